@@ -1,0 +1,19 @@
+"""The errors that a user can mend: each becomes one line on stderr and an exit code (see `cli.run`)."""
+
+
+class InputError(Exception):
+    """Bad data, a bad file or an unfit environment; the message names the file, the key and the remedy."""
+
+    exit_code = 1
+
+
+class UsageError(InputError):
+    """Options that contradict each other or make no sense together; found after parsing."""
+
+    exit_code = 2
+
+
+class NonFiniteLossError(InputError):
+    """A loss became NaN or infinite; the message names the loss and the step."""
+
+    exit_code = 3

@@ -1,0 +1,70 @@
+"""Writing files so that a reader never meets half of one."""
+import contextlib
+import json
+import os
+import tempfile
+
+from common import errors
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Gives the name of a temporary file that takes the place of `path` when the block ends well.
+
+    The temporary file lies in the same folder (so that the exchange is one rename) and keeps the
+    extension of `path`. When the block raises, `path` stays as it was and the temporary file goes.
+
+    Args:
+      path: str, the final name; folders above it are made.
+    Yields:
+      str, the name to write to.
+    Raises:
+      errors.InputError: the folder cannot be made or written to, or the disk is full.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(
+            prefix='.' + os.path.splitext(name)[0] + '.', suffix=os.path.splitext(name)[1], dir=folder)
+        os.close(handle)
+    except OSError as error:
+        raise errors.InputError('cannot write {}: {}. Choose another --output_path or free the '
+                                'place.'.format(path, error.strerror))
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except OSError as error:
+        raise errors.InputError('cannot write {}: {}.'.format(path, error.strerror or error))
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+
+
+def write_text(path, text):
+    """Writes a text file (UTF-8) in one exchange."""
+    with replacing(path) as temporary:
+        with open(temporary, 'w', encoding='utf-8', newline='\n') as stream:
+            stream.write(text)
+
+
+def write_json(path, value):
+    """Writes JSON, indented and with sorted keys, in one exchange."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
+
+
+def read_json(path):
+    """Reads a JSON file.
+
+    Raises:
+      errors.InputError: the file is missing or no JSON.
+    """
+    try:
+        with open(path, encoding='utf-8') as stream:
+            return json.load(stream)
+    except OSError as error:
+        raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
+    except ValueError as error:
+        raise errors.InputError('{} is not JSON: {}.'.format(path, error))
