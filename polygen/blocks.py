@@ -1,0 +1,328 @@
+"""The blocks that PolyGen's networks are made of: Transformer stacks and a residual encoder.
+
+Names of variables and numbers are those of the original's `modules.py`, which names them too.
+B: batch, T: tokens of a sequence, C: context vectors, h: hidden size, H: heads, s: size of a head.
+"""
+import sonnet as snt
+import tensorflow.compat.v1 as tf
+from tensor2tensor.layers import common_attention, common_layers
+
+_GLOROT = tf.glorot_uniform_initializer
+
+
+def dense(inputs, units, name, use_bias=True, activation=None, kernel_initializer=None):
+    """Affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`."""
+    with tf.variable_scope(name):
+        size = inputs.shape.as_list()[-1]
+        kernel = tf.get_variable('kernel', [size, units],
+                                 initializer=kernel_initializer or _GLOROT())
+        # One matrix product over all positions; batched products are slower on every device.
+        outputs = tf.matmul(tf.reshape(inputs, [-1, size]), kernel)
+        if use_bias:
+            outputs += tf.get_variable('bias', [units], initializer=tf.zeros_initializer())
+        if activation is not None:
+            outputs = activation(outputs)
+        return tf.reshape(outputs, common_layers.shape_list(inputs)[:-1] + [units])
+
+
+def embed(rows, size, name):
+    """Embedding table with Glorot-uniform rows and a dense gradient (no IndexedSlices)."""
+    return snt.Embed(vocab_size=rows, embed_dim=size, densify_gradients=True,
+                     initializers={'embeddings': _GLOROT()}, name=name)
+
+
+def _plain_dropout(inputs, rate):
+    return tf.nn.dropout(inputs, rate=rate)
+
+
+class _TransformerStack(snt.AbstractModule):
+    """What encoder and decoder share: the residual branches of a layer.
+
+    Args:
+      hidden_size: int, h.
+      fc_size: int, width of the hidden layer of the MLP.
+      num_heads: int, H; divides h.
+      layer_norm: bool, normalise the input of each branch.
+      num_layers: int.
+      dropout_rate: float, of each branch's output, when training.
+      re_zero: bool, scale each branch by a scalar that starts at 0 (Bachlechner et al. 2020).
+      memory_efficient: bool, self-attention head by head, computed again in the backward pass.
+        Its variables are `wqkv [H, 1, h, 3s]` and `wo [H, 1, s, h]`; it always layer-norms.
+      dropout_fn: function (tensor, rate) -> tensor that drops units; tests and reproducible runs
+        give their own.
+      name: str, variable scope.
+    """
+
+    def __init__(self, hidden_size=256, fc_size=1024, num_heads=4, layer_norm=True, num_layers=8,
+                 dropout_rate=0.2, re_zero=True, memory_efficient=False, dropout_fn=None,
+                 name='transformer'):
+        super().__init__(name=name)
+        if hidden_size % num_heads:
+            raise ValueError('hidden_size {} is not a multiple of num_heads {}.'.format(
+                hidden_size, num_heads))
+        self.hidden_size = hidden_size
+        self.fc_size = fc_size
+        self.num_heads = num_heads
+        self.layer_norm = layer_norm
+        self.num_layers = num_layers
+        self.dropout_rate = dropout_rate
+        self.re_zero = re_zero
+        self.memory_efficient = memory_efficient
+        self.dropout_fn = dropout_fn or _plain_dropout
+
+    @property
+    def head_size(self):
+        """int, s."""
+        return self.hidden_size // self.num_heads
+
+    def _normalize(self, inputs, name):
+        return common_layers.layer_norm(inputs, name=name) if self.layer_norm else inputs
+
+    def _add_branch(self, inputs, branch, name, is_training):
+        """inputs + dropout(alpha * branch)."""
+        if self.re_zero:
+            branch *= tf.get_variable(name + '/alpha', [], initializer=tf.zeros_initializer())
+        if is_training and self.dropout_rate:
+            branch = self.dropout_fn(branch, self.dropout_rate)
+        return inputs + branch
+
+    def _attention(self, query, memory, bias, name):
+        return common_attention.multihead_attention(
+            query, memory, bias, total_key_depth=self.hidden_size,
+            total_value_depth=self.hidden_size, output_depth=self.hidden_size,
+            num_heads=self.num_heads, dropout_rate=0., make_image_summary=False, name=name)
+
+    def _self_attention(self, inputs, bias, is_training):
+        """Self-attention branch [B, T, h] with its layer norm."""
+        if self.memory_efficient:
+            return common_attention.multihead_self_attention_memory_efficient(
+                inputs, bias, self.num_heads, head_size=self.head_size, forget=is_training,
+                name='self_attention')
+        return self._attention(self._normalize(inputs, 'self_attention'), None, bias,
+                               'self_attention')
+
+    def _mlp(self, inputs):
+        hidden = self._normalize(inputs, 'fc')
+        hidden = dense(hidden, self.fc_size, 'fc_1', activation=tf.nn.relu)
+        return dense(hidden, self.hidden_size, 'fc_2')
+
+    def _output(self, inputs):
+        return common_layers.layer_norm(inputs, name='output') if self.layer_norm else inputs
+
+
+class TransformerEncoder(_TransformerStack):
+    """Bidirectional Transformer; positions whose embedding is exactly zero are not attended to.
+
+    Arguments: see `_TransformerStack`. Paper: section 3.2, "Vertex encoder" of the face model.
+    """
+
+    def __init__(self, name='transformer_encoder', **config):
+        super().__init__(name=name, **config)
+
+    def _build(self, inputs, is_training=False):
+        """Maps embeddings [B, T, h] to encodings [B, T, h]."""
+        padding = common_attention.embedding_to_padding(inputs)
+        bias = common_attention.attention_bias_ignore_padding(padding)
+        x = inputs
+        for layer in range(self.num_layers):
+            with tf.variable_scope('layer_{}'.format(layer)):
+                x = self._add_branch(x, self._self_attention(x, bias, is_training),
+                                     'self_attention', is_training)
+                x = self._add_branch(x, self._mlp(x), 'fc', is_training)
+        return self._output(x)
+
+
+class TransformerDecoder(_TransformerStack):
+    """Causal Transformer, with cross-attention to a sequence of context vectors where one is given.
+
+    Arguments: see `_TransformerStack`. Paper: section 3.1, "Transformer decoder".
+    """
+
+    def __init__(self, name='transformer_decoder', **config):
+        super().__init__(name=name, **config)
+
+    def _build(self, inputs, sequential_context_embeddings=None, is_training=False, cache=None):
+        """Maps embeddings to the vectors that the next tokens are read off from.
+
+        Args:
+          inputs: [B, T, h]; with a cache [B, 1, h], the embedding of the position to decode.
+          sequential_context_embeddings: None or [B, C, h]; rows that are all zero are ignored.
+          is_training: bool.
+          cache: None or `sampling.DecoderCache`, what is known of earlier positions; it is updated.
+        Returns:
+          [B, T, h].
+        """
+        x = inputs
+        context = sequential_context_embeddings
+        if cache is None:
+            causal_bias = common_attention.attention_bias_lower_triangle(
+                common_layers.shape_list(inputs)[1])
+            if context is not None:
+                context_bias = _context_bias(context)
+        for layer in range(self.num_layers):
+            with tf.variable_scope('layer_{}'.format(layer)):
+                if cache is None:
+                    branch = self._self_attention(x, causal_bias, is_training)
+                else:
+                    branch = self._cached_self_attention(x, cache, layer)
+                x = self._add_branch(x, branch, 'self_attention', is_training)
+                if context is not None:
+                    query = self._normalize(x, 'cross_attention')
+                    if cache is None:
+                        branch = self._attention(query, context, context_bias, 'cross_attention')
+                    else:
+                        branch = self._cached_cross_attention(query, cache.cross[layer])
+                    x = self._add_branch(x, branch, 'cross_attention', is_training)
+                x = self._add_branch(x, self._mlp(x), 'fc', is_training)
+        return self._output(x)
+
+    def cross_memory(self, context):
+        """Keys and values of the context for every layer, computed once for all decoding steps.
+
+        Args:
+          context: [B, C, h].
+        Returns:
+          List of `(keys, values, bias)`, one a layer: [B, H, C, s] twice and [B, 1, 1, C].
+        """
+        bias = _context_bias(context)
+        memory = []
+        with self._enter_variable_scope(reuse=tf.AUTO_REUSE):
+            for layer in range(self.num_layers):
+                with tf.variable_scope('layer_{}/cross_attention'.format(layer)):
+                    keys, values = [common_attention.split_heads(
+                        dense(context, self.hidden_size, name, use_bias=False), self.num_heads)
+                        for name in ('k', 'v')]
+                memory.append((keys, values, bias))
+        return memory
+
+    def _cached_self_attention(self, inputs, cache, layer):
+        """Self-attention of one new position [B, 1, h] over the cache and itself."""
+        if self.memory_efficient:
+            with tf.variable_scope('self_attention'):
+                query, key, value, join = self._memory_efficient_heads(inputs)
+                return join(cache.attend(layer, query, key, value))
+        hidden = self._normalize(inputs, 'self_attention')
+        with tf.variable_scope('self_attention'):
+            query, key, value = [common_attention.split_heads(
+                dense(hidden, self.hidden_size, name, use_bias=False), self.num_heads)
+                for name in 'qkv']
+            query *= self.head_size ** -0.5
+            return self._join_heads(cache.attend(layer, query, key, value))
+
+    def _memory_efficient_heads(self, inputs):
+        """Query, key, value [B, H, 1, s] from `wqkv`, and the function that joins heads by `wo`."""
+        heads, size, hidden_size = self.num_heads, self.head_size, self.hidden_size
+        initializer = tf.random_normal_initializer(stddev=hidden_size ** -0.5)
+        wqkv = tf.get_variable('wqkv', [heads, 1, hidden_size, 3 * size], initializer=initializer)
+        wo = tf.get_variable('wo', [heads, 1, size, hidden_size], initializer=initializer)
+        scale, bias = common_layers.layer_norm_vars(hidden_size)
+        hidden = common_layers.layer_norm_compute(inputs, 1e-6, scale, bias)
+        kernel = tf.reshape(tf.transpose(wqkv, [2, 1, 0, 3]), [hidden_size, heads * 3 * size])
+        parts = tf.reshape(tf.matmul(hidden[:, 0], kernel), [-1, heads, 3, size])
+        query, key, value = [part for part in tf.split(parts, 3, axis=2)]
+
+        def join(outputs):
+            flat = tf.reshape(outputs, [-1, heads * size])
+            return tf.matmul(flat, tf.reshape(wo, [heads * size, hidden_size]))[:, None]
+
+        return query * size ** -0.5, key, value, join
+
+    def _join_heads(self, heads):
+        return dense(common_attention.combine_heads(heads), self.hidden_size, 'output_transform',
+                      use_bias=False)
+
+    def _cached_cross_attention(self, inputs, memory):
+        keys, values, bias = memory
+        with tf.variable_scope('cross_attention'):
+            query = common_attention.split_heads(
+                dense(inputs, self.hidden_size, 'q', use_bias=False), self.num_heads)
+            query *= self.head_size ** -0.5
+            weights = tf.nn.softmax(tf.matmul(query, keys, transpose_b=True) + bias)
+            return self._join_heads(tf.matmul(weights, values))
+
+
+def _context_bias(context):
+    """[B, 1, 1, C]: 0 where a context row may be attended to, -1e9 where it is exactly zero."""
+    padding = common_attention.embedding_to_padding(context)
+    return common_attention.attention_bias_ignore_padding(padding)
+
+
+def _conv(inputs, channels, kernel_size, stride, name):
+    """Convolution with bias and SAME padding over 2 (NHWC) or 3 (NDHWC) dimensions."""
+    num_dims = inputs.shape.ndims - 2
+    op = {2: tf.nn.conv2d, 3: tf.nn.conv3d}[num_dims]
+    with tf.variable_scope(name):
+        shape = [kernel_size] * num_dims + [inputs.shape.as_list()[-1], channels]
+        kernel = tf.get_variable('kernel', shape, initializer=_GLOROT())
+        bias = tf.get_variable('bias', [channels], initializer=tf.zeros_initializer())
+        return op(inputs, kernel, strides=[1] + [stride] * num_dims + [1], padding='SAME') + bias
+
+
+def conv_residual_block(inputs, output_channels, downsample=False, dropout_rate=0., re_zero=True,
+                        is_training=False, dropout_fn=None):
+    """Residual block, ReLU before each convolution, none after the sum (He et al. 2016).
+
+    Args:
+      inputs: [B, height, width, channels] or [B, depth, height, width, channels].
+      output_channels: int; without `downsample` it equals the inputs' channels.
+      downsample: bool, halve every dimension (stride 2, SAME) and change the channels.
+      dropout_rate: float, behind the second ReLU when training.
+      re_zero: bool, scale the residual by a scalar that starts at 0.
+      is_training: bool.
+      dropout_fn: function (tensor, rate) -> tensor.
+    Returns:
+      Tensor like the inputs, with `output_channels` channels.
+    """
+    stride = 2 if downsample else 1
+    shortcut = _conv(inputs, output_channels, 3, 2, 'conv_shortcut') if downsample else inputs
+    residual = _conv(tf.nn.relu(inputs), inputs.shape.as_list()[-1], 3, 1, 'conv_1')
+    residual = tf.nn.relu(residual)
+    if is_training and dropout_rate:
+        residual = (dropout_fn or _plain_dropout)(residual, dropout_rate)
+    residual = _conv(residual, output_channels, 3, stride, 'conv_2')
+    if re_zero:
+        residual *= tf.get_variable('alpha', [], initializer=tf.zeros_initializer())
+    return shortcut + residual
+
+
+class ResNet(snt.AbstractModule):
+    """Encoder of images or voxels. Paper: section 3.1, "Conditional mesh generation".
+
+    Args:
+      num_dims: int, 2 or 3.
+      hidden_sizes: channels of each resolution; the last equals the decoder's hidden size.
+      num_blocks: residual blocks of each resolution.
+      dropout_rate, re_zero, dropout_fn: see `conv_residual_block`.
+      name: str, variable scope.
+    """
+
+    def __init__(self, num_dims, hidden_sizes=(64, 256), num_blocks=(2, 2), dropout_rate=0.1,
+                 re_zero=True, dropout_fn=None, name='res_net'):
+        super().__init__(name=name)
+        self.num_dims = num_dims
+        self.hidden_sizes = hidden_sizes
+        self.num_blocks = num_blocks
+        self.dropout_rate = dropout_rate
+        self.re_zero = re_zero
+        self.dropout_fn = dropout_fn
+
+    def _build(self, inputs, is_training=False):
+        """Maps [B, side, ..., channels] to [B, side / stride, ..., hidden_sizes[-1]].
+
+        The stride is 4 * 2^(resolutions - 1) for images, 2 * 2^(resolutions - 1) for voxels.
+        """
+        x = _conv(inputs, self.hidden_sizes[0], 7, 2, 'conv_input')
+        if self.num_dims == 2:
+            x = tf.nn.max_pool2d(x, ksize=3, strides=2, padding='SAME')
+        for resolution, (size, blocks) in enumerate(zip(self.hidden_sizes, self.num_blocks)):
+            with tf.variable_scope('resolution_{}'.format(resolution)):
+                for block in range(1, blocks + 1):
+                    # The first block carries the name in every resolution, but the first
+                    # resolution has been reduced by the convolution before it.
+                    name = 'block_1_downsample' if block == 1 else 'block_{}'.format(block)
+                    with tf.variable_scope(name):
+                        x = conv_residual_block(
+                            x, size, downsample=block == 1 and resolution > 0,
+                            dropout_rate=self.dropout_rate, re_zero=self.re_zero,
+                            is_training=is_training, dropout_fn=self.dropout_fn)
+        return x

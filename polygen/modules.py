@@ -1,0 +1,554 @@
+"""PolyGen's networks: p(vertices), alone or given an image or voxels, and p(faces | vertices).
+
+Paper: Nash, Ganin, Eslami, Battaglia, "PolyGen: An Autoregressive Generative Model of 3D Meshes",
+ICML 2020. Variable names, creation order and numbers are those of the original's `modules.py`.
+
+B: batch, T: tokens of a sequence, V: vertices, h: hidden size, K: symbols that a token can be.
+"""
+import sonnet as snt
+import tensorflow.compat.v1 as tf
+import tensorflow_probability as tfp
+from tensor2tensor.layers import common_layers
+
+from polygen import blocks, sampling
+
+TransformerEncoder = blocks.TransformerEncoder
+TransformerDecoder = blocks.TransformerDecoder
+ResNet = blocks.ResNet
+conv_residual_block = blocks.conv_residual_block
+top_k_logits = sampling.top_k_logits
+top_p_logits = sampling.top_p_logits
+
+_COORDINATE_ROWS = 256  # of the face model's vertex tables, whatever its quantization_bits
+_NO_FILTERS = sampling.Filters()
+
+
+def dequantize_verts(verts, n_bits, add_noise=False):
+    """Puts integer coordinates back into the unit cube.
+
+    Args:
+      verts: int tensor of any shape, 0 to 2^n_bits - 1.
+      n_bits: int.
+      add_noise: bool, add U(0, 1) / (2^n_bits - 1) to each coordinate.
+    Returns:
+      float32 tensor of the same shape, -0.5 to 0.5.
+    """
+    levels = 2 ** n_bits - 1
+    verts = tf.cast(verts, tf.float32)
+    verts = verts / levels - 0.5
+    if add_noise:
+        verts += tf.random_uniform(tf.shape(verts)) / levels
+    return verts
+
+
+def quantize_verts(verts, n_bits):
+    """Cuts coordinates of the unit cube (-0.5 to 0.5) down to integers 0 to 2^n_bits - 1.
+
+    It truncates, so it is no exact inverse of `dequantize_verts`: 63 of the 256 values of 8 bits
+    come back one lower. Kept: the face model sees its vertices so in training (see README).
+    """
+    return tf.cast((verts + 0.5) * (2 ** n_bits - 1), tf.int32)
+
+
+class VertexModel(snt.AbstractModule):
+    """Autoregressive model of quantised vertex coordinates. Paper: section 3.1.
+
+    A sequence holds (z, y, x) of each vertex in sorted order, each coordinate + 1, then 0 = stop.
+
+    Args:
+      decoder_config: dict, arguments of `TransformerDecoder`.
+      quantization_bits: int; K = 2^bits + 1.
+      class_conditional: bool, the sequence is headed by an embedding of the class.
+      num_classes: int.
+      max_num_input_verts: int, rows of the table of vertex positions.
+      use_discrete_embeddings: bool, a table of coordinate values; else an affine map of the value.
+      name: str, variable scope.
+    """
+
+    def __init__(self, decoder_config, quantization_bits, class_conditional=False, num_classes=55,
+                 max_num_input_verts=2500, use_discrete_embeddings=True, name='vertex_model'):
+        super().__init__(name=name)
+        self.quantization_bits = quantization_bits
+        self.class_conditional = class_conditional
+        self.num_classes = num_classes
+        self.max_num_input_verts = max_num_input_verts
+        self.use_discrete_embeddings = use_discrete_embeddings
+        self.num_symbols = 2 ** quantization_bits + 1
+        with self._enter_variable_scope():
+            self.decoder = blocks.TransformerDecoder(**decoder_config)
+        self.embedding_size = self.decoder.hidden_size
+
+    @snt.reuse_variables
+    def _embed_class_label(self, labels):
+        return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
+
+    @snt.reuse_variables
+    def _prepare_context(self, context, is_training=False):
+        """Returns the class embedding [B, h] or None, and the sequential context or None."""
+        del is_training
+        if self.class_conditional:
+            return self._embed_class_label(context['class_label']), None
+        return None, None
+
+    @snt.reuse_variables
+    def _embed_tokens(self, tokens, positions):
+        """Embeds tokens int32 [B, T] that stand at positions int32 [T] of the sequence."""
+        size = self.embedding_size
+        coordinate = blocks.embed(3, size, 'coord_embeddings')(positions % 3)
+        vertex = blocks.embed(self.max_num_input_verts, size, 'coord_embeddings')(positions // 3)
+        if self.use_discrete_embeddings:
+            value = blocks.embed(self.num_symbols, size, 'value_embeddings')(tokens)
+        else:
+            # The token still counts from 1 here, so values run one level too high; kept.
+            values = dequantize_verts(tokens, self.quantization_bits)[..., None]
+            value = blocks.dense(values, size, 'value_embeddings')
+        return value + (coordinate + vertex)[None]
+
+    @snt.reuse_variables
+    def _first_embedding(self, batch, global_context):
+        """[B, 1, h], what stands before the first token."""
+        if global_context is not None:
+            return global_context[:, None]
+        zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
+        return tf.tile(zero, [batch, 1, 1])
+
+    def _embed_inputs(self, vertices, global_context=None):
+        """Decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
+        batch, length = common_layers.shape_list(vertices)
+        # The original makes the tables before the first element's embedding.
+        embedded = self._embed_tokens(vertices, tf.range(length))
+        return tf.concat([self._first_embedding(batch, global_context), embedded], axis=1)
+
+    @snt.reuse_variables
+    def _project_to_logits(self, inputs):
+        return blocks.dense(inputs, self.num_symbols, 'project_to_logits',
+                      kernel_initializer=tf.zeros_initializer())
+
+    def _create_logits(self, vertices_flat, global_context, sequential_context,
+                       is_training=False):
+        """Logits [B, T + 1, K] of the tokens behind every prefix of int32 [B, T]."""
+        inputs = self._embed_inputs(vertices_flat, global_context)
+        outputs = self.decoder(inputs, sequential_context, is_training=is_training)
+        return self._project_to_logits(outputs)
+
+    def _build(self, batch, is_training=False):
+        """Distribution of every token of a sequence, given those before it.
+
+        Args:
+          batch: dict with `vertices_flat` int32 [B, T], and the context: `class_label` int32 [B],
+            `image` or `voxels`.
+          is_training: bool, dropout.
+        Returns:
+          Categorical over K symbols with batch shape [B, T].
+        """
+        global_context, sequential_context = self._prepare_context(batch, is_training)
+        logits = self._create_logits(batch['vertices_flat'][:, :-1], global_context,
+                                     sequential_context, is_training)
+        return tfp.distributions.Categorical(logits=logits)
+
+    def decode_step(self, last, index, cache, global_context=None, sequential_context=None):
+        """Logits [B, K] of token `index`, from token `index - 1` and the cache.
+
+        Args:
+          last: int32 [B], the token before (means nothing at index 0).
+          index: int32 scalar tensor.
+          cache: sampling.DecoderCache; it is updated.
+          global_context, sequential_context: see `_prepare_context`.
+        """
+        batch = last.shape.as_list()[0]
+        before = tf.maximum(index - 1, 0)
+        embedded = self._embed_tokens(last[:, None], before[None])
+        first = self._first_embedding(batch, global_context)
+        is_first = tf.cast(tf.equal(index, 0), tf.float32)
+        inputs = first * is_first + embedded * (1. - is_first)
+        outputs = self.decoder(inputs, sequential_context, cache=cache)
+        return self._project_to_logits(outputs)[:, 0]
+
+    def sample_tokens(self, num_samples, context=None, max_sample_length=None, noise=None,
+                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False):
+        """Draws sequences of vertices; every shape is known when the graph is built.
+
+        Args:
+          num_samples: int, B.
+          context: dict of tensors with B rows or more; the first B are used.
+          max_sample_length: int, vertices at most; default `max_num_input_verts`.
+          noise: None (drawn in the graph) or [B, 3 * max_sample_length + 1], uniform in [0, 1).
+          filters: sampling.Filters.
+          valid_only: bool, mask what cannot follow (paper, section 3.1; off in the original).
+          keep_drawing: see `sampling.draw_tokens`.
+        Returns:
+          int32 [B, 3 * max_sample_length + 1].
+        Raises:
+          ValueError: more vertices than the table of positions has rows.
+        """
+        max_sample_length = max_sample_length or self.max_num_input_verts
+        _check_length(max_sample_length, self.max_num_input_verts, 'max_num_input_verts')
+        max_tokens = 3 * max_sample_length + 1
+        context = {key: value[:num_samples] for key, value in (context or {}).items()}
+        global_context, sequential_context = self._prepare_context(context)
+        if noise is None:
+            noise = tf.random_uniform([num_samples, max_tokens])
+
+        def step(last, index, cache):
+            return self.decode_step(last, index, cache, global_context, sequential_context)
+
+        return sampling.draw_tokens(
+            step, self.decoder, num_samples, max_tokens, noise, filters,
+            cross=_cross_memory(self.decoder, sequential_context),
+            rules=sampling.VertexRules(self.quantization_bits) if valid_only else None,
+            keep_drawing=keep_drawing)
+
+    def sample(self, num_samples, context=None, max_sample_length=None, temperature=1., top_k=0,
+               top_p=1., recenter_verts=True, only_return_complete=True, top_k_per_row=False,
+               noise=None, valid_only=False):
+        """Draws vertices.
+
+        Args:
+          num_samples: int; with a context at most as many as it has rows.
+          context: None or dict, see `_build`.
+          max_sample_length: int, vertices at most.
+          temperature, top_k, top_p, top_k_per_row: see `sampling.filter_logits`.
+          recenter_verts: bool, move the middle of the bounding box to 0 (for models trained with
+            random shifts).
+          only_return_complete: bool, drop rows without a stop token (a shape known only when run;
+            not for the NPU).
+          noise, valid_only: see `sample_tokens`.
+        Returns:
+          Dict: `completed` bool [B], `vertices` [B, max_sample_length, 3] as (x, y, z) in
+          [-0.5, 0.5] (more when recentred), zero behind `num_vertices` int32 [B], and
+          `vertices_mask` [B, max_sample_length].
+        """
+        max_sample_length = max_sample_length or self.max_num_input_verts
+        if context:
+            rows = [value.shape.as_list()[0] for value in context.values()]
+            num_samples = min([num_samples] + rows)
+        tokens = self.sample_tokens(
+            num_samples, context, max_sample_length, noise,
+            sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only)
+        return vertices_from_tokens(tokens, self.quantization_bits, recenter_verts,
+                                    only_return_complete)
+
+
+def _check_length(length, rows, name):
+    if length > rows:
+        raise ValueError('max_sample_length {} is larger than {} {}: there is no embedding of the '
+                         'positions behind.'.format(length, name, rows))
+
+
+def _cross_memory(decoder, context):
+    return None if context is None else decoder.cross_memory(context)
+
+
+def vertices_from_tokens(tokens, quantization_bits, recenter_verts=True,
+                         only_return_complete=True):
+    """Turns token sequences into vertices; what `VertexModel.sample` returns.
+
+    Args:
+      tokens: int32 [B, 3 * n + 1]; what stands behind the first 0 of a row is ignored, and so is a
+        vertex that the stop token cuts.
+      quantization_bits: int.
+      recenter_verts, only_return_complete: see `VertexModel.sample`.
+    """
+    most = tokens.shape.as_list()[1] // 3
+    is_stop = tf.equal(tokens, 0)
+    completed = tf.reduce_any(is_stop, axis=1)
+    stop = tf.argmax(tf.cast(is_stop, tf.int32), axis=1, output_type=tf.int32)
+    num_vertices = tf.where(completed, stop, tf.fill(tf.shape(stop), 3 * most)) // 3
+    mask = tf.cast(tf.range(most)[None] < num_vertices[:, None], tf.float32)
+    coordinates = dequantize_verts(tokens[:, :3 * most] - 1, quantization_bits)
+    vertices = tf.reshape(coordinates, [-1, most, 3])[..., ::-1] * mask[..., None]
+    if recenter_verts:
+        far = (1. - mask[..., None]) * 1e10
+        highest = tf.reduce_max(vertices - far, axis=1, keepdims=True)
+        lowest = tf.reduce_min(vertices + far, axis=1, keepdims=True)
+        vertices = (vertices - 0.5 * (highest + lowest)) * mask[..., None]
+    outputs = {'completed': completed, 'vertices': vertices, 'num_vertices': num_vertices,
+               'vertices_mask': mask}
+    return _complete_rows(outputs, completed) if only_return_complete else outputs
+
+
+def _complete_rows(values, completed):
+    return {key: tf.boolean_mask(value, completed) for key, value in values.items()}
+
+
+class ImageToVertexModel(VertexModel):
+    """Vertex model conditioned on an image. Paper: section 3.1, "Conditional mesh generation".
+
+    Args:
+      res_net_config: dict, arguments of `ResNet` but the number of dimensions.
+      The others: see `VertexModel`.
+    """
+
+    def __init__(self, res_net_config, decoder_config, quantization_bits,
+                 use_discrete_embeddings=True, max_num_input_verts=2500,
+                 name='image_to_vertex_model'):
+        super().__init__(decoder_config, quantization_bits, name=name,
+                         max_num_input_verts=max_num_input_verts,
+                         use_discrete_embeddings=use_discrete_embeddings)
+        with self._enter_variable_scope():
+            self.res_net = blocks.ResNet(num_dims=2, **res_net_config)
+
+    @snt.reuse_variables
+    def _prepare_context(self, context, is_training=False):
+        """`context['image']` [B, side, side, channels] in [0, 1] -> None, [B, cells, h]."""
+        embedded = self.res_net(context['image'] - 0.5, is_training)
+        side = embedded.shape.as_list()[1]
+        return None, _with_coordinates(embedded, [side] * 2, 'image_coord_embeddings')
+
+
+class VoxelToVertexModel(VertexModel):
+    """Vertex model conditioned on voxels. Paper: section 3.1, "Conditional mesh generation".
+
+    Args:
+      pre_embed_dim: int, size of the embedding of a full or an empty voxel. The original uses it
+        but never sets it, so no published value exists.
+      The others: see `ImageToVertexModel`.
+    """
+
+    def __init__(self, res_net_config, decoder_config, quantization_bits,
+                 use_discrete_embeddings=True, max_num_input_verts=2500, pre_embed_dim=8,
+                 name='voxel_to_vertex_model'):
+        super().__init__(decoder_config, quantization_bits, name=name,
+                         max_num_input_verts=max_num_input_verts,
+                         use_discrete_embeddings=use_discrete_embeddings)
+        self.pre_embed_dim = pre_embed_dim
+        with self._enter_variable_scope():
+            self.res_net = blocks.ResNet(num_dims=3, **res_net_config)
+
+    @snt.reuse_variables
+    def _prepare_context(self, context, is_training=False):
+        """`context['voxels']` int [B, side, side, side] of 0 and 1 -> None, [B, cells, h]."""
+        voxels = tf.cast(context['voxels'], tf.int32)
+        embedded = self.res_net(blocks.embed(2, self.pre_embed_dim, 'voxel_embeddings')(voxels),
+                                is_training)
+        side = embedded.shape.as_list()[1]
+        return None, _with_coordinates(embedded, [side] * 3, 'voxel_coord_embeddings')
+
+
+def _with_coordinates(embedded, sides, name):
+    """Adds an affine map of each cell's coordinates in [-1, 1] and lines the cells up.
+
+    The coordinates are those of NumPy's meshgrid in its 'xy' order: channel 0 runs along the second
+    axis, channel 1 along the first, channel 2 along the third.
+    """
+    size = embedded.shape.as_list()[-1]
+    grids = tf.meshgrid(*[tf.linspace(-1., 1., side) for side in sides])
+    positions = blocks.dense(tf.stack(grids, axis=-1), size, name)
+    cells = 1
+    for side in sides:
+        cells *= side
+    return tf.reshape(embedded + positions[None], [-1, cells, size])
+
+
+class FaceModel(snt.AbstractModule):
+    """Autoregressive model of faces as pointers to vertices. Paper: section 3.2.
+
+    A sequence holds vertex index + 2 for each corner, 1 between faces, 0 = stop at the end.
+
+    Args:
+      encoder_config: dict, arguments of `TransformerEncoder`, for the vertices.
+      decoder_config: dict, arguments of `TransformerDecoder`.
+      class_conditional: bool, the sequence is headed by an embedding of the class.
+      num_classes: int.
+      decoder_cross_attention: bool, the decoder attends to the encoded vertices.
+      use_discrete_vertex_embeddings: bool, tables of coordinates; else an affine map.
+      quantization_bits: int.
+      max_seq_length: int, rows of the table of positions.
+      name: str, variable scope.
+    """
+
+    def __init__(self, encoder_config, decoder_config, class_conditional=True, num_classes=55,
+                 decoder_cross_attention=True, use_discrete_vertex_embeddings=True,
+                 quantization_bits=8, max_seq_length=5000, name='face_model'):
+        super().__init__(name=name)
+        self.class_conditional = class_conditional
+        self.num_classes = num_classes
+        self.decoder_cross_attention = decoder_cross_attention
+        self.use_discrete_vertex_embeddings = use_discrete_vertex_embeddings
+        self.quantization_bits = quantization_bits
+        self.max_seq_length = max_seq_length
+        with self._enter_variable_scope():
+            self.decoder = blocks.TransformerDecoder(**decoder_config)
+            self.encoder = blocks.TransformerEncoder(**encoder_config)
+        self.embedding_size = self.decoder.hidden_size
+
+    @snt.reuse_variables
+    def _embed_class_label(self, labels):
+        return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
+
+    @snt.reuse_variables
+    def _embed_vertices(self, vertices, mask, is_training=False):
+        """Encodes vertices [B, V, 3] to pointer targets [B, V + 2, h]: stop, new face, vertices."""
+        size = self.embedding_size
+        if self.use_discrete_vertex_embeddings:
+            quantized = quantize_verts(vertices, self.quantization_bits)
+            embedded = 0.
+            for axis in range(3):
+                table = blocks.embed(_COORDINATE_ROWS, size, 'coord_{}'.format(axis))
+                embedded += table(quantized[..., axis])
+        else:
+            embedded = blocks.dense(vertices, size, 'vertex_embeddings')
+        embedded *= mask[..., None]
+        stopping = tf.get_variable('stopping_embeddings', [1, 2, size])
+        stopping = tf.tile(stopping, [common_layers.shape_list(vertices)[0], 1, 1])
+        return self.encoder(tf.concat([stopping, embedded], axis=1), is_training=is_training)
+
+    def _prepare_context(self, context, is_training=False):
+        """Returns class embedding [B, h] or None, targets E [B, V + 2, h], sequential context."""
+        global_context = None
+        if self.class_conditional:
+            global_context = self._embed_class_label(context['class_label'])
+        targets = self._embed_vertices(context['vertices'], context['vertices_mask'], is_training)
+        sequential_context = None
+        if self.decoder_cross_attention:
+            # Rows that are exactly zero are not attended to.
+            sequential_context = targets * _pad_mask(context['vertices_mask'])[..., None]
+        return global_context, targets, sequential_context
+
+    @snt.reuse_variables
+    def _embed_positions(self, positions):
+        table = blocks.embed(self.max_seq_length, self.embedding_size, 'coord_embeddings')
+        return table(positions)
+
+    @snt.reuse_variables
+    def _first_embedding(self, batch, global_context):
+        """[B, 1, h], what stands before the first token."""
+        if global_context is not None:
+            return global_context[:, None]
+        zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
+        return tf.tile(zero, [batch, 1, 1])
+
+    def _embed_inputs(self, faces, targets, global_context=None):
+        """Decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
+        batch, length = common_layers.shape_list(faces)
+        embedded = tf.gather(targets, faces, batch_dims=1)
+        embedded += self._embed_positions(tf.range(length))[None]
+        return tf.concat([self._first_embedding(batch, global_context), embedded], axis=1)
+
+    @snt.reuse_variables
+    def _project_to_pointers(self, inputs):
+        return blocks.dense(inputs, self.embedding_size, 'project_to_pointers',
+                      kernel_initializer=tf.zeros_initializer())
+
+    def _pointer_logits(self, outputs, targets, mask):
+        """Scores [B, T, V + 2] of decoder outputs [B, T, h] against the targets."""
+        pointers = self._project_to_pointers(outputs)
+        logits = tf.matmul(pointers, targets, transpose_b=True) / self.embedding_size ** 0.5
+        mask = _pad_mask(mask)[:, None]
+        return logits * mask - (1. - mask) * 1e9
+
+    def _build(self, batch, is_training=False):
+        """Distribution of every token of a sequence, given those before it and the vertices.
+
+        Args:
+          batch: dict with `vertices` [B, V, 3] in [-0.5, 0.5] as (x, y, z), `vertices_mask`
+            [B, V], `faces` int [B, T] and, if conditional, `class_label` int32 [B].
+          is_training: bool, dropout.
+        Returns:
+          Categorical over V + 2 symbols with batch shape [B, T].
+        """
+        global_context, targets, sequential_context = self._prepare_context(batch, is_training)
+        inputs = self._embed_inputs(tf.cast(batch['faces'], tf.int32)[:, :-1], targets,
+                                    global_context)
+        outputs = self.decoder(inputs, sequential_context, is_training=is_training)
+        logits = self._pointer_logits(outputs, targets, batch['vertices_mask'])
+        return tfp.distributions.Categorical(logits=logits)
+
+    def decode_step(self, last, index, cache, mask, prepared):
+        """Logits [B, V + 2] of token `index`, from token `index - 1` and the cache.
+
+        Args:
+          last: int32 [B], the token before (means nothing at index 0).
+          index: int32 scalar tensor.
+          cache: sampling.DecoderCache; it is updated.
+          mask: vertices_mask [B, V].
+          prepared: what `_prepare_context` gave.
+        """
+        global_context, targets, sequential_context = prepared
+        batch = last.shape.as_list()[0]
+        embedded = tf.gather(targets, last[:, None], batch_dims=1)
+        embedded += self._embed_positions(tf.maximum(index - 1, 0)[None])[None]
+        is_first = tf.cast(tf.equal(index, 0), tf.float32)
+        inputs = (self._first_embedding(batch, global_context) * is_first
+                  + embedded * (1. - is_first))
+        outputs = self.decoder(inputs, sequential_context, cache=cache)
+        return self._pointer_logits(outputs, targets, mask)[:, 0]
+
+    def sample_tokens(self, context, max_sample_length=None, noise=None,
+                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False):
+        """Draws face sequences; every shape is known when the graph is built.
+
+        Args:
+          context: dict with `vertices` [B, V, 3], `vertices_mask` [B, V] and, if conditional,
+            `class_label`; sizes known.
+          max_sample_length: int, L; default `max_seq_length`.
+          noise: None (drawn in the graph) or [B, L], uniform in [0, 1).
+          filters: sampling.Filters.
+          valid_only: bool, mask what cannot follow (paper, section 3.2; off in the original).
+          keep_drawing: see `sampling.draw_tokens`.
+        Returns:
+          int32 [B, L].
+        Raises:
+          ValueError: more tokens than the table of positions has rows.
+        """
+        max_sample_length = max_sample_length or self.max_seq_length
+        _check_length(max_sample_length, self.max_seq_length, 'max_seq_length')
+        mask = context['vertices_mask']
+        batch = mask.shape.as_list()[0]
+        prepared = self._prepare_context(context)
+        if noise is None:
+            noise = tf.random_uniform([batch, max_sample_length])
+        return sampling.draw_tokens(
+            lambda last, index, cache: self.decode_step(last, index, cache, mask, prepared),
+            self.decoder, batch, max_sample_length, noise, filters,
+            cross=_cross_memory(self.decoder, prepared[2]),
+            rules=sampling.FaceRules(mask) if valid_only else None, keep_drawing=keep_drawing)
+
+    def sample(self, context, max_sample_length=None, temperature=1., top_k=0, top_p=1.,
+               only_return_complete=True, top_k_per_row=False, noise=None, valid_only=False):
+        """Draws faces for vertices.
+
+        Args:
+          context: see `sample_tokens`; what `VertexModel.sample` returns will do.
+          max_sample_length: int, tokens at most.
+          temperature, top_k, top_p, top_k_per_row: see `sampling.filter_logits`.
+          only_return_complete: bool, drop rows without a stop token, in every entry of the context
+            too (a shape known only when run; not for the NPU).
+          noise, valid_only: see `sample_tokens`.
+        Returns:
+          Dict: `context`, `completed` bool [B], `faces` int32 [B, max_sample_length], zero from the
+          stop token on, `num_face_indices` int32 [B], tokens with the stop token.
+        """
+        tokens = self.sample_tokens(
+            context, max_sample_length, noise,
+            sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only)
+        return faces_from_tokens(tokens, context, only_return_complete)
+
+
+def _pad_mask(vertices_mask):
+    """[B, V + 2]: the two stopping symbols are always there."""
+    return tf.pad(vertices_mask, [[0, 0], [2, 0]], constant_values=1.)
+
+
+def faces_from_tokens(tokens, context, only_return_complete=True):
+    """Cuts token sequences behind their last whole face; what `FaceModel.sample` returns.
+
+    Args:
+      tokens: int32 [B, L]. A row without a stop token ends at its last new-face token, which
+        becomes its stop token.
+      context: dict of tensors [B, ...].
+      only_return_complete: see `FaceModel.sample`.
+    """
+    length = tokens.shape.as_list()[1]
+    positions = tf.range(length)[None]
+    is_stop = tf.equal(tokens, 0)
+    completed = tf.reduce_any(is_stop, axis=1)
+    stop = tf.argmax(tf.cast(is_stop, tf.int32), axis=1, output_type=tf.int32)
+    last_new_face = tf.reduce_max(tf.cast(tf.equal(tokens, 1), tf.int32) * positions, axis=1)
+    num_face_indices = tf.where(completed, stop, last_new_face) + 1
+    inside = tf.cast(positions < num_face_indices[:, None] - 1, tf.int32)
+    outputs = {'completed': completed, 'faces': tokens * inside,
+               'num_face_indices': num_face_indices}
+    if only_return_complete:
+        outputs, context = [_complete_rows(part, completed) for part in (outputs, context)]
+    return dict(outputs, context=context)

@@ -1,0 +1,377 @@
+"""Drawing token sequences from PolyGen's networks with shapes that are all known beforehand.
+
+The loop keeps keys and values of earlier positions in two places: a recent block of `BLOCK_SIZE`
+positions, which each step writes to, and an archive of whole blocks, which is written once a block.
+So a step's writing costs the same however long the sequence is. The archive's capacity doubles from
+one loop to the next (a few loops, each with static shapes), so that early tokens do not pay for the
+longest cache.
+
+B: batch, L: tokens at most, H: heads, s: size of a head, K: symbols that a token can be.
+"""
+import collections
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+BLOCK_SIZE = 32         # positions of the recent block
+FIRST_CAPACITY = 4      # blocks in the archive of the first loop
+_REMOVED = -1e9         # logit of a symbol that cannot be drawn; finite, as the NPU wants it
+
+Filters = collections.namedtuple('Filters', 'temperature top_k top_p top_k_per_row')
+Filters.__new__.__defaults__ = (1., 0, 1., False)
+Filters.__doc__ = 'How logits are narrowed down before a token is drawn; see `filter_logits`.'
+
+
+def top_k_logits(logits, k, per_row=False):
+    """Keeps the symbols with large logits, the others become -1e9.
+
+    The original takes one threshold for the whole tensor, the smallest of all rows' k-th largest
+    logits, and removes the threshold itself: k - 1 symbols survive in a single row, and with k = 1
+    a row can lose all of them. Kept as the default; `per_row` keeps the k best of each row.
+
+    Args:
+      logits: [..., K].
+      k: int, 0 keeps all.
+      per_row: bool.
+    Returns:
+      Tensor like `logits`.
+    """
+    if k == 0:
+        return logits
+    kth = tf.nn.top_k(logits, k=k).values[..., -1:]
+    removed = logits < kth if per_row else logits <= tf.reduce_min(kth)
+    return tf.where(removed, tf.fill(tf.shape(logits), _REMOVED), logits)
+
+
+def top_p_logits(logits, p):
+    """Keeps the most likely symbols that together reach probability p (Holtzman et al. 2020).
+
+    A symbol goes (its logit loses 1e9) when the symbols before it weigh more than p already, so
+    the best one always stays and p = 0 is greedy.
+
+    Args:
+      logits: [..., K].
+      p: float, 1 keeps all.
+    Returns:
+      Tensor like `logits`.
+    """
+    if p == 1.:
+        return logits
+    order = tf.argsort(logits, direction='DESCENDING', stable=True)
+    ranked = tf.gather(logits, order, batch_dims=logits.shape.ndims - 1)
+    before = tf.cumsum(tf.nn.softmax(ranked), axis=-1, exclusive=True)
+    removed = tf.cast(before > p, logits.dtype) * _REMOVED
+    rank_of_symbol = tf.argsort(order)
+    return logits + tf.gather(removed, rank_of_symbol, batch_dims=logits.shape.ndims - 1)
+
+
+def filter_logits(logits, filters):
+    """Divides by the temperature, then applies top-k, then top-p."""
+    logits = logits / filters.temperature
+    logits = top_k_logits(logits, filters.top_k, filters.top_k_per_row)
+    return top_p_logits(logits, filters.top_p)
+
+
+def draw(logits, noise):
+    """Draws one symbol a row by inverting the cumulative distribution.
+
+    Args:
+      logits: [B, K].
+      noise: [B], uniform in [0, 1).
+    Returns:
+      int32 [B]; a symbol whose probability is 0 is never drawn.
+    """
+    mass = tf.cumsum(tf.nn.softmax(logits), axis=-1)
+    total = mass[:, -1:]
+    below = tf.cast(mass <= noise[:, None] * total, tf.int32)
+    # Rounding can lift noise * total up to the total: then the last symbol with any mass is meant.
+    last = tf.reduce_sum(tf.cast(mass < total, tf.int32), axis=-1)
+    return tf.minimum(tf.reduce_sum(below, axis=-1), last)
+
+
+class DecoderCache:
+    """Keys and values of the positions decoded so far, for the layers of one decoding step.
+
+    Attributes:
+      recent: list, a (keys, values) pair a layer, each [B, H, block, s]; `attend` replaces them.
+      cross: list, what `TransformerDecoder.cross_memory` gave, or None.
+    """
+
+    def __init__(self, recent, position, archive=None, archived=None, cross=None):
+        """Args:
+          recent: list of pairs [B, H, block, s], zero at and behind `position`.
+          position: int scalar tensor, where in the recent block the step writes.
+          archive: None or list of pairs [B, H, capacity, s].
+          archived: int scalar tensor, how many positions of the archive are filled.
+          cross: see the attribute.
+        """
+        self.recent = list(recent)
+        self.cross = cross
+        self._archive = archive
+        block = recent[0][0].shape.as_list()[2]
+        self._slot = tf.reshape(tf.one_hot(position, block), [1, 1, block, 1])
+        self._bias = _bias_behind(position + 1, block)
+        if archive is not None:
+            capacity = archive[0][0].shape.as_list()[2]
+            self._bias = tf.concat([_bias_behind(archived, capacity), self._bias], axis=-1)
+
+    def attend(self, layer, query, key, value):
+        """Writes one position and attends to it and all before it.
+
+        Args:
+          layer: int.
+          query, key, value: [B, H, 1, s], the query already scaled by s^-0.5.
+        Returns:
+          [B, H, 1, s].
+        """
+        keys, values = self.recent[layer]
+        keys += self._slot * key        # the slot was zero, so adding is writing
+        values += self._slot * value
+        self.recent[layer] = (keys, values)
+        logits = tf.matmul(query, keys, transpose_b=True)
+        if self._archive is None:
+            return tf.matmul(tf.nn.softmax(logits + self._bias), values)
+        old_keys, old_values = self._archive[layer]
+        old_logits = tf.matmul(query, old_keys, transpose_b=True)
+        weights = tf.nn.softmax(tf.concat([old_logits, logits], axis=-1) + self._bias)
+        split = old_keys.shape.as_list()[2]
+        return (tf.matmul(weights[..., :split], old_values)
+                + tf.matmul(weights[..., split:], values))
+
+
+def _bias_behind(length, size):
+    """[1, 1, 1, size]: 0 for the first `length` positions, -1e9 for those behind."""
+    behind = tf.cast(tf.range(size) >= length, tf.float32)
+    return tf.reshape(behind * _REMOVED, [1, 1, 1, size])
+
+
+def empty_blocks(num_layers, batch, num_heads, length, head_size):
+    """List of (keys, values) pairs of zeros [B, H, length, s], one a layer."""
+    zeros = tf.zeros([batch, num_heads, length, head_size])
+    return [(zeros, zeros) for _ in range(num_layers)]
+
+
+def archive_capacities(max_tokens):
+    """How many blocks the archive holds in each of the loops that follow one another.
+
+    A loop decodes as many blocks as its archive holds, the last loop one more.
+    """
+    needed = -(-max_tokens // BLOCK_SIZE) - 1
+    capacities = [min(FIRST_CAPACITY, needed)]
+    while capacities[-1] < needed:
+        capacities.append(min(2 * capacities[-1], needed))
+    return capacities
+
+
+class Loop(collections.namedtuple('Loop', 'index tokens last done rules archive recent')):
+    """What a decoding loop carries from step to step.
+
+    index: int32 scalar, tokens drawn so far; tokens: int32 [B, L], zero behind them; last: int32
+    [B], the newest token; done: bool [B], rows that have a stop token; rules: state of the validity
+    rules; archive, recent: lists of (keys, values) pairs.
+    """
+
+
+def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, rules=None,
+                keep_drawing=False):
+    """Draws token after token until every row has stopped or has `max_tokens`.
+
+    Args:
+      step: function (last token int32 [B], index int32 scalar, DecoderCache) -> logits [B, K] of
+        token `index`. At index 0 the last token means nothing.
+      decoder: TransformerDecoder, for the number of layers, heads and their size.
+      batch: int, B.
+      max_tokens: int, L.
+      noise: [B, L], uniform in [0, 1): a token is a function of its logits and its noise.
+      filters: Filters.
+      cross: see `DecoderCache`.
+      rules: None, `VertexRules` or `FaceRules`: only sequences that they allow are drawn.
+      keep_drawing: bool, rows go on behind their stop token while others have none yet, as in the
+        original (which discards these tokens later); otherwise such tokens are 0.
+    Returns:
+      int32 [B, L].
+    """
+    def body(loop, archived):
+        position = loop.index - archived
+        cache = DecoderCache(loop.recent, position, loop.archive or None, archived, cross)
+        logits = step(loop.last, loop.index, cache)
+        if rules is not None:
+            logits = rules.remove_invalid(logits, loop.rules, loop.index)
+        token = draw(filter_logits(logits, filters), tf.gather(noise, loop.index, axis=1))
+        if not keep_drawing:
+            token = tf.where(loop.done, tf.zeros_like(token), token)
+        tokens = loop.tokens + token[:, None] * tf.one_hot(loop.index, max_tokens, dtype=tf.int32)
+        state = rules.advance(loop.rules, token, loop.index) if rules is not None else ()
+        done = tf.logical_or(loop.done, tf.equal(token, 0))
+        return loop._replace(index=loop.index + 1, tokens=tokens, last=token, done=done,
+                             rules=state, recent=cache.recent)
+
+    sizes = (decoder.num_layers, batch, decoder.num_heads)
+    loop = Loop(index=tf.constant(0), tokens=tf.zeros([batch, max_tokens], tf.int32),
+                last=tf.zeros([batch], tf.int32), done=tf.zeros([batch], tf.bool),
+                rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
+    capacities = archive_capacities(max_tokens)
+    if capacities == [0]:   # a single block: no archive
+        recent = empty_blocks(*sizes, length=max_tokens, head_size=decoder.head_size)
+        return _while(loop._replace(recent=recent), max_tokens, lambda now: body(now, 0)).tokens
+    for capacity in capacities:
+        end = max_tokens if capacity == capacities[-1] else capacity * BLOCK_SIZE
+        archive = _enlarged(loop.archive, capacity, sizes, decoder.head_size)
+        loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body)
+    return loop.tokens
+
+
+def _while(loop, end, body):
+    """Runs `body` (Loop -> Loop) while tokens are to be drawn; `end` is their number at most."""
+    return tf.while_loop(
+        lambda now: tf.logical_and(now.index < end, tf.logical_not(tf.reduce_all(now.done))),
+        lambda now: [body(now)], [loop], parallel_iterations=1, back_prop=False)[0]
+
+
+def _while_blocks(loop, end, sizes, head_size, body):
+    """Runs block after block; each fills a fresh recent block, then moves it to the archive."""
+    def one_block(now):
+        archived = now.index
+        recent = empty_blocks(*sizes, length=BLOCK_SIZE, head_size=head_size)
+        block_end = tf.minimum(archived + BLOCK_SIZE, end)
+        # The archive does not change inside a block, so it is no variable of the inner loop.
+        inner = _while(now._replace(recent=recent, archive=()), block_end,
+                       lambda step: body(step._replace(archive=now.archive), archived)._replace(
+                           archive=()))
+        archive = [tuple(_write_block(old, new, archived) for old, new in zip(*pairs))
+                   for pairs in zip(now.archive, inner.recent)]
+        return inner._replace(archive=archive, recent=())
+
+    return _while(loop._replace(recent=()), end, one_block)
+
+
+def _write_block(archive, block, position):
+    """Puts a block [B, H, block, s] into an archive [B, H, capacity, s] that is zero there.
+
+    The last block of all, which nothing attends to any more, has no place there and is dropped.
+    """
+    shape = archive.shape.as_list()
+    blocks = shape[2] // BLOCK_SIZE
+    slot = tf.reshape(tf.one_hot(position // BLOCK_SIZE, blocks), [1, 1, blocks, 1, 1])
+    cut = tf.reshape(archive, [shape[0], shape[1], blocks, BLOCK_SIZE, shape[3]])
+    return tf.reshape(cut + slot * block[:, :, None], shape)
+
+
+def _enlarged(archive, capacity, sizes, head_size):
+    """The archive with room for `capacity` blocks."""
+    length = capacity * BLOCK_SIZE
+    if not archive:
+        return empty_blocks(*sizes, length=length, head_size=head_size)
+    more = length - archive[0][0].shape.as_list()[2]
+    return [tuple(tf.pad(part, [[0, 0], [0, 0], [0, more], [0, 0]]) for part in pair)
+            for pair in archive]
+
+
+class VertexRules:
+    """Only sorted vertex sequences: z, then y, then x never fall and no vertex comes twice.
+
+    Paper: section 3.1, invalid predictions are masked. The stop token comes at the end of a vertex
+    only, and every prefix that is allowed can be completed. State: the previous vertex and the
+    vertex being written, int32 [B, 3] each as (z, y, x); -1 before the first.
+
+    Args:
+      quantization_bits: int.
+    """
+
+    def __init__(self, quantization_bits):
+        self._largest = 2 ** quantization_bits - 1
+
+    def initial(self, batch):
+        """State before the first token."""
+        return (tf.fill([batch, 3], -1), tf.fill([batch, 3], -1))
+
+    def remove_invalid(self, logits, state, index):
+        """Gives -1e9 to the symbols of logits [B, K] that token `index` must not be."""
+        (last_z, last_y, last_x), (z, y, _) = [tf.unstack(part, axis=1) for part in state]
+        full = self._largest
+        x_is_full = tf.cast(tf.equal(last_x, full), tf.int32)
+        yx_is_full = x_is_full * tf.cast(tf.equal(last_y, full), tf.int32)
+        same_z, same_y = tf.equal(z, last_z), tf.equal(y, last_y)
+        zeros = tf.zeros_like(last_z)
+        lowest = [last_z + yx_is_full,
+                  tf.where(same_z, last_y + x_is_full, zeros),
+                  tf.where(tf.logical_and(same_z, same_y), last_x + 1, zeros)]
+        lowest = tf.gather(tf.stack(lowest), index % 3)
+        allowed = tf.range(full + 1)[None] >= lowest[:, None]
+        may_stop = tf.logical_and(tf.equal(index % 3, 0), index > 0)
+        stop = tf.fill([tf.shape(logits)[0], 1], may_stop)
+        return _keep(logits, tf.concat([stop, allowed], axis=1))
+
+    def advance(self, state, token, index):
+        """State behind a token."""
+        previous, current = state
+        here = tf.one_hot(index % 3, 3, dtype=tf.int32)[None]
+        current = current * (1 - here) + (token[:, None] - 1) * here
+        finished = tf.cast(tf.equal(index % 3, 2), tf.int32)
+        return (current * finished + previous * (1 - finished), current)
+
+
+class FaceRules:
+    """Only face sequences as training data has them.
+
+    Paper: section 3.2, invalid predictions are masked. A face has three or more different vertices,
+    the smallest first; first vertices never fall from face to face and never skip an unused vertex;
+    the sequence stops behind a face when every vertex is used. State: first vertex of the face
+    before and of this face, number of vertices in this face (int32 [B] each), and which vertices
+    are in this face and in any (float32 [B, V] each).
+
+    Args:
+      vertices_mask: float32 [B, V], 1 for the vertices that a row has.
+    """
+
+    def __init__(self, vertices_mask):
+        self._mask = vertices_mask
+        self._counts = tf.cast(tf.reduce_sum(vertices_mask, axis=1), tf.int32)
+        self._size = vertices_mask.shape.as_list()[1]
+
+    def initial(self, batch):
+        """State before the first token."""
+        zeros = tf.zeros([batch], tf.int32)
+        return (zeros, zeros, zeros, tf.zeros([batch, self._size]), tf.zeros([batch, self._size]))
+
+    def remove_invalid(self, logits, state, index):
+        """Gives -1e9 to the symbols of logits [B, K] that come next against the rules."""
+        del index
+        before, first, count, in_face, used = state
+        vertex = tf.range(self._size)[None]
+        unused = self._mask * (1. - used)
+        all_used = tf.less(tf.reduce_sum(unused, axis=1), .5)
+        first_unused = tf.where(all_used, self._counts, tf.argmax(unused, 1, output_type=tf.int32))
+        highest = tf.minimum(first_unused, self._counts - 3)
+        opening = tf.logical_and(vertex >= before[:, None], vertex <= highest[:, None])
+        going_on = tf.logical_and(vertex > first[:, None], in_face < .5)
+        going_on = tf.logical_and(going_on, self._mask > .5)
+        starts = tf.equal(count, 0)
+        allowed = tf.where(tf.tile(starts[:, None], [1, self._size]), opening, going_on)
+        complete = count >= 3
+        too_few_vertices = tf.logical_and(starts, self._counts < 3)
+        stop = tf.logical_or(tf.logical_and(complete, all_used), too_few_vertices)
+        return _keep(logits, tf.concat([stop[:, None], complete[:, None], allowed], axis=1))
+
+    def advance(self, state, token, index):
+        """State behind a token."""
+        del index
+        before, first, count, in_face, used = state
+        is_vertex = token >= 2
+        here = tf.one_hot(token - 2, self._size)    # all zero for stop and new face
+        opens = tf.logical_and(is_vertex, tf.equal(count, 0))
+        before = tf.where(is_vertex, before, first)
+        first = tf.where(opens, token - 2, first)
+        count = tf.where(is_vertex, count + 1, tf.zeros_like(count))
+        in_face = (in_face + here) * tf.cast(is_vertex, tf.float32)[:, None]
+        return (before, first, count, in_face, tf.maximum(used, here))
+
+
+def _keep(logits, allowed):
+    return tf.where(allowed, logits, tf.fill(tf.shape(logits), _REMOVED))
+
+
+def uniform_noise(seed, batch, max_tokens):
+    """float32 [B, L] in [0, 1) for `draw_tokens`, the same on every machine."""
+    return np.random.RandomState(seed).random_sample((batch, max_tokens)).astype(np.float32).clip(
+        max=np.nextafter(np.float32(1), np.float32(0)))
