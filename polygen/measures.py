@@ -1,0 +1,211 @@
+"""What PolyGen is measured by: sequence losses, bits per vertex, valid samples, matches with meshes.
+
+B: batch, T: tokens of a sequence, V: vertices.
+"""
+import collections
+import math
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from polygen import data_utils, mesh_sets
+
+TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
+SEQUENCES = ('vertices', 'faces')       # how reports call them
+
+Match = collections.namedtuple('Match', 'name vertices faces')
+Match.__doc__ = """The mesh of a set that a sample is nearest to: its name, and the shares (0 to 1)
+of vertices and of faces that both have, in what either has (intersection over union)."""
+
+
+def placeholders(size, batch_size):
+    """Placeholders of static shape for a bucket of lengths.
+
+    Args:
+      size: dict of `vertex_tokens`, `vertices`, `face_tokens`, see `mesh_sets.make_buckets`.
+      batch_size: int, B.
+    Returns:
+      (dict for the vertex model, dict for the face model).
+    """
+    tokens, vertices, face_tokens = size['vertex_tokens'], size['vertices'], size['face_tokens']
+    shapes = [{'vertices_flat': (tf.int32, [tokens]), 'vertices_flat_mask': (tf.float32, [tokens]),
+               'class_label': (tf.int32, [])},
+              {'vertices': (tf.float32, [vertices, 3]), 'vertices_mask': (tf.float32, [vertices]),
+               'faces': (tf.int32, [face_tokens]), 'faces_mask': (tf.float32, [face_tokens]),
+               'class_label': (tf.int32, [])}]
+    return tuple({name: tf.placeholder(dtype, [batch_size] + shape, name=name)
+                  for name, (dtype, shape) in part.items()} for part in shapes)
+
+
+def sequence_loss(distribution, batch, target):
+    """Negative log-likelihood of a batch, summed over tokens and examples as in the original.
+
+    Args:
+      distribution: Categorical [B, T].
+      batch: dict with `<target>` int [B, T] and `<target>_mask` [B, T].
+      target: 'vertices_flat' or 'faces'.
+    Returns:
+      (loss scalar in nats, number of tokens whose most likely symbol is the right one, scalar).
+    """
+    tokens, mask = tf.cast(batch[target], tf.int32), batch[target + '_mask']
+    loss = -tf.reduce_sum(distribution.log_prob(tokens) * mask)
+    guess = tf.argmax(distribution.logits, axis=-1, output_type=tf.int32)
+    return loss, tf.reduce_sum(tf.cast(tf.equal(guess, tokens), tf.float32) * mask)
+
+
+class Evaluator:
+    """The graph that measures both models on a set of meshes.
+
+    Args:
+      models: presets.Models.
+      examples: list of examples of `mesh_sets.load_meshes`.
+      batch_size, num_buckets, quantization_bits: see `mesh_sets.evaluation_batches`.
+    """
+
+    def __init__(self, models, examples, batch_size, num_buckets, quantization_bits):
+        self._batches = list(mesh_sets.evaluation_batches(
+            examples, batch_size, num_buckets, quantization_bits))
+        self._graphs = []
+        for size in mesh_sets.make_buckets(examples, num_buckets)[0]:
+            feeds = placeholders(size, batch_size)
+            self._graphs.append((feeds, [sequence_loss(model(feed), feed, target) for
+                                         model, feed, target in zip(models, feeds, TARGETS)]))
+        self.num_vertices = sum(len(example['vertices']) for example in examples)
+
+    def run(self, sess):
+        """Measures; no shifts, vertices in their own order, no dropout.
+
+        Returns:
+          dict: `bits_vertices`, `bits_faces` per vertex, `accuracy_vertices`, `accuracy_faces` of
+          the next token.
+        """
+        totals = np.zeros((2, 3))
+        for bucket, vertex_batch, face_batch, _ in self._batches:
+            feeds, outputs = self._graphs[bucket]
+            feed = {tensors[name]: value
+                    for tensors, values in zip(feeds, (vertex_batch, face_batch))
+                    for name, value in values.items()}
+            counts = [vertex_batch['vertices_flat_mask'].sum(), face_batch['faces_mask'].sum()]
+            for row, (loss, right) in enumerate(sess.run(outputs, feed)):
+                totals[row] += loss, right, counts[row]
+        found = {}
+        for name, (loss, right, tokens) in zip(SEQUENCES, totals):
+            found['bits_' + name] = bits_per_vertex(loss, self.num_vertices)
+            found['accuracy_' + name] = right / tokens
+        return found
+
+
+def bits_per_vertex(loss, num_vertices):
+    """Bits per vertex of a loss in nats (also for faces, which the paper divides by vertices too)."""
+    return float(loss / (math.log(2) * num_vertices))
+
+
+def uniform_baseline(examples, quantization_bits):
+    """Bits per vertex when every symbol is as likely as any other, and accuracy of such a guess.
+
+    Returns:
+      dict with the keys of `Evaluator.run`.
+    """
+    symbols = 2 ** quantization_bits + 1
+    vertex_tokens = sum(3 * len(example['vertices']) + 1 for example in examples)
+    counts = [(len(example['faces']), len(example['vertices']) + 2) for example in examples]
+    num_vertices = sum(len(example['vertices']) for example in examples)
+    return {'bits_vertices': vertex_tokens * math.log2(symbols) / num_vertices,
+            'bits_faces': sum(n * math.log2(k) for n, k in counts) / num_vertices,
+            'accuracy_vertices': 1 / symbols,
+            'accuracy_faces': sum(n / k for n, k in counts) / sum(n for n, _ in counts)}
+
+
+def frequency_baseline(train_examples, examples, quantization_bits):
+    """The same figures for a model that knows how often each symbol stands in the training set.
+
+    Counts start at 1 (Laplace). The symbols of faces are those that a mesh has; their shares are
+    those among them.
+
+    Returns:
+      dict with the keys of `Evaluator.run`.
+    """
+    num_vertices = sum(len(example['vertices']) for example in examples)
+    found = {}
+    for name in SEQUENCES:
+        largest = max(len(example['vertices']) for example in list(train_examples) + list(examples))
+        counts = np.ones(2 ** quantization_bits + 1 if name == 'vertices' else largest + 2)
+        for example in train_examples:
+            counts += np.bincount(_tokens(example, name), minlength=len(counts))
+        bits = right = total = 0
+        for example in examples:
+            tokens = _tokens(example, name)
+            known = counts if name == 'vertices' else counts[:len(example['vertices']) + 2]
+            bits -= np.log2(known[tokens] / known.sum()).sum()
+            right += np.sum(tokens == known.argmax())
+            total += len(tokens)
+        found['bits_' + name] = float(bits / num_vertices)
+        found['accuracy_' + name] = float(right / total)
+    return found
+
+
+def _tokens(example, name):
+    if name == 'faces':
+        return example['faces']
+    return np.append(example['vertices'][:, ::-1].ravel() + 1, 0)
+
+
+def is_valid(sample):
+    """Whether a sample is a mesh such as the training data has.
+
+    Both sequences have ended; the vertices rise by (z, y, x) and none comes twice; each face has
+    three or more different vertices that exist; every vertex is in a face.
+
+    Args:
+      sample: `sample.Sample`.
+    Returns:
+      bool.
+    """
+    if not sample.complete or not sample.faces or not len(sample.vertices):
+        return False
+    rows = [tuple(row[::-1]) for row in np.asarray(sample.vertices)]
+    rising = all(first < second for first, second in zip(rows, rows[1:]))
+    corners = [corner for face in sample.faces for corner in face]
+    proper = all(len(face) >= 3 and len(set(face)) == len(face) for face in sample.faces)
+    return rising and proper and set(corners) == set(range(len(rows)))
+
+
+def _parts(vertices, faces):
+    """Sets of vertices (int triples) and of faces (sets of such triples) of a mesh."""
+    rows = [tuple(int(value) for value in row) for row in vertices]
+    return set(rows), {frozenset(rows[corner] for corner in face)
+                       for face in faces if max(face) < len(rows)}
+
+
+def _overlap(first, second):
+    return len(first & second) / max(1, len(first | second))
+
+
+def nearest(sample, examples, quantization_bits):
+    """Finds the mesh of a set that shares most with a sample.
+
+    Args:
+      sample: `sample.Sample`, not recentred (or centred as the data is).
+      examples: list of examples of `mesh_sets.load_meshes`.
+      quantization_bits: int.
+    Returns:
+      Match.
+    """
+    quantized = data_utils.quantize_verts(sample.vertices, quantization_bits, exact=True)
+    ours = _parts(quantized, sample.faces)
+    matches = []
+    for example in examples:
+        theirs = _parts(example['vertices'], data_utils.unflatten_faces(example['faces']))
+        matches.append(Match(example['name'], *[_overlap(a, b) for a, b in zip(ours, theirs)]))
+    return max(matches, key=lambda match: (match.faces + match.vertices, match.vertices))
+
+
+def describe_matches(samples, examples, quantization_bits):
+    """A line for each sample: which mesh it is nearest to and how near, and how many are exact."""
+    matches = [nearest(sample, examples, quantization_bits) for sample in samples]
+    lines = ['sample {}: nearest to {}, {:.1%} of the vertices and {:.1%} of the faces the same'
+             .format(number, match.name, match.vertices, match.faces)
+             for number, match in enumerate(matches)]
+    exact = sorted({match.name for match in matches if match.vertices == match.faces == 1})
+    return lines + ['exact copies of {} of {} meshes: {}'.format(
+        len(exact), len(examples), ', '.join(exact[:10]) or 'none')]

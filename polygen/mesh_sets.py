@@ -1,0 +1,460 @@
+"""Sets of meshes for training and evaluation: folders or packed files in, static batches out.
+
+V: vertices of a mesh, F: faces, B: batch. An example is a dict of 'vertices' int32 [V, 3]
+(quantised, z up, sorted), 'faces' int32 [L] (tokens, see `data_utils.flatten_faces`),
+'class_label' int and 'name' str. All random draws of a sample depend on (seed, epoch, index of the
+example) alone, the order of an epoch on (seed, epoch) alone, so that a run can stop and go on.
+"""
+import collections
+import os
+import zipfile
+import zlib
+
+import numpy as np
+from scipy import special
+
+from common import errors, meshes
+from polygen import data_utils
+
+TOY_MESHES = ('cube', 'cylinder', 'cone', 'icosphere')  # labels 0 to 3, as the original has them
+_PACKED_KEYS = {  # key: (kinds of dtype, number of dimensions)
+    'vertices': ('f', 2), 'vertex_counts': ('iu', 1), 'face_vertices': ('iu', 1),
+    'face_sizes': ('iu', 1), 'face_counts': ('iu', 1), 'labels': ('iu', 1), 'ids': ('U', 1)}
+
+
+class Summary(collections.namedtuple('Summary', ['path', 'found', 'skipped', 'class_names'])):
+    """What `load_meshes` met.
+
+    path: str, the folder or file that was read. found: int, meshes in it. skipped: dict {reason:
+    names of the meshes}. class_names: names of the sub-folders by label, None where there are none.
+    `str(summary)` is a few lines to print.
+    """
+
+    __slots__ = ()
+
+    def __str__(self):
+        dropped = sum(len(names) for names in self.skipped.values())
+        lines = ['{} of {} meshes in {}'.format(self.found - dropped, self.found, self.path)]
+        for reason, names in sorted(self.skipped.items()):
+            lines.append('  skipped {}: {} ({}{})'.format(
+                len(names), reason, ', '.join(names[:3]), ', ...' if len(names) > 3 else ''))
+        return '\n'.join(lines)
+
+
+def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_tokens=2800,
+                strict=False, split='train', class_names=None, exact=False, keep_winding=False):
+    """Reads and processes all meshes of a folder or of a packed file.
+
+    Args:
+      data_path: str, one of: a folder of .obj, .off, .ply, .stl or .glb files (y up, at any depth,
+        in order of their relative paths); an .npz file with the keys of `_PACKED_KEYS` (ragged
+        arrays, y up); a folder with such files named `meshes_<split>.npz`; a folder that holds one
+        of these as `meshes`.
+      quantization_bits: int.
+      max_vertices, max_face_tokens: int, larger meshes (after quantising) are left out.
+      strict: bool, refuse with an error what would be left out.
+      split: str, which packed file of a folder.
+      class_names: list of str, sub-folders by label, to give a second folder the labels of a first;
+        None: those that are there, sorted. Files without sub-folders have their number as label;
+        the four toy meshes are 0 to 3 in the order of `TOY_MESHES`.
+      exact, keep_winding: see `data_utils.quantize_process_mesh`.
+    Returns:
+      (list of examples, Summary).
+    Raises:
+      errors.InputError: nothing there, no mesh left, a packed file that is damaged or, with
+        `strict`, a mesh that cannot be used.
+    """
+    path = _locate(data_path, split)
+    if os.path.isdir(path):
+        sources, names = _folder_sources(path, class_names)
+    else:
+        sources, names = _packed_sources(path), None
+    examples, skipped, found = [], collections.OrderedDict(), 0
+    for name, label, read in sources:
+        found += 1
+        try:
+            reason = None if label is not None else 'its folder is no known class'
+            if reason is None:
+                example = data_utils.process_mesh(*read(), quantization_bits, exact, keep_winding)
+                reason = _too_large(example, max_vertices, max_face_tokens)
+            detail = reason
+        except errors.InputError as error:
+            reason, detail = 'cannot be used', str(error)
+            if path not in detail:
+                detail = '{}: {}'.format(os.path.join(path, name), detail)
+        if reason is None:
+            examples.append({'vertices': example['vertices'], 'class_label': label, 'name': name,
+                             'faces': example['faces'].astype(np.int32)})
+        elif strict:
+            raise errors.InputError('{} Without --strict it is left out.'.format(
+                detail if detail != reason else '{} in {}: {}.'.format(name, path, reason)))
+        else:
+            skipped.setdefault(reason, []).append(name if detail == reason else detail)
+    summary = Summary(path, found, skipped, names)
+    if not examples:
+        raise errors.InputError('no mesh is left to use. {}'.format(
+            '; '.join(line.strip() for line in str(summary).split('\n'))))
+    return examples, summary
+
+
+def _too_large(example, max_vertices, max_face_tokens):
+    """The reason to leave an example out, or None."""
+    if len(example['vertices']) > max_vertices:
+        return 'more than {} vertices (--max_vertices)'.format(max_vertices)
+    if len(example['faces']) > max_face_tokens:
+        return 'more than {} face tokens (--max_face_tokens)'.format(max_face_tokens)
+    return None
+
+
+def _locate(data_path, split):
+    """The folder of mesh files or the packed file that `data_path` means."""
+    if os.path.isfile(data_path) and data_path.lower().endswith('.npz'):
+        return data_path
+    if not os.path.isdir(data_path):
+        raise errors.InputError(
+            '{} is no folder of meshes and no .npz file. Give --data_path a folder with {} files.'
+            .format(data_path, ', '.join(meshes.READABLE)))
+    packed = os.path.join(data_path, 'meshes_{}.npz'.format(split))
+    if os.path.isfile(packed):
+        return packed
+    others = sorted(name for name in os.listdir(data_path)
+                    if name.startswith('meshes_') and name.endswith('.npz'))
+    if others:
+        raise errors.InputError('{} has no meshes_{}.npz (found: {}).'.format(
+            data_path, split, ', '.join(others)))
+    found = _mesh_files(data_path)
+    inner = os.path.join(data_path, 'meshes')
+    if os.path.isdir(inner) and all(name.split(os.sep)[0] == 'meshes' for name in found):
+        return _locate(inner, split)
+    if not found:
+        raise errors.InputError('{} holds no mesh files ({}) and no meshes_{}.npz.'.format(
+            data_path, ', '.join(meshes.READABLE), split))
+    return data_path
+
+
+def _mesh_files(folder):
+    """Relative paths of the mesh files below a folder, sorted, without hidden ones."""
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(place) in seen:  # a link back to a folder above
+            folders[:] = []
+            continue
+        seen.add(os.path.realpath(place))
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        found.extend(os.path.relpath(os.path.join(place, name), folder) for name in names
+                     if not name.startswith('.')
+                     and os.path.splitext(name)[1].lower() in meshes.READABLE)
+    return sorted(found, key=lambda name: name.split(os.sep))
+
+
+def _folder_sources(folder, class_names):
+    """Returns ([(relative path, label, function that reads)], class names or None)."""
+    found = _mesh_files(folder)
+    stems = [os.path.splitext(name)[0].lower() for name in found]
+    if sorted(stems) == sorted(TOY_MESHES):
+        found = [found[stems.index(stem)] for stem in TOY_MESHES]
+    elif any(os.sep in name for name in found):
+        class_of = [name.split(os.sep)[0] if os.sep in name else '.' for name in found]
+        class_names = sorted(set(class_of)) if class_names is None else list(class_names)
+        numbers = {name: number for number, name in enumerate(class_names)}
+        return [(name, numbers.get(kind), _file_reader(os.path.join(folder, name)))
+                for name, kind in zip(found, class_of)], class_names
+    return [(name, label, _file_reader(os.path.join(folder, name)))
+            for label, name in enumerate(found)], None
+
+
+def _file_reader(path):
+    return lambda: data_utils.in_order_of_use(*meshes.read(path))
+
+
+def _packed_sources(path):
+    """Yields (name, label, function that gives vertices and faces) of a packed .npz file."""
+    arrays = _read_packed(path)
+    vertex_ends = np.cumsum(arrays['vertex_counts'].astype(np.int64)).tolist()
+    face_ends = np.cumsum(arrays['face_counts'].astype(np.int64))
+    corner_ends = np.cumsum(arrays['face_sizes'].astype(np.int64))
+    corners = np.concatenate([[0], corner_ends])[np.concatenate([[0], face_ends])].tolist()
+    face_ends = [0] + face_ends.tolist()
+    vertex_ends = [0] + vertex_ends
+    for i, name in enumerate(arrays['ids'].tolist()):
+        yield name, int(arrays['labels'][i]), _packed_reader(
+            '{}, mesh {} ({})'.format(path, i, name),
+            arrays['vertices'][vertex_ends[i]:vertex_ends[i + 1]],
+            arrays['face_vertices'][corners[i]:corners[i + 1]],
+            arrays['face_sizes'][face_ends[i]:face_ends[i + 1]])
+
+
+def _packed_reader(place, vertices, flat, sizes):
+    def read():
+        if not len(vertices) or not len(sizes):
+            raise errors.InputError('{}: no vertices or no faces.'.format(place))
+        if not np.isfinite(vertices).all():
+            raise errors.InputError('{}: a coordinate is not finite.'.format(place))
+        if flat.size and not 0 <= flat.min() <= flat.max() < len(vertices):
+            raise errors.InputError('{}: a face names vertex {} of {}.'.format(
+                place, flat.max(), len(vertices)))
+        ends = np.cumsum(sizes.astype(np.int64)).tolist()
+        numbers = flat.tolist()
+        faces = [numbers[start:end] for start, end in zip([0] + ends, ends) if end > start]
+        return data_utils.in_order_of_use(vertices, faces)
+    return read
+
+
+def _read_packed(path):
+    """Loads a packed file and checks that its arrays are there and fit together."""
+    if not zipfile.is_zipfile(path):
+        raise errors.InputError('{} is no .npz file, or cut short.'.format(path))
+    try:
+        with np.load(path, allow_pickle=False) as packed:
+            arrays = {key: packed[key] for key in packed.files if key in _PACKED_KEYS}
+            found = packed.files
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.InputError('cannot read {}: {}.'.format(path, error)) from None
+    missing = sorted(set(_PACKED_KEYS) - set(arrays))
+    if missing:
+        raise errors.InputError('{} lacks {} (found: {}).'.format(
+            path, ', '.join(missing), ', '.join(found)))
+    for key, (kinds, rank) in _PACKED_KEYS.items():
+        array = arrays[key]
+        negative = array.dtype.kind == 'i' and array.size and array.min() < 0
+        if array.dtype.kind not in kinds or array.ndim != rank or negative:
+            raise errors.InputError('{}: "{}" must be {} of rank {}, found {} {}{}.'.format(
+                path, key, {'f': 'floats', 'iu': 'numbers from 0', 'U': 'text'}[kinds], rank,
+                array.dtype, list(array.shape), ' with negative numbers' if negative else ''))
+    sizes = {key: len(arrays[key]) for key in arrays}
+    sums = {key: int(arrays[key].sum(dtype=np.int64))
+            for key in ('vertex_counts', 'face_counts', 'face_sizes')}
+    per_mesh = {sizes[key] for key in ('vertex_counts', 'face_counts', 'labels', 'ids')}
+    whole = (arrays['vertices'].shape[1] == 3 and len(per_mesh) == 1
+             and sums['vertex_counts'] == sizes['vertices']
+             and sums['face_counts'] == sizes['face_sizes']
+             and sums['face_sizes'] == sizes['face_vertices'])
+    if not whole:
+        raise errors.InputError('{}: the arrays do not fit together: lengths {}, sums {}.'.format(
+            path, sizes, sums))
+    if not sizes['ids']:
+        raise errors.InputError('{} holds no meshes.'.format(path))
+    return arrays
+
+
+def draw_shift(vertices, rng, shift_factor=0.25, quantization_bits=8):
+    """NumPy twin of the draw of `data_utils.random_shift`.
+
+    Args:
+      vertices: int array [V, 3], 0 to 2^bits - 1.
+      rng: np.random.RandomState.
+      shift_factor: float, standard deviation as a share of the cube's side.
+      quantization_bits: int.
+    Returns:
+      int32 [3] to add to the vertices; they stay in the cube.
+    """
+    low, high, scale = data_utils.shift_bounds(vertices, shift_factor, quantization_bits)
+    below, above = special.ndtr(low / scale), special.ndtr(high / scale)
+    draw = special.ndtri(below + (above - below) * rng.uniform(size=3)) * scale
+    return np.clip(draw, low, high).astype(np.int32)  # towards zero, as the original
+
+
+def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None):
+    """Puts examples into the arrays that the vertex model is fed.
+
+    Args:
+      examples: list of up to `batch_size` examples.
+      vertex_tokens: int T, static length of the sequences; 3V + 1 or more.
+      batch_size: int B; rows beyond the examples are zero, with zero masks. None: as many as given.
+      shifts: list of int [3], one for each example, or None.
+    Returns:
+      Dict of 'vertices_flat' int32 [B, T], 'vertices_flat_mask' float32 [B, T] and 'class_label'
+      int32 [B].
+    """
+    batch_size = batch_size or len(examples)
+    batch = {'vertices_flat': np.zeros([batch_size, vertex_tokens], np.int32),
+             'vertices_flat_mask': np.zeros([batch_size, vertex_tokens], np.float32),
+             'class_label': np.zeros([batch_size], np.int32)}
+    for row, example in enumerate(examples):
+        vertices = example['vertices'] if shifts is None else example['vertices'] + shifts[row]
+        batch['vertices_flat'][row, :vertices.size] = vertices[:, ::-1].ravel() + 1
+        batch['vertices_flat_mask'][row, :vertices.size + 1] = 1
+        batch['class_label'][row] = example['class_label']
+    return batch
+
+
+def graph_dequantized(vertices, quantization_bits=8):
+    """Coordinates in [-0.5, 0.5] to the last bit as the original's dataset gives them to the model.
+
+    TensorFlow's graph optimiser makes a multiplication by 1 / (2^bits - 1) of the division in
+    `modules.dequantize_verts`. Quantising again, as the face model does, then takes 47 of the 256
+    values at 8 bits down by one, not 63 as after a division.
+
+    Args:
+      vertices: int array [V, 3], 0 to 2^bits - 1.
+      quantization_bits: int.
+    Returns:
+      float32 [V, 3].
+    """
+    level = np.float32(1) / np.float32(2 ** quantization_bits - 1)
+    return vertices.astype(np.float32) * level - np.float32(0.5)
+
+
+def face_batch(examples, vertices, face_tokens, batch_size=None, shifts=None, permutations=None,
+               quantization_bits=8):
+    """Puts examples into the arrays that the face model is fed.
+
+    Args:
+      examples: list of up to `batch_size` examples.
+      vertices: int V, static number of vertices.
+      face_tokens: int L, static length of the sequences.
+      batch_size: int B; rows beyond the examples are zero, with zero masks. None: as many as given.
+      shifts: list of int [3], one for each example, or None.
+      permutations: list of int [V of the example], old number of each new vertex, or None.
+      quantization_bits: int.
+    Returns:
+      Dict of 'vertices' float32 [B, V, 3] in [-0.5, 0.5] (x, y, z), 'vertices_mask' float32 [B, V],
+      'faces' int32 [B, L], 'faces_mask' float32 [B, L] and 'class_label' int32 [B].
+    """
+    batch_size = batch_size or len(examples)
+    batch = {'vertices': np.zeros([batch_size, vertices, 3], np.float32),
+             'vertices_mask': np.zeros([batch_size, vertices], np.float32),
+             'faces': np.zeros([batch_size, face_tokens], np.int32),
+             'faces_mask': np.zeros([batch_size, face_tokens], np.float32),
+             'class_label': np.zeros([batch_size], np.int32)}
+    for row, example in enumerate(examples):
+        points, faces = example['vertices'], example['faces']
+        if shifts is not None:
+            points = points + shifts[row]
+        if permutations is not None:
+            points = points[permutations[row]]
+            faces = np.concatenate([[0, 1], np.argsort(permutations[row]) + 2])[faces]
+        batch['vertices'][row, :len(points)] = graph_dequantized(points, quantization_bits)
+        batch['vertices_mask'][row, :len(points)] = 1
+        batch['faces'][row, :len(faces)] = faces
+        batch['faces_mask'][row, :len(faces)] = 1
+        batch['class_label'][row] = example['class_label']
+    return batch
+
+
+def make_buckets(examples, num_buckets=1, multiple_of=1):
+    """Splits examples by length into groups of about the same number.
+
+    Args:
+      examples: list of examples, at least one.
+      num_buckets: int, at most; fewer where there are fewer examples or lengths.
+      multiple_of: int, sizes are rounded up to a multiple of this.
+    Returns:
+      (list of sizes: dicts of 'vertex_tokens', 'vertices', 'face_tokens', which every member of the
+      bucket fits, and 'count', its members; list of int arrays: indices of the members, rising).
+    """
+    lengths = np.array([[len(e['vertices']), len(e['faces'])] for e in examples])
+    # Both networks run on the same batch: order by the sum of their sequences.
+    order = np.argsort(lengths @ [3, 1], kind='stable')
+    sizes, members = [], []
+    for group in np.array_split(order, min(num_buckets, len(order))):
+        most = -(-lengths[group].max(axis=0) // multiple_of) * multiple_of
+        size = {'vertex_tokens': int(3 * most[0] + 1), 'vertices': int(most[0]),
+                'face_tokens': int(most[1]), 'count': len(group)}
+        sizes.append(size)
+        members.append(np.sort(group))
+    return sizes, members
+
+
+class Batches:
+    """Training batches of static shapes: the batch of a step depends on (seed, step) alone.
+
+    In an epoch every example comes once; the last batch of a bucket is filled up with other
+    examples of the bucket (the same ones again where it has fewer than a batch).
+    """
+
+    def __init__(self, examples, batch_size, num_buckets=1, seed=0, shuffle=True,
+                 random_shift=False, shuffle_vertices=True, quantization_bits=8, shift_factor=0.25,
+                 multiple_of=1):
+        """Sorts the examples into buckets.
+
+        Args:
+          examples: list of examples, see `load_meshes`.
+          batch_size: int, rows of each batch.
+          num_buckets, multiple_of: see `make_buckets`.
+          seed: int from 0.
+          shuffle: bool; False keeps the order of the examples, as the original's toy training.
+          random_shift: bool, shift each sample; sequence and face sample are drawn apart.
+          shuffle_vertices: bool, random order of the vertices that the face model sees.
+          quantization_bits: int.
+          shift_factor: float, see `draw_shift`.
+        """
+        self._examples = examples
+        self._batch_size = batch_size
+        self._seed = seed
+        self._shuffle = shuffle
+        self._random_shift = random_shift
+        self._shuffle_vertices = shuffle_vertices
+        self._bits = quantization_bits
+        self._shift_factor = shift_factor
+        self.buckets, self._members = make_buckets(examples, num_buckets, multiple_of)
+        self.steps_per_epoch = sum(-(-len(group) // batch_size) for group in self._members)
+        self._plan_of = (None, None)  # epoch and its plan, kept for the next step
+
+    def plan(self, epoch):
+        """The order of an epoch, counted from 0: list of (bucket index, indices int [B])."""
+        if self._plan_of[0] == epoch:
+            return self._plan_of[1]
+        rng = np.random.RandomState([self._seed, epoch])
+        batches = []
+        for bucket, group in enumerate(self._members):
+            order = rng.permutation(group) if self._shuffle else group
+            count = -(-len(order) // self._batch_size)
+            rows = np.resize(order, [count, self._batch_size])  # repeats from the start
+            batches.extend((bucket, row) for row in rows)
+        if self._shuffle:
+            batches = [batches[place] for place in rng.permutation(len(batches))]
+        self._plan_of = (epoch, batches)
+        return batches
+
+    def at(self, step):
+        """The batch of a training step.
+
+        Args:
+          step: int from 1, counted over the whole run.
+        Returns:
+          (bucket index, dict for the vertex model, dict for the face model), see `vertex_batch` and
+          `face_batch`; their sizes are those of `buckets[bucket index]`.
+        """
+        if step < 1:
+            raise ValueError('steps count from 1, got {}.'.format(step))
+        epoch, place = divmod(step - 1, self.steps_per_epoch)
+        bucket, indices = self.plan(epoch)[place]
+        size = self.buckets[bucket]
+        chosen = [self._examples[index] for index in indices]
+        draws = [self._draw(epoch, index) for index in indices]
+        vertex_shifts, face_shifts, permutations = zip(*draws)
+        return bucket, vertex_batch(
+            chosen, size['vertex_tokens'],
+            shifts=vertex_shifts if self._random_shift else None), face_batch(
+                chosen, size['vertices'], size['face_tokens'],
+                shifts=face_shifts if self._random_shift else None,
+                permutations=permutations if self._shuffle_vertices else None,
+                quantization_bits=self._bits)
+
+    def _draw(self, epoch, index):
+        """Shift of the vertex sample, shift of the face sample, and permutation, of one example."""
+        rng = np.random.RandomState([self._seed, epoch, index])
+        vertices = self._examples[index]['vertices']
+        shifts = [draw_shift(vertices, rng, self._shift_factor, self._bits) for _ in range(2)]
+        return shifts[0], shifts[1], rng.permutation(len(vertices))
+
+
+def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8, multiple_of=1):
+    """Yields batches in which every example comes once, unshifted and in its own order.
+
+    Args:
+      examples: list of examples.
+      batch_size: int, rows of each batch; the last of a bucket is filled up with zero masks.
+      num_buckets, multiple_of: see `make_buckets`, which gives the sizes of the buckets.
+      quantization_bits: int.
+    Yields:
+      (bucket index, dict for the vertex model, dict for the face model, number of real rows).
+    """
+    sizes, members = make_buckets(examples, num_buckets, multiple_of)
+    for bucket, (size, group) in enumerate(zip(sizes, members)):
+        for start in range(0, len(group), batch_size):
+            chosen = [examples[index] for index in group[start:start + batch_size]]
+            yield bucket, vertex_batch(chosen, size['vertex_tokens'], batch_size), face_batch(
+                chosen, size['vertices'], size['face_tokens'], batch_size,
+                quantization_bits=quantization_bits), len(chosen)

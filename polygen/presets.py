@@ -1,0 +1,198 @@
+"""Sizes of PolyGen's networks: presets, the options that change them, and building both models."""
+import argparse
+import collections
+import os
+
+import tensorflow.compat.v1 as tf
+
+from common import checkpoints, cli, device, errors, runs
+from polygen import modules
+
+SHIPPED_MESHES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'meshes')
+OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
+
+# seed: the original's notebook and the seed document. large: the defaults of the original's classes
+# and the limits of the paper's data (appendix: 800 vertices, 2800 face indices).
+PRESETS = {
+    'seed': {
+        'hidden_size': 128, 'fc_size': 512, 'num_heads': 4, 'vertex_layers': 3,
+        'encoder_layers': 3, 'face_layers': 3, 'dropout_rate': 0., 'max_vertices': 250,
+        'max_face_tokens': 500, 'sample_vertices': 200, 'sample_face_tokens': 500,
+        'batch_size': 4, 'num_buckets': 1, 'shuffle': False, 'random_shift': False,
+        'is_training': False, 'schedule': 'constant', 'warmup_steps': 0, 'gradient_clip': 0.},
+    'large': {
+        'hidden_size': 256, 'fc_size': 1024, 'num_heads': 4, 'vertex_layers': 8,
+        'encoder_layers': 8, 'face_layers': 8, 'dropout_rate': 0.2, 'max_vertices': 800,
+        'max_face_tokens': 2800, 'sample_vertices': 400, 'sample_face_tokens': 2000,
+        'batch_size': 16, 'num_buckets': 4, 'shuffle': True, 'random_shift': True,
+        'is_training': True, 'schedule': 'cosine', 'warmup_steps': 1000, 'gradient_clip': 1.}}
+
+_PRESET = ' (of the preset unless given)'
+_SIZES = [
+    ('hidden_size', 'width of both models'), ('fc_size', 'width of the hidden layer of the MLPs'),
+    ('num_heads', 'attention heads'), ('vertex_layers', 'layers of the vertex decoder'),
+    ('encoder_layers', 'layers of the vertex encoder of the face model'),
+    ('face_layers', 'layers of the face decoder'),
+    ('max_vertices', 'rows of the table of vertex positions; meshes with more are left out'),
+    ('max_face_tokens', 'rows of the table of face positions; meshes with more are left out'),
+    ('sample_vertices', 'vertices of a sample at most'),
+    ('sample_face_tokens', 'face tokens of a sample at most')]
+
+Models = collections.namedtuple('Models', 'vertex face')
+
+
+def add_model_options(parser):
+    """Adds the options that give the networks their shape; `complete` fills in the preset."""
+    group = parser.add_argument_group('networks')
+    group.add_argument('--preset', choices=sorted(PRESETS), default='seed',
+                       help='seed: the toy experiment; large: sets of real meshes')
+    for name, text in _SIZES:
+        group.add_argument('--' + name, type=cli.positive_int, default=None, help=text + _PRESET)
+    group.add_argument('--quantization_bits', type=cli.positive_int, default=8,
+                       help='bits of a coordinate, 8 at most')
+    group.add_argument('--dropout_rate', type=cli.fraction, default=None,
+                       help='of the Transformers, where --is_training' + _PRESET)
+    group.add_argument('--num_classes', type=cli.non_negative_int, default=0,
+                       help='of the vertex model; 0: as many as the data has')
+    cli.add_flag(group, '--class_conditional', default=True,
+                 help='the vertex model is told the class')
+    cli.add_flag(group, '--face_class_conditional', help='the face model is told the class')
+    cli.add_flag(group, '--memory_efficient', help='attention head by head, computed again in the '
+                 'backward pass (other variables: see README)')
+
+
+def complete(config, examples=None):
+    """Fills options that were not given from the preset, and the number of classes from the data.
+
+    Args:
+      config: namespace; it is changed.
+      examples: list of examples of `mesh_sets.load_meshes`, or None.
+    Raises:
+      errors.UsageError: options do not fit together.
+    """
+    for name, value in PRESETS[config.preset].items():
+        if getattr(config, name, None) is None:
+            setattr(config, name, value)
+    config.sample_vertices = min(config.sample_vertices, config.max_vertices)
+    config.sample_face_tokens = min(config.sample_face_tokens, config.max_face_tokens)
+    if config.hidden_size % config.num_heads:
+        raise errors.UsageError('--hidden_size {} is not a multiple of --num_heads {}.'.format(
+            config.hidden_size, config.num_heads))
+    if config.quantization_bits > 8:
+        raise errors.UsageError('--quantization_bits {}: the tables of the face model have rows '
+                                'for 8 bits at most.'.format(config.quantization_bits))
+    if examples is not None:
+        needed = max(example['class_label'] for example in examples) + 1
+        config.num_classes = config.num_classes or needed
+        if needed > config.num_classes and (config.class_conditional
+                                            or config.face_class_conditional):
+            raise errors.UsageError('--num_classes {}, but the data has {} classes.'.format(
+                config.num_classes, needed))
+
+
+def _dropout(config, step):
+    """Dropout that draws from (seed, layer, step), so that a resumed run draws the same."""
+    if step is None or device.choose(config.device) == 'npu':
+        return device.dropout
+    calls = []
+
+    def drop(inputs, rate):
+        calls.append(rate)
+        uniform = tf.random.stateless_uniform(
+            tf.shape(inputs), seed=tf.stack([config.seed * 9973 + len(calls), step]))
+        return inputs * tf.cast(uniform >= rate, inputs.dtype) / (1. - rate)
+
+    return drop
+
+
+def make_models(config, step=None):
+    """Builds both models.
+
+    Args:
+      config: completed namespace, see `complete`.
+      step: int32 scalar tensor, the training step, for dropout; None outside training.
+    Returns:
+      Models; variables come into being with the first call of each.
+    """
+    stack = {'hidden_size': config.hidden_size, 'fc_size': config.fc_size,
+             'num_heads': config.num_heads, 'dropout_rate': config.dropout_rate,
+             'memory_efficient': config.memory_efficient, 'dropout_fn': _dropout(config, step)}
+    vertex_model = modules.VertexModel(
+        decoder_config=dict(stack, num_layers=config.vertex_layers),
+        quantization_bits=config.quantization_bits, class_conditional=config.class_conditional,
+        num_classes=config.num_classes, max_num_input_verts=config.max_vertices)
+    face_model = modules.FaceModel(
+        encoder_config=dict(stack, num_layers=config.encoder_layers),
+        decoder_config=dict(stack, num_layers=config.face_layers),
+        class_conditional=config.face_class_conditional, num_classes=config.num_classes,
+        quantization_bits=config.quantization_bits, max_seq_length=config.max_face_tokens)
+    return Models(vertex_model, face_model)
+
+
+def add_checkpoint_options(parser):
+    """Adds the options of scripts that use trained models: where they are."""
+    parser.add_argument('--output_path', default=OUTPUT_PATH,
+                        help='folder of the training run (its config.json tells the sizes)')
+    parser.add_argument('--checkpoint', '--ckpt_path', default='',
+                        help='checkpoint, or folder of one; unset: the newest of the run')
+    parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of every random draw')
+    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
+                        help='auto takes an NPU, else a GPU, else the CPU')
+    parser.add_argument('--precision_mode', default=None, help='see train.py')
+    parser.add_argument('--threads', type=cli.non_negative_int, default=0,
+                        help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+
+
+def add_sampling_options(parser):
+    """Adds the options that steer how tokens are drawn."""
+    group = parser.add_argument_group('sampling')
+    group.add_argument('--temperature', type=cli.positive_float, default=1.,
+                       help='divides the logits')
+    group.add_argument('--top_k', type=cli.non_negative_int, default=0,
+                       help='keep the k best tokens; 0 keeps all')
+    group.add_argument('--top_p', type=cli.non_negative_float, default=0.95,
+                       help='keep the best tokens that reach this probability; 0 is greedy, '
+                            '1 keeps all')
+    cli.add_flag(group, '--top_k_per_row', help='top_k row by row, as one would expect; the '
+                 'original has one threshold for all rows')
+    cli.add_flag(group, '--valid_only', help='draw only tokens that a mesh can go on with (paper, '
+                 'sections 3.1 and 3.2; not in the original)')
+
+
+def recorded(config):
+    """Options of the training run that a checkpoint belongs to.
+
+    Args:
+      config: namespace with `checkpoint` and `output_path`.
+    Returns:
+      dict {option: value}.
+    Raises:
+      errors.InputError: no config.json of PolyGen is near.
+    """
+    folder = config.output_path
+    if config.checkpoint:   # its run's folder, two levels up, tells more than --output_path
+        prefix = os.path.abspath(checkpoints.latest(config.checkpoint))
+        run_folder = os.path.dirname(os.path.dirname(prefix))
+        if os.path.exists(os.path.join(run_folder, 'config.json')):
+            folder = run_folder
+    options = runs.read_options(folder)
+    missing = [name for name in PRESETS['seed'] if name not in options]
+    if missing:
+        raise errors.InputError('{}/config.json is not of PolyGen: it lacks {}.'.format(
+            folder, ', '.join(missing)))
+    return options
+
+
+def trained(config):
+    """Finds a trained model: sizes from the run's config.json, and the checkpoint.
+
+    Args:
+      config: namespace with the options of `add_checkpoint_options`; what it has wins over the run.
+    Returns:
+      (namespace of all options, str prefix of the checkpoint).
+    Raises:
+      errors.InputError: no run or no checkpoint there.
+    """
+    prefix = checkpoints.latest(config.checkpoint or config.output_path)
+    return argparse.Namespace(**dict(recorded(config), **vars(config))), prefix
