@@ -10,16 +10,20 @@ from tensor2tensor.layers import common_attention, common_layers
 _GLOROT = tf.glorot_uniform_initializer
 
 
-def dense(inputs, units, name, use_bias=True, activation=None, kernel_initializer=None):
-    """Affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`."""
+def dense(inputs, units, name, use_bias=True, activation=None, kernel_initializer=None, scale=1.):
+    """Affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`.
+
+    `scale` multiplies kernel and bias, which costs less than multiplying the outputs.
+    """
     with tf.variable_scope(name):
         size = inputs.shape.as_list()[-1]
         kernel = tf.get_variable('kernel', [size, units],
                                  initializer=kernel_initializer or _GLOROT())
         # One matrix product over all positions; batched products are slower on every device.
-        outputs = tf.matmul(tf.reshape(inputs, [-1, size]), kernel)
+        outputs = tf.matmul(tf.reshape(inputs, [-1, size]), kernel * scale)
         if use_bias:
-            outputs += tf.get_variable('bias', [units], initializer=tf.zeros_initializer())
+            outputs += scale * tf.get_variable('bias', [units],
+                                               initializer=tf.zeros_initializer())
         if activation is not None:
             outputs = activation(outputs)
         return tf.reshape(outputs, common_layers.shape_list(inputs)[:-1] + [units])
@@ -48,14 +52,16 @@ class _TransformerStack(snt.AbstractModule):
       re_zero: bool, scale each branch by a scalar that starts at 0 (Bachlechner et al. 2020).
       memory_efficient: bool, self-attention head by head, computed again in the backward pass.
         Its variables are `wqkv [H, 1, h, 3s]` and `wo [H, 1, s, h]`; it always layer-norms.
+      plain: bool, every operation as the original has it; else fewer operations that compute
+        the same (one product for query, key and value; scalars multiplied into kernels).
       dropout_fn: function (tensor, rate) -> tensor that drops units; tests and reproducible runs
         give their own.
       name: str, variable scope.
     """
 
     def __init__(self, hidden_size=256, fc_size=1024, num_heads=4, layer_norm=True, num_layers=8,
-                 dropout_rate=0.2, re_zero=True, memory_efficient=False, dropout_fn=None,
-                 name='transformer'):
+                 dropout_rate=0.2, re_zero=True, memory_efficient=False, plain=False,
+                 dropout_fn=None, name='transformer'):
         super().__init__(name=name)
         if hidden_size % num_heads:
             raise ValueError('hidden_size {} is not a multiple of num_heads {}.'.format(
@@ -68,6 +74,7 @@ class _TransformerStack(snt.AbstractModule):
         self.dropout_rate = dropout_rate
         self.re_zero = re_zero
         self.memory_efficient = memory_efficient
+        self.plain = plain
         self.dropout_fn = dropout_fn or _plain_dropout
 
     @property
@@ -78,33 +85,74 @@ class _TransformerStack(snt.AbstractModule):
     def _normalize(self, inputs, name):
         return common_layers.layer_norm(inputs, name=name) if self.layer_norm else inputs
 
-    def _add_branch(self, inputs, branch, name, is_training):
-        """inputs + dropout(alpha * branch)."""
-        if self.re_zero:
-            branch *= tf.get_variable(name + '/alpha', [], initializer=tf.zeros_initializer())
+    def _alpha(self, name):
+        """The scalar that a branch is multiplied by; 1 without ReZero."""
+        if not self.re_zero:
+            return 1.
+        return tf.get_variable(name + '/alpha', [], initializer=tf.zeros_initializer())
+
+    def _add_branch(self, inputs, branch, is_training):
+        """inputs + dropout(branch); the branch is scaled by its alpha already."""
         if is_training and self.dropout_rate:
             branch = self.dropout_fn(branch, self.dropout_rate)
         return inputs + branch
 
     def _attention(self, query, memory, bias, name):
-        return common_attention.multihead_attention(
-            query, memory, bias, total_key_depth=self.hidden_size,
-            total_value_depth=self.hidden_size, output_depth=self.hidden_size,
-            num_heads=self.num_heads, dropout_rate=0., make_image_summary=False, name=name)
+        """Scaled attention branch [B, T, h] of normalised queries to a memory, or to themselves."""
+        if self.plain:
+            branch = common_attention.multihead_attention(
+                query, memory, bias, total_key_depth=self.hidden_size,
+                total_value_depth=self.hidden_size, output_depth=self.hidden_size,
+                num_heads=self.num_heads, dropout_rate=0., make_image_summary=False, name=name)
+            return branch * self._alpha(name)
+        with tf.variable_scope(name):
+            if memory is None:
+                q, k, v = self._heads(query, 'qkv')
+            else:
+                (q,), (k, v) = self._heads(query, 'q'), self._heads(memory, 'kv')
+            heads = attend(q, k, v, bias)
+        return self._join_heads(heads, name)
+
+    def _heads(self, inputs, names):
+        """Projects [B, T, h] to heads [B, H, T, s], one tensor for each letter of 'qkv' asked for.
+
+        The kernels are laid side by side, so that one matrix product serves all; that of the query
+        carries the factor s^-0.5.
+        """
+        size = self.hidden_size
+        kernels = []
+        for name in names:
+            with tf.variable_scope(name):
+                kernel = tf.get_variable('kernel', [inputs.shape.as_list()[-1], size],
+                                         initializer=_GLOROT())
+            kernels.append(kernel * self.head_size ** -0.5 if name == 'q' else kernel)
+        batch, length, depth = common_layers.shape_list(inputs)
+        joined = tf.matmul(tf.reshape(inputs, [-1, depth]), tf.concat(kernels, axis=1))
+        split = tf.reshape(joined, [batch, length, len(names), self.num_heads, self.head_size])
+        return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+
+    def _join_heads(self, heads, name):
+        """Maps heads [B, H, T, s] to [B, T, h] and scales by the branch's alpha."""
+        inputs = common_attention.combine_heads(heads)
+        return dense(inputs, self.hidden_size, name + '/output_transform', use_bias=False,
+                     scale=self._alpha(name))
 
     def _self_attention(self, inputs, bias, is_training):
         """Self-attention branch [B, T, h] with its layer norm."""
         if self.memory_efficient:
-            return common_attention.multihead_self_attention_memory_efficient(
+            branch = common_attention.multihead_self_attention_memory_efficient(
                 inputs, bias, self.num_heads, head_size=self.head_size, forget=is_training,
                 name='self_attention')
+            return branch * self._alpha('self_attention')
         return self._attention(self._normalize(inputs, 'self_attention'), None, bias,
                                'self_attention')
 
     def _mlp(self, inputs):
         hidden = self._normalize(inputs, 'fc')
         hidden = dense(hidden, self.fc_size, 'fc_1', activation=tf.nn.relu)
-        return dense(hidden, self.hidden_size, 'fc_2')
+        if self.plain:
+            return dense(hidden, self.hidden_size, 'fc_2') * self._alpha('fc')
+        return dense(hidden, self.hidden_size, 'fc_2', scale=self._alpha('fc'))
 
     def _output(self, inputs):
         return common_layers.layer_norm(inputs, name='output') if self.layer_norm else inputs
@@ -126,9 +174,8 @@ class TransformerEncoder(_TransformerStack):
         x = inputs
         for layer in range(self.num_layers):
             with tf.variable_scope('layer_{}'.format(layer)):
-                x = self._add_branch(x, self._self_attention(x, bias, is_training),
-                                     'self_attention', is_training)
-                x = self._add_branch(x, self._mlp(x), 'fc', is_training)
+                x = self._add_branch(x, self._self_attention(x, bias, is_training), is_training)
+                x = self._add_branch(x, self._mlp(x), is_training)
         return self._output(x)
 
 
@@ -165,15 +212,15 @@ class TransformerDecoder(_TransformerStack):
                     branch = self._self_attention(x, causal_bias, is_training)
                 else:
                     branch = self._cached_self_attention(x, cache, layer)
-                x = self._add_branch(x, branch, 'self_attention', is_training)
+                x = self._add_branch(x, branch, is_training)
                 if context is not None:
                     query = self._normalize(x, 'cross_attention')
                     if cache is None:
                         branch = self._attention(query, context, context_bias, 'cross_attention')
                     else:
                         branch = self._cached_cross_attention(query, cache.cross[layer])
-                    x = self._add_branch(x, branch, 'cross_attention', is_training)
-                x = self._add_branch(x, self._mlp(x), 'fc', is_training)
+                    x = self._add_branch(x, branch, is_training)
+                x = self._add_branch(x, self._mlp(x), is_training)
         return self._output(x)
 
     def cross_memory(self, context):
@@ -189,25 +236,20 @@ class TransformerDecoder(_TransformerStack):
         with self._enter_variable_scope(reuse=tf.AUTO_REUSE):
             for layer in range(self.num_layers):
                 with tf.variable_scope('layer_{}/cross_attention'.format(layer)):
-                    keys, values = [common_attention.split_heads(
-                        dense(context, self.hidden_size, name, use_bias=False), self.num_heads)
-                        for name in ('k', 'v')]
-                memory.append((keys, values, bias))
+                    memory.append(tuple(self._heads(context, 'kv')) + (bias,))
         return memory
 
     def _cached_self_attention(self, inputs, cache, layer):
-        """Self-attention of one new position [B, 1, h] over the cache and itself."""
+        """Self-attention branch of one new position [B, 1, h] over the cache and itself."""
         if self.memory_efficient:
             with tf.variable_scope('self_attention'):
                 query, key, value, join = self._memory_efficient_heads(inputs)
-                return join(cache.attend(layer, query, key, value))
+                branch = join(cache.attend(layer, query, key, value))
+            return branch * self._alpha('self_attention')
         hidden = self._normalize(inputs, 'self_attention')
         with tf.variable_scope('self_attention'):
-            query, key, value = [common_attention.split_heads(
-                dense(hidden, self.hidden_size, name, use_bias=False), self.num_heads)
-                for name in 'qkv']
-            query *= self.head_size ** -0.5
-            return self._join_heads(cache.attend(layer, query, key, value))
+            query, key, value = self._heads(hidden, 'qkv')
+        return self._join_heads(cache.attend(layer, query, key, value), 'self_attention')
 
     def _memory_efficient_heads(self, inputs):
         """Query, key, value [B, H, 1, s] from `wqkv`, and the function that joins heads by `wo`."""
@@ -219,7 +261,7 @@ class TransformerDecoder(_TransformerStack):
         hidden = common_layers.layer_norm_compute(inputs, 1e-6, scale, bias)
         kernel = tf.reshape(tf.transpose(wqkv, [2, 1, 0, 3]), [hidden_size, heads * 3 * size])
         parts = tf.reshape(tf.matmul(hidden[:, 0], kernel), [-1, heads, 3, size])
-        query, key, value = [part for part in tf.split(parts, 3, axis=2)]
+        query, key, value = tf.split(parts, 3, axis=2)
 
         def join(outputs):
             flat = tf.reshape(outputs, [-1, heads * size])
@@ -227,18 +269,24 @@ class TransformerDecoder(_TransformerStack):
 
         return query * size ** -0.5, key, value, join
 
-    def _join_heads(self, heads):
-        return dense(common_attention.combine_heads(heads), self.hidden_size, 'output_transform',
-                      use_bias=False)
-
     def _cached_cross_attention(self, inputs, memory):
         keys, values, bias = memory
         with tf.variable_scope('cross_attention'):
-            query = common_attention.split_heads(
-                dense(inputs, self.hidden_size, 'q', use_bias=False), self.num_heads)
-            query *= self.head_size ** -0.5
-            weights = tf.nn.softmax(tf.matmul(query, keys, transpose_b=True) + bias)
-            return self._join_heads(tf.matmul(weights, values))
+            query, = self._heads(inputs, 'q')
+        return self._join_heads(attend(query, keys, values, bias), 'cross_attention')
+
+
+def attend(query, key, value, bias):
+    """softmax(query key^T + bias) value.
+
+    Args:
+      query: [B, H, T, s], scaled by s^-0.5 already.
+      key, value: [B, H, C, s].
+      bias: broadcastable to [B, H, T, C].
+    Returns:
+      [B, H, T, s].
+    """
+    return tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias), value)
 
 
 def _context_bias(context):

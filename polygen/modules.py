@@ -41,13 +41,15 @@ def dequantize_verts(verts, n_bits, add_noise=False):
     return verts
 
 
-def quantize_verts(verts, n_bits):
+def quantize_verts(verts, n_bits, exact=False):
     """Cuts coordinates of the unit cube (-0.5 to 0.5) down to integers 0 to 2^n_bits - 1.
 
     It truncates, so it is no exact inverse of `dequantize_verts`: 63 of the 256 values of 8 bits
-    come back one lower. Kept: the face model sees its vertices so in training (see README).
+    come back one lower (fewer where the graph's optimiser has turned the division into a product).
+    Kept: the face model sees its vertices so in training (see README). `exact` rounds instead.
     """
-    return tf.cast((verts + 0.5) * (2 ** n_bits - 1), tf.int32)
+    levels = (verts + 0.5) * (2 ** n_bits - 1)
+    return tf.cast(tf.floor(levels + 0.5) if exact else levels, tf.int32)
 
 
 class VertexModel(snt.AbstractModule):
@@ -354,12 +356,14 @@ class FaceModel(snt.AbstractModule):
       use_discrete_vertex_embeddings: bool, tables of coordinates; else an affine map.
       quantization_bits: int.
       max_seq_length: int, rows of the table of positions.
+      exact_quantization: bool, round coordinates instead of cutting them off.
       name: str, variable scope.
     """
 
     def __init__(self, encoder_config, decoder_config, class_conditional=True, num_classes=55,
                  decoder_cross_attention=True, use_discrete_vertex_embeddings=True,
-                 quantization_bits=8, max_seq_length=5000, name='face_model'):
+                 quantization_bits=8, max_seq_length=5000, exact_quantization=False,
+                 name='face_model'):
         super().__init__(name=name)
         self.class_conditional = class_conditional
         self.num_classes = num_classes
@@ -367,6 +371,7 @@ class FaceModel(snt.AbstractModule):
         self.use_discrete_vertex_embeddings = use_discrete_vertex_embeddings
         self.quantization_bits = quantization_bits
         self.max_seq_length = max_seq_length
+        self.exact_quantization = exact_quantization
         with self._enter_variable_scope():
             self.decoder = blocks.TransformerDecoder(**decoder_config)
             self.encoder = blocks.TransformerEncoder(**encoder_config)
@@ -381,7 +386,7 @@ class FaceModel(snt.AbstractModule):
         """Encodes vertices [B, V, 3] to pointer targets [B, V + 2, h]: stop, new face, vertices."""
         size = self.embedding_size
         if self.use_discrete_vertex_embeddings:
-            quantized = quantize_verts(vertices, self.quantization_bits)
+            quantized = quantize_verts(vertices, self.quantization_bits, self.exact_quantization)
             embedded = 0.
             for axis in range(3):
                 table = blocks.embed(_COORDINATE_ROWS, size, 'coord_{}'.format(axis))

@@ -116,7 +116,8 @@ def make_models(config, step=None):
     """
     stack = {'hidden_size': config.hidden_size, 'fc_size': config.fc_size,
              'num_heads': config.num_heads, 'dropout_rate': config.dropout_rate,
-             'memory_efficient': config.memory_efficient, 'dropout_fn': _dropout(config, step)}
+             'memory_efficient': config.memory_efficient,
+             'plain': device.choose(config.device) == 'npu', 'dropout_fn': _dropout(config, step)}
     vertex_model = modules.VertexModel(
         decoder_config=dict(stack, num_layers=config.vertex_layers),
         quantization_bits=config.quantization_bits, class_conditional=config.class_conditional,
@@ -125,7 +126,8 @@ def make_models(config, step=None):
         encoder_config=dict(stack, num_layers=config.encoder_layers),
         decoder_config=dict(stack, num_layers=config.face_layers),
         class_conditional=config.face_class_conditional, num_classes=config.num_classes,
-        quantization_bits=config.quantization_bits, max_seq_length=config.max_face_tokens)
+        quantization_bits=config.quantization_bits, max_seq_length=config.max_face_tokens,
+        exact_quantization=config.exact_quantization)
     return Models(vertex_model, face_model)
 
 

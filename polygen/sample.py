@@ -86,7 +86,7 @@ def write(samples, folder, captions, targets=None):
         if not len(sample.vertices):
             continue    # neither format can hold a mesh without vertices
         stem = os.path.join(folder, 'sample_{:02d}'.format(number))
-        data_utils.write_obj(sample.vertices, sample.faces, stem + '.obj')
+        data_utils.write_obj(sample.vertices, sample.faces, stem + '.obj', one_based=False)
         if sample.faces:
             meshes.write(stem + '.glb', sample.vertices[:, [1, 2, 0]], sample.faces)
     drawn = [(sample.vertices, sample.faces) for sample in samples]

@@ -4,7 +4,6 @@ entry=train.py
 default_batch_size=4
 loss_prefix='Loss (vertices):'
 data_folder=meshes
-shipped_data=$model_dir/meshes
 model_paths=('validation_path|held-out meshes; the best checkpoint is the best on them')
 model_values=(
   'preset|size of both models and what goes with it: seed or large'

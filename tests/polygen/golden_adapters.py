@@ -15,9 +15,13 @@ _TARGETS = {'VertexModel': 'vertices_flat', 'ImageToVertexModel': 'vertices_flat
 _PROCESSED = {'temperature': 0.7, 'top_p': 0.8}
 
 
-def _build_model(case, dropout_fn=None):
-    arguments = {key: dict(value, dropout_fn=dropout_fn) if key.endswith('_config') else value
-                 for key, value in case.config['args'].items()}
+def _build_model(case, path, dropout_fn=None):
+    arguments = dict(case.config['args'])
+    for name in ('encoder_config', 'decoder_config', 'res_net_config'):
+        if name in arguments:
+            arguments[name] = dict(arguments[name], dropout_fn=dropout_fn)
+        if name in arguments and name != 'res_net_config':
+            arguments[name]['plain'] = path == 'plain'
     if 'pre_embed_dim' in case.config:
         arguments['pre_embed_dim'] = case.config['pre_embed_dim']
     return getattr(modules, case.config['class'])(**arguments)
@@ -47,7 +51,7 @@ def _loss(distribution, batch, target):
 
 
 def _session(weights):
-    """Session with the case's weights; every trainable variable has one and every weight is used."""
+    """Session with the case's weights: each trainable variable has one, and each is used."""
     variables = {variable.op.name: variable for variable in tf.trainable_variables()}
     np.testing.assert_equal(sorted(variables), sorted(weights))
     session = tf.Session()
@@ -59,11 +63,10 @@ def _session(weights):
 
 def forward(case, path):
     """Logits, log-probabilities, loss, embeddings and gradient norms."""
-    del path
     tf.reset_default_graph()
     masks = [tf.constant(case.inputs[name]) for name in sorted(case.inputs)
              if name.startswith('dropout_mask')]
-    model = _build_model(case, _injected_dropout(case, masks) if masks else None)
+    model = _build_model(case, path, _injected_dropout(case, masks) if masks else None)
     batch = _constants(case.inputs)
     target = _TARGETS[case.config['class']]
     is_training = case.config.get('is_training', False)
@@ -94,9 +97,8 @@ def _embeddings(model, batch, target):
 
 def train(case, path):
     """Losses, watched variables and norms of all parameters over some steps of Adam."""
-    del path
     tf.reset_default_graph()
-    model = _build_model(case)
+    model = _build_model(case, path)
     batch = _constants(case.inputs)
     _, loss = _loss(model(batch), batch, _TARGETS[case.config['class']])
     step = tf.train.AdamOptimizer(case.config['learning_rate']).minimize(loss)
@@ -118,17 +120,18 @@ def train(case, path):
 
 def joint_train(case, path):
     """Both models under one Adam object, the vertex update first (the notebook's quirk)."""
-    del path
-    initial = _joint_losses(case, weights=None)
-    vertex_losses, face_losses = _joint_losses(case, case.weights)
+    initial = _joint_losses(case, path, weights=None)
+    vertex_losses, face_losses = _joint_losses(case, path, case.weights)
     return {'vertex_losses': vertex_losses, 'face_losses': face_losses,
             'initial_vertex_loss': initial[0][0], 'initial_face_loss': initial[1][0]}
 
 
-def _joint_losses(case, weights):
+def _joint_losses(case, path, weights):
     tf.reset_default_graph()
-    models = (modules.VertexModel(**case.config['vertex_args']),
-              modules.FaceModel(**case.config['face_args']))
+    arguments = [{key: dict(value, plain=path == 'plain') if key.endswith('_config') else value
+                  for key, value in case.config[part + '_args'].items()}
+                 for part in ('vertex', 'face')]
+    models = modules.VertexModel(**arguments[0]), modules.FaceModel(**arguments[1])
     batches = [_constants({name[2:]: array for name, array in case.inputs.items()
                            if name.startswith(prefix)}) for prefix in ('v_', 'f_')]
     losses = [_loss(model(batch), batch, target)[1]
@@ -152,9 +155,8 @@ def _joint_losses(case, weights):
 
 def sample(case, path):
     """Greedy sampling: uncached, through the cache with forced tokens, and `sample` itself."""
-    del path
     tf.reset_default_graph()
-    model = _build_model(case)
+    model = _build_model(case, path)
     context = _constants(case.inputs)
     is_face = case.config['class'] == 'FaceModel'
     length = case.config['max_sample_length']

@@ -1,0 +1,257 @@
+"""TensorFlow checkpoints: finding, listing, reading and restoring them, also under other names.
+
+A checkpoint is named by its prefix, `folder/model-200`, which stands for `model-200.index` and
+`model-200.data-00000-of-00001`; a run also keeps its state in `model-200.state.json`.
+"""
+import os
+import re
+
+import tensorflow.compat.v1 as tf
+
+from common import errors, files
+
+STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
+RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError)
+
+
+def exists(prefix):
+    """Says whether the index of a checkpoint (or the single file of the older format) is there."""
+    return os.path.isfile(prefix + '.index') or os.path.isfile(prefix)
+
+
+def step_of(prefix):
+    """Gives the step at the end of a checkpoint's name, `model-200` -> 200, or None."""
+    match = re.search(r'-(\d+)$', prefix)
+    return int(match.group(1)) if match else None
+
+
+def in_folder(folder, stem='model'):
+    """Lists the checkpoints of a folder by their index files.
+
+    Args:
+      folder: str.
+      stem: str, the name before the step.
+    Returns:
+      list of prefixes, by rising step.
+    """
+    pattern = re.compile(re.escape(stem) + r'-(\d+)\.index$')
+    matches = [pattern.match(name) for name in _listed(folder)]
+    steps = sorted(int(match.group(1)) for match in matches if match)
+    return [os.path.join(folder, '{}-{}'.format(stem, step)) for step in steps]
+
+
+def latest(path):
+    """Finds the newest checkpoint.
+
+    Args:
+      path: str, a prefix (or one of its files), a folder with checkpoints, or an output folder that
+        holds `checkpoints/`.
+    Returns:
+      str, the prefix.
+    Raises:
+      errors.InputError: there is none, or the one that the folder calls its newest is incomplete.
+    """
+    prefix = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
+    if not os.path.isdir(prefix):
+        if exists(prefix):
+            return prefix
+        raise errors.InputError(
+            'no checkpoint {}: neither {}.index nor a folder of that name exists. Give the prefix '
+            '(such as model-200) or the folder of a checkpoint.'.format(path, prefix))
+    for folder in (prefix, os.path.join(prefix, RUN_FOLDER)):
+        found = _newest(folder)
+        if found:
+            return found
+    raise errors.InputError(
+        'no checkpoint in {}: it holds neither the file "checkpoint" nor a *.index file, and nor '
+        'does its folder {}/.'.format(path, RUN_FOLDER))
+
+
+def _newest(folder):
+    """Gives the newest prefix of one folder, or None. Never passes over a damaged newest one."""
+    if not os.path.isdir(folder):
+        return None
+    state = None
+    if os.path.isfile(os.path.join(folder, STATE_FILE)):
+        state = tf.train.get_checkpoint_state(folder)
+    if state is not None and state.model_checkpoint_path:
+        named = state.model_checkpoint_path
+        # A folder that was moved may name the place where it lay before.
+        for prefix in (os.path.join(folder, os.path.basename(named)), named):
+            if exists(prefix):
+                return prefix
+        raise errors.InputError(
+            'the newest checkpoint that {} names is {}, of which the .index file is missing. {}'
+            .format(os.path.join(folder, STATE_FILE), named, others(folder, named)))
+    numbered = in_folder(folder)
+    if numbered:
+        return numbered[-1]
+    found = [os.path.join(folder, name[:-len('.index')])
+             for name in os.listdir(folder) if name.endswith('.index')]
+    return max(found, key=lambda prefix: (step_of(prefix) or 0, prefix)) if found else None
+
+
+def others(folder, prefix):
+    """Says in a sentence which other checkpoints of a folder `--checkpoint` could name."""
+    names = [other for other in in_folder(folder)
+             if os.path.basename(other) != os.path.basename(prefix)]
+    if not names:
+        return 'There is no other checkpoint in {}.'.format(folder)
+    return 'Choose another one with --checkpoint: {}.'.format(', '.join(reversed(names)))
+
+
+def remove(prefix):
+    """Deletes the files of a checkpoint and the run's state beside them; the index goes first."""
+    folder, stem = os.path.split(prefix)
+    names = [name for name in _listed(folder or '.') if name.startswith(stem + '.')]
+    for name in sorted(names, key=lambda name: not name.endswith('.index')):
+        os.remove(os.path.join(folder, name))
+
+
+def remove_temporary(folder):
+    """Deletes what a save that was cut off (killed process, full disk) has left in a folder."""
+    for name in _listed(folder):
+        if '.tempstate' in name:
+            os.remove(os.path.join(folder, name))
+
+
+def _listed(folder):
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+def write_list(folder, prefixes):
+    """Writes TensorFlow's `checkpoint` file with bare names, so that the folder can be moved.
+
+    Args:
+      folder: str.
+      prefixes: list of str, oldest first; the last one is the newest.
+    """
+    quoted = ['"{}"'.format(os.path.basename(prefix)) for prefix in prefixes]
+    lines = ['model_checkpoint_path: ' + quoted[-1]]
+    lines += ['all_model_checkpoint_paths: ' + name for name in quoted]
+    files.write_text(os.path.join(folder, STATE_FILE), '\n'.join(lines) + '\n')
+
+
+def _reader(prefix):
+    try:
+        return tf.train.NewCheckpointReader(prefix)
+    except _READ_ERRORS as error:
+        raise _damaged(prefix, error) from error
+
+
+def _damaged(prefix, error):
+    return errors.InputError('checkpoint {} is damaged or incomplete ({}). {}'.format(
+        prefix, first_words(error), others(os.path.dirname(prefix), prefix)))
+
+
+def first_words(error):
+    """Gives what an error says in one line, without TensorFlow's list of graph nodes."""
+    text = ' '.join((getattr(error, 'message', None) or str(error)).split())
+    return text.split(' [[')[0][:300]
+
+
+def variables_of(prefix):
+    """Lists what a checkpoint holds.
+
+    Args:
+      prefix: str.
+    Returns:
+      dict {name: list of sizes}.
+    Raises:
+      errors.InputError: a file of the checkpoint is damaged; the message names it.
+    """
+    return _reader(prefix).get_variable_to_shape_map()
+
+
+def read(prefix, names=None):
+    """Reads arrays of a checkpoint.
+
+    Args:
+      prefix: str.
+      names: list of names in the file, or None for all.
+    Returns:
+      dict {name: array}.
+    Raises:
+      errors.InputError: a name is not in the file (the message lists those that are), or the file
+        is damaged.
+    """
+    reader = _reader(prefix)
+    held = reader.get_variable_to_shape_map()
+    missing = sorted(set(names or ()) - set(held))
+    if missing:
+        raise errors.InputError('checkpoint {} has no {} (found: {}).'.format(
+            prefix, ', '.join(missing), ', '.join(sorted(held))))
+    try:
+        return {name: reader.get_tensor(name) for name in (held if names is None else names)}
+    except _READ_ERRORS as error:
+        raise _damaged(prefix, error) from error
+
+
+def named(variables):
+    """Turns a list of variables into {name: variable}; a dict is returned as it is."""
+    if isinstance(variables, dict):
+        return variables
+    return {variable.op.name: variable for variable in variables}
+
+
+def differences(prefix, variables, name_map=None):
+    """Compares the variables of a graph with those of a checkpoint.
+
+    Args:
+      prefix: str.
+      variables: list of variables, or dict {our name: variable}.
+      name_map: dict {our name: name in the file}; a name that is not in it stays as it is.
+    Returns:
+      (missing, misshapen, unexpected): three lists of str, each sorted; names with what is amiss.
+    """
+    reader = _reader(prefix)
+    shapes = reader.get_variable_to_shape_map()
+    dtypes = reader.get_variable_to_dtype_map()
+    missing, misshapen, wanted = [], [], set()
+    for ours, variable in sorted(named(variables).items()):
+        theirs = (name_map or {}).get(ours, ours)
+        wanted.add(theirs)
+        label = ours if ours == theirs else '{} ({} in the file)'.format(ours, theirs)
+        shape = variable.shape.as_list()
+        if theirs not in shapes:
+            missing.append('{} {}'.format(label, shape))
+        elif shapes[theirs] != shape:
+            misshapen.append('{} {} in the file, {} here'.format(label, shapes[theirs], shape))
+        elif dtypes[theirs] != variable.dtype.base_dtype:
+            misshapen.append('{} {} in the file, {} here'.format(
+                label, dtypes[theirs].name, variable.dtype.base_dtype.name))
+    return missing, misshapen, sorted(set(shapes) - wanted)
+
+
+def restore(sess, prefix, variables, name_map=None, strict=False, remedy=None):
+    """Gives variables the values of a checkpoint; all of them, or none and one error.
+
+    Args:
+      sess: tf.Session.
+      prefix: str.
+      variables: list of variables, or dict {our name: variable}.
+      name_map: dict {our name: name in the file}; a name that is not in it stays as it is.
+      strict: bool, whether names in the file that nothing asks for are an error too.
+      remedy: str, sentence that ends the message; by default it speaks of the network's options.
+    Raises:
+      errors.InputError: the checkpoint is damaged, or variables are missing, have another shape or
+        dtype, or (strict) are unexpected; all are listed.
+    """
+    missing, misshapen, unexpected = differences(prefix, variables, name_map)
+    problems = [('missing', missing), ('of another shape', misshapen)]
+    if strict:
+        problems.append(('unexpected', unexpected))
+    found = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
+    if found:
+        raise errors.InputError('checkpoint {} belongs to another network ({}). {}'.format(
+            prefix, '; '.join(found), remedy or 'Give the options that it was trained with '
+            '(config.json of its run holds them), or another checkpoint.'))
+    table = {(name_map or {}).get(ours, ours): variable
+             for ours, variable in named(variables).items()}
+    with sess.graph.as_default():
+        saver = tf.train.Saver(table)
+    try:
+        saver.restore(sess, prefix)
+    except _READ_ERRORS as error:
+        raise _damaged(prefix, error) from error

@@ -1,0 +1,269 @@
+"""Command lines: parser, option types, the options that every training script has, exit codes."""
+import argparse
+import difflib
+import errno
+import math
+import os
+import sys
+import traceback
+
+from common import errors
+
+TRUE_WORDS = ('true', '1', 'yes')
+FALSE_WORDS = ('false', '0', 'no')
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Keeps the example of a docstring as it stands and adds the real defaults to the help."""
+
+    def _get_help_string(self, action):
+        if action.default is None or action.default == '' or action.required:
+            return action.help
+        return super()._get_help_string(action)
+
+    def _format_action_invocation(self, action):
+        if isinstance(action, _Flag):
+            return ', '.join(action.option_strings)
+        return super()._format_action_invocation(action)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses shortened and unknown options, and names the nearest known one."""
+
+    def parse_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        if self._subparsers is None:
+            self._refuse_unknown(args)  # first: a required option that was misspelt is not missing
+        namespace, extras = self.parse_known_args(args, namespace)
+        if extras:
+            self._refuse_unknown(extras)
+            self.error('unexpected argument{} {}'.format(
+                's' if len(extras) > 1 else '', ' '.join(extras)))
+        return namespace
+
+    def _refuse_unknown(self, args):
+        if '--' in args:
+            args = args[:args.index('--')]
+        for argument in args:
+            name = argument.split('=')[0]
+            if not name.startswith('--') or ' ' in name or name in self._option_string_actions:
+                continue
+            near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            self.error('unknown option {}{}'.format(
+                name, '; did you mean {}?'.format(near[0]) if near else ''))
+
+    def error(self, message):
+        self.exit(2, '{}: error: {} ({} --help lists the options)\n'.format(
+            self.prog, message, self.prog))
+
+
+class _Flag(argparse.Action):
+    """A boolean option: `--name`, `--name=True|False` and `--noname`."""
+
+    def __init__(self, option_strings, dest, default=False, help=None):
+        self._negatives = ['--no' + name[2:] for name in option_strings]
+        super().__init__(option_strings + self._negatives, dest, nargs='?', default=default,
+                         type=boolean, metavar='True|False', help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        negative = option_string in self._negatives
+        if negative and values is not None:
+            parser.error('{} takes no value'.format(option_string))
+        setattr(namespace, self.dest, not negative if values is None else values)
+
+
+def make_parser(doc):
+    """Makes the parser of a script from its docstring.
+
+    Args:
+      doc: str, `__doc__` of the script; the first paragraph becomes the description, the rest
+        (`Example: ...`) stands unchanged below the options.
+    Returns:
+      argparse.ArgumentParser that takes no shortened options; a wrong command line ends the
+      process with exit code 2 and one line on stderr.
+    """
+    paragraphs = doc.strip().split('\n\n', 1)
+    return _Parser(description=paragraphs[0], epilog=paragraphs[1] if len(paragraphs) > 1 else None,
+                   formatter_class=_HelpFormatter, allow_abbrev=False)
+
+
+def add_flag(parser, name, *aliases, default=False, help=''):
+    """Adds a boolean option, given as `--name`, `--name=True|False|1|0|yes|no` or `--noname`.
+
+    Args:
+      parser: parser or argument group.
+      name: str, with its dashes; `aliases` likewise.
+      default: bool.
+      help: str, what the option does.
+    """
+    parser.add_argument(name, *aliases, action=_Flag, default=default, help=help)
+
+
+def boolean(text):
+    """Argparse type: True or False from `True|False|1|0|yes|no` in any case."""
+    if text.lower() in TRUE_WORDS + FALSE_WORDS:
+        return text.lower() in TRUE_WORDS
+    raise argparse.ArgumentTypeError('must be True or False, not "{}"'.format(text))
+
+
+def positive_int(text):
+    """Argparse type: a whole number of at least 1."""
+    return _number(text, int, lambda value: value >= 1, 'a whole number of at least 1')
+
+
+def non_negative_int(text):
+    """Argparse type: a whole number of at least 0."""
+    return _number(text, int, lambda value: value >= 0, 'a whole number of at least 0')
+
+
+def positive_float(text):
+    """Argparse type: a finite number above 0."""
+    return _number(text, float, lambda value: value > 0, 'a number above 0')
+
+
+def non_negative_float(text):
+    """Argparse type: a finite number of at least 0."""
+    return _number(text, float, lambda value: value >= 0, 'a number of at least 0')
+
+
+def fraction(text):
+    """Argparse type: a number from 0 to 1, both included."""
+    return _number(text, float, lambda value: 0 <= value <= 1, 'a number from 0 to 1')
+
+
+def _number(text, kind, accepts, meaning):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or not accepts(value):
+        raise argparse.ArgumentTypeError('must be {}, not "{}"'.format(meaning, text))
+    return value
+
+
+def add_run_options(parser, output_path):
+    """Adds the options that every training script has.
+
+    Args:
+      parser: parser of `make_parser`. A model changes a default with `parser.set_defaults`.
+      output_path: str, the default of `--output_path`.
+    """
+    group = parser.add_argument_group('run')
+    group.add_argument('--output_path', default=output_path,
+                       help='folder for checkpoints, samples and records; the same command again '
+                            'goes on from there')
+    group.add_argument('--seed', type=non_negative_int, default=0, help='of every random draw')
+    group.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
+                       help='auto takes an NPU, else a GPU, else the CPU')
+    group.add_argument('--threads', type=non_negative_int, default=0,
+                       help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
+    add_flag(group, '--resume', default=True,
+             help='go on from the newest checkpoint in the output folder; --noresume sets what is '
+                  'there aside and starts anew')
+    group.add_argument('--save_every', type=positive_int, default=1000,
+                       help='steps between checkpoints')
+    group.add_argument('--keep_checkpoints', type=positive_int, default=5,
+                       help='newest checkpoints that are kept')
+    group.add_argument('--report_every', type=positive_int, default=100,
+                       help='steps between report lines')
+    add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '
+                                           'that ModelZoo tools look for')
+    add_flag(group, '--debug', help='show tracebacks and the messages of TensorFlow')
+    _add_npu_options(parser.add_argument_group(
+        'Ascend NPU (no effect on another device, which the run then says)'))
+
+
+def _add_npu_options(group):
+    """Adds the options of the NPU; device.NpuOptions checks what they say together."""
+    group.add_argument('--precision_mode', default=None, metavar='MODE',
+                       help='mix (= allow_mix_precision), default (what the platform does by '
+                            'itself), or a mode of the adapter such as must_keep_origin_dtype; '
+                            'unset: allow_mix_precision on an NPU, float32 elsewhere')
+    group.add_argument('--precision_mode_v2', default=None, metavar='MODE',
+                       help='mode of newer adapters, instead of --precision_mode')
+    group.add_argument('--loss_scale', default='False', metavar='SCALE',
+                       help='False, True or dynamic (adapts itself), or a fixed number from 1 up')
+    add_flag(group, '--over_dump', help='dump floating point overflows to '
+                                        '<output_path>/overflow_dump')
+    add_flag(group, '--data_dump_flag', help='dump tensors to <output_path>/data_dump')
+    group.add_argument('--data_dump_step', default='10', metavar='STEPS',
+                       help='steps to dump, as 0|5|10 or 0|3-5')
+    add_flag(group, '--profiling', help='write profiles to <output_path>/profiling')
+    add_flag(group, '--autotune', help='tune operators, into <output_path>/autotune_dump')
+    add_flag(group, '--mix_compile_mode', help='run operators that the NPU lacks on the host')
+    add_flag(group, '--hcom_parallel', help='overlap gradient exchange with the backward pass')
+    add_flag(group, '--deterministic', help='reproducible sums, slower')
+    group.add_argument('--modify_mixlist', default='', metavar='FILE',
+                       help='JSON file that changes the lists of mixed precision')
+    group.add_argument('--fusion_switch_file', default='', metavar='FILE',
+                       help='JSON file that switches fusion passes')
+    group.add_argument('--customize_dtypes', default='', metavar='FILE',
+                       help='file with the dtypes of single operators')
+    group.add_argument('--op_cache_dir', default='', metavar='FOLDER',
+                       help='where compiled operators are kept between runs')
+
+
+def run(function, config, **kwargs):
+    """Calls the work of a script and turns what goes wrong into one line and an exit code.
+
+    Before the call, in a script that has imported TensorFlow, it quietens that (not with --debug),
+    settles the device and makes sure that `config.output_path` can be written, so that no long work
+    comes before such an error.
+
+    Args:
+      function: called as `function(config, **kwargs)`; an int that it returns is the exit code.
+      config: namespace of options; `device`, `output_path` and `debug` are used where present.
+    Returns:
+      int: 0 done, 1 bad data or environment, 2 wrong usage, 3 loss not finite, 130 or 143 after
+      SIGINT or SIGTERM.
+    """
+    debug = getattr(config, 'debug', False)
+    try:
+        _prepare(config, debug)
+        result = function(config, **kwargs)
+        sys.stdout.flush()
+        return result if isinstance(result, int) and not isinstance(result, bool) else 0
+    except BrokenPipeError:
+        # The reader of the pipe has gone (`| head`); keeps Python quiet when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        if debug:
+            traceback.print_exc()
+        print('stopped at once; what was saved before is whole', file=sys.stderr)
+        return 130
+    except Exception as error:  # the last resort of a script: reported, never swallowed
+        if debug:
+            traceback.print_exc()
+        print(_message(error), file=sys.stderr)
+        return getattr(error, 'exit_code', 1)
+
+
+def _prepare(config, debug):
+    """Quietens TensorFlow and checks device and output folder where the options name them."""
+    if 'tensorflow' not in sys.modules:
+        return
+    from common import device, runs  # here, since tools without TensorFlow use this file too
+    if not debug:
+        device.quieten()
+    if hasattr(config, 'device'):
+        device.check_options(config, device.choose(config.device))
+    if hasattr(config, 'resume'):  # a script that trains
+        runs.check_output(config.output_path)
+
+
+def _message(error):
+    """Gives the one line that stands for an exception."""
+    text = ' '.join(str(error).split())
+    if isinstance(error, errors.InputError):
+        return 'error: {}'.format(text)
+    if hasattr(error, 'exit_code'):  # runs.Interrupted
+        return text
+    name = type(error).__name__
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return ('error: the disk is full ({}). Free some space, then give the same command '
+                'again.'.format(error.filename or text))
+    if isinstance(error, MemoryError) or name == 'ResourceExhaustedError':
+        return ('error: out of memory ({}). Try a smaller --batch_size or a smaller '
+                'model.'.format(text[:200] or name))
+    return 'error: {}: {} (--debug shows where)'.format(name, text[:500])

@@ -1,0 +1,188 @@
+"""PNG pictures of meshes, images and curves, made without a display.
+
+Only matplotlib's objects and its Agg canvas are used, never pyplot: no window system, no choice of
+a backend, no state shared between threads. Files are written in one exchange (`files.replacing`).
+"""
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+
+from common import files
+
+_LIGHT = np.array([0.35, -0.55, 0.76])  # direction to the light, z up, about unit length
+
+
+def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevation=25., azimuth=-60.,
+              color=(0.45, 0.62, 0.80), edges=True, limits=None):
+    """Draws surfaces side by side, flat-shaded, with equal axes.
+
+    Args:
+      path: str, the .png to write.
+      meshes: list of (vertices [V, 3], faces), faces a list of polygons of any size (0-based) or
+        None; a mesh without faces is drawn as points, one without vertices as an empty field.
+      captions: list of str, one for each mesh, or None.
+      columns: int, meshes in a row.
+      up: 'z' or 'y', the vertical axis of the vertices.
+      size: float, inches (of 100 pixels) for a side of each field.
+      elevation, azimuth: float, degrees, where the camera stands.
+      color: RGB in [0, 1] of a surface that faces the light.
+      edges: bool, draw the edges of the faces.
+      limits: float, radius of the ball about the origin that just fits into a field (0.5 holds
+        every mesh of unit diagonal); None fits each mesh by itself.
+    Raises:
+      ValueError: there are no meshes, captions are of another number, or `up` is unknown.
+      errors.InputError: the file cannot be written.
+    """
+    if up not in ('y', 'z'):
+        raise ValueError("up must be 'y' or 'z', got {!r}.".format(up))
+    figure, fields = _fields(len(meshes), captions, columns, size, projection='3d')
+    for axes, (vertices, faces) in zip(fields, meshes):
+        vertices = np.asarray(vertices, np.float64).reshape(-1, 3)
+        if up == 'y':
+            vertices = vertices[:, [2, 0, 1]]
+        axes.view_init(elev=elevation, azim=azimuth)
+        if faces is not None and len(faces):
+            draw_surface(axes, vertices, faces, color, edges)
+        elif len(vertices):
+            axes.scatter(*vertices.T, s=4, color=color)
+        _fit_cube(axes, vertices, limits)
+    save_figure(figure, path)
+
+
+def draw_surface(axes, vertices, faces, color=(0.45, 0.62, 0.80), edges=True):
+    """Adds flat-shaded polygons to 3-D axes.
+
+    Args:
+      axes: matplotlib Axes3D.
+      vertices: float array [V, 3], z up.
+      faces: list of polygons of any size, 0-based.
+      color: RGB in [0, 1] of a surface that faces the light.
+      edges: bool, draw the edges of the faces.
+    """
+    polygons = [vertices[list(face)] for face in faces]
+    normals = np.array([np.cross(polygon, np.roll(polygon, -1, axis=0)).sum(axis=0)
+                        for polygon in polygons])  # Newell's, twice the area long
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    # Either side of a face is lit: the winding of a mesh is often not known.
+    light = np.abs(normals / np.maximum(lengths, 1e-12) @ _LIGHT)[:, None]
+    colors = np.clip(np.asarray(color) * (0.35 + 0.7 * light), 0, 1)
+    axes.add_collection3d(Poly3DCollection(
+        polygons, facecolors=colors, edgecolors=(0, 0, 0, 0.6) if edges else colors,
+        linewidths=0.4))
+
+
+def image_grid(path, images, captions=None, columns=4, size=2.):
+    """Draws images side by side.
+
+    Args:
+      path: str, the .png to write.
+      images: list of arrays (or one array) [H, W], [H, W, 1] or [H, W, 3]; uint8, or float in
+        [0, 1] (values outside are clipped). Sizes may differ.
+      captions: list of str, one for each image, or None.
+      columns: int, images in a row.
+      size: float, inches (of 100 pixels) for a side of each field.
+    Raises:
+      ValueError: there are no images, captions are of another number, or a shape is another one.
+      errors.InputError: the file cannot be written.
+    """
+    pictures = [_displayable(image) for image in images]
+    figure, fields = _fields(len(pictures), captions, columns, size)
+    for axes, image in zip(fields, pictures):
+        axes.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
+        axes.set_axis_off()
+    save_figure(figure, path)
+
+
+def _displayable(image):
+    """uint8 [H, W] or [H, W, 3]."""
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3):
+        raise ValueError('an image must be [H, W], [H, W, 1] or [H, W, 3], got {}.'.format(
+            list(image.shape)))
+    if image.dtype == np.uint8:
+        return image
+    return np.round(np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
+
+
+def curves(path, series, xlabel='step', ylabel='', title='', log=False, size=(7., 4.)):
+    """Draws lines over steps, with a legend.
+
+    Args:
+      path: str, the .png to write.
+      series: dict {name: (steps, values)}, two sequences of one length; NaN leaves a gap.
+      xlabel, ylabel, title: str.
+      log: bool, logarithmic vertical axis (values of 0 or less leave a gap).
+      size: width and height in inches of 100 pixels.
+    Raises:
+      ValueError: there is no line, or steps and values differ in number.
+      errors.InputError: the file cannot be written.
+    """
+    if not series:
+        raise ValueError('no line to draw in {}.'.format(path))
+    figure = Figure(figsize=size, dpi=100)
+    axes = figure.add_subplot(1, 1, 1)
+    if log:
+        axes.set_yscale('log', nonpositive='mask')
+    for name, (steps, values) in series.items():
+        if len(steps) != len(values):
+            raise ValueError('{}: {} steps but {} values.'.format(name, len(steps), len(values)))
+        axes.plot(steps, values, label=name, linewidth=1.2,
+                  marker='o' if len(steps) == 1 else None)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title)
+    axes.grid(True, alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    save_figure(figure, path)
+
+
+def save_figure(figure, path):
+    """Writes a matplotlib Figure as PNG in one exchange.
+
+    Raises:
+      errors.InputError: the file cannot be written.
+    """
+    canvas = FigureCanvasAgg(figure)
+    with files.replacing(path) as temporary:
+        canvas.print_png(temporary)
+
+
+def _fields(count, captions, columns, size, projection=None):
+    """Returns a figure and `count` axes in rows of `columns`, captions set."""
+    if not count:
+        raise ValueError('nothing to draw: the list is empty.')
+    if captions is not None and len(captions) != count:
+        raise ValueError('{} captions for {} pictures.'.format(len(captions), count))
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    lines = max(str(caption).count('\n') + 1 for caption in captions) if captions else 0
+    height = size + 0.17 * lines
+    figure = Figure(figsize=(size * columns, height * rows), dpi=100)
+    fields = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        box = (column / columns, 1 - (row * height + height) / (height * rows),
+               1 / columns, size / (height * rows))
+        axes = figure.add_axes([box[0] + 0.02 * box[2], box[1] + 0.02 * box[3],
+                                0.96 * box[2], 0.96 * box[3]], projection=projection)
+        if captions is not None:
+            figure.text(box[0] + box[2] / 2, box[1] + box[3], str(captions[index]), ha='center',
+                        va='bottom', fontsize=8)
+        fields.append(axes)
+    return figure, fields
+
+
+def _fit_cube(axes, vertices, limits):
+    """Equal axes without ticks; a ball about the mesh, or of radius `limits`, just fits in."""
+    middle, radius = np.zeros(3), limits or 1.
+    if limits is None and len(vertices):
+        middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+        radius = max(np.linalg.norm(vertices - middle, axis=1).max(), 1e-6)
+    for axis, center in zip('xyz', middle):
+        getattr(axes, 'set_{}lim'.format(axis))(center - radius, center + radius)
+    axes.set_box_aspect((1, 1, 1), zoom=1.65)
+    axes.set_axis_off()

@@ -1,0 +1,549 @@
+"""A training run: session, first values, resume, steps, reports, checkpoints, and a clean stop.
+
+`<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
+`samples/`, `eval/`, `config.json`, `metrics.jsonl` and TensorBoard's `events*`.
+
+A resumed run equals the unbroken one to the last bit on a CPU when the model draws its data and its
+randomness from (seed, step): variables, optimizer slots, step and `Run.state` come back.
+"""
+import contextlib
+import datetime
+import fcntl
+import os
+import platform
+import random
+import re
+import signal
+import sys
+import threading
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common import checkpoints, device, errors, files, reporting
+
+# Options that a resumed run may change without becoming another run.
+_HARMLESS = {'checkpoint', 'debug', 'keep_checkpoints', 'modelzoo_log', 'output_path',
+             'report_every', 'resume', 'save_every', 'training_steps'}
+_OWN_REMEDY = ('Give the options of the run that wrote it (config.json in the output folder), '
+               'choose another --output_path, or start anew with --noresume.')
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM ended the run after a whole step and a checkpoint.
+
+    Attributes:
+      exit_code: int, 130 or 143.
+    """
+
+    def __init__(self, message, exit_code):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def set_seeds(seed):
+    """Seeds Python, NumPy and the default graph; call it before the graph is built."""
+    random.seed(seed)
+    np.random.seed(seed)
+    tf.set_random_seed(seed)
+
+
+def check_output(path):
+    """Makes sure that an output folder can be made or written to, without making it.
+
+    Args:
+      path: str.
+    Raises:
+      errors.InputError: a file stands in the way, the place is write-protected, or TensorFlow
+        would take the name for a pattern and find no checkpoint there.
+    """
+    if re.search(r'[\[\]*?\\]', path):
+        raise errors.InputError('the output folder {} has one of [ ] * ? \\ in its name, where '
+                                'TensorFlow finds no checkpoints. Choose another --output_path.'
+                                .format(path))
+    folder = os.path.abspath(path)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise errors.InputError('cannot write to the output folder {}: {} is not a folder. Choose '
+                                'another --output_path.'.format(path, folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise errors.InputError('cannot write to the output folder {}: {} is write-protected. '
+                                'Choose another --output_path.'.format(path, folder))
+
+
+def read_options(output_path):
+    """Gives the options that a run recorded, for scripts that evaluate, sample or freeze.
+
+    Args:
+      output_path: str, the folder of a run.
+    Returns:
+      dict {option: value}.
+    Raises:
+      errors.InputError: the folder has no config.json of a run.
+    """
+    path = os.path.join(output_path, 'config.json')
+    recorded = files.read_json(path)
+    if not isinstance(recorded, dict) or not isinstance(recorded.get('options'), dict):
+        raise errors.InputError('{} is no config.json of a run: it has no "options".'.format(path))
+    return recorded['options']
+
+
+class Run:
+    """What `start` hands to a training loop.
+
+    Attributes:
+      sess: tf.Session with initialised or restored variables.
+      output_path, checkpoints, samples, eval_dir: str, folders that exist.
+      start_step: int, the step that the run goes on from.
+      step: int, the last step that ended well.
+      state: dict of JSON values; saved with each checkpoint and restored with it.
+    """
+
+    def __init__(self, config, sess, variables, state):
+        self.sess = sess
+        self.output_path = config.output_path
+        self.checkpoints, self.samples, self.eval_dir = (
+            os.path.join(config.output_path, name)
+            for name in (checkpoints.RUN_FOLDER, 'samples', 'eval'))
+        self.state = dict(state or {})
+        self.start_step = self.step = 0
+        self._config = config
+        self._variables = variables
+        self._saver = tf.train.Saver(variables, max_to_keep=None)
+        saved = {variable.op.name for variable in variables}
+        self._trainable = [
+            variable for variable in tf.trainable_variables()
+            if variable.op.name in saved and variable.dtype.base_dtype.is_floating]
+        self._total = None
+        self._saved_step = None
+        self._signal = None
+        self._in_step = False
+        self._clock = reporting.StepClock()
+        self._recorder = None
+        self._values = {}
+
+    def steps(self, total):
+        """Yields the numbers of the steps still to do, saving every `config.save_every` steps.
+
+        A signal is heeded after the running step: `Interrupted` comes out of the loop then.
+
+        Args:
+          total: int, steps in all, those of earlier runs included.
+        Yields:
+          int, from the step after the last one done to `total`.
+        """
+        self._total = total
+        if self.step >= total:
+            reporting.say('nothing to do: step {} of {} is done already; results in {}'.format(
+                self.step, total, self.output_path))
+            return
+        self._in_step = True
+        try:
+            for step in range(self.step + 1, total + 1):
+                self._clock.begin()
+                yield step
+                self._clock.end()
+                self.step = step
+                if self._signal is not None:
+                    raise self._interrupted()  # `start` saves
+                if self.due(step, self._config.save_every):
+                    self.save(step)
+        finally:
+            self._in_step = False
+
+    def due(self, step, every):
+        """Says whether something that is done every so many steps falls on this one.
+
+        Args:
+          step: int.
+          every: int; 0 means at the last step only.
+        Returns:
+          bool, True at the last step too.
+        """
+        return step == self._total or (every > 0 and step % every == 0)
+
+    def report(self, step, **losses):
+        """Checks the losses of a step; now and then prints and records them. Call it each step.
+
+        Args:
+          step: int.
+          **losses: numbers (or arrays of one element) under the names to print.
+        Raises:
+          errors.NonFiniteLossError: a loss is NaN or infinite; nothing is saved after that.
+        """
+        self._clock.end()
+        values = {name: np.asarray(value).item() for name, value in losses.items()}
+        for name, value in values.items():
+            if not reporting.is_finite(value):
+                raise self._not_finite('{} is {} at step {}'.format(name, value, step))
+        self.step = step
+        self._values = values
+        if self.due(step, self._config.report_every):
+            self._print_report(step, values)
+
+    def _print_report(self, step, values):
+        pace = self._clock.seconds_per_step
+        timed = {} if pace is None else {'seconds_per_step': pace}
+        self._recorder.add(step, dict(values, **timed))
+        reporting.say(reporting.progress_line(
+            step, self._total or step, values, pace, self._clock.first_seconds))
+        if getattr(self._config, 'modelzoo_log', False):
+            for line in reporting.loss_lines(values):
+                reporting.say(line)
+
+    def record(self, step, **values):
+        """Prints and records other numbers of a step at once, such as a validation.
+
+        Args:
+          step: int.
+          **values: numbers (or arrays of one element) under the names to print.
+        """
+        values = {name: np.asarray(value).item() for name, value in values.items()}
+        self._recorder.add(step, values)
+        reporting.say(reporting.progress_line(step, self._total or step, values))
+
+    def paused(self):
+        """Context manager; the time inside does not count as time of the step."""
+        return self._clock.paused()
+
+    @property
+    def seconds_per_step(self):
+        """float, mean time of this process's steps but the first; None before the second."""
+        return self._clock.seconds_per_step
+
+    def save(self, step):
+        """Saves all variables and the state as `checkpoints/model-<step>`; keeps the newest ones.
+
+        Args:
+          step: int, a step that has ended.
+        Returns:
+          str, the prefix.
+        Raises:
+          errors.NonFiniteLossError: a trainable variable holds NaN or infinity; nothing is saved.
+          errors.InputError: the disk is full or the folder is gone; earlier checkpoints are whole.
+        """
+        prefix = os.path.join(self.checkpoints, 'model-{}'.format(step))
+        if step == self._saved_step:
+            return prefix
+        self._write(prefix, self.state)
+        self._saved_step = step
+        kept = [other for other in checkpoints.in_folder(self.checkpoints)
+                if checkpoints.step_of(other) <= step]
+        kept, dropped = (kept[-self._config.keep_checkpoints:],
+                         kept[:-self._config.keep_checkpoints])
+        checkpoints.write_list(self.checkpoints, kept)
+        for other in dropped:
+            checkpoints.remove(other)
+        return prefix
+
+    def save_best(self, step, value):
+        """Saves `checkpoints/best-<step>` when a value is lower than every earlier one.
+
+        Args:
+          step: int, the running step.
+          value: float, such as a validation loss; NaN is never the best.
+        Returns:
+          bool, whether it was saved. `state` remembers "best_value" and "best_step".
+        """
+        value = float(value)
+        best = self.state.get('best_value')
+        if not reporting.is_finite(value) or (best is not None and value >= best):
+            return False
+        found = {'best_value': value, 'best_step': step}
+        prefix = os.path.join(self.checkpoints, 'best-{}'.format(step))
+        self._write(prefix, dict(self.state, **found))
+        self.state.update(found)
+        for other in checkpoints.in_folder(self.checkpoints, 'best'):
+            if other != prefix:
+                checkpoints.remove(other)
+        return True
+
+    def _write(self, prefix, state):
+        """Writes one checkpoint; a half-written one is removed again."""
+        step = checkpoints.step_of(prefix)
+        for variable, value in zip(self._trainable, self.sess.run(self._trainable)):
+            if not np.isfinite(value).all():
+                raise self._not_finite('the variable {} holds NaN or infinity after step {}'
+                                       .format(variable.op.name, step))
+        rewritten = checkpoints.exists(prefix)
+        try:
+            files.write_json(prefix + '.state.json', dict(state, step=step))
+            self._saver.save(self.sess, prefix, write_meta_graph=False, write_state=False)
+        except (tf.errors.OpError, OSError, ValueError, errors.InputError) as error:
+            if not rewritten:
+                checkpoints.remove(prefix)
+            raise errors.InputError(
+                'cannot save {} ({}). {} Free some space (or make the folder writable), then give '
+                'the same command again.'.format(
+                    prefix, checkpoints.first_words(error), self._last_good())) from error
+
+    def _last_good(self):
+        """Says which checkpoint is the newest whole one."""
+        if self._saved_step is None:
+            return 'No checkpoint was saved before.'
+        return 'The last good checkpoint is {}.'.format(
+            os.path.join(self.checkpoints, 'model-{}'.format(self._saved_step)))
+
+    def _not_finite(self, what):
+        return errors.NonFiniteLossError(
+            '{}; training stopped and nothing was saved after that. {} Try a lower '
+            '--learning_rate, or look at the data.'.format(what, self._last_good()))
+
+    def _interrupted(self):
+        name = signal.Signals(self._signal).name
+        saved = 'at step {}, saved in {}'.format(self.step, self.checkpoints)
+        return Interrupted('stopped by {} {}; the same command goes on from there'.format(
+            name, saved if self.step else 'before the first step'), 128 + self._signal)
+
+    def _on_signal(self, number, frame):
+        del frame
+        if self._signal is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            return
+        self._signal = number
+        if not self._in_step:
+            raise self._interrupted()
+        # Not print: the signal may have come in the midst of one.
+        os.write(2, b'stopping after this step (Ctrl-C stops at once)\n')
+
+    def _save_if_new(self):
+        if self.step > self.start_step and self.step != self._saved_step:
+            self.save(self.step)
+
+    def _restore_own(self, prefix):
+        """Goes on from a checkpoint of this output folder; returns lines to print."""
+        state_path = prefix + '.state.json'
+        checkpoints.restore(self.sess, prefix, self._variables, strict=True, remedy=_OWN_REMEDY)
+        self.start_step = self.step = self._saved_step = checkpoints.step_of(prefix)
+        if not os.path.exists(state_path):
+            return ['note: {} is missing, so its records (such as the best value so far) start '
+                    'anew'.format(state_path)]
+        self.state.update(files.read_json(state_path))
+        self.state.pop('step', None)
+        return []
+
+    def _restore_weights(self, prefix):
+        """Takes the model's variables from another checkpoint; returns lines to print."""
+        wanted, fresh = _model_variables(self._variables)
+        checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
+                            'that --checkpoint was trained with, or another --checkpoint.')
+        return ['weights of {} ({} variables); step count and {} variables of the optimizer start '
+                'anew'.format(prefix, len(wanted), len(fresh))]
+
+    def _finish(self):
+        """Saves what is new and says where the results are."""
+        if self.step == self.start_step:
+            return
+        self._save_if_new()
+        pace = self.seconds_per_step
+        if pace is not None:
+            reporting.say(reporting.step_time_line(pace))
+        for line in reporting.loss_lines(self._values):
+            reporting.say(line)
+        reporting.say('done: step {}, results in {}'.format(self.step, self.output_path))
+
+
+def _model_variables(variables):
+    """Parts the variables of the model from those that the optimizer and the counters own.
+
+    Args:
+      variables: list.
+    Returns:
+      (wanted, fresh): trainable variables and what else the network has (such as moving averages);
+      slots (`<trainable>/Adam`) and scalars that are not trained (powers of beta, steps).
+    """
+    trainable = {variable.op.name for variable in tf.trainable_variables()}
+    wanted, fresh = [], []
+    for variable in variables:
+        name = variable.op.name
+        belongs_to_optimizer = name not in trainable and (
+            variable.shape.ndims == 0 or any(other + '/' in name for other in trainable))
+        (fresh if belongs_to_optimizer else wanted).append(variable)
+    return wanted, fresh
+
+
+@contextlib.contextmanager
+def start(config, variables=None, state=None, init=None, summary=None):
+    """Opens a run: folders, session, first values or the newest checkpoint, signals, first line.
+
+    Leaving the block saves the last step, unless an exception comes out of it; one run at a time
+    writes into a folder.
+
+    Args:
+      config: namespace with the options of `cli.add_run_options`; `checkpoint`, where it is there
+        and set, names the weights to start from when the output folder has no checkpoint.
+      variables: list of variables to save and restore; None means all global variables.
+      state: dict of JSON values, `Run.state` of a new run.
+      init: function(sess), called after the variables have their first values and before a
+        checkpoint is restored, in new and resumed runs.
+      summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
+    Yields:
+      Run.
+    Raises:
+      errors.InputError: the folder cannot be written or is in use, a checkpoint is damaged or
+        belongs to another network, an option of the device is wrong.
+      Interrupted: after SIGINT or SIGTERM and a checkpoint.
+    """
+    chosen = device.choose(getattr(config, 'device', 'auto'))
+    proto = device.session_config(config, chosen)
+    variables = tf.global_variables() if variables is None else list(variables)
+    with contextlib.ExitStack() as stack:
+        _make_folders(config.output_path)
+        stack.enter_context(_locked(config.output_path))
+        checkpoints.remove_temporary(os.path.join(config.output_path, checkpoints.RUN_FOLDER))
+        sess = stack.enter_context(tf.Session(config=proto))
+        run = Run(config, sess, variables, state)
+        stack.enter_context(_signals(run))
+        sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
+                  tf.tables_initializer()])
+        if init is not None:
+            init(sess)
+        notes = _restore(run, config)
+        run._recorder = reporting.Recorder(config.output_path, run.start_step)
+        stack.callback(run._recorder.close)
+        _write_config(config, chosen)
+        _print_start(run, config, chosen, summary, notes)
+        try:
+            yield run
+        except Interrupted:
+            run._save_if_new()
+            raise
+        run._finish()
+
+
+def _make_folders(output_path):
+    check_output(output_path)
+    try:
+        for name in (checkpoints.RUN_FOLDER, 'samples', 'eval'):
+            os.makedirs(os.path.join(output_path, name), exist_ok=True)
+    except OSError as error:
+        raise errors.InputError('cannot write to the output folder {}: {}. Choose another '
+                                '--output_path.'.format(output_path, error.strerror)) from error
+
+
+@contextlib.contextmanager
+def _locked(output_path):
+    """Holds the folder's lock, which ends with the process, however that ends."""
+    path = os.path.join(output_path, '.lock')
+    try:
+        stream = open(path, 'a+', encoding='utf-8')
+    except OSError as error:
+        raise errors.InputError('cannot write {}: {}. Choose another --output_path.'.format(
+            path, error.strerror)) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise errors.InputError(
+                'another run (process {}) is writing into {}. Wait for its end, or choose another '
+                '--output_path.'.format(stream.read().strip() or 'unknown', output_path)) from error
+        except OSError as error:  # some network file systems have no locks
+            reporting.say('note: no lock on {} ({}); start no second run there'.format(
+                output_path, error.strerror))
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _signals(run):
+    """Hands SIGINT and SIGTERM to the run; Python lets only the main thread do that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, run._on_signal)
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _restore(run, config):
+    """Restores what the options ask for.
+
+    Returns:
+      list of lines that say what was done and which options have changed since.
+    """
+    asked = getattr(config, 'checkpoint', None)
+    asked = checkpoints.latest(asked) if asked else None
+    has_own = (os.path.exists(os.path.join(run.checkpoints, checkpoints.STATE_FILE))
+               or bool(checkpoints.in_folder(run.checkpoints)))
+    if not getattr(config, 'resume', True) or not has_own:
+        lines = run._restore_weights(asked) if asked else []
+        return lines + (_set_aside(run) if has_own else [])
+    lines = _changed_options(config)
+    if asked and _is_own(asked, run):
+        return run._restore_own(asked) + lines
+    if asked:
+        lines.append('note: --checkpoint {} is left aside, since the output folder has checkpoints '
+                     'of its own (--noresume starts anew)'.format(asked))
+    return run._restore_own(checkpoints.latest(run.checkpoints)) + lines
+
+
+def _is_own(prefix, run):
+    """Says whether a checkpoint is one of those that the run saved in its folder to go on from."""
+    folder, name = os.path.split(os.path.realpath(prefix))
+    return folder == os.path.realpath(run.checkpoints) and name.startswith('model-')
+
+
+def _set_aside(run):
+    """Moves checkpoints and records of earlier runs away; returns a line that says where to."""
+    number = 1
+    while os.path.exists('{}-{}'.format(run.checkpoints, number)):
+        number += 1
+    target = '{}-{}'.format(run.checkpoints, number)
+    os.rename(run.checkpoints, target)
+    os.makedirs(run.checkpoints)
+    for name in ('metrics.jsonl', 'config.json'):
+        path = os.path.join(run.output_path, name)
+        if os.path.exists(path):
+            os.rename(path, os.path.join(target, name))
+    return ['--noresume: the checkpoints that were there are in {} now'.format(target)]
+
+
+def _changed_options(config):
+    """Says which options differ from those that config.json recorded."""
+    path = os.path.join(config.output_path, 'config.json')
+    if not os.path.exists(path):
+        return []
+    before, now = read_options(config.output_path), reporting.options_of(config)
+    return ['note: --{} was {} before and is {} now'.format(name, before[name], now[name])
+            for name in sorted(set(before) & set(now) - _HARMLESS) if before[name] != now[name]]
+
+
+def _print_start(run, config, chosen, summary, notes):
+    """Prints the first line of a run, and one for each thing that the user should know."""
+    _, effective, message = device.effective_precision(config, chosen)
+    begins = 'goes on from step {}' if run.start_step else 'starts at step {}'
+    parts = [summary, '{:,} parameters'.format(_num_parameters()),
+             '{} ({})'.format(chosen, effective), 'output in {}'.format(run.output_path),
+             begins.format(run.start_step)]
+    reporting.say('; '.join(part for part in parts if part))
+    for line in [message] + device.explain_ignored(config, chosen) + notes:
+        if line:
+            reporting.say(line)
+
+
+def _num_parameters():
+    return sum(int(np.prod(variable.shape.as_list())) for variable in tf.trainable_variables())
+
+
+def _write_config(config, chosen):
+    """Records options, precision, versions and command of the run in config.json."""
+    asked, effective, _ = device.effective_precision(config, chosen)
+    files.write_json(os.path.join(config.output_path, 'config.json'), {
+        'options': reporting.options_of(config),
+        'seed': getattr(config, 'seed', None),
+        'device': chosen,
+        'precision': {'asked': asked, 'effective': effective},
+        'parameters': _num_parameters(),
+        'command': reporting.safe_command(sys.argv),
+        'started': datetime.datetime.now().isoformat(timespec='seconds'),
+        'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__,
+                     'numpy': np.__version__, 'platform': platform.platform()}})

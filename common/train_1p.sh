@@ -1,0 +1,363 @@
+# shellcheck shell=bash disable=SC2154  # the variables below come from the launch script
+# What the launch scripts <model>/test/train_{full,performance}_1p.sh share: one process on one device.
+#
+# A launch script sets these variables, sources this file and calls `run_1p "$@"`:
+#   model_dir            absolute path of the model's folder
+#   summary              one sentence for --help
+#   entry                Python script in model_dir; it knows the options of common/cli.py
+#   defaults             array of --name=value for the entry; options of the command line win
+#   default_batch_size   for the result file, where neither config.json nor --batch_size says another
+#   loss_prefix          start of the lines whose last word is the loss, e.g. 'Loss (vertices):'
+#   data_folder          name of the folder that a parent given as --data_path may hold
+#   model_values, model_flags, model_paths   arrays of names of the entry's own options (or
+#                        'name|meaning'): with a value, without one (True|False), and paths
+#   output_folder        optional: folder below test/output/$ASCEND_DEVICE_ID for --output_path
+# The entry prints `StepTime: s`, lines with loss_prefix, and may print `Accuracy: v`. Without --data_path
+# it uses what ships with the project, or makes data, and says so.
+
+common_values=(
+  'training_steps|optimizer steps in all (also --train_steps, --training-steps)'
+  'train_epochs|epochs, where the model counts in epochs (also --total_epoch, --epoch)'
+  'batch_size|samples in a step'
+  'learning_rate|of the optimizer'
+  'seed|of every random draw'
+  'device|auto, cpu, gpu or npu'
+  'precision_mode|mix, default, or a mode of the NPU adapter'
+  'precision_mode_v2|mode of newer adapters, instead of --precision_mode'
+  'loss_scale|False, True or a number'
+  'data_dump_step|steps to dump, as 0|5|10'
+  'threads|CPU threads of an operation'
+  'save_every|steps between checkpoints'
+  'keep_checkpoints|newest checkpoints that are kept'
+  'report_every|steps between report lines'
+  'conda_name|conda environment to activate first'
+)
+common_flags=(
+  'resume|go on from the newest checkpoint'
+  'over_dump|dump overflows'
+  'data_dump_flag|dump tensors'
+  'profiling|write profiles'
+  'autotune|tune operators'
+  'mix_compile_mode|run operators that the NPU lacks on the host'
+  'hcom_parallel|overlap gradient exchange with the backward pass'
+  'deterministic|reproducible sums, slower'
+  'debug|show tracebacks'
+  'modelzoo_log|print the lines that ModelZoo tools look for'
+  'bind_core|keep to the share of the cores that belongs to this device'
+)
+common_paths=(
+  'data_path|data: the folder itself or its parent (also --datapath)'
+  'output_path|checkpoints, samples and records (default: a folder below test/output)'
+  'checkpoint|where to start from (also --ckpt_path)'
+  'modify_mixlist|JSON file that changes the lists of mixed precision'
+  'fusion_switch_file|JSON file that switches fusion passes'
+  'customize_dtypes|file with the dtypes of single operators'
+  'op_cache_dir|where compiled operators are kept'
+)
+
+say() { printf '%s\n' "$*"; }
+
+# fail CODE MESSAGE...
+fail() {
+  printf 'error: %s\n' "${*:2}" >&2
+  exit "$1"
+}
+
+usage() {
+  local row more=()
+  say "$summary"
+  say
+  say "usage: bash test/${0##*/} [--name=value | --name value | --flag[=True|False] | --noflag]..."
+  for row in "${common_paths[@]}" "${common_values[@]}"; do
+    printf '  --%-26s %s\n' "${row%%|*}=..." "${row#*|}"
+  done
+  for row in "${common_flags[@]}"; do
+    printf '  --%-26s %s\n' "${row%%|*}" "${row#*|}"
+  done
+  for row in "${model_paths[@]}" "${model_values[@]}" "${model_flags[@]}"; do
+    if [[ $row == *'|'* ]]; then
+      printf '  --%-26s %s\n' "${row%%|*}" "${row#*|}"
+    else
+      more+=("--$row")
+    fi
+  done
+  if ((${#more[@]})); then
+    say "and, as python ${model_dir##*/}/$entry --help explains:"
+    say "${more[*]}" | fold -s -w 98 | sed 's/^/  /'
+  fi
+  say "Set without being asked: ${defaults[*]}"
+  say "Log and results: test/output/\$ASCEND_DEVICE_ID; the same command again goes on where it stopped."
+}
+
+# Is $1 the name in a row of the table that follows?
+in_table() {
+  local name=$1 row
+  shift
+  for row in "$@"; do
+    [[ ${row%%|*} != "$name" ]] || return 0
+  done
+  return 1
+}
+
+# Prints value, flag or path, or nothing for an option that nobody knows.
+kind_of() {
+  if in_table "$1" "${common_paths[@]}" "${model_paths[@]}"; then
+    say path
+  elif in_table "$1" "${common_values[@]}" "${model_values[@]}"; then
+    say value
+  elif in_table "$1" "${common_flags[@]}" "${model_flags[@]}"; then
+    say flag
+  fi
+}
+
+# Gives the one name of an option that has several.
+canonical() {
+  case ${1//-/_} in
+    datapath | data_dir) say data_path ;;
+    train_steps) say training_steps ;;
+    total_epoch | epoch) say train_epochs ;;
+    ckpt_path) say checkpoint ;;
+    *) say "${1//-/_}" ;;
+  esac
+}
+
+is_boolean() { [[ ${1,,} =~ ^(true|false|1|0|yes|no)$ ]]; }
+is_true() { [[ ${1,,} =~ ^(true|1|yes)$ ]]; }
+
+# Fills `options` (name -> value; of several the last counts) and `order` from a command line.
+parse() {
+  local name value kind
+  while (($#)); do
+    [[ $1 != -h && $1 != --help ]] || { usage && exit 0; }
+    [[ $1 == --?* ]] || fail 2 "unexpected \"$1\": options are --name=value; --help lists them."
+    name=${1%%=*}
+    name=$(canonical "${name#--}")
+    kind=$(kind_of "$name")
+    if [[ $1 == *=* ]]; then
+      value=${1#*=}
+    elif [[ $kind == flag ]]; then
+      value=True
+      if (($# > 1)) && is_boolean "$2"; then
+        value=$2
+        shift
+      fi
+    elif [[ -z $kind && $name == no* && $(kind_of "${name#no}") == flag ]]; then
+      name=${name#no} kind=flag value=False
+    elif [[ -n $kind ]]; then
+      value=${2:-}
+      [[ -n $value && $value != --* ]] || fail 2 "$1 needs a value: $1=..."
+      shift
+    fi
+    [[ -n $kind ]] || fail 2 "unknown option ${1%%=*}; bash ${0##*/} --help lists the options."
+    [[ -n $value ]] || fail 2 "--$name needs a value."
+    [[ $kind != flag ]] || is_boolean "$value" || fail 2 "--$name must be True or False, not \"$value\"."
+    [[ $kind != path ]] || value=$(realpath -ms -- "$value") # the training runs in another folder
+    [[ -n ${options[$name]+set} ]] || order+=("$name")
+    options[$name]=$value
+    shift
+  done
+}
+
+# Settles --data_path: as given, or the data folder inside it.
+find_data() {
+  local path=${options[data_path]:-}
+  [[ -n $path ]] || return 0
+  [[ -e $path ]] || fail 1 "--data_path=$path does not exist; name a folder with the data, or leave" \
+    "the option out for what ships with the project."
+  if [[ -n $data_folder && -d $path/$data_folder ]]; then
+    options[data_path]=$path/$data_folder
+    say "training on ${options[data_path]}"
+  fi
+}
+
+set_environment() {
+  local file
+  export RANK_SIZE=1 RANK_ID=0 JOB_ID=${JOB_ID:-10087} PYTHONUNBUFFERED=1
+  export ASCEND_GLOBAL_LOG_LEVEL=${ASCEND_GLOBAL_LOG_LEVEL:-3} ASCEND_DEVICE_ID=${ASCEND_DEVICE_ID:-0}
+  [[ $ASCEND_DEVICE_ID =~ ^[0-9]+$ ]] ||
+    fail 2 "ASCEND_DEVICE_ID must be a number such as 0, not \"$ASCEND_DEVICE_ID\"."
+  export DEVICE_ID=$ASCEND_DEVICE_ID DEVICE_INDEX=$ASCEND_DEVICE_ID
+  [[ -z ${ASCEND_HOME_PATH:-}${ASCEND_OPP_PATH:-} ]] || return 0
+  for file in {/usr/local,"${HOME:-}"}/Ascend/{ascend-toolkit,nnae,tfplugin}/set_env.sh; do
+    if [[ -f $file ]]; then
+      set +eu
+      # shellcheck disable=SC1090
+      source "$file"
+      set -eu
+    fi
+  done
+}
+
+activate_conda() {
+  local name=${options[conda_name]:-} base
+  [[ -n $name ]] || return 0
+  base=$(conda info --base 2>/dev/null) ||
+    fail 1 "--conda_name=$name: there is no conda on PATH; leave the option out, setup.sh finds a Python."
+  set +eu
+  # shellcheck disable=SC1091
+  if ! source "$base/etc/profile.d/conda.sh" || ! conda activate "$name"; then
+    fail 1 "--conda_name=$name: conda cannot activate it; \"conda env list\" shows what there is."
+  fi
+  set -eu
+  PYTHON=$(command -v python)
+  export PYTHON
+}
+
+# Fills `prefix` with the command that binds the training to its share of the cores.
+bind_core() {
+  local cores width first
+  prefix=()
+  is_true "${options[bind_core]:-False}" || return 0
+  command -v taskset >/dev/null || fail 1 '--bind_core needs the program taskset (package util-linux).'
+  cores=$(nproc)
+  width=$((cores / 8 > 0 ? cores / 8 : 1))
+  first=$((ASCEND_DEVICE_ID * width % cores)) # the device, since the rank of a single process is 0
+  prefix=(taskset -c "$first-$((first + width - 1))")
+}
+
+# Passes a signal on to the training, which saves a checkpoint and ends.
+forward() {
+  interrupted=1
+  [[ -n $child ]] || exit "$2"
+  kill -s "$1" "$child" 2>/dev/null || true
+}
+
+# Runs the entry with its output in $log and on the terminal; its exit code is in `status`.
+run_entry() {
+  local viewer arguments=() name
+  for name in "${order[@]}"; do
+    in_table "$name" 'conda_name|' 'bind_core|' || arguments+=("--$name=${options[$name]}")
+  done
+  child='' interrupted=''
+  trap 'forward INT 130' INT
+  trap 'forward TERM 143' TERM HUP
+  : >"$log"
+  set -m # the training gets a process group of its own: a signal reaches it once, through `forward`
+  (cd "$results" && exec "${prefix[@]}" "$python" "$model_dir/$entry" "${arguments[@]}") \
+    >>"$log" 2>&1 </dev/null &
+  child=$!
+  tail -n +1 -s 0.2 -f --pid="$child" "$log" </dev/null &
+  viewer=$!
+  set +m
+  while :; do
+    interrupted=''
+    if wait "$child"; then status=0; else status=$?; fi
+    [[ -n $interrupted ]] || break
+  done
+  trap '' INT TERM HUP
+  wait "$viewer" || true
+}
+
+# Prints the last word of every line of the log that holds the given text.
+values_of() { tr '\r' '\n' <"$log" | grep -aF -- "$1" | awk '{print $NF}' || true; }
+
+last_number() { values_of "$1" | grep -E '^[0-9.eE+-]+$' | tail -n 1 || true; }
+
+# Prints the batch size that the run settled on (a preset may have its own).
+resolved_batch_size() {
+  local value
+  value=$(sed -n 's/^ *"batch_size": \([0-9][0-9]*\),\{0,1\}$/\1/p' \
+    "${options[output_path]}/config.json" 2>/dev/null | head -n 1)
+  say "${value:-${options[batch_size]:-$default_batch_size}}"
+}
+
+# Was an NPU to be used, and was it? Prints the notice and turns a missing NPU that was asked for into 1.
+notice() {
+  local word=INFO text device=${options[device]:-auto}
+  if ((status == 130 || status == 143)); then
+    word=ERROR text="training was interrupted after a checkpoint; the same command goes on from there."
+  elif ((status > 128)); then
+    word=ERROR text="training was killed by signal $((status - 128)); the same command goes on from the last checkpoint."
+  elif ((status)); then
+    word=ERROR text="training failed with exit code $status; see $log"
+  elif grep -aqF 'The model has been compiled on the Ascend AI processor' "$log"; then
+    text='the Ascend NPU was used.'
+  elif [[ $device == npu ]]; then
+    word=ERROR status=1 text='--device=npu, but the log has no sign that the NPU was used.'
+  elif [[ $device == auto ]] && compgen -G '/dev/davinci[0-9]*' >/dev/null; then
+    word=ERROR text='this host has an NPU, but the log has no sign that it was used.'
+  else
+    text='no NPU was asked for or found; trained on CPU or GPU.'
+  fi
+  say "------------------ $word NOTICE START------------------"
+  say "$word, $text"
+  say "------------------ $word NOTICE END------------------"
+}
+
+final_block() {
+  say '------------------ Final result ------------------'
+  if ((status)); then
+    say "ERROR : exit code $status, no result"
+  else
+    say "Final Performance images/sec : $fps"
+    say "Final Performance sec/step : $step_time"
+    [[ -z $accuracy ]] || say "Final Train Accuracy : $accuracy"
+  fi
+  say "E2E Training Duration sec : $duration"
+}
+
+# Writes the result file and the losses, one a line.
+write_results() {
+  local case_name=${network}_bs${batch_size}_${RANK_SIZE}p_$kind_of_run losses
+  losses=$results/${case_name}_loss.txt
+  values_of "$loss_prefix" >"$losses"
+  {
+    say "Network = $network"
+    say "RankSize = $RANK_SIZE"
+    say "BatchSize = $batch_size"
+    say "DeviceType = $(uname -m)"
+    say "CaseName = $case_name"
+    say "ActualFPS = $fps"
+    say "TrainingTime = $step_time"
+    [[ -z $accuracy ]] || say "TrainAccuracy = $accuracy"
+    say "ActualLoss = $(last_number "$loss_prefix")"
+    say "E2ETrainingTime = $duration"
+  } >"$results/.$case_name.log"
+  mv "$results/.$case_name.log" "$results/$case_name.log"
+  say "results: $results/$case_name.log"
+}
+
+# Reads the log, prints notice and final block, keeps the result files true to the state of the training.
+report() {
+  local network=${model_dir##*/} batch_size fps=unknown step_time accuracy=''
+  notice
+  step_time=$(last_number 'StepTime:')
+  [[ $kind_of_run == perf ]] || accuracy=$(last_number 'Accuracy:')
+  batch_size=$(resolved_batch_size)
+  if [[ -n $step_time ]]; then
+    fps=$(awk -v n="$batch_size" -v t="$step_time" 'BEGIN {if (t > 0) printf "%.4f", n / t; else print "unknown"}')
+  fi
+  if ((status)); then
+    rm -f "$results/$network"_bs*_"${RANK_SIZE}p_$kind_of_run"{.log,_loss.txt}
+    final_block
+  elif [[ -z $step_time ]]; then
+    say "no step was measured in this run; result files of an earlier one stay in $results"
+  else
+    final_block
+    write_results
+  fi
+}
+
+run_1p() {
+  local -A options=()
+  local order=() prefix python child interrupted status started duration kind_of_run=acc
+  local results log
+  [[ ${0##*/} != *performance* ]] || kind_of_run=perf
+  parse "${defaults[@]}" --modelzoo_log=True "$@"
+  set_environment
+  results=$model_dir/test/output/$ASCEND_DEVICE_ID
+  log=$results/train_$ASCEND_DEVICE_ID.log
+  find_data
+  if [[ -z ${options[output_path]:-} ]]; then
+    parse "--output_path=$results${output_folder:+/$output_folder}"
+  fi
+  activate_conda
+  bind_core
+  python=$(bash "$model_dir/../setup.sh" --print-python)
+  mkdir -p "$results" || fail 1 "cannot make $results, where the log goes."
+  started=$(date +%s)
+  run_entry
+  duration=$(($(date +%s) - started))
+  report
+  exit "$status"
+}

@@ -1,0 +1,164 @@
+"""Tests of common/checkpoints.py."""
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import checkpoints, errors
+
+
+def save(folder, step=1, name='model', **arrays):
+    """Writes a checkpoint with the given arrays; returns its prefix."""
+    os.makedirs(str(folder), exist_ok=True)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        variables = [tf.Variable(value, name=key) for key, value in arrays.items()]
+        sess.run(tf.variables_initializer(variables))
+        return tf.train.Saver(variables).save(
+            sess, os.path.join(str(folder), name), global_step=step, write_meta_graph=False)
+
+
+A = np.arange(6, dtype=np.float32).reshape(2, 3)
+B = np.array([7, 8], np.int32)
+
+
+def cut(path, size):
+    with open(path, 'r+b') as stream:
+        stream.truncate(size)
+
+
+def test_latest_takes_a_prefix_a_file_of_it_a_folder_or_an_output_folder(tmp_path):
+    folder = tmp_path / 'out' / 'checkpoints'
+    save(folder, 9, a=A)
+    prefix = save(folder, 10, a=A)
+    for path in (prefix, prefix + '.index', prefix + '.data-00000-of-00001', str(folder),
+                 str(tmp_path / 'out')):
+        assert checkpoints.latest(path) == prefix
+
+
+def test_latest_prefers_numbers_to_letters_when_the_list_is_missing(tmp_path):
+    for step in (9, 10):
+        save(tmp_path, step, a=A)
+    save(tmp_path, 11, 'best', a=A)
+    os.remove(str(tmp_path / 'checkpoint'))
+    assert checkpoints.latest(str(tmp_path)) == str(tmp_path / 'model-10')
+
+
+def test_latest_follows_a_folder_that_was_moved(tmp_path):
+    save(tmp_path / 'a', 3, a=A)
+    text = (tmp_path / 'a' / 'checkpoint').read_text()
+    assert str(tmp_path) in text  # TensorFlow's default, absolute
+    shutil.move(str(tmp_path / 'a'), str(tmp_path / 'b'))
+    assert checkpoints.latest(str(tmp_path / 'b')) == str(tmp_path / 'b' / 'model-3')
+
+
+def test_latest_never_passes_over_a_newest_checkpoint_whose_index_is_missing(tmp_path):
+    save(tmp_path, 1, a=A)
+    prefix = save(tmp_path, 2, a=A)
+    os.remove(prefix + '.index')
+    with pytest.raises(errors.InputError, match='model-2.*--checkpoint.*model-1'):
+        checkpoints.latest(str(tmp_path))
+
+
+@pytest.mark.parametrize('name', ['', 'nothing', 'nothing/model-3'])
+def test_latest_says_what_it_looked_for(tmp_path, name):
+    path = str(tmp_path / name)
+    with pytest.raises(errors.InputError, match='no checkpoint.*index'):
+        checkpoints.latest(path)
+
+
+def test_variables_and_arrays_come_back(tmp_path):
+    prefix = save(tmp_path, a=A, b=B)
+    assert checkpoints.variables_of(prefix) == {'a': [2, 3], 'b': [2]}
+    found = checkpoints.read(prefix)
+    np.testing.assert_array_equal(found['a'], A)
+    np.testing.assert_array_equal(found['b'], B)
+    assert list(checkpoints.read(prefix, ['b'])) == ['b']
+
+
+def test_reading_a_name_that_is_not_there_lists_those_that_are(tmp_path):
+    prefix = save(tmp_path, a=A, b=B)
+    with pytest.raises(errors.InputError, match=r'has no c \(found: a, b\)'):
+        checkpoints.read(prefix, ['a', 'c'])
+
+
+@pytest.mark.parametrize('fraction', [0.0, 0.5, 0.9])
+def test_a_cut_index_is_named(tmp_path, fraction):
+    prefix = save(tmp_path, a=A)
+    cut(prefix + '.index', int(os.path.getsize(prefix + '.index') * fraction))
+    with pytest.raises(errors.InputError, match='model-1 is damaged'):
+        checkpoints.variables_of(prefix)
+
+
+@pytest.mark.parametrize('size', [None, 0, 10])
+def test_cut_or_missing_data_are_named_by_read_and_restore(tmp_path, size):
+    prefix = save(tmp_path, a=A)
+    data = prefix + '.data-00000-of-00001'
+    os.remove(data) if size is None else cut(data, size)
+    with pytest.raises(errors.InputError, match='model-1 is damaged'):
+        checkpoints.read(prefix)
+    variable = tf.get_variable('a', [2, 3])
+    with tf.Session() as sess:
+        with pytest.raises(errors.InputError, match='model-1 is damaged'):
+            checkpoints.restore(sess, prefix, [variable])
+
+
+def test_changed_bytes_are_noticed(tmp_path):
+    prefix = save(tmp_path, a=A)
+    with open(prefix + '.data-00000-of-00001', 'r+b') as stream:
+        stream.seek(5)
+        stream.write(b'\xff')
+    with pytest.raises(errors.InputError, match='model-1 is damaged'):
+        checkpoints.read(prefix)
+
+
+def test_restore_follows_a_name_map(tmp_path):
+    prefix = save(tmp_path, theirs=A, b=B)
+    ours = tf.get_variable('scope/ours', [2, 3])
+    same = tf.get_variable('b', [2], tf.int32)
+    with tf.Session() as sess:
+        checkpoints.restore(sess, prefix, [ours, same], {'scope/ours': 'theirs'})
+        np.testing.assert_array_equal(sess.run(ours), A)
+        np.testing.assert_array_equal(sess.run(same), B)
+
+
+def test_restore_takes_a_dict_of_names(tmp_path):
+    prefix = save(tmp_path, a=A)
+    variable = tf.get_variable('other', [2, 3])
+    with tf.Session() as sess:
+        checkpoints.restore(sess, prefix, {'a': variable})
+        np.testing.assert_array_equal(sess.run(variable), A)
+
+
+def test_all_that_does_not_fit_is_listed_in_one_message(tmp_path):
+    prefix = save(tmp_path, a=A, b=B, extra=A, more=A)
+    variables = [tf.get_variable('a', [3, 2]), tf.get_variable('b', [2]),
+                 tf.get_variable('c', [4]), tf.get_variable('d', [])]
+    with tf.Session() as sess:
+        with pytest.raises(errors.InputError) as caught:
+            checkpoints.restore(sess, prefix, variables, strict=True)
+        message = str(caught.value)
+        for part in ('missing: c [4], d []', 'a [2, 3] in the file, [3, 2] here',
+                     'b int32 in the file, float32 here', 'unexpected: extra, more'):
+            assert part in message
+        with pytest.raises(errors.InputError) as caught:
+            checkpoints.restore(sess, prefix, variables, remedy='Do this.')
+        assert 'unexpected' not in str(caught.value) and 'Do this.' in str(caught.value)
+
+
+def test_the_list_of_a_folder_holds_bare_names_that_tensorflow_reads(tmp_path):
+    prefixes = [save(tmp_path, step, a=A) for step in (1, 2)]
+    checkpoints.write_list(str(tmp_path), prefixes)
+    assert str(tmp_path) not in (tmp_path / 'checkpoint').read_text()
+    assert tf.train.latest_checkpoint(str(tmp_path)) == prefixes[-1]
+
+
+def test_remove_takes_all_files_of_one_checkpoint_only(tmp_path):
+    prefixes = [save(tmp_path, step, a=A) for step in (1, 10)]
+    for prefix in prefixes:
+        with open(prefix + '.state.json', 'w') as stream:
+            stream.write('{}')
+    checkpoints.remove(prefixes[0])
+    assert sorted(os.listdir(str(tmp_path))) == [
+        'checkpoint', 'model-10.data-00000-of-00001', 'model-10.index', 'model-10.state.json']

@@ -1,0 +1,179 @@
+"""Tests of common/cli.py."""
+import argparse
+import dataclasses
+import errno
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from common import cli, device, errors, runs
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOC = """Trains a thing
+over two lines.
+
+Example: python thing.py \\
+             --data_path=x
+"""
+
+
+def a_parser():
+    parser = cli.make_parser(DOC)
+    parser.add_argument('--data_path', required=True, help='folder')
+    parser.add_argument('--training_steps', type=cli.positive_int, default=70, help='steps')
+    cli.add_flag(parser, '--strict', '--hard', default=True, help='refuse bad ones')
+    return parser
+
+
+def refusal(capsys, parser, arguments):
+    """Parses arguments that are wrong and gives what stderr says."""
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(arguments)
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    assert text.count('\n') == 1
+    return text
+
+
+def test_help_has_the_description_the_example_as_written_and_the_real_defaults(capsys):
+    parser = a_parser()
+    parser.set_defaults(training_steps=71)
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(['--help'])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert 'Trains a thing\nover two lines.\n' in text
+    assert 'Example: python thing.py \\\n             --data_path=x\n' in text
+    assert '(default: 71)' in text and '(default: 70)' not in text
+    assert '(default: None)' not in text
+
+
+def test_a_misspelt_option_names_the_nearest_one_also_when_a_required_one_is_missing(capsys):
+    assert 'did you mean --data_path?' in refusal(capsys, a_parser(), ['--data_pth=x'])
+    text = refusal(capsys, a_parser(), ['--data_path=x', '--trainingsteps=3'])
+    assert '--trainingsteps' in text and 'did you mean --training_steps?' in text
+
+
+@pytest.mark.parametrize('arguments, word', [
+    (['--data_path=x', '--train=3'], '--train'),
+    (['--data_path=x', 'stray'], 'stray'),
+    (['--data_path=x', '-q'], '-q'),
+    (['--training_steps=3'], '--data_path')])
+def test_shortened_stray_and_missing_arguments_are_refused(capsys, arguments, word):
+    assert word in refusal(capsys, a_parser(), arguments)
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    ([], True), (['--strict'], True), (['--nostrict'], False), (['--nohard'], False),
+    (['--strict=False'], False), (['--strict=TRUE'], True), (['--hard=0'], False),
+    (['--strict=1'], True), (['--strict=No'], False), (['--strict=yes'], True),
+    (['--nostrict', '--strict'], True)])
+def test_a_flag_takes_each_of_its_forms(arguments, expected):
+    assert a_parser().parse_args(['--data_path=x'] + arguments).strict is expected
+
+
+@pytest.mark.parametrize('argument', ['--strict=maybe', '--nostrict=True', '--strict='])
+def test_a_flag_refuses_other_values(capsys, argument):
+    assert 'strict' in refusal(capsys, a_parser(), ['--data_path=x', argument])
+
+
+@pytest.mark.parametrize('kind, good, bad', [
+    (cli.positive_int, {'1': 1, '70': 70}, ['0', '-1', '1.5', 'x', '']),
+    (cli.non_negative_int, {'0': 0}, ['-1', '0.5']),
+    (cli.positive_float, {'1e-3': 1e-3}, ['0', '-1', 'nan', 'inf', 'x']),
+    (cli.non_negative_float, {'0': 0.0}, ['-0.1', 'nan']),
+    (cli.fraction, {'0': 0.0, '1': 1.0, '.25': 0.25}, ['1.01', '-0.1', 'nan'])])
+def test_number_types_take_what_is_in_range_and_name_what_is_not(kind, good, bad):
+    for text, value in good.items():
+        assert kind(text) == value
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError, match='must be .*"{}"'.format(text)):
+            kind(text)
+
+
+def test_every_option_of_the_npu_reaches_the_options_of_the_device():
+    parser = cli.make_parser('x')
+    cli.add_run_options(parser, 'there')
+    group = [group for group in parser._action_groups if 'NPU' in group.title][0]
+    fields = {field.name: field for field in dataclasses.fields(device.NpuOptions)}
+    assert len(group._group_actions) >= 14
+    for action in group._group_actions:
+        assert fields[action.dest].default == action.default
+
+
+def test_run_options_have_the_defaults_of_the_contract():
+    parser = cli.make_parser('x')
+    cli.add_run_options(parser, 'there')
+    options = parser.parse_args([])
+    assert (options.output_path, options.seed, options.device, options.resume,
+            options.keep_checkpoints, options.precision_mode) == ('there', 0, 'auto', True, 5, None)
+
+
+def raising(error):
+    def work(config):
+        raise error
+    return work
+
+
+@pytest.mark.parametrize('error, code, text', [
+    (errors.InputError('data/x has\nno y'), 1, 'error: data/x has no y'),
+    (errors.UsageError('a and b'), 2, 'error: a and b'),
+    (errors.NonFiniteLossError('loss is nan'), 3, 'error: loss is nan'),
+    (runs.Interrupted('stopped by SIGTERM', 143), 143, 'stopped by SIGTERM'),
+    (runs.Interrupted('stopped by SIGINT', 130), 130, 'stopped by SIGINT'),
+    (KeyboardInterrupt(), 130, 'stopped'),
+    (OSError(errno.ENOSPC, 'No space left', 'out/metrics.jsonl'), 1, 'disk is full'),
+    (MemoryError(), 1, 'out of memory'),
+    (ZeroDivisionError('division by zero'), 1, 'ZeroDivisionError: division by zero')])
+def test_what_goes_wrong_becomes_one_line_and_an_exit_code(capsys, error, code, text):
+    assert cli.run(raising(error), types.SimpleNamespace()) == code
+    shown = capsys.readouterr().err
+    assert text in shown and shown.count('\n') == 1
+
+
+def test_debug_adds_the_traceback(capsys):
+    assert cli.run(raising(errors.InputError('bad')), types.SimpleNamespace(debug=True)) == 1
+    shown = capsys.readouterr().err
+    assert 'Traceback' in shown and shown.endswith('error: bad\n')
+
+
+@pytest.mark.parametrize('result, code', [(None, 0), (0, 0), (1, 1), (True, 0), ({}, 0)])
+def test_an_int_that_the_function_returns_is_the_exit_code(result, code):
+    assert cli.run(lambda config: result, types.SimpleNamespace()) == code
+
+
+def test_a_function_gets_the_options_and_the_keywords():
+    got = {}
+    cli.run(lambda config, **kwargs: got.update(config=config, **kwargs), 'c', extra=5)
+    assert got == {'config': 'c', 'extra': 5}
+
+
+def test_a_device_or_folder_that_cannot_be_used_is_told_before_the_work(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    called = []
+    for options, text in [
+            ({'device': 'npu'}, 'npu_bridge'),
+            ({'device': 'cpu', 'precision_mode': 'fast'}, '--precision_mode'),
+            ({'device': 'cpu', 'loss_scale': '0.5'}, '--loss_scale'),
+            ({'device': 'cpu', 'resume': True, 'output_path': str(tmp_path / 'file' / 'out')},
+             'not a folder')]:
+        assert cli.run(called.append, types.SimpleNamespace(**options)) in (1, 2)
+        shown = capsys.readouterr().err
+        assert text in shown and shown.count('\n') == 1
+    assert not called
+
+
+def test_a_pipe_whose_reader_has_gone_ends_the_script_quietly():
+    script = ('import types; from common import cli\n'
+              'def work(config):\n'
+              '    for number in range(200000): print(number)\n'
+              'raise SystemExit(cli.run(work, types.SimpleNamespace()))')
+    process = subprocess.Popen([sys.executable, '-c', script], cwd=ROOT, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b'0\n'
+    process.stdout.close()
+    assert process.stderr.read() == b''
+    assert process.wait() == 1

@@ -1,0 +1,360 @@
+"""Tests of common/device.py; npu_bridge is the double in fake_npu/."""
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+
+from common import device, errors
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fake_npu')
+
+
+def options(**given):
+    return types.SimpleNamespace(**given)
+
+
+def forget_npu_bridge():
+    for name in list(sys.modules):
+        if name.split('.')[0] == 'npu_bridge':
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+@pytest.fixture(autouse=True)
+def choice_of_this_test_only():
+    yield
+    device._chosen = None
+
+
+@pytest.fixture
+def adapter(tmp_path, monkeypatch):
+    """Puts a copy of the double on the path; gives the folder of its package."""
+    shutil.copytree(FAKE, str(tmp_path / 'adapter'))
+    monkeypatch.syspath_prepend(str(tmp_path / 'adapter'))
+    forget_npu_bridge()
+    yield tmp_path / 'adapter' / 'npu_bridge'
+    forget_npu_bridge()
+
+
+def calls(name=None):
+    found = sys.modules['npu_bridge'].calls
+    return [arguments for called, arguments in found if called == name] if name else found
+
+
+def parameters(proto):
+    """Gives {key: value} of the one NpuOptimizer entry of a configuration."""
+    entries = proto.graph_options.rewrite_options.custom_optimizers
+    assert [entry.name for entry in entries] == ['NpuOptimizer']
+    return {key: getattr(value, value.WhichOneof('value'))
+            for key, value in entries[0].parameter_map.items()}
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_is_missing():
+    with pytest.raises(errors.InputError, match='npu_bridge.*set_env.sh'):
+        device.choose('npu')
+    with pytest.raises(errors.InputError, match='no GPU'):
+        device.choose('gpu')
+
+
+def test_auto_takes_the_npu_then_the_gpu_then_the_cpu(monkeypatch):
+    assert device.choose('auto') == 'cpu'
+    monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['GPU:0'])
+    assert device.choose('auto') == 'gpu'
+    assert device.choose('gpu') == 'gpu'
+    monkeypatch.setattr(device, '_has_npu', lambda: True)
+    assert device.choose('auto') == 'npu'
+    assert device.choose('cpu') == 'cpu'
+
+
+def test_choosing_does_not_import_npu_bridge(adapter):
+    assert device.choose('auto') == 'npu'
+    assert device.choose('cpu') == 'cpu'
+    device.session_config(options(device='cpu'))
+    device.explain_ignored(options(), 'npu')
+    assert 'npu_bridge' not in sys.modules
+
+
+def test_a_session_on_the_cpu_has_its_threads_and_no_gpu():
+    proto = device.session_config(options(device='cpu', threads=3))
+    assert proto.allow_soft_placement and dict(proto.device_count) == {'GPU': 0}
+    assert (proto.intra_op_parallelism_threads, proto.inter_op_parallelism_threads) == (3, 3)
+    assert not proto.graph_options.rewrite_options.custom_optimizers
+
+
+def test_a_session_on_a_gpu_takes_memory_as_it_needs_it():
+    proto = device.session_config(options(), 'gpu')
+    assert proto.gpu_options.allow_growth and 'GPU' not in proto.device_count
+
+
+def test_a_session_on_the_npu_is_what_the_adapter_asks_for(adapter):
+    proto = device.session_config(options(device='npu', threads=0))
+    rewrites = proto.graph_options.rewrite_options
+    assert rewrites.remapping == RewriterConfig.OFF
+    assert rewrites.memory_optimization == 2  # the vendor's value, called MANUAL here
+    assert proto.allow_soft_placement and not proto.log_device_placement
+    assert parameters(proto) == {
+        'use_off_line': True, 'graph_run_mode': 1, 'iterations_per_loop': 1,
+        'mix_compile_mode': False, 'hcom_parallel': False, 'precision_mode': b'allow_mix_precision'}
+    before = tf.ConfigProto()
+    before.ParseFromString(calls('npu_config_proto')[0]['proto'])
+    assert parameters(before) == parameters(proto)  # the adapter's own part comes last
+    assert len(calls('npu_config_proto')) == 1
+
+
+def test_an_older_adapter_without_npu_config_proto_gets_the_same_session(adapter):
+    new = device.session_config(options(device='npu'))
+    forget_npu_bridge()
+    (adapter / 'npu_init.py').unlink()
+    old = device.session_config(options(device='npu', autotune=True))
+    assert 'npu_bridge.estimator.npu_ops' in sys.modules  # registers the NpuOptimizer
+    assert parameters(old) == dict(parameters(new), auto_tune_mode=b'RL,GA')
+    rewrites = old.graph_options.rewrite_options
+    assert rewrites.remapping == RewriterConfig.OFF and rewrites.memory_optimization == 2
+
+
+def test_an_adapter_whose_npu_init_lacks_the_function_counts_as_older(adapter):
+    (adapter / 'npu_init.py').write_text('')
+    assert 'precision_mode' in parameters(device.session_config(options(device='npu')))
+
+
+def test_a_package_that_the_adapter_misses_is_named_and_other_errors_stay(adapter):
+    (adapter / 'npu_init.py').write_text('import hccl_that_is_missing')
+    with pytest.raises(errors.InputError, match='hccl_that_is_missing'):
+        device.session_config(options(device='npu'))
+    forget_npu_bridge()
+    (adapter / 'npu_init.py').write_text('raise RuntimeError("driver not started")')
+    with pytest.raises(RuntimeError, match='driver not started'):
+        device.session_config(options(device='npu'))
+
+
+@pytest.mark.parametrize('mode, value', [
+    (None, b'allow_mix_precision'), ('mix', b'allow_mix_precision'), ('default', None),
+    ('must_keep_origin_dtype', b'must_keep_origin_dtype'), ('force_fp32', b'force_fp32')])
+def test_precision_modes_become_the_parameter(mode, value):
+    assert written(precision_mode=mode).get('precision_mode') == value
+
+
+def written(**given):
+    """Gives the parameters that NpuOptions of the given fields write."""
+    entry = RewriterConfig.CustomGraphOptimizer(name='NpuOptimizer')
+    npu_options = device.NpuOptions(**given)
+    npu_options.validate()
+    device.write_parameter_map(entry, npu_options)
+    return {key: getattr(value, value.WhichOneof('value'))
+            for key, value in entry.parameter_map.items()}
+
+
+def test_every_option_has_its_parameters_in_the_right_field(tmp_path):
+    for name in ('mix.json', 'fusion.cfg', 'dtypes.txt'):
+        (tmp_path / name).write_text('{}')
+    output = tmp_path / 'out'
+    found = written(
+        precision_mode='mix', profiling=True, autotune=True, mix_compile_mode=True,
+        hcom_parallel=True, deterministic=True, data_dump_flag=True, data_dump_step='0|3-5',
+        modify_mixlist=str(tmp_path / 'mix.json'), fusion_switch_file=str(tmp_path / 'fusion.cfg'),
+        customize_dtypes=str(tmp_path / 'dtypes.txt'), op_cache_dir=str(tmp_path / 'cache'),
+        output_path=str(output))
+    profiling = json.loads(found.pop('profiling_options').decode())
+    assert profiling['output'] == str(output / 'profiling')
+    assert profiling['training_trace'] == profiling['task_trace'] == 'on'
+    expected = {
+        'use_off_line': True, 'graph_run_mode': 1, 'iterations_per_loop': 1,
+        'mix_compile_mode': True, 'hcom_parallel': True, 'deterministic': 1,
+        'precision_mode': b'allow_mix_precision', 'profiling_mode': True,
+        'aoe_mode': b'2', 'work_path': str(output / 'autotune_dump').encode(),
+        'enable_dump': True, 'dump_mode': b'all', 'dump_step': b'0|3-5',
+        'dump_path': str(output / 'data_dump').encode(),
+        'modify_mixlist': str(tmp_path / 'mix.json').encode(),
+        'fusion_switch_file': str(tmp_path / 'fusion.cfg').encode(),
+        'customize_dtypes': str(tmp_path / 'dtypes.txt').encode(),
+        'op_compiler_cache_mode': b'enable',
+        'op_compiler_cache_dir': str(tmp_path / 'cache').encode()}
+    assert found == expected
+    assert {key: type(value) for key, value in found.items()} == {
+        key: type(value) for key, value in expected.items()}
+    for folder in ('profiling', 'autotune_dump', 'data_dump'):
+        assert (output / folder).is_dir()  # the adapter wants them to exist
+    assert (tmp_path / 'cache').is_dir()
+
+
+def test_overflow_dumps_switch_the_debug_dump_on(tmp_path):
+    found = written(over_dump=True, output_path=str(tmp_path))
+    assert found['enable_dump_debug'] is True and 'enable_dump' not in found
+    assert found['dump_debug_mode'] == b'all'
+    assert found['dump_path'] == str(tmp_path / 'overflow_dump').encode()
+
+
+def test_the_second_precision_option_replaces_the_first():
+    found = written(precision_mode_v2='mixed_float16', modify_mixlist=__file__)
+    assert found['precision_mode_v2'] == b'mixed_float16' and 'precision_mode' not in found
+
+
+def test_inference_has_its_own_run_mode():
+    assert written(training=False)['graph_run_mode'] == 0
+
+
+@pytest.mark.parametrize('given, message', [
+    ({'over_dump': True, 'data_dump_flag': True}, '--over_dump and --data_dump_flag'),
+    ({'precision_mode': 'mix', 'precision_mode_v2': 'fp16'}, 'exclude each other'),
+    ({'precision_mode': 'fp16'}, '--precision_mode must be'),
+    ({'precision_mode_v2': 'force_fp16'}, '--precision_mode_v2 must be'),
+    ({'modify_mixlist': __file__, 'precision_mode': 'force_fp32'}, '--modify_mixlist'),
+    ({'modify_mixlist': __file__, 'precision_mode': 'default'}, '--modify_mixlist'),
+    ({'data_dump_step': '1,2'}, '--data_dump_step'),
+    ({'data_dump_step': ''}, '--data_dump_step'),
+    ({'loss_scale': '0.5'}, '--loss_scale'),
+    ({'iterations_per_loop': 0}, 'iterations_per_loop'),
+    ({'mix_compile_mode': True, 'iterations_per_loop': 10}, '--mix_compile_mode')])
+def test_values_that_would_abort_the_process_are_refused(given, message):
+    with pytest.raises(errors.UsageError, match=message):
+        device.NpuOptions(**given).validate()
+
+
+@pytest.mark.parametrize('name', ['modify_mixlist', 'fusion_switch_file', 'customize_dtypes'])
+def test_a_file_that_is_missing_is_named(name):
+    with pytest.raises(errors.InputError, match='--{} there/no.json'.format(name)):
+        device.NpuOptions(**{name: 'there/no.json'}).validate()
+
+
+def test_a_session_on_the_npu_checks_its_options(adapter):
+    with pytest.raises(errors.UsageError):
+        device.session_config(options(device='npu', over_dump=True, data_dump_flag=True))
+
+
+@pytest.mark.parametrize('mode, name, expected', [
+    (None, 'cpu', (None, 'float32', None)),
+    ('default', 'gpu', ('default', 'float32', None)),
+    (None, 'npu', (None, 'allow_mix_precision', None)),
+    ('mix', 'npu', ('mix', 'allow_mix_precision', None)),
+    ('default', 'npu', ('default', 'default', None)),
+    ('force_fp32', 'npu', ('force_fp32', 'force_fp32', None))])
+def test_the_effective_precision_is_told(mode, name, expected):
+    assert device.effective_precision(options(precision_mode=mode), name) == expected
+
+
+def test_a_mode_of_the_npu_computes_in_float32_elsewhere_and_says_so():
+    asked, effective, message = device.effective_precision(options(precision_mode='mix'), 'gpu')
+    assert (asked, effective) == ('mix', 'float32')
+    assert message == 'precision: mix was asked for; the gpu computes in float32'
+
+
+def test_each_option_without_effect_has_its_line():
+    given = options(over_dump=True, data_dump_step='3', loss_scale='128', profiling=False,
+                    seed=5, precision_mode='mix', output_path='x')
+    assert device.explain_ignored(given, 'cpu') == [
+        '--loss_scale has no effect on the cpu', '--over_dump has no effect on the cpu',
+        '--data_dump_step has no effect on the cpu']
+    assert device.explain_ignored(given, 'npu') == [
+        '--data_dump_step has no effect without --data_dump_flag']
+    assert device.explain_ignored(options(data_dump_step='3', data_dump_flag=True), 'npu') == []
+
+
+@pytest.mark.parametrize('text, value', [
+    (None, None), ('', None), ('False', None), ('no', None), (False, None), ('True', 'dynamic'),
+    ('dynamic', 'dynamic'), ('128', 128.0), ('1', 1.0), (2 ** 15, 2.0 ** 15)])
+def test_loss_scales_are_read(text, value):
+    assert device.parse_loss_scale(text) == value
+
+
+@pytest.mark.parametrize('text', ['0.5', '-1', 'x', 'inf', 'nan', '0'])
+def test_loss_scales_below_one_and_words_are_refused(text):
+    with pytest.raises(errors.UsageError, match='--loss_scale'):
+        device.parse_loss_scale(text)
+
+
+def test_dropout_on_the_cpu_is_that_of_tensorflow(run):
+    device.choose('cpu')
+    x = tf.ones([1000])
+    found = run(device.dropout(x, 0.4, seed=3))
+    assert set(np.unique(found)) == {np.float32(0), np.float32(1 / 0.6)}
+    assert 0.3 < np.mean(found == 0) < 0.5
+    np.testing.assert_array_equal(run(device.dropout(x, 0.0)), np.ones(1000))
+
+
+def test_dropout_on_the_npu_hands_over_the_probability_to_keep(adapter):
+    device.choose('npu')
+    device.dropout(tf.ones([4]), 0.25, seed=3)
+    device.dropout(tf.ones([4]), 0.0)
+    assert calls() == [('dropout', {'keep_prob': 0.75, 'seed': 3})]
+
+
+def test_the_optimizer_stays_bare_without_loss_scale_or_npu(adapter):
+    optimizer = tf.train.AdamOptimizer()
+    assert device.wrap_optimizer(optimizer, options(device='npu', loss_scale='False')) is optimizer
+    assert device.wrap_optimizer(optimizer, options(device='cpu', loss_scale='128')) is optimizer
+    assert 'npu_bridge' not in sys.modules
+
+
+def test_a_fixed_loss_scale_makes_its_manager(adapter):
+    device.wrap_optimizer(tf.train.AdamOptimizer(), options(device='npu', loss_scale='128'))
+    assert calls() == [
+        ('FixedLossScaleManager', {'loss_scale': 128.0, 'enable_overflow_check': True}),
+        ('NPULossScaleOptimizer', {'opt': 'AdamOptimizer', 'manager': 'FixedLossScaleManager',
+                                   'is_distributed': False})]
+
+
+def test_a_manager_of_an_older_adapter_gets_no_overflow_check(adapter):
+    path = adapter / 'estimator' / 'npu' / 'npu_loss_scale_manager.py'
+    path.write_text(path.read_text().replace(', enable_overflow_check=True', '').replace(
+        'enable_overflow_check=enable_overflow_check', 'older=True'))
+    device.wrap_optimizer(tf.train.AdamOptimizer(), options(device='npu', loss_scale='128'))
+    assert calls('FixedLossScaleManager') == [{'loss_scale': 128.0, 'older': True}]
+
+
+def test_the_variables_of_a_manager_can_be_initialised_under_control_dependencies(adapter, run):
+    with tf.control_dependencies([tf.placeholder(tf.float32, [])]):  # the double refuses that
+        device.wrap_optimizer(tf.train.AdamOptimizer(), options(device='npu', loss_scale='True'))
+    assert sorted(variable.op.name for variable in tf.global_variables()) == [
+        'bad_steps', 'loss_scale']
+    assert run(tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES, 'loss_scale')) == [2.0 ** 16]
+    assert calls('ExponentialUpdateLossScaleManager')[0]['init_loss_scale'] == 2 ** 16
+
+
+def test_a_step_with_loss_scale_equals_the_bare_one_and_an_overflow_is_left_out(adapter, run):
+    def step(scale, name):
+        with tf.variable_scope(name):
+            x = tf.placeholder(tf.float32, [])
+            weight = tf.get_variable('w', [], initializer=tf.ones_initializer())
+            count = tf.get_variable('count', [], tf.int64, tf.zeros_initializer(), trainable=False)
+            optimizer = device.wrap_optimizer(
+                tf.train.MomentumOptimizer(0.5, 0.9), options(device='npu', loss_scale=scale))
+            train_op = optimizer.minimize(tf.square(weight * x - 3.0), count, [weight])
+        return x, train_op, (weight, count)
+
+    bare, scaled = step('False', 'a'), step('True', 'b')
+    for value in (1.0, 0.5, -2.0):
+        for x, train_op, _ in (bare, scaled):
+            run(train_op, {x: value})
+    assert run(bare[2]) == run(scaled[2])
+    before = run(scaled[2])
+    run(scaled[1], {scaled[0]: np.inf})
+    assert run(scaled[2]) == before
+
+
+def test_a_script_trains_with_the_double_from_first_line_to_last(tmp_path):
+    environment = dict(os.environ, PYTHONPATH=FAKE)
+    arguments = [sys.executable, '-W', 'ignore', '-m', 'tests.common.toy_training',
+                 '--device=auto', '--precision_mode=mix', '--loss_scale=True', '--over_dump',
+                 '--training_steps=2', '--output_path={}'.format(tmp_path)]
+    done = subprocess.run(arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 0, done.stderr
+    assert 'npu (allow_mix_precision)' in done.stdout.splitlines()[0]
+    assert 'no effect' not in done.stdout
+    record = json.loads((tmp_path / 'config.json').read_text())
+    assert record['device'] == 'npu'
+    assert record['precision'] == {'asked': 'mix', 'effective': 'allow_mix_precision'}
+    assert (tmp_path / 'overflow_dump').is_dir()
+    contradiction = subprocess.run(
+        arguments + ['--data_dump_flag'], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, universal_newlines=True)
+    assert contradiction.returncode == 2 and '--over_dump' in contradiction.stderr

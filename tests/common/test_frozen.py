@@ -1,0 +1,284 @@
+"""Tests of common/frozen.py."""
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import errors, frozen
+
+
+def a_network():
+    """Builds a network with variables and a loop.
+
+    Returns:
+      (inputs, outputs): {'points' [2, 3], 'count' int32 []}; {'score' [2, 4], 'best' int32 [2]}.
+    """
+    points = tf.placeholder(tf.float32, [2, 3], name='points')
+    count = tf.placeholder(tf.int32, [], name='count')
+    weights = tf.get_variable('w', [3, 4], initializer=tf.random_normal_initializer(seed=1))
+    mean = tf.get_variable('mean', [4], trainable=False, initializer=tf.ones_initializer())
+    with tf.device('/cpu:0'):
+        hidden = tf.matmul(points, weights) - mean
+    _, score = tf.while_loop(
+        lambda i, _: i < count, lambda i, values: (i + 1, tf.tanh(values + mean)), [0, hidden])
+    return ({'points': points, 'count': count},
+            {'score': score, 'best': tf.argmax(score, 1, output_type=tf.int32)})
+
+
+def frozen_network(path, **kwargs):
+    """Freezes the network, a gradient beside it; returns (manifest, live(points, count))."""
+    inputs, outputs = a_network()
+    tf.train.AdamOptimizer().minimize(tf.reduce_sum(tf.get_variable('other', [2]) ** 2))
+    sess = tf.Session()
+    sess.run(tf.global_variables_initializer())
+    manifest = frozen.freeze(sess, inputs, outputs, str(path), **kwargs)
+
+    def live(points, count):
+        return sess.run(outputs, {inputs['points']: points, inputs['count']: count})
+
+    return manifest, live
+
+
+POINTS = np.random.RandomState(0).normal(size=[2, 3]).astype(np.float32)
+
+
+def test_the_frozen_graph_gives_what_the_session_gives(tmp_path):
+    manifest, live = frozen_network(tmp_path / 'model.pb', check_feed={'points': POINTS})
+    assert manifest['max_difference'] <= 1e-6
+    with frozen.load(str(tmp_path / 'model.pb')) as model:
+        for count in (0, 1, 5):
+            found, expected = model.predict(points=POINTS, count=count), live(POINTS, count)
+            assert sorted(found) == ['best', 'score']
+            np.testing.assert_allclose(found['score'], expected['score'], rtol=0, atol=1e-6)
+            np.testing.assert_array_equal(found['best'], expected['best'])
+            assert np.ptp(found['score']) > 1e-3
+
+
+def test_only_constants_and_computation_are_left(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    nodes = frozen.read_graph(str(tmp_path / 'model.pb')).node
+    kinds = {node.op for node in nodes}
+    assert not kinds & {'VariableV2', 'VarHandleOp', 'Assign', 'SaveV2', 'ApplyAdam'}
+    assert not [node.name for node in nodes if node.device or 'other' in node.name]
+
+
+def test_the_manifest_holds_the_ends_the_notes_and_the_conversion(tmp_path):
+    manifest, _ = frozen_network(tmp_path / 'my model.pb', aliases={'f_output': 'score'},
+                                 notes={'checkpoint': 'model-5'})
+    assert manifest == json.loads((tmp_path / 'my model.json').read_text())
+    assert manifest['inputs'] == {'points': {'shape': [2, 3], 'dtype': 'float32'},
+                                  'count': {'shape': [], 'dtype': 'int32'}}
+    assert manifest['outputs'] == {'score': {'shape': [2, 4], 'dtype': 'float32'},
+                                   'best': {'shape': [2], 'dtype': 'int32'}}
+    assert manifest['aliases'] == {'f_output': 'score'}
+    assert manifest['notes'] == {'checkpoint': 'model-5'}
+    assert manifest['lint']['error'] == 0 and manifest['lint']['warning'] > 0
+    assert manifest['atc'] == (
+        "atc --model='my model.pb' --framework=3 --output='my model' --soc_version=Ascend310 "
+        '--input_shape="points:2,3;count:" --out_nodes="score:0;best:0" --input_format=ND '
+        '--log=error')
+
+
+def test_aliases_are_nodes_with_the_same_values(tmp_path):
+    frozen_network(tmp_path / 'model.pb', aliases={'f_output': 'score'})
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(frozen.read_graph(str(tmp_path / 'model.pb')), name='')
+    with tf.Session(graph=graph) as sess:
+        pair = sess.run(['score:0', 'f_output:0'], {'points:0': POINTS, 'count:0': 2})
+    np.testing.assert_array_equal(*pair)
+
+
+def test_shapes_inside_a_loop_survive(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(frozen.read_graph(str(tmp_path / 'model.pb')), name='')
+    assert [op.type for op in graph.get_operations() if op.type == 'LoopCond']
+    assert not [tensor for op in graph.get_operations() for tensor in op.outputs
+                if not tensor.shape.is_fully_defined()]
+
+
+def test_freezing_twice_in_one_graph_works(tmp_path):
+    inputs, outputs = a_network()
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        for name in ('a.pb', 'b.pb'):
+            frozen.freeze(sess, inputs, outputs, str(tmp_path / name))
+    assert (tmp_path / 'a.pb').read_bytes() == (tmp_path / 'b.pb').read_bytes()
+
+
+def test_names_do_not_depend_on_the_scope_of_the_call(tmp_path):
+    inputs, outputs = a_network()
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        with tf.name_scope('scope'), tf.control_dependencies([tf.no_op()]):
+            frozen.freeze(sess, inputs, outputs, str(tmp_path / 'a.pb'))
+    assert sorted(frozen.load(str(tmp_path / 'a.pb')).outputs) == ['best', 'score']
+
+
+def refused(path, inputs, outputs, match, **kwargs):
+    """Freezes what must be refused; nothing may be left behind."""
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        with pytest.raises(errors.InputError, match=match):
+            frozen.freeze(sess, inputs, outputs, str(path), **kwargs)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_placeholder_of_unknown_size_is_refused(tmp_path):
+    x = tf.placeholder(tf.float32, [None, 3], name='x')
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': x * 2}, r'"x" has the shape \(\?, 3\)')
+
+
+def test_an_input_must_be_a_placeholder_of_its_name(tmp_path):
+    x = tf.placeholder(tf.float32, [3], name='other')
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': x * 2}, 'not Placeholder other')
+    refused(tmp_path / 'a.pb', {'z': x * 1}, {'y': x * 2}, 'must be a placeholder')
+
+
+def test_an_input_that_no_output_uses_is_refused(tmp_path):
+    x, z = (tf.placeholder(tf.float32, [3], name=name) for name in 'xz')
+    refused(tmp_path / 'a.pb', {'x': x, 'z': z}, {'y': x * 2}, 'do not depend on the input z')
+
+
+def test_a_placeholder_that_was_not_named_as_an_input_is_refused(tmp_path):
+    x, z = (tf.placeholder(tf.float32, [3], name=name) for name in 'xz')
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': x * z}, 'train-in-infer: z')
+
+
+def test_a_name_that_another_node_has_is_refused(tmp_path):
+    x = tf.placeholder(tf.float32, [3], name='x')
+    tf.constant(1.0, name='y')
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': x * 2}, 'node "y" already, a Const')
+
+
+def test_what_an_npu_cannot_run_is_refused_with_the_place(tmp_path):
+    x = tf.placeholder(tf.float32, [3], name='x')
+    y = tf.where(tf.is_nan(x, name='check'), x, x * 2)
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': y}, 'error op-no-path: check')
+    refused(tmp_path / 'a.pb', {'x': x}, {'z': x * tf.random_uniform([3])}, 'RandomUniform')
+
+
+@pytest.mark.parametrize('kwargs, match', [
+    ({'aliases': {'z': 'nothing'}}, 'aliases.*nothing'),
+    ({'check_feed': {'q': 1.0}}, 'check_feed.*q')])
+def test_names_in_the_arguments_are_checked(tmp_path, kwargs, match):
+    x = tf.placeholder(tf.float32, [3], name='x')
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': x * 2}, match, **kwargs)
+
+
+def test_a_file_of_another_kind_is_refused_as_target(tmp_path):
+    x = tf.placeholder(tf.float32, [3], name='x')
+    refused(tmp_path / 'a.json', {'x': x}, {'y': x * 2}, 'ends in .pb')
+
+
+@pytest.mark.parametrize('dtype, change', [(np.float32, 1e-3), (np.int32, 1), (np.float32, np.nan)])
+def test_a_frozen_graph_that_differs_from_the_session_is_not_written(
+        tmp_path, monkeypatch, dtype, change):
+    x = tf.placeholder(tf.as_dtype(dtype), [3], name='x')
+    large = 10 ** 7 if dtype is np.int32 else 1  # whole numbers must be equal at any size
+    predict = frozen.FrozenModel.predict
+
+    def changed(model, **arrays):
+        return {name: value + np.asarray(change, value.dtype)
+                for name, value in predict(model, **arrays).items()}
+
+    monkeypatch.setattr(frozen.FrozenModel, 'predict', changed)
+    refused(tmp_path / 'a.pb', {'x': x}, {'y': x + large}, 'failed its check: the output "y"')
+
+
+def test_the_sample_that_was_given_is_used_in_the_check(tmp_path, monkeypatch):
+    fed = []
+    predict = frozen.FrozenModel.predict
+    monkeypatch.setattr(frozen.FrozenModel, 'predict', lambda model, **arrays: (
+        fed.append(arrays), predict(model, **arrays))[1])
+    frozen_network(tmp_path / 'model.pb', check_feed={'points': POINTS})
+    np.testing.assert_array_equal(fed[0]['points'], POINTS)
+    assert fed[0]['count'] == 0 and fed[0]['count'].dtype == np.int32
+
+
+@pytest.mark.parametrize('arrays, match', [
+    ({'points': POINTS}, 'missing input count'),
+    ({'points': POINTS, 'count': 1, 'more': 2}, 'unknown .* more'),
+    ({'points': POINTS[:1], 'count': 1}, r'"points" came as float32 \[1, 3\]'),
+    ({'points': POINTS[None], 'count': 1}, r'\[1, 2, 3\]'),
+    ({'points': POINTS, 'count': 1.5}, '"count" came as float64'),
+    ({'points': POINTS, 'count': 2 ** 40}, '"count" holds numbers beyond int32'),
+    ({'points': [['a'] * 3] * 2, 'count': 1}, '"points" came as <U1'),
+    ({'points': POINTS.astype(np.complex64), 'count': 1}, 'complex64')])
+def test_wrong_arrays_are_refused_with_what_is_expected(tmp_path, arrays, match):
+    frozen_network(tmp_path / 'model.pb')
+    with frozen.load(str(tmp_path / 'model.pb')) as model:
+        with pytest.raises(errors.InputError, match=match) as caught:
+            model.predict(**arrays)
+    assert 'count int32 []; points float32 [2, 3]' in str(caught.value)
+
+
+def test_lists_and_wider_numbers_are_taken(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    with frozen.load(str(tmp_path / 'model.pb')) as model:
+        np.testing.assert_array_equal(
+            model.predict(points=POINTS.tolist(), count=np.int64(1))['score'],
+            model.predict(points=POINTS, count=1)['score'])
+
+
+def test_a_model_tells_its_ends(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    model = frozen.load(str(tmp_path / 'model.pb'))
+    assert model.inputs == {'points': ((2, 3), 'float32'), 'count': ((), 'int32')}
+    assert model.outputs == {'score': ((2, 4), 'float32'), 'best': ((2,), 'int32')}
+    assert '  output score float32 [2, 4]' in str(model).splitlines()
+    model.close()
+    with pytest.raises(RuntimeError, match='closed'):
+        model.predict(points=POINTS, count=1)
+
+
+def test_a_graph_without_manifest_shows_its_loose_ends(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    (tmp_path / 'model.json').unlink()
+    with frozen.load(str(tmp_path / 'model.pb')) as model:
+        assert sorted(model.inputs) == ['count', 'points']
+        assert sorted(model.outputs) == ['best', 'score']
+
+
+def test_a_graph_of_unknown_batch_takes_any(tmp_path):
+    tf.identity(2 * tf.placeholder(tf.float32, [None, 2], name='x'), name='y')
+    path = tmp_path / 'model.pb'
+    path.write_bytes(tf.get_default_graph().as_graph_def().SerializeToString())
+    with frozen.load(str(path)) as model:
+        for batch in (1, 5):
+            assert model.predict(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
+        with pytest.raises(errors.InputError, match='x float32'):
+            model.predict(x=np.ones([1, 3]))
+
+
+@pytest.mark.parametrize('keep_manifest', [True, False])
+@pytest.mark.parametrize('fraction', [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_file_is_refused(tmp_path, fraction, keep_manifest):
+    frozen_network(tmp_path / 'model.pb')
+    data = (tmp_path / 'model.pb').read_bytes()
+    (tmp_path / 'model.pb').write_bytes(data[:int(len(data) * fraction)])
+    if not keep_manifest:
+        (tmp_path / 'model.json').unlink()
+    with pytest.raises(errors.InputError, match='model.pb'):
+        frozen.load(str(tmp_path / 'model.pb'))
+
+
+def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    tf.reset_default_graph()
+    tf.placeholder(tf.float32, [1], name='x')
+    (tmp_path / 'model.pb').write_bytes(
+        tf.get_default_graph().as_graph_def().SerializeToString())
+    with pytest.raises(errors.InputError, match='is not the file that .*model.json describes'):
+        frozen.load(str(tmp_path / 'model.pb'))
+
+
+@pytest.mark.parametrize('content', [None, b'', b'no graph at all', bytes(range(256))])
+def test_a_file_that_is_missing_or_no_graph_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / 'model.pb').write_bytes(content)
+    with pytest.raises(errors.InputError, match='model.pb'):
+        frozen.load(str(tmp_path / 'model.pb'))

@@ -1,0 +1,268 @@
+"""Tests of common/meshes.py."""
+import json
+import os
+import struct
+import time
+
+import numpy as np
+import pytest
+import trimesh
+
+from common import errors, meshes
+
+SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 1.25]], np.float32)
+PYRAMID = [(0, 3, 2, 1), (0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4)]
+
+
+def save(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode('utf-8'))
+    return str(path)
+
+
+def assert_pyramid(mesh):
+    np.testing.assert_array_equal(mesh.vertices, SQUARE)
+    assert mesh.vertices.dtype == np.float32
+    assert mesh.faces == PYRAMID
+
+
+def refusal(path):
+    with pytest.raises(errors.InputError) as caught:
+        meshes.read(path)
+    assert str(path) in str(caught.value) and '\n' not in str(caught.value)
+    assert caught.value.exit_code == 1
+    return str(caught.value)
+
+
+OBJ_VERTICES = ''.join('v {} {} {}\n'.format(*row) for row in SQUARE.tolist())
+OBJ_FACES = ''.join('f {}\n'.format(' '.join(str(i + 1) for i in face)) for face in PYRAMID)
+
+
+@pytest.mark.parametrize('text', [
+    OBJ_VERTICES + OBJ_FACES,
+    (OBJ_VERTICES + OBJ_FACES).replace('\n', '\r\n'),
+    '\ufeff# by hand \\\n\nmtllib ../../etc/passwd\n' + OBJ_VERTICES + '\n# faces\n' + OBJ_FACES,
+    OBJ_VERTICES + OBJ_FACES.replace('f 1 4 3 2', 'f 1 4 \\\n  3 2  # base'),
+    OBJ_VERTICES + OBJ_FACES.replace('f 1 4 3 2', 'f -5 -2 -3 -4'),
+    OBJ_VERTICES + OBJ_FACES.replace('f 1 4 3 2', 'f 1/1/1 4//2 3/9 2/'),
+    OBJ_VERTICES.replace('1.25', '1.25 0.1 0.2 0.3') + 'vt 0 0\nvn 0 0 1\ns off\n' + OBJ_FACES,
+    OBJ_VERTICES.replace('1.25', '125e-2 1.0') + 'usemtl x\n' + OBJ_FACES.rstrip('\n'),
+    OBJ_FACES + OBJ_VERTICES,
+], ids=['plain', 'crlf', 'comments', 'continued', 'negative', 'slashes', 'colours', 'weight',
+        'faces-first'])
+def test_an_obj_file_is_read_however_it_is_written(tmp_path, text):
+    assert_pyramid(meshes.read(save(tmp_path, 'a.OBJ', text)))
+
+
+def test_negative_indices_count_from_the_vertices_read_so_far(tmp_path):
+    text = 'v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\nv 5 5 5\nv 6 5 5\nv 5 6 5\nf -3 -2 -1\n'
+    assert meshes.read(save(tmp_path, 'a.obj', text)).faces == [(0, 1, 2), (3, 4, 5)]
+
+
+@pytest.mark.parametrize('name, text, words', [
+    ('a.obj', 'v 0 0 zero\n', 'line 1: expected "v x y z"'),
+    ('a.obj', 'v 0 0\n', 'line 1: expected "v x y z"'),
+    ('a.obj', OBJ_VERTICES + 'f 1 2 x\n', 'line 6: expected "f a b c'),
+    ('a.obj', OBJ_VERTICES + 'f 1 2 1_0\n', 'line 6'),
+    ('a.obj', OBJ_VERTICES + '\nf 1 2 6\n', 'line 7: a face names vertex 6, which is out of range'),
+    ('a.obj', OBJ_VERTICES + 'f 1 2 99999999999999999999\n', 'line 6: a face names vertex'),
+    ('a.obj', OBJ_VERTICES + 'f 0 1 2\n', 'line 6: expected "f a b c'),
+    ('a.obj', OBJ_VERTICES + 'f 1 2 -6\n', 'line 6: expected "f a b c'),
+    ('a.obj', OBJ_VERTICES + 'f 1 2\n', 'line 6: a face needs three vertices or more, found 2'),
+    ('a.obj', '# x\n' + OBJ_VERTICES.replace('1.25', 'nan') + OBJ_FACES, 'line 6: a coordinate is'),
+    ('a.obj', OBJ_VERTICES.replace('1.25', '-inf') + OBJ_FACES, 'not a finite number'),
+    ('a.obj', OBJ_VERTICES.replace('1.25', '1e39') + OBJ_FACES, 'not a finite number'),
+    ('a.obj', OBJ_VERTICES, 'has no faces'),
+    ('a.obj', 'f 1 2 3\n', 'has no vertices'),
+    ('a.obj', b'\x00\xff\x80garbage\n\x01', 'has no vertices'),
+    ('a.obj', '', 'is empty'),
+    ('a.ply', ' \n', 'is empty'),
+    ('a.off', 'OBJ\n1 2 3\n', 'does not start with "OFF"'),
+    ('a.off', 'OFF\n', 'ends before its counts'),
+    ('a.off', 'OFF\nfour 1 0\n', 'line 2'),
+    ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 0\n', 'cut short'),
+    ('a.off', 'OFF\n999999999999 1 0\n0 0 0\n', 'cut short'),
+    ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 x\n0 1 0\n3 0 1 2\n', 'line 4'),
+    ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n4 0 1 2\n', 'line 6'),
+    ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 3\n', 'line 6: a face names vertex 3'),
+    ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 nan\n0 1 0\n3 0 1 2\n', 'line 4: a coordinate'),
+    ('a.stl', 'solid x\nfacet\nvertex 0 0 0\nvertex 1 0 0\n', 'cut short'),
+    ('a.stl', 'solid x\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 y 0\nendsolid', 'line 4'),
+    ('a.stl', 'solid x\nfacet\nvertex 0 0 0\nendfacet\nendsolid', 'three vertices in a facet'),
+    ('a.stl', 'solid x\nendsolid', 'has no vertices'),
+    ('a.stl', 'no triangles', 'cut short'),
+    ('a.glb', b'glTG' + bytes(40), 'is no .glb file'),
+    ('a.ply', 'plx\n', 'is no PLY file'),
+    ('a.ply', 'ply\nformat ascii 1.0\nelement vertex x\nend_header\n', 'line 3'),
+    ('a.ply', 'ply\nformat ascii 1.0\nelement face 1\nelement face 1\nend_header\n', 'twice'),
+    ('a.ply', 'ply\nformat ascii 1.0\nelement vertex 1\nelement face 1\nend_header\n', 'x, y, z'),
+    ('a.ply', 'ply\nformat runes 1.0\nend_header\n', 'unknown PLY format "runes"'),
+    ('a.ply', 'ply\nformat ascii 1.0\nelement vertex 1\nend_header\n', 'no face element'),
+    ('a.xyz', '1 2 3\n', 'Known are .obj .off .ply .stl .glb'),
+])
+def test_a_bad_file_is_refused_with_its_place(tmp_path, name, text, words):
+    assert words in refusal(save(tmp_path, name, text))
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    assert 'No such file' in refusal(str(tmp_path / 'none.obj'))
+    (tmp_path / 'folder.obj').mkdir()
+    refusal(str(tmp_path / 'folder.obj'))
+
+
+@pytest.mark.parametrize('head', ['OFF\n5 5 0\n', 'OFF 5 5 0\n', 'OFF5 5 0\n', 'COFF # c\n\n5 5\n'])
+def test_an_off_file_is_read_with_its_counts_anywhere(tmp_path, head):
+    text = head + OBJ_VERTICES.replace('v ', '') + '# faces\n' + ''.join(
+        '{} {} 255 0 0\n'.format(len(face), ' '.join(map(str, face))) for face in PYRAMID)
+    assert_pyramid(meshes.read(save(tmp_path, 'a.off', text)))
+
+
+def ply(order, quads=False):
+    """Bytes of the pyramid as PLY, with properties and an element that are to be skipped."""
+    faces = PYRAMID[1:] if quads else PYRAMID
+    form = {'<': 'binary_little_endian', '>': 'binary_big_endian', '': 'ascii'}[order]
+    head = ('ply\nformat {} 1.0\ncomment x\nelement vertex 5\nproperty uchar red\n'
+            'property double x\nproperty double y\nproperty double z\n'
+            'element pair 1\nproperty list uchar float w\nelement face {}\n'
+            'property list uchar uint vertex_index\nproperty short f\nend_header\n')
+    head = head.format(form, len(faces)).encode()
+    if not order:
+        rows = ['7 {} {} {}'.format(*row) for row in SQUARE.tolist()] + ['2 0.5 0.5']
+        rows += ['{} {} 9'.format(len(face), ' '.join(map(str, face))) for face in faces]
+        return head + '\n'.join(rows).encode()
+    body = b''.join(struct.pack(order + 'B3d', 7, *row) for row in SQUARE.tolist())
+    body += struct.pack(order + 'B2f', 2, 0.5, 0.5)
+    return head + body + b''.join(
+        struct.pack('{}B{}Ih'.format(order, len(face)), len(face), *face, 9) for face in faces)
+
+
+@pytest.mark.parametrize('order', ['', '<', '>'])
+def test_a_ply_file_is_read_in_all_three_formats(tmp_path, order):
+    assert_pyramid(meshes.read(save(tmp_path, 'a.ply', ply(order))))
+    assert meshes.read(save(tmp_path, 'b.ply', ply(order, quads=True))).faces == PYRAMID[1:]
+
+
+@pytest.mark.parametrize('order', ['', '<', '>'])
+def test_a_ply_file_cut_anywhere_is_refused(tmp_path, order):
+    content = ply(order)
+    for length in range(4, len(content) - 1, 7):
+        refusal(save(tmp_path, 'a.ply', content[:length]))
+
+
+def test_damaged_numbers_in_a_binary_ply_are_refused(tmp_path):
+    content = bytearray(ply('<'))
+    content[-3] = 200  # the last vertex number of the last face
+    assert 'face 5: a face names vertex' in refusal(save(tmp_path, 'a.ply', bytes(content)))
+    text = ply('').replace(b'1.25', b'nan')
+    assert 'vertex 5: a coordinate' in refusal(save(tmp_path, 'b.ply', text))
+
+
+def stl_pair():
+    """Two triangles that share an edge: ascii text and binary bytes."""
+    corners = SQUARE[np.array([[0, 1, 2], [2, 3, 0]])]
+    text = 'solid s\n' + ''.join('facet normal 0 0 1\nouter loop\n' + ''.join(
+        'vertex {} {} {}\n'.format(*row) for row in triangle.tolist()) + 'endloop\nendfacet\n'
+        for triangle in corners) + 'endsolid s\n'
+    binary = b'solid by a liar'.ljust(80, b'\0') + struct.pack('<I', 2) + b''.join(
+        struct.pack('<12fH', 0, 0, 1, *triangle.ravel().tolist(), 0) for triangle in corners)
+    return text, binary
+
+
+@pytest.mark.parametrize('kind', [0, 1], ids=['ascii', 'binary'])
+def test_corners_of_an_stl_that_coincide_become_one_vertex(tmp_path, kind):
+    mesh = meshes.read(save(tmp_path, 'a.stl', stl_pair()[kind]))
+    np.testing.assert_array_equal(mesh.vertices, SQUARE[:4])
+    assert mesh.faces == [(0, 1, 2), (2, 3, 0)]
+
+
+def test_a_cut_or_damaged_binary_stl_is_refused(tmp_path):
+    content = stl_pair()[1]
+    for length in (20, 83, 90, len(content) - 1):
+        assert 'cut short' in refusal(save(tmp_path, 'a.stl', content[:length]))
+    damaged = content[:96] + struct.pack('<f', np.nan) + content[100:]
+    assert 'corner 1: a coordinate' in refusal(save(tmp_path, 'b.stl', damaged))
+
+
+@pytest.mark.parametrize('extension', ['.obj', '.ply'])
+def test_writing_and_reading_keeps_polygons_and_every_bit(tmp_path, extension):
+    path = str(tmp_path / 'new' / ('a' + extension))
+    vertices = np.random.RandomState(0).normal(size=[300, 3]).astype(np.float32)
+    faces = [tuple(range(300)), (0, 1, 2), (5, 4, 3, 2)]
+    meshes.write(path, vertices, faces)
+    mesh = meshes.read(path)
+    np.testing.assert_array_equal(mesh.vertices, vertices)
+    assert mesh.faces == faces
+    assert os.listdir(str(tmp_path / 'new')) == ['a' + extension]
+
+
+def test_a_written_glb_loads_with_trimesh_and_with_read(tmp_path):
+    path = str(tmp_path / 'a.glb')
+    meshes.write(path, SQUARE, PYRAMID)
+    loaded = trimesh.load(path, force='mesh', process=False)
+    np.testing.assert_array_equal(loaded.vertices, SQUARE)
+    assert loaded.faces.tolist() == meshes.triangulate(PYRAMID).tolist()
+    mesh = meshes.read(path)
+    np.testing.assert_array_equal(mesh.vertices, SQUARE)
+    assert mesh.faces == [tuple(face) for face in loaded.faces.tolist()]
+
+
+def test_the_parts_of_a_glb_scene_are_put_at_their_places(tmp_path):
+    scene = trimesh.Scene()
+    for offset in (0, 10):
+        scene.add_geometry(trimesh.Trimesh(SQUARE, [[0, 1, 4], [1, 2, 4]], process=False),
+                           transform=trimesh.transformations.translation_matrix([offset, 0, 0]))
+    mesh = meshes.read(save(tmp_path, 'a.glb', scene.export(file_type='glb')))
+    assert mesh.vertices.shape == (10, 3) and mesh.faces[2:] == [(5, 6, 9), (6, 7, 9)]
+    np.testing.assert_allclose(np.ptp(mesh.vertices, axis=0), [11, 1, 1.25])
+
+
+def test_a_glb_cut_anywhere_is_refused(tmp_path):
+    path = str(tmp_path / 'a.glb')
+    meshes.write(path, SQUARE, PYRAMID)
+    with open(path, 'rb') as stream:
+        content = stream.read()
+    for length in (10, 100, len(content) - 1):
+        refusal(save(tmp_path, 'b.glb', content[:length]))
+
+
+def test_a_glb_cannot_have_another_file_read(tmp_path):
+    secret = save(tmp_path, 'secret.bin', SQUARE.tobytes())
+    header = {'asset': {'version': '2.0'}, 'scene': 0, 'scenes': [{'nodes': [0]}],
+              'nodes': [{'mesh': 0}], 'meshes': [{'primitives': [{'attributes': {'POSITION': 0}}]}],
+              'buffers': [{'uri': secret, 'byteLength': 60}],
+              'bufferViews': [{'buffer': 0, 'byteLength': 60}],
+              'accessors': [{'bufferView': 0, 'componentType': 5126, 'count': 5, 'type': 'VEC3'}]}
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 4)
+    content = struct.pack('<4s2I2I', b'glTF', 2, 20 + len(text), len(text), 0x4E4F534A) + text
+    assert 'cannot be read as .glb' in refusal(save(tmp_path, 'a.glb', content))
+
+
+def test_writing_refuses_other_extensions_and_wrong_meshes(tmp_path):
+    with pytest.raises(errors.InputError, match='Known are .obj .ply .glb'):
+        meshes.write(str(tmp_path / 'a.stl'), SQUARE, PYRAMID)
+    with pytest.raises(ValueError, match='out of range for 5'):
+        meshes.write(str(tmp_path / 'a.obj'), SQUARE, [(0, 1, 5)])
+    with pytest.raises(ValueError, match='finite'):
+        meshes.write(str(tmp_path / 'a.obj'), SQUARE * np.nan, PYRAMID)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_triangulate_makes_fans_in_the_order_of_the_faces():
+    triangles = meshes.triangulate([(5, 6, 7, 8), (1, 2), (3, 2, 1), (0, 1, 2, 3, 4)])
+    assert triangles.tolist() == [
+        [5, 6, 7], [5, 7, 8], [3, 2, 1], [0, 1, 2], [0, 2, 3], [0, 3, 4]]
+    assert triangles.dtype == np.int32
+    assert meshes.triangulate([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize('extension', ['.obj', '.ply'])
+def test_sixty_thousand_faces_are_read_in_seconds(tmp_path, extension):
+    path = str(tmp_path / ('a' + extension))
+    grid = np.stack(np.meshgrid(np.arange(250), np.arange(250)), -1).reshape(-1, 2)
+    corner = np.arange(62500).reshape(250, 250)[:-1, :-1].ravel()
+    faces = np.stack([corner, corner + 1, corner + 251, corner + 250], 1).tolist()
+    meshes.write(path, np.concatenate([grid, grid[:, :1]], 1), faces[:-1] + [faces[-1][:3]])
+    start = time.time()
+    assert len(meshes.read(path).faces) == 249 ** 2
+    assert time.time() - start < 10

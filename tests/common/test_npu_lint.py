@@ -1,0 +1,144 @@
+"""Tests of common/npu_lint.py."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import errors, npu_lint
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def lint(feeds, fetches, mode='infer'):
+    """Lints the default graph; returns {(severity, rule)} and the findings."""
+    findings = npu_lint.lint_graph(tf.get_default_graph().as_graph_def(add_shapes=True),
+                                   feeds, fetches, mode)
+    return {(finding.severity, finding.rule) for finding in findings}, findings
+
+
+def placeholder(shape=(2, 3), dtype=tf.float32):
+    return tf.placeholder(dtype, shape, name='x')
+
+
+def test_a_clean_graph_has_no_findings():
+    tf.nn.relu(tf.matmul(placeholder(), tf.ones([3, 4])), name='y')
+    assert lint(['x'], ['y']) == (set(), [])
+
+
+@pytest.mark.parametrize('build, rule', [
+    (lambda x: tf.cast(x, tf.float64), 'dtype-unsupported'),
+    (lambda x: tf.cast(x, tf.complex64), 'dtype-unsupported'),
+    (lambda x: tf.constant(np.linspace(0, 1, 3)), 'dtype-unsupported'),
+    (lambda x: tf.gather(tf.constant(['a', 'b']), 0), 'dtype-unsupported'),
+    (lambda x: tf.is_finite(x), 'op-no-path'),
+    (lambda x: tf.py_func(lambda a: a, [x], tf.float32), 'op-host-only'),
+    (lambda x: tf.data.Dataset.range(3)._variant_tensor, 'op-host-only'),
+    (lambda x: tf.where(x > 0), 'op-dynamic-output'),
+    (lambda x: tf.unique(x[0])[0], 'op-dynamic-output'),
+    (lambda x: tf.boolean_mask(x[0], x[0] > 0), 'shape-dynamic'),
+    (lambda x: x * tf.constant([np.inf, 0, 1], tf.float32), 'numeric-fp16'),
+    (lambda x: x + tf.constant(np.nan), 'numeric-fp16'),
+    (lambda x: x * tf.random_uniform([2, 3]), 'train-in-infer'),
+    (lambda x: x * tf.get_variable('v', []), 'train-in-infer'),
+    (lambda x: x * tf.placeholder(tf.float32, [], name='other'), 'train-in-infer')])
+def test_what_the_npu_cannot_run_is_an_error(build, rule):
+    tf.identity(build(placeholder()), name='y')
+    assert ('error', rule) in lint(['x'], ['y'])[0]
+
+
+@pytest.mark.parametrize('build, rule', [
+    (lambda x: tf.matrix_inverse(x[:, :2]), 'op-slow'),
+    (lambda x: tf.scatter_nd([[0]], x[:1], [4, 3]), 'op-slow'),
+    (lambda x: tf.gather_nd(x, tf.constant([[0]], tf.int64)), 'op-slow'),
+    (lambda x: tf.nn.top_k(tf.tile(x, [1, 1000]), 1025)[0], 'op-slow'),
+    (lambda x: tf.Print(x, [x]), 'op-side-effect'),
+    (lambda x: tf.check_numerics(x, 'bad'), 'op-side-effect'),
+    (lambda x: tf.while_loop(lambda i: i < 3, lambda i: i + 1, [0]), 'control-flow-v1'),
+    (lambda x: x - tf.constant(1e9), 'numeric-fp16'),
+    (lambda x: x + tf.constant(1e-12), 'numeric-fp16')])
+def test_what_is_slow_or_done_on_the_host_is_a_warning(build, rule):
+    tf.identity(build(placeholder()), name='y')
+    kinds = lint(['x'], ['y'])[0]
+    assert ('warning', rule) in kinds
+    assert 'error' not in {severity for severity, _ in kinds}
+
+
+@pytest.mark.parametrize('build', [
+    lambda x: tf.gather_nd(x, tf.constant([[0]], tf.int32)),
+    lambda x: tf.nn.top_k(tf.tile(x, [1, 1000]), 1024)[0],
+    lambda x: tf.concat([x, tf.constant(1e9, shape=[2, 3])], 0)])
+def test_the_limits_of_the_rules_are_where_they_should_be(build):
+    tf.identity(build(placeholder()), name='y')
+    assert lint(['x'], ['y'])[0] == set()
+
+
+def test_a_placeholder_of_unknown_size_is_an_error_that_names_it():
+    tf.identity(placeholder((None, 3)), name='y')
+    _, findings = lint(['x'], ['y'])
+    assert [(finding.rule, finding.node) for finding in findings] == [
+        ('shape-dynamic', 'x'), ('shape-dynamic', 'y')]
+    assert '(?, 3)' in findings[0].detail
+
+
+def test_variables_and_random_operations_belong_to_training():
+    tf.identity(placeholder() * tf.get_variable('v', []) + tf.random_normal([2, 3]), name='y')
+    assert not [kind for kind in lint(['x'], ['y'], 'train')[0] if kind[0] == 'error']
+    assert ('warning', 'op-slow') in lint(['x'], ['y'], 'train')[0]
+
+
+def test_only_what_the_fetches_need_is_looked_at():
+    x = placeholder()
+    tf.identity(x, name='y')
+    tf.is_finite(tf.cast(x, tf.float64), name='elsewhere')
+    with tf.control_dependencies([tf.is_nan(x)]):
+        tf.identity(x, name='z')
+    assert lint(['x'], ['y'])[0] == set()
+    assert ('error', 'op-no-path') in lint(['x'], ['z'])[0]
+
+
+def test_what_lies_before_a_feed_is_left_out():
+    tf.identity(tf.cast(placeholder(dtype=tf.float64), tf.float32, name='fed'), name='y')
+    assert lint(['fed'], ['y'])[0] == set()
+
+
+def test_messages_of_assertions_are_no_strings_on_the_device():
+    x = placeholder()
+    with tf.control_dependencies([tf.Assert(tf.reduce_all(x > 0), [x], name='check')]):
+        tf.identity(x, name='y')
+    assert 'dtype-unsupported' not in {rule for _, rule in lint(['x'], ['y'])[0]}
+
+
+def test_a_tiny_trained_weight_is_nothing_to_warn_of():
+    tf.identity(placeholder([1, 100]) + tf.constant(np.full([100], 1e-12, np.float32)), name='y')
+    assert lint(['x'], ['y'])[0] == set()
+
+
+def test_a_name_that_is_not_in_the_graph_is_refused():
+    tf.identity(placeholder(), name='y')
+    with pytest.raises(errors.InputError, match='no node "yy"'):
+        lint(['x'], ['yy'])
+
+
+def test_warnings_of_a_kind_take_one_line():
+    findings = [npu_lint.Finding('warning', 'control-flow-v1', str(number), 'Merge')
+                for number in range(3)] + [npu_lint.Finding('error', 'op-no-path', 'n', 'Stage')]
+    assert npu_lint.describe(findings) == [
+        'error op-no-path: n (Stage)', 'warning control-flow-v1: 3 x Merge (first: 0)']
+    assert npu_lint.count(findings) == {'error': 1, 'warning': 3, 'info': 0}
+
+
+@pytest.mark.parametrize('build, code, line', [
+    (tf.sqrt, 0, '0 errors, 0 warnings'), (tf.is_nan, 1, 'error op-no-path: y (IsNan)')])
+def test_the_command_line_prints_the_findings_and_says_by_its_code_whether_it_runs(
+        tmp_path, build, code, line):
+    build(placeholder(), name='y')
+    path = tmp_path / 'graph.pb'
+    path.write_bytes(tf.get_default_graph().as_graph_def().SerializeToString())
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'common.npu_lint', str(path)], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == code, done.stderr
+    assert line in done.stdout

@@ -1,0 +1,377 @@
+"""The launch scripts of common/train_1p.sh, run with a stub in place of the training."""
+import argparse
+import importlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from common import cli
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FILES = ('setup.sh', 'requirements.txt', 'common/train_1p.sh', 'polygen/test/options.sh',
+         'polygen/test/train_full_1p.sh', 'polygen/test/train_performance_1p.sh',
+         'polygen/test/model_test.sh', 'polygen/meshes/cube.obj')
+
+# Stands for Python: writes down its arguments and surroundings, then does what STUB_MODE says.
+STUB = '''
+import json, os, signal, sys, time
+if sys.argv[1] in ('-c', '-I'):
+    sys.exit(0)
+signals = []
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, frame: signals.append(number))
+names = [name for name in os.environ if name.startswith(('RANK_', 'JOB_', 'ASCEND_', 'CANN_'))]
+record = {'argv': sys.argv[1:], 'cores': len(os.sched_getaffinity(0)),
+          'env': {name: os.environ[name] for name in names}}
+with open(os.environ['STUB_RECORD'], 'w') as stream:
+    json.dump(record, stream)
+mode = os.environ.get('STUB_MODE', '')
+print('to stderr', file=sys.stderr)
+if mode == 'wait':
+    print('ready', flush=True)
+    while not signals:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    print('saved after', [int(number) for number in signals], flush=True)
+    sys.exit(128 + signals[0])
+if mode == 'kill':
+    os.kill(os.getpid(), signal.SIGKILL)
+if mode == 'done':
+    print('done already')
+    sys.exit(0)
+print('The model has been compiled on the Ascend AI processor' if mode == 'npu' else 'on the CPU')
+for loss in (3, 2, 1.5):
+    print('Loss (vertices): {}'.format(loss))
+    print('Loss (faces): 7.5')
+print('Accuracy: 0.75')
+print('StepTime: 0.250000')
+sys.exit(3 if mode == 'fail' else 0)
+'''
+
+
+class Project:
+    """A copy of the scripts in a folder with a space in its name, and the stub."""
+
+    def __init__(self, tmp_path):
+        self.root = tmp_path / 'a project'
+        for name in FILES:
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.join(ROOT, name), str(self.root / name))
+        self.model = self.root / 'polygen'
+        self.output = self.model / 'test' / 'output'
+        self.results = self.output / '0'
+        self.record = tmp_path / 'record.json'
+        (tmp_path / 'stub.py').write_text(STUB)
+        python = tmp_path / 'bin' / 'python'
+        python.parent.mkdir()
+        python.write_text('#!/bin/bash\nexec "{}" "{}" "$@"\n'.format(
+            sys.executable, tmp_path / 'stub.py'))
+        python.chmod(0o755)
+        self.env = {'PATH': os.environ['PATH'], 'HOME': str(tmp_path), 'PYTHON': str(python),
+                    'STUB_RECORD': str(self.record)}
+
+    def start(self, *arguments, script='train_full_1p.sh', cwd=None, **env):
+        """Starts a launch script in a session of its own."""
+        return subprocess.Popen(
+            ['bash', str(self.model / 'test' / script)] + list(arguments),
+            cwd=str(cwd or self.root), env=dict(self.env, **env), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, universal_newlines=True, start_new_session=True)
+
+    def launch(self, *arguments, **kwargs):
+        """Runs a launch script; returns its exit code and what it printed."""
+        process = self.start(*arguments, **kwargs)
+        text = process.communicate()[0]
+        return process.returncode, text
+
+    @property
+    def recorded(self):
+        """What the stub wrote down; None when the training was not started."""
+        return json.loads(self.record.read_text()) if self.record.exists() else None
+
+    @property
+    def options(self):
+        """Options that reached the training, {name: value}; each may come once only."""
+        pairs = [argument[2:].split('=', 1) for argument in self.recorded['argv'][1:]]
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    def result(self, case):
+        """Lines of a result file as a list of pairs."""
+        lines = (self.results / (case + '.log')).read_text().splitlines()
+        return [tuple(line.split(' = ')) for line in lines]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A fresh `Project`."""
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize('given, name, value', [
+    ('--training_steps=7', 'training_steps', '7'),
+    ('--training-steps=7', 'training_steps', '7'),
+    ('--train_steps 7', 'training_steps', '7'),
+    ('--train_epochs=2', 'train_epochs', '2'),
+    ('--batch_size=2', 'batch_size', '2'),
+    ('--learning_rate=1e-3', 'learning_rate', '1e-3'),
+    ('--precision_mode=mix', 'precision_mode', 'mix'),
+    ('--ckpt_path=/x/model-1', 'checkpoint', '/x/model-1'),
+    ('--over_dump=True', 'over_dump', 'True'),
+    ('--over_dump False', 'over_dump', 'False'),
+    ('--data_dump_flag --data_dump_step=5', 'data_dump_flag', 'True'),
+    ('--data_dump_step 5', 'data_dump_step', '5'),
+    ('--profiling=True', 'profiling', 'True'),
+    ('--autotune=True', 'autotune', 'True'),
+    ('--loss_scale=128', 'loss_scale', '128'),
+    ('--noresume', 'resume', 'False'),
+    ('--nofreeze', 'freeze', 'False'),
+    ('--preset=large', 'preset', 'large'),
+    ('--seed=1 --seed=2', 'seed', '2'),
+])
+def test_options_reach_the_training_under_one_name(project, given, name, value):
+    code, text = project.launch(*given.split())
+    assert code == 0, text
+    assert project.options[name] == value
+
+
+@pytest.mark.parametrize('given, message', [
+    ('--trainingsteps=7', 'unknown option --trainingsteps'),
+    ('--nosuch', 'unknown option --nosuch'),
+    ('7', 'unexpected "7"'),
+    ('--learning_rate', '--learning_rate needs a value'),
+    ('--learning_rate --debug', '--learning_rate needs a value'),
+    ('--data_path=', '--data_path needs a value'),
+    ('--profiling=maybe', '--profiling must be True or False, not "maybe"'),
+])
+def test_wrong_usage_exits_2_before_anything_is_made(project, given, message):
+    code, text = project.launch(*given.split())
+    assert code == 2
+    assert text.startswith('error: ' + message) and text.count('\n') == 1
+    assert project.recorded is None and not project.output.exists()
+
+
+@pytest.mark.parametrize('script', ['train_full_1p.sh', 'train_performance_1p.sh'])
+def test_help_names_every_option_and_exits_0(project, script):
+    code, text = project.launch('--help', script=script)
+    assert code == 0
+    for name in ('data_path precision_mode over_dump data_dump_flag data_dump_step profiling '
+                 'ckpt_path batch_size autotune train_epochs train_steps output_path '
+                 'learning_rate loss_scale conda_name bind_core').split():
+        assert '--' + name in text
+    assert project.recorded is None
+
+
+def test_full_run_writes_log_results_and_losses(project):
+    code, text = project.launch()
+    assert code == 0
+    machine = os.uname().machine
+    result = project.result('polygen_bs4_1p_acc')
+    assert result[:-1] == [
+        ('Network', 'polygen'), ('RankSize', '1'), ('BatchSize', '4'), ('DeviceType', machine),
+        ('CaseName', 'polygen_bs4_1p_acc'), ('ActualFPS', '16.0000'),
+        ('TrainingTime', '0.250000'), ('TrainAccuracy', '0.75'), ('ActualLoss', '1.5')]
+    assert result[-1][0] == 'E2ETrainingTime' and float(result[-1][1]) < 60
+    losses = (project.results / 'polygen_bs4_1p_acc_loss.txt').read_text()
+    assert losses.split() == ['3', '2', '1.5']
+    log = (project.results / 'train_0.log').read_text()
+    assert 'to stderr' in log and log in text
+    for line in ('INFO NOTICE START', 'Final Performance images/sec : 16.0000',
+                 'Final Performance sec/step : 0.250000', 'Final Train Accuracy : 0.75',
+                 'E2E Training Duration sec : '):
+        assert line in text
+    assert project.options['output_path'] == str(project.results)
+    assert project.options['training_steps'] == '5000' and project.options['freeze'] == 'True'
+
+
+def test_performance_run_is_short_and_leaves_the_full_run_alone(project):
+    code, text = project.launch('--batch_size=8', script='train_performance_1p.sh')
+    assert code == 0 and 'Accuracy :' not in text
+    options = project.options
+    assert options['output_path'] == str(project.results / 'performance')
+    assert (options['training_steps'], options['sample'], options['resume']) == (
+        '100', 'False', 'False')
+    assert 'freeze' not in options
+    result = dict(project.result('polygen_bs8_1p_perf'))
+    assert (result['BatchSize'], result['ActualFPS']) == ('8', '32.0000')
+    assert 'TrainAccuracy' not in result
+
+
+@pytest.mark.parametrize('mode, expected', [('fail', 3), ('kill', 137)])
+def test_failure_passes_its_exit_code_on_and_leaves_no_result(project, mode, expected):
+    assert project.launch()[0] == 0
+    (project.results / 'checkpoints').mkdir()
+    code, text = project.launch(STUB_MODE=mode)
+    assert code == expected
+    assert 'ERROR NOTICE START' in text and 'ERROR : exit code {}'.format(expected) in text
+    assert sorted(os.listdir(str(project.results))) == ['checkpoints', 'train_0.log']
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('whole_group', [False, True])
+def test_signal_reaches_the_training_once_and_its_end_is_awaited(project, number, whole_group):
+    process = project.start(STUB_MODE='wait')
+    log = project.results / 'train_0.log'
+    deadline = time.time() + 20
+    while not (log.exists() and 'ready' in log.read_text()) and time.time() < deadline:
+        time.sleep(0.05)
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    text = process.communicate()[0]
+    assert process.returncode == 128 + number
+    assert 'saved after [{}]\n'.format(int(number)) in text
+    assert 'interrupted' in text and not list(project.results.glob('polygen_*'))
+
+
+def test_run_that_was_done_already_keeps_the_earlier_result(project):
+    assert project.launch()[0] == 0
+    before = project.result('polygen_bs4_1p_acc')
+    code, text = project.launch(STUB_MODE='done')
+    assert code == 0 and 'no step was measured' in text
+    assert project.result('polygen_bs4_1p_acc') == before
+
+
+@pytest.mark.parametrize('folder, given, expected', [
+    ('.', '--data_path=polygen/meshes', 'polygen/meshes'),
+    ('polygen', '--data_path meshes', 'polygen/meshes'),
+    ('polygen/test', '--data_path=../meshes', 'polygen/meshes'),
+    ('polygen/test', '--data_path=../../polygen/meshes/', 'polygen/meshes'),
+    ('.', '--data_path=polygen', 'polygen/meshes'),
+    ('polygen/test', '--datapath=..', 'polygen/meshes'),
+    ('polygen', '--data_path=meshes/cube.obj', 'polygen/meshes/cube.obj'),
+])
+def test_data_is_found_from_any_folder(project, folder, given, expected):
+    assert project.launch(*given.split(), cwd=project.root / folder)[0] == 0
+    assert project.options['data_path'] == str(project.root / expected)
+
+
+def test_without_data_path_the_choice_is_left_to_the_training(project):
+    assert project.launch()[0] == 0
+    assert 'data_path' not in project.options
+
+
+def test_missing_data_is_said_before_anything_is_made(project):
+    code, text = project.launch('--data_path=nowhere')
+    assert code == 1
+    assert text.startswith('error: --data_path=') and 'nowhere does not exist' in text
+    assert not project.output.exists()
+
+
+def test_paths_of_the_user_count_from_where_the_user_is(project, tmp_path):
+    assert project.launch('--output_path=my output', '--ckpt_path=old', cwd=tmp_path)[0] == 0
+    assert project.options['output_path'] == str(tmp_path / 'my output')
+    assert project.options['checkpoint'] == str(tmp_path / 'old')
+
+
+@pytest.mark.parametrize('arguments, mode, expected, word', [
+    (['--device=npu'], '', 1, 'ERROR'), (['--device=npu'], 'npu', 0, 'INFO'),
+    (['--device=cpu'], '', 0, 'INFO')])
+def test_npu_that_was_asked_for_must_have_been_used(project, arguments, mode, expected, word):
+    code, text = project.launch(*arguments, STUB_MODE=mode)
+    assert code == expected
+    assert '{} NOTICE START'.format(word) in text
+    assert bool(list(project.results.glob('polygen_*.log'))) == (expected == 0)
+
+
+def test_device_number_names_folder_and_log(project):
+    assert project.launch(ASCEND_DEVICE_ID='3')[0] == 0
+    assert (project.output / '3' / 'train_3.log').exists()
+    env = project.recorded['env']
+    assert (env['RANK_SIZE'], env['RANK_ID'], env['JOB_ID']) == ('1', '0', '10087')
+    assert (env['ASCEND_DEVICE_ID'], env['ASCEND_GLOBAL_LOG_LEVEL']) == ('3', '3')
+    code, text = project.launch(ASCEND_DEVICE_ID='../x')
+    assert code == 2 and 'ASCEND_DEVICE_ID must be a number' in text
+
+
+def test_cann_is_set_up_only_where_that_is_not_done_yet(project, tmp_path):
+    script = tmp_path / 'Ascend' / 'ascend-toolkit' / 'set_env.sh'
+    script.parent.mkdir(parents=True)
+    script.write_text('echo "$UNSET_VARIABLE"; false; export CANN_TEST=1\n')
+    assert project.launch()[0] == 0
+    assert project.recorded['env']['CANN_TEST'] == '1'
+    assert project.launch(ASCEND_OPP_PATH='/opp')[0] == 0
+    assert 'CANN_TEST' not in project.recorded['env']
+
+
+def test_conda_environment_brings_its_own_python(project, tmp_path):
+    base = tmp_path / 'conda'
+    (base / 'bin').mkdir(parents=True)
+    (base / 'etc' / 'profile.d').mkdir(parents=True)
+    shutil.copytree(str(tmp_path / 'bin'), str(base / 'envs' / 'tf' / 'bin'))
+    (base / 'bin' / 'conda').write_text('#!/bin/bash\necho "{}"\n'.format(base))
+    (base / 'bin' / 'conda').chmod(0o755)
+    (base / 'etc' / 'profile.d' / 'conda.sh').write_text(
+        'conda() {{ [[ $2 == tf ]] && '
+        'export RANK_CONDA=$2 PATH="{}/envs/tf/bin:$PATH"; }}\n'.format(base))
+    path = '{}:{}'.format(base / 'bin', os.environ['PATH'])
+    code, text = project.launch('--conda_name=tf', PATH=path, PYTHON='')
+    assert code == 0, text
+    assert project.recorded['env']['RANK_CONDA'] == 'tf' and 'conda_name' not in project.options
+    code, text = project.launch('--conda_name=other', PATH=path)
+    assert code == 1 and 'conda cannot activate it' in text
+    code, text = project.launch('--conda_name=tf', PATH='/usr/bin:/bin')
+    assert code == 1 and 'there is no conda on PATH' in text
+
+
+@pytest.mark.skipif(not shutil.which('taskset'), reason='taskset is not installed')
+def test_bind_core_keeps_to_an_eighth_of_the_cores(project):
+    code, text = project.launch('--bind_core=1')
+    assert code == 0, text
+    assert project.recorded['cores'] == max(1, len(os.sched_getaffinity(0)) // 8)
+    assert 'bind_core' not in project.options
+
+
+def test_model_test_passes_arguments_and_exit_code_on(project):
+    assert project.launch('--seed=1', script='model_test.sh')[0] == 0
+    script, *arguments = project.recorded['argv']
+    assert os.path.samefile(os.path.dirname(script), str(project.model))
+    assert (os.path.basename(script), arguments) == ('model_test.py', ['--seed=1'])
+    assert project.launch(script='model_test.sh', STUB_MODE='fail')[0] == 3
+
+
+def test_launch_scripts_know_exactly_the_options_of_the_training(project, monkeypatch):
+    class Found(Exception):
+        pass
+
+    def stop(parser, argv=None):
+        raise Found(parser)
+
+    train = importlib.import_module('polygen.train')
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+    monkeypatch.setattr(cli.make_parser('').__class__, 'parse_args', stop)
+    with pytest.raises(Found) as caught:
+        train.parse_args([])
+    actions = {action.dest: action for action in caught.value.args[0]._actions}
+    del actions['help']
+    known = re.findall(r'--([a-z_0-9]+)', project.launch('--help')[1].split('\n\n')[1])
+    own = {'name', 'flag', 'noflag', 'help', 'bind_core', 'conda_name', 'datapath', 'ckpt_path',
+           'train_steps', 'training', 'total_epoch', 'epoch'}
+    assert set(actions) == set(known) - own
+    values = {name: 'True' if action.nargs == '?' else '1' for name, action in actions.items()}
+    values['data_path'] = str(project.root)
+    code, text = project.launch(*['--{}={}'.format(*pair) for pair in values.items()])
+    assert code == 0, text
+    assert set(project.options) == set(actions)
+
+
+def test_batch_size_of_the_result_is_the_one_that_the_run_settled_on(project):
+    project.results.mkdir(parents=True)
+    (project.results / 'config.json').write_text('{\n  "a": 1,\n    "batch_size": 16,\n  "c": 2}')
+    assert project.launch('--preset=large')[0] == 0
+    result = dict(project.result('polygen_bs16_1p_acc'))
+    assert (result['BatchSize'], result['ActualFPS']) == ('16', '64.0000')
+
+
+@pytest.mark.skipif(not shutil.which('shellcheck'), reason='shellcheck is not installed')
+def test_shell_scripts_pass_shellcheck():
+    names = ['setup.sh', 'tests/run.sh', '.ci/run', 'common/train_1p.sh'] + [
+        'polygen/test/' + name for name in sorted(os.listdir(os.path.join(ROOT, 'polygen', 'test')))
+        if name.endswith('.sh')]
+    done = subprocess.run(['shellcheck', '-x'] + names, cwd=ROOT, stdout=subprocess.PIPE,
+                          universal_newlines=True)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,40 @@
+"""What every test finds ready: an empty default graph, and `run`, which evaluates tensors."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import pytest
+import tensorflow.compat.v1 as tf
+
+
+@pytest.fixture(autouse=True)
+def fresh_graph():
+    """Gives each test a default graph of its own."""
+    tf.reset_default_graph()
+    yield
+    tf.reset_default_graph()
+
+
+@pytest.fixture
+def run():
+    """Gives `run(fetches, feed_dict=None)`, which evaluates tensors of the default graph.
+
+    Variables keep their values from call to call of a test; those that are new in the graph are
+    initialised first.
+    """
+    sessions = []
+    ready = set()
+
+    def evaluate(fetches, feed_dict=None):
+        if not sessions:
+            sessions.append(tf.Session(graph=tf.get_default_graph()))
+        new = [variable for variable in tf.global_variables() + tf.local_variables()
+               if variable.name not in ready]
+        if new:
+            sessions[0].run(tf.variables_initializer(new), feed_dict)
+            ready.update(variable.name for variable in new)
+        return sessions[0].run(fetches, feed_dict)
+
+    yield evaluate
+    for session in sessions:
+        session.close()
