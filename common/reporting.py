@@ -66,8 +66,18 @@ def step_time_line(seconds):
 
 
 def loss_lines(values):
-    """Gives the lines in which ModelZoo tools look for losses, the value last on the line."""
-    return ['Loss ({}): {:.6f}'.format(name, value) for name, value in values.items()]
+    """Gives the lines in which ModelZoo tools look for losses, the value last on the line.
+
+    `loss_faces` is written as `Loss (faces): 0.0131`, `loss` as `Loss: 0.0131`; values under other
+    names are no losses.
+    """
+    lines = []
+    for name, value in values.items():
+        if name == 'loss':
+            lines.append('Loss: {:.6f}'.format(value))
+        elif name.startswith('loss_'):
+            lines.append('Loss ({}): {:.6f}'.format(name[len('loss_'):], value))
+    return lines
 
 
 def accuracy_line(value, name=None):

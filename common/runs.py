@@ -193,11 +193,11 @@ class Run:
                 reporting.say(line)
 
     def record(self, step, **values):
-        """Prints and records other numbers of a step at once, such as a validation.
+        """Prints and records measurements of a step that are no losses, such as a validation's.
 
         Args:
           step: int.
-          **values: numbers (or arrays of one element) under the names to print.
+          **values: numbers (or arrays of one element); NaN is recorded as it comes.
         """
         values = {name: np.asarray(value).item() for name, value in values.items()}
         self._recorder.add(step, values)

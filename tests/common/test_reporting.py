@@ -40,10 +40,11 @@ def test_values_take_few_characters(value, text):
 
 def test_lines_for_modelzoo_end_in_the_value():
     lines = [reporting.step_time_line(0.109), reporting.accuracy_line(0.93),
-             reporting.accuracy_line(0.93, 'vertices')] + reporting.loss_lines({'a': 0.5})
+             reporting.accuracy_line(0.93, 'vertices')]
+    lines += reporting.loss_lines({'loss_a': 0.5, 'bits_a': 3.0, 'loss': 0.25})
     assert lines[0].startswith('StepTime: ') and lines[1].startswith('Accuracy: ')
-    assert lines[3].startswith('Loss (a): ')
-    assert [float(line.split()[-1]) for line in lines] == [0.109, 0.93, 0.93, 0.5]
+    assert lines[3].startswith('Loss (a): ') and lines[4].startswith('Loss: ')
+    assert [float(line.split()[-1]) for line in lines] == [0.109, 0.93, 0.93, 0.5, 0.25]
 
 
 class FakeTime:

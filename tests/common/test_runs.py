@@ -101,7 +101,7 @@ def test_the_folder_holds_what_was_promised(tmp_path, capsys):
     assert lines[0] == ('toy; 41 parameters; cpu (float32); output in {}; starts at step 0'
                         .format(tmp_path / 'out'))
     assert re.match(r'step 7/7  100\.0%  loss_toy \d\.\d{4}  \d+\.\d{3} s/step  eta 0s$', lines[7])
-    assert lines[8].startswith('StepTime: ') and lines[9].startswith('Loss (loss_toy): ')
+    assert lines[8].startswith('StepTime: ') and lines[9].startswith('Loss (toy): ')
     assert lines[-1] == 'done: step 7, results in {}'.format(tmp_path / 'out')
 
 
@@ -529,7 +529,7 @@ def test_lists_among_the_options_come_back_as_lists(tmp_path):
 def test_a_loss_line_for_modelzoo_follows_each_report_when_asked_for(tmp_path, capsys):
     train(tmp_path, 2, modelzoo_log=True)
     out = capsys.readouterr().out
-    assert out.count('Loss (loss_toy): ') == 3  # two reports and the end
+    assert out.count('Loss (toy): ') == 3  # two reports and the end
 
 
 def test_the_config_of_something_else_is_refused(tmp_path):
