@@ -98,7 +98,10 @@ class _TransformerStack(snt.AbstractModule):
         return inputs + branch
 
     def _attention(self, query, memory, bias, name):
-        """Scaled attention branch [B, T, h] of normalised queries to a memory, or to themselves."""
+        """Scaled attention branch [B, T, h] of normalised queries to a memory, or to themselves.
+
+        `bias` is a tensor to add to the logits, or `PackedRows` where B = 1 stands for many rows.
+        """
         if self.plain:
             branch = common_attention.multihead_attention(
                 query, memory, bias, total_key_depth=self.hidden_size,
@@ -110,7 +113,8 @@ class _TransformerStack(snt.AbstractModule):
                 q, k, v = self._heads(query, 'qkv')
             else:
                 (q,), (k, v) = self._heads(query, 'q'), self._heads(memory, 'kv')
-            heads = attend(q, k, v, bias)
+            packed = isinstance(bias, PackedRows)
+            heads = bias.attend(q, k, v) if packed else attend(q, k, v, bias)
         return self._join_heads(heads, name)
 
     def _heads(self, inputs, names):
@@ -167,10 +171,17 @@ class TransformerEncoder(_TransformerStack):
     def __init__(self, name='transformer_encoder', **config):
         super().__init__(name=name, **config)
 
-    def _build(self, inputs, is_training=False):
-        """Maps embeddings [B, T, h] to encodings [B, T, h]."""
-        padding = common_attention.embedding_to_padding(inputs)
-        bias = common_attention.attention_bias_ignore_padding(padding)
+    def _build(self, inputs, is_training=False, rows=None):
+        """Maps embeddings to encodings.
+
+        Args:
+          inputs: [B, T, h]; with `rows` [1, n, h], the rows one after the other without padding.
+          is_training: bool.
+          rows: None or `PackedRows`.
+        Returns:
+          Tensor like `inputs`.
+        """
+        bias = rows or _context_bias(inputs)
         x = inputs
         for layer in range(self.num_layers):
             with tf.variable_scope('layer_{}'.format(layer)):
@@ -188,28 +199,32 @@ class TransformerDecoder(_TransformerStack):
     def __init__(self, name='transformer_decoder', **config):
         super().__init__(name=name, **config)
 
-    def _build(self, inputs, sequential_context_embeddings=None, is_training=False, cache=None):
+    def _build(self, inputs, sequential_context_embeddings=None, is_training=False, cache=None,
+               rows=None, context_rows=None):
         """Maps embeddings to the vectors that the next tokens are read off from.
 
         Args:
-          inputs: [B, T, h]; with a cache [B, 1, h], the embedding of the position to decode.
+          inputs: [B, T, h]; with a cache [B, 1, h], the embedding of the position to decode; with
+            `rows` [1, n, h], the rows one after the other without padding.
           sequential_context_embeddings: None or [B, C, h]; rows that are all zero are ignored.
           is_training: bool.
           cache: None or `sampling.DecoderCache`, what is known of earlier positions; it is updated.
+          rows: None or a causal `PackedRows`.
+          context_rows: None or the `PackedRows` of queries and context, which is [1, m, h] then.
         Returns:
-          [B, T, h].
+          Tensor like `inputs`.
         """
         x = inputs
         context = sequential_context_embeddings
         if cache is None:
-            causal_bias = common_attention.attention_bias_lower_triangle(
+            self_bias = rows or common_attention.attention_bias_lower_triangle(
                 common_layers.shape_list(inputs)[1])
             if context is not None:
-                context_bias = _context_bias(context)
+                context_bias = context_rows or _context_bias(context)
         for layer in range(self.num_layers):
             with tf.variable_scope('layer_{}'.format(layer)):
                 if cache is None:
-                    branch = self._self_attention(x, causal_bias, is_training)
+                    branch = self._self_attention(x, self_bias, is_training)
                 else:
                     branch = self._cached_self_attention(x, cache, layer)
                 x = self._add_branch(x, branch, is_training)
@@ -287,6 +302,43 @@ def attend(query, key, value, bias):
       [B, H, T, s].
     """
     return tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias), value)
+
+
+class PackedRows:
+    """Sequences of a batch that stand one after the other, so that no work goes into padding.
+
+    Shapes depend on the lengths of a step: for CPU and GPU, not for the NPU.
+
+    Args:
+      lengths: int32 [B], of the queries' rows; B is known.
+      memory_lengths: int32 [B], of the rows that they attend to.
+      causal: bool, each position attends to itself and those before it.
+      longest: int, no row is longer; for the causal mask.
+    """
+
+    def __init__(self, lengths, memory_lengths, causal=False, longest=None):
+        self._lengths = lengths
+        self._memory_lengths = memory_lengths
+        self._count = lengths.shape.as_list()[0]
+        self._mask = None
+        if causal:
+            self._mask = common_attention.attention_bias_lower_triangle(longest)[0, 0]
+
+    def split(self, queries, memories, axis):
+        """Pairs of query row and memory row, cut along an axis of packed tensors."""
+        return zip(tf.split(queries, self._lengths, axis=axis, num=self._count),
+                   tf.split(memories, self._memory_lengths, axis=axis, num=self._count))
+
+    def attend(self, query, key, value):
+        """Attention of each row of queries to its row of the memory, [1, H, n, s] each."""
+        outputs = []
+        values = tf.split(value, self._memory_lengths, axis=2, num=self._count)
+        for row, (one_query, one_key) in enumerate(self.split(query, key, axis=2)):
+            bias = 0.
+            if self._mask is not None:
+                bias = tf.slice(self._mask, [0, 0], tf.fill([2], self._lengths[row]))
+            outputs.append(attend(one_query, one_key, values[row], bias))
+        return tf.concat(outputs, axis=2)
 
 
 def _context_bias(context):

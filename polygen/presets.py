@@ -59,6 +59,8 @@ def add_model_options(parser):
     cli.add_flag(group, '--face_class_conditional', help='the face model is told the class')
     cli.add_flag(group, '--memory_efficient', help='attention head by head, computed again in the '
                  'backward pass (other variables: see README)')
+    cli.add_flag(group, '--plain', help='compute every step as the original does, padding too; the '
+                 'NPU always does')
 
 
 def complete(config, examples=None):
@@ -81,6 +83,11 @@ def complete(config, examples=None):
     if config.quantization_bits > 8:
         raise errors.UsageError('--quantization_bits {}: the tables of the face model have rows '
                                 'for 8 bits at most.'.format(config.quantization_bits))
+    # The NPU wants static shapes; the recomputing attention knows no rows.
+    config.plain = (getattr(config, 'plain', False) or config.memory_efficient
+                    or device.choose(config.device) == 'npu')
+    if not config.plain:
+        config.num_buckets = 1  # without work on padding there is nothing to gain from buckets
     if examples is not None:
         needed = max(example['class_label'] for example in examples) + 1
         config.num_classes = config.num_classes or needed
@@ -117,7 +124,7 @@ def make_models(config, step=None):
     stack = {'hidden_size': config.hidden_size, 'fc_size': config.fc_size,
              'num_heads': config.num_heads, 'dropout_rate': config.dropout_rate,
              'memory_efficient': config.memory_efficient,
-             'plain': device.choose(config.device) == 'npu', 'dropout_fn': _dropout(config, step)}
+             'plain': config.plain, 'dropout_fn': _dropout(config, step)}
     vertex_model = modules.VertexModel(
         decoder_config=dict(stack, num_layers=config.vertex_layers),
         quantization_bits=config.quantization_bits, class_conditional=config.class_conditional,

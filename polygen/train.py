@@ -14,6 +14,7 @@ from common import cli, device, reporting, runs
 from polygen import data_utils, freeze, measures, mesh_sets, presets
 from polygen import sample as sample_script
 
+_VALIDATION_BUCKETS = 4
 _RECENT = 100           # steps whose mean loss says which checkpoint is the best
 
 
@@ -49,8 +50,8 @@ def _add_training_options(group):
                        help='largest norm of the gradient of the loss per token, 0: any (of the '
                             'preset unless given)')
     group.add_argument('--num_buckets', type=cli.positive_int, default=None,
-                       help='groups of meshes of like length, each with its own static shapes (of '
-                            'the preset unless given)')
+                       help='groups of meshes of like length, each with its own static shapes, '
+                            'with --plain or on the NPU (of the preset unless given)')
     for name, text in [('shuffle', 'another order of the meshes in each round'),
                        ('random_shift', 'shift each mesh inside the cube'),
                        ('is_training', 'dropout (the original\'s notebook never turns it on)')]:
@@ -72,6 +73,13 @@ def _add_training_options(group):
                        help='meshes to draw each time')
     cli.add_flag(group, '--sample', default=True, help='draw samples')
     cli.add_flag(group, '--freeze', help='write both models as .pb at the end')
+
+
+def _loss(model, feed, name, config):
+    """Sum over a batch of the negative log-likelihood, in nats."""
+    if config.plain:
+        return measures.sequence_loss(model(feed, is_training=config.is_training), feed, name)[0]
+    return model.packed_loss(feed, config.is_training)
 
 
 class Steps:
@@ -96,8 +104,7 @@ class Steps:
                 feeds = measures.placeholders(size, config.batch_size)
                 losses, updates = [], []
                 for model, feed, name in zip(models, feeds, measures.TARGETS):
-                    loss = measures.sequence_loss(
-                        model(feed, is_training=config.is_training), feed, name)[0]
+                    loss = _loss(model, feed, name, config)
                     losses.append(loss)
                     updates.append(self._update(optimizers[len(updates) % len(optimizers)], loss,
                                                 feed[name + '_mask'], model))
@@ -198,7 +205,7 @@ def _validation(models, config, class_names):
         config.max_face_tokens, split='test', class_names=class_names,
         exact=config.exact_quantization, keep_winding=config.keep_winding)
     reporting.say('validation: {}'.format(str(summary).split('\n')[0]))
-    return measures.Evaluator(models, examples, config.batch_size, config.num_buckets,
+    return measures.Evaluator(models, examples, config.batch_size, _VALIDATION_BUCKETS,
                               config.quantization_bits)
 
 

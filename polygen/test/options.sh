@@ -17,7 +17,7 @@ model_flags=(
   'sample|draw samples at the end'
   'freeze|write both models as .pb at the end'
   class_conditional face_class_conditional memory_efficient shuffle random_shift is_training
-  shuffle_vertices shared_optimizer exact_quantization keep_winding top_k_per_row valid_only
+  shuffle_vertices shared_optimizer exact_quantization keep_winding plain top_k_per_row valid_only
 )
 
 # shellcheck source=common/train_1p.sh

@@ -50,6 +50,13 @@ def _loss(distribution, batch, target):
     return log_prob, -tf.reduce_sum(log_prob * batch[target + '_mask'])
 
 
+def _training_loss(model, batch, target, path):
+    """The loss as training computes it: without padding, unless the attention is the plain one."""
+    if path == 'plain' or model.decoder.memory_efficient:
+        return _loss(model(batch), batch, target)[1]
+    return model.packed_loss(batch)
+
+
 def _session(weights):
     """Session with the case's weights: each trainable variable has one, and each is used."""
     variables = {variable.op.name: variable for variable in tf.trainable_variables()}
@@ -100,7 +107,7 @@ def train(case, path):
     tf.reset_default_graph()
     model = _build_model(case, path)
     batch = _constants(case.inputs)
-    _, loss = _loss(model(batch), batch, _TARGETS[case.config['class']])
+    loss = _training_loss(model, batch, _TARGETS[case.config['class']], path)
     step = tf.train.AdamOptimizer(case.config['learning_rate']).minimize(loss)
     session, variables = _session(case.weights)
     watched = [variable for variable, name in zip(variables, case.weights)
@@ -134,7 +141,7 @@ def _joint_losses(case, path, weights):
     models = modules.VertexModel(**arguments[0]), modules.FaceModel(**arguments[1])
     batches = [_constants({name[2:]: array for name, array in case.inputs.items()
                            if name.startswith(prefix)}) for prefix in ('v_', 'f_')]
-    losses = [_loss(model(batch), batch, target)[1]
+    losses = [_training_loss(model, batch, target, path)
               for model, batch, target in zip(models, batches, ('vertices_flat', 'faces'))]
     optimizer = tf.train.AdamOptimizer(case.config['learning_rate'])
     steps = [optimizer.minimize(loss, var_list=model.trainable_variables)
