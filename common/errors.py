@@ -1,8 +1,8 @@
-"""The errors that a user can mend: each becomes one line on stderr and an exit code (see `cli.run`)."""
+"""The errors that a user can mend: one line on stderr and an exit code each (see `cli.run`)."""
 
 
 class InputError(Exception):
-    """Bad data, a bad file or an unfit environment; the message names the file, the key and the remedy."""
+    """Bad data, a bad file or an unfit environment; the message names file, key and remedy."""
 
     exit_code = 1
 

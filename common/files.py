@@ -24,8 +24,9 @@ def replacing(path):
     folder, name = os.path.split(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            prefix='.' + os.path.splitext(name)[0] + '.', suffix=os.path.splitext(name)[1], dir=folder)
+        stem, extension = os.path.splitext(name)
+        handle, temporary = tempfile.mkstemp(prefix='.{}.'.format(stem), suffix=extension,
+                                             dir=folder)
         os.close(handle)
     except OSError as error:
         raise errors.InputError('cannot write {}: {}. Choose another --output_path or free the '

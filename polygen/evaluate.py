@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, files, reporting
+from common import cli, device, files, reporting
 from polygen import measures, mesh_sets, presets
 from polygen import sample as sample_script
 
@@ -61,9 +61,9 @@ def _shares(samples):
 def evaluate(config):
     """Measures the checkpoint, the baselines and samples."""
     data_path, split, train_path = config.data_path, config.split, config.train_path
-    recorded, prefix = presets.trained(config)
+    options, weights = presets.trained(config)
     train_path = train_path or presets.recorded(config)['data_path']
-    config = recorded
+    config = options
     examples = _load(config, data_path, split)
     train_examples = _load(config, train_path, 'train')
     bits = config.quantization_bits
@@ -74,14 +74,14 @@ def evaluate(config):
     sampler = None
     if config.num_samples:
         sampler = sample_script.Sampler(models, config, min(config.num_samples, 4))
-    found = {'checkpoint': os.path.basename(prefix), 'meshes': len(examples),
+    found = {'checkpoint': weights.name, 'meshes': len(examples),
              'data_path': data_path}
     with tf.Session(config=device.session_config(config)) as sess:
         if config.untrained:
             sess.run(tf.global_variables_initializer())
             rows['untrained'] = evaluator.run(sess)
-        checkpoints.restore(sess, prefix, tf.global_variables())
-        rows[os.path.basename(prefix)] = evaluator.run(sess)
+        weights.restore(sess)
+        rows[weights.name] = evaluator.run(sess)
         if sampler:
             labels = sample_script.labels_to_draw(None, config.num_classes, config.num_samples)
             found['samples'] = _shares(sampler.draw(sess, labels, config.seed))

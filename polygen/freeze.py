@@ -75,7 +75,7 @@ def freeze(config):
       errors.InputError: no checkpoint, or the frozen graph does not do what the model does.
     """
     batch, output, parts = config.batch_size, config.output, config.parts
-    config, prefix = presets.trained(config)
+    config, weights = presets.trained(config)
     filters = sampling.Filters(config.temperature, config.top_k, config.top_p,
                                config.top_k_per_row)
     paths = []
@@ -86,9 +86,9 @@ def freeze(config):
         with tf.Graph().as_default():
             inputs, outputs, aliases, feed = build(config, batch, filters)
             with tf.Session(config=device.session_config(config)) as sess:
-                checkpoints.restore(sess, prefix, tf.global_variables())
+                weights.restore(sess)
                 frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed, notes={
-                    'checkpoint': os.path.basename(prefix), 'sampling': filters._asdict(),
+                    'checkpoint': weights.name, 'sampling': filters._asdict(),
                     'valid_only': config.valid_only})
     return paths
 
@@ -96,7 +96,7 @@ def freeze(config):
 def freeze_run(config, step):
     """Freezes the models of a training run at a step, into its output folder."""
     options = dict(vars(config), output=config.output_path, parts=sorted(_PARTS),
-                   batch_size=min(config.num_samples, 4),
+                   batch_size=min(config.num_samples, 4), vertex_checkpoint='', face_checkpoint='',
                    checkpoint=os.path.join(config.output_path, checkpoints.RUN_FOLDER,
                                            'model-{}'.format(step)))
     return freeze(type(config)(**options))

@@ -1,4 +1,4 @@
-"""What PolyGen is measured by: sequence losses, bits per vertex, valid samples, matches with meshes.
+"""What PolyGen is measured by: losses, bits per vertex, valid samples, matches with meshes.
 
 B: batch, T: tokens of a sequence, V: vertices.
 """
@@ -96,7 +96,7 @@ class Evaluator:
 
 
 def bits_per_vertex(loss, num_vertices):
-    """Bits per vertex of a loss in nats (also for faces, which the paper divides by vertices too)."""
+    """Bits per vertex of a loss in nats; the paper divides those of faces by vertices too."""
     return float(loss / (math.log(2) * num_vertices))
 
 

@@ -423,7 +423,7 @@ class FaceModel(snt.AbstractModule):
 
     @snt.reuse_variables
     def _embed_vertices(self, vertices, mask):
-        """Embeds vertices [B, V, 3], [B, V + 2, h]: stop, new face, vertices (zero where masked)."""
+        """Embeds stop, new face and vertices [B, V, 3] (zero where masked): [B, V + 2, h]."""
         size = self.embedding_size
         if self.use_discrete_vertex_embeddings:
             quantized = quantize_verts(vertices, self.quantization_bits, self.exact_quantization)

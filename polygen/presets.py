@@ -12,20 +12,30 @@ SHIPPED_MESHES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'meshe
 OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
 
 # seed: the original's notebook and the seed document. large: the defaults of the original's classes
-# and the limits of the paper's data (appendix: 800 vertices, 2800 face indices).
+# and the limits of the paper's data (800 vertices, 2800 face indices). published: the checkpoints
+# that the authors released, trained on ShapeNet.
 PRESETS = {
     'seed': {
         'hidden_size': 128, 'fc_size': 512, 'num_heads': 4, 'vertex_layers': 3,
         'encoder_layers': 3, 'face_layers': 3, 'dropout_rate': 0., 'max_vertices': 250,
         'max_face_tokens': 500, 'sample_vertices': 200, 'sample_face_tokens': 500,
         'batch_size': 4, 'num_buckets': 1, 'shuffle': False, 'random_shift': False,
-        'is_training': False, 'schedule': 'constant', 'warmup_steps': 0, 'gradient_clip': 0.},
+        'is_training': False, 'schedule': 'constant', 'warmup_steps': 0, 'gradient_clip': 0.,
+        'memory_efficient': False, 'num_classes': 0},
     'large': {
         'hidden_size': 256, 'fc_size': 1024, 'num_heads': 4, 'vertex_layers': 8,
         'encoder_layers': 8, 'face_layers': 8, 'dropout_rate': 0.2, 'max_vertices': 800,
         'max_face_tokens': 2800, 'sample_vertices': 400, 'sample_face_tokens': 2000,
         'batch_size': 16, 'num_buckets': 4, 'shuffle': True, 'random_shift': True,
-        'is_training': True, 'schedule': 'cosine', 'warmup_steps': 1000, 'gradient_clip': 1.}}
+        'is_training': True, 'schedule': 'cosine', 'warmup_steps': 1000, 'gradient_clip': 1.,
+        'memory_efficient': False, 'num_classes': 0},
+    'published': {
+        'hidden_size': 512, 'fc_size': 2048, 'num_heads': 8, 'vertex_layers': 24,
+        'encoder_layers': 10, 'face_layers': 14, 'dropout_rate': 0.2, 'max_vertices': 5000,
+        'max_face_tokens': 8000, 'sample_vertices': 400, 'sample_face_tokens': 2000,
+        'batch_size': 16, 'num_buckets': 4, 'shuffle': True, 'random_shift': True,
+        'is_training': True, 'schedule': 'cosine', 'warmup_steps': 5000, 'gradient_clip': 1.,
+        'memory_efficient': True, 'num_classes': 55}}
 
 _PRESET = ' (of the preset unless given)'
 _SIZES = [
@@ -45,22 +55,27 @@ def add_model_options(parser):
     """Adds the options that give the networks their shape; `complete` fills in the preset."""
     group = parser.add_argument_group('networks')
     group.add_argument('--preset', choices=sorted(PRESETS), default='seed',
-                       help='seed: the toy experiment; large: sets of real meshes')
+                       help='seed: the toy experiment; large: sets of real meshes; published: '
+                            'the networks of the released checkpoints')
     for name, text in _SIZES:
         group.add_argument('--' + name, type=cli.positive_int, default=None, help=text + _PRESET)
     group.add_argument('--quantization_bits', type=cli.positive_int, default=8,
                        help='bits of a coordinate, 8 at most')
     group.add_argument('--dropout_rate', type=cli.fraction, default=None,
                        help='of the Transformers, where --is_training' + _PRESET)
-    group.add_argument('--num_classes', type=cli.non_negative_int, default=0,
-                       help='of the vertex model; 0: as many as the data has')
+    group.add_argument('--num_classes', type=cli.non_negative_int, default=None,
+                       help='classes; 0: as many as the data has' + _PRESET)
     cli.add_flag(group, '--class_conditional', default=True,
                  help='the vertex model is told the class')
     cli.add_flag(group, '--face_class_conditional', help='the face model is told the class')
-    cli.add_flag(group, '--memory_efficient', help='attention head by head, computed again in the '
-                 'backward pass (other variables: see README)')
+    cli.add_flag(group, '--memory_efficient', default=None,
+                 help='attention head by head, computed again in the backward pass; other '
+                      'variables' + _PRESET)
     cli.add_flag(group, '--plain', help='compute every step as the original does, padding too; the '
                  'NPU always does')
+    cli.add_flag(group, '--exact_quantization', help='round coordinates instead of cutting them '
+                 'off')
+    cli.add_flag(group, '--keep_winding', help='keep the direction of simple faces')
 
 
 def complete(config, examples=None):
@@ -86,8 +101,6 @@ def complete(config, examples=None):
     # The NPU wants static shapes; the recomputing attention knows no rows.
     config.plain = (getattr(config, 'plain', False) or config.memory_efficient
                     or device.choose(config.device) == 'npu')
-    if not config.plain:
-        config.num_buckets = 1  # without work on padding there is nothing to gain from buckets
     if examples is not None:
         needed = max(example['class_label'] for example in examples) + 1
         config.num_classes = config.num_classes or needed
@@ -144,6 +157,12 @@ def add_checkpoint_options(parser):
                         help='folder of the training run (its config.json tells the sizes)')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='checkpoint, or folder of one; unset: the newest of the run')
+    for model in ('vertex', 'face'):
+        parser.add_argument('--{}_checkpoint'.format(model), default='',
+                            help='checkpoint of the {} model alone, such as the authors released; '
+                                 'no training run is needed then'.format(model))
+    parser.add_argument('--preset', choices=sorted(PRESETS), default='published',
+                        help='sizes of the networks in the two checkpoints')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of every random draw')
     parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
                         help='auto takes an NPU, else a GPU, else the CPU')
@@ -193,15 +212,50 @@ def recorded(config):
     return options
 
 
+class Weights:
+    """Where the values of the variables come from.
+
+    Attributes:
+      name: str, for messages and manifests.
+    """
+
+    def __init__(self, **prefixes):
+        """Args: prefix of a checkpoint for each model, `vertex_model` and `face_model`, or the same
+        for both."""
+        self._prefixes = prefixes
+        self.name = ' and '.join(sorted({os.path.basename(prefix)
+                                         for prefix in prefixes.values()}))
+
+    def restore(self, sess):
+        """Restores those variables of the default graph that it has; lists all that do not fit."""
+        for scope, prefix in self._prefixes.items():
+            variables = tf.global_variables(scope + '/')
+            if variables:
+                checkpoints.restore(sess, prefix, variables)
+
+
 def trained(config):
-    """Finds a trained model: sizes from the run's config.json, and the checkpoint.
+    """Finds a trained model: its sizes and its weights.
 
     Args:
-      config: namespace with the options of `add_checkpoint_options`; what it has wins over the run.
+      config: namespace with the options of `add_checkpoint_options`; what it has wins over the
+        config.json of the run.
     Returns:
-      (namespace of all options, str prefix of the checkpoint).
+      (namespace of all options, Weights).
     Raises:
       errors.InputError: no run or no checkpoint there.
     """
-    prefix = checkpoints.latest(config.checkpoint or config.output_path)
-    return argparse.Namespace(**dict(recorded(config), **vars(config))), prefix
+    alone = {'vertex_model': config.vertex_checkpoint, 'face_model': config.face_checkpoint}
+    if any(alone.values()):
+        if not all(alone.values()):
+            raise errors.UsageError('--vertex_checkpoint and --face_checkpoint go together.')
+        parser = cli.make_parser('')
+        add_model_options(parser)
+        options = vars(parser.parse_args(['--preset', config.preset]))
+        weights = Weights(**{scope: checkpoints.latest(path) for scope, path in alone.items()})
+    else:
+        prefix = checkpoints.latest(config.checkpoint or config.output_path)
+        options, weights = recorded(config), Weights(vertex_model=prefix, face_model=prefix)
+    merged = argparse.Namespace(**dict(options, **dict(vars(config), preset=options['preset'])))
+    complete(merged)
+    return merged, weights

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, meshes, pictures, reporting
+from common import cli, device, errors, meshes, pictures, reporting
 from polygen import data_utils, measures, mesh_sets, presets, sampling
 
 Sample = collections.namedtuple('Sample', 'label vertices faces complete')
@@ -138,17 +138,17 @@ def labels_to_draw(labels, num_classes, count):
 def sample(config):
     """Draws, writes and describes the samples."""
     labels, batch, name = config.class_label, config.batch_size, config.name
-    config, prefix = presets.trained(config)
+    config, weights = presets.trained(config)
     labels = labels_to_draw(labels, config.num_classes, config.num_samples)
     models = presets.make_models(config)
     sampler = Sampler(models, config, min(batch, len(labels)))
     with tf.Session(config=device.session_config(config)) as sess:
-        checkpoints.restore(sess, prefix, tf.global_variables())
+        weights.restore(sess)
         samples = sampler.draw(sess, labels, config.seed)
     folder = os.path.join(config.output_path, 'samples', name)
     write(samples, folder, [caption(one) for one in samples])
     reporting.say('{} samples of {} in {} ({} complete, {} valid)'.format(
-        len(samples), prefix, folder, sum(one.complete for one in samples),
+        len(samples), weights.name, folder, sum(one.complete for one in samples),
         sum(measures.is_valid(one) for one in samples)))
     if config.compare_to:
         examples, _ = mesh_sets.load_meshes(config.compare_to, config.quantization_bits,

@@ -14,6 +14,7 @@ from common import cli, device, reporting, runs
 from polygen import data_utils, freeze, measures, mesh_sets, presets
 from polygen import sample as sample_script
 
+_FUSION_SWITCH = os.path.join(os.path.dirname(presets.SHIPPED_MESHES), 'fusion_switch.cfg')
 _VALIDATION_BUCKETS = 4
 _RECENT = 100           # steps whose mean loss says which checkpoint is the best
 
@@ -60,9 +61,6 @@ def _add_training_options(group):
                  help='random order of the vertices that the face model sees')
     cli.add_flag(group, '--shared_optimizer', help='one Adam for both models, as in the original, '
                  'where each update advances the bias correction of both')
-    cli.add_flag(group, '--exact_quantization', help='round coordinates instead of cutting them '
-                 'off')
-    cli.add_flag(group, '--keep_winding', help='keep the direction of simple faces')
     cli.add_flag(group, '--strict', help='refuse meshes that cannot be used instead of leaving '
                  'them out')
     group.add_argument('--eval_every', type=cli.non_negative_int, default=0,
@@ -161,13 +159,16 @@ def train(config):
     """Trains to step `config.training_steps`, going on from a checkpoint in `output_path`."""
     runs.set_seeds(config.seed)
     presets.complete(config)
+    if device.choose(config.device) == 'npu' and not config.fusion_switch_file:
+        config.fusion_switch_file = _FUSION_SWITCH  # as in the Ascend port
     if config.data_path == presets.SHIPPED_MESHES:
         reporting.say('no --data_path given: using the meshes that ship with PolyGen')
     examples, summary = _load(config, config.data_path, config.strict)
     presets.complete(config, examples)
     batches = mesh_sets.Batches(
-        examples, config.batch_size, config.num_buckets, config.seed, config.shuffle,
-        config.random_shift, config.shuffle_vertices, config.quantization_bits)
+        # Without work on padding there is nothing to gain from buckets.
+        examples, config.batch_size, config.num_buckets if config.plain else 1, config.seed,
+        config.shuffle, config.random_shift, config.shuffle_vertices, config.quantization_bits)
     if config.train_epochs:
         config.training_steps = config.train_epochs * batches.steps_per_epoch
     step_tensor = tf.placeholder(tf.int32, [], name='step')

@@ -105,12 +105,11 @@ def compare(name, actual, expected, tolerance):
     if expected.dtype.kind in 'US':
         same = np.array_equal(actual, expected)
         return (0., None) if same else (np.inf, '{}: another text'.format(name))
+    ours, theirs = actual.astype(np.float64), expected.astype(np.float64)
+    equal = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))  # infinities too
     with np.errstate(invalid='ignore'):
-        error = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
-        error = np.where(np.isnan(actual.astype(np.float64)) & np.isnan(expected.astype(np.float64)),
-                         0., error)
-    error = np.where(actual == expected, 0., error)     # equal infinities
-    limit = tolerance['atol'] + tolerance['rtol'] * np.abs(expected.astype(np.float64))
+        error = np.where(equal, 0., np.abs(ours - theirs))
+        limit = tolerance['atol'] + tolerance['rtol'] * np.abs(theirs)
     with np.errstate(divide='ignore', invalid='ignore'):
         shares = np.where(error == 0, 0., error / limit)
     shares = np.nan_to_num(shares, nan=np.inf).ravel()
@@ -152,7 +151,7 @@ def check_case(case, path):
     if missing:
         return False, 'not computed: {}'.format(', '.join(missing))
     noise_rows = case.config.get('noise_rows') if isinstance(case.config, dict) else None
-    worst = (-1., 'nothing to compare', None)
+    worst = (-1., 'nothing to compare')
     for name in sorted(case.expected):
         tolerance = tolerances.get(name) or tolerances['*']
         ours, theirs = np.asarray(actual[name]), case.expected[name]
@@ -160,8 +159,9 @@ def check_case(case, path):
             ours, theirs = _without_rows(ours, noise_rows), _without_rows(theirs, noise_rows)
         share, problem = compare(name, ours, theirs, tolerance)
         if share > worst[0]:
-            worst = (share, problem or '{} at {:.2g} of its tolerance (rtol {:g}, atol {:g})'.format(
-                name, share, tolerance['rtol'], tolerance['atol']), name)
+            text = '{} at {:.2g} of its tolerance (rtol {:g}, atol {:g})'.format(
+                name, share, tolerance['rtol'], tolerance['atol'])
+            worst = (share, problem or text)
     return 0. <= worst[0] <= 1., '{} arrays, worst: {}'.format(len(case.expected), worst[1])
 
 
