@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import re
+import warnings
 from typing import Optional
 
 import tensorflow.compat.v1 as tf
@@ -73,6 +74,7 @@ def quieten():
     if not _has_npu():
         os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
         tf.logging.set_verbosity(tf.logging.ERROR)
+        warnings.filterwarnings('ignore', message='Converting sparse IndexedSlices')
 
 
 def effective_precision(config, device):

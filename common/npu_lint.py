@@ -128,6 +128,9 @@ def _is_plumbing(tensor):
 
 
 def _lint_shapes(op):
+    if op.type == 'BroadcastGradientArgs' and all(
+            tf.get_static_value(tensor) is not None for tensor in op.inputs):
+        return []   # of two known shapes: folded when the graph is compiled
     return [Finding('error', 'shape-dynamic', op.name, '{} of shape {}'.format(
         op.type, tensor.shape)) for tensor in op.outputs
         if tensor.dtype.base_dtype not in (tf.resource, tf.string)

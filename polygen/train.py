@@ -116,9 +116,11 @@ class Steps:
         if not self._config.gradient_clip:
             return optimizer.minimize(loss, var_list=variables)
         pairs = optimizer.compute_gradients(loss / tf.reduce_sum(mask), var_list=variables)
-        clipped, _ = tf.clip_by_global_norm([gradient for gradient, _ in pairs],
-                                            self._config.gradient_clip)
-        return optimizer.apply_gradients(list(zip(clipped, variables)))
+        # tf.clip_by_global_norm asks IsFinite, which the NPU lacks.
+        norm = tf.global_norm([gradient for gradient, _ in pairs])
+        scale = self._config.gradient_clip / tf.maximum(norm, self._config.gradient_clip)
+        return optimizer.apply_gradients([(gradient * scale, variable)
+                                          for gradient, variable in pairs])
 
     def learning_rate(self, step):
         """Linear warm-up, then constant or half a cosine down to 0 at the last step."""
@@ -212,17 +214,22 @@ def _validation(models, config, class_names):
 
 def _keep_best(run, step, values, validation, config):
     """Saves the checkpoint with the lowest validation bits, or the lowest mean loss of late."""
+    recent = _remember(run, values)
     if validation is not None:
         if run.due(step, config.eval_every):
             found = validation.run(run.sess)
             run.record(step, **{'validation_' + name: value for name, value in found.items()})
             run.save_best(step, found['bits_vertices'] + found['bits_faces'])
-        return
+    elif run.due(step, config.save_every) and len(recent) == _RECENT:
+        run.save_best(step, np.mean(recent, axis=0).sum())
+
+
+def _remember(run, values):
+    """Keeps the losses of the last steps in the run's state: list of [vertices, faces]."""
     recent = run.state.setdefault('recent', [])
-    recent.append(float(values['bits_vertices'] + values['bits_faces']))
+    recent.append([float(values['loss_' + name]) for name in measures.SEQUENCES])
     del recent[:-_RECENT]
-    if run.due(step, config.save_every) and len(recent) == _RECENT:
-        run.save_best(step, np.mean(recent))
+    return recent
 
 
 def _draw(run, step, sampler, examples, config):
@@ -242,6 +249,10 @@ def _draw(run, step, sampler, examples, config):
 
 def _finish(run, sampler, examples, models, config):
     """Draws the last samples and freezes, once; a run that stopped before is made whole."""
+    recent = run.state.get('recent', [])
+    if recent:
+        reporting.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
+            len(recent), *map(reporting.format_value, np.mean(recent, axis=0))))
     picture = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
     if sampler and not os.path.exists(picture):
         samples = _draw(run, run.step, sampler, examples, config)
