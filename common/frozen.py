@@ -118,6 +118,7 @@ def _constant_graph(sess, inputs, outputs):
     for node in graph_def.node:
         node.device = ''
         node.attr.pop('_class', None)
+        node.attr.pop('_gradient_op_type', None)    # a number of this process, for training
     return graph_def
 
 

@@ -14,6 +14,7 @@ if __name__ == '__main__':
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.python.framework import tensor_util
 
 from common import cli, errors
 
@@ -129,7 +130,8 @@ def _is_plumbing(tensor):
 
 def _lint_shapes(op):
     if op.type == 'BroadcastGradientArgs' and all(
-            tf.get_static_value(tensor) is not None for tensor in op.inputs):
+            tensor_util.constant_value_as_shape(tensor).is_fully_defined()
+            for tensor in op.inputs):
         return []   # of two known shapes: folded when the graph is compiled
     return [Finding('error', 'shape-dynamic', op.name, '{} of shape {}'.format(
         op.type, tensor.shape)) for tensor in op.outputs

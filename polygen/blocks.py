@@ -10,7 +10,7 @@ from tensor2tensor.layers import common_attention, common_layers
 _GLOROT = tf.glorot_uniform_initializer
 
 
-def dense(inputs, units, name, use_bias=True, activation=None, kernel_initializer=None, scale=1.):
+def dense(inputs, units, name, use_bias=True, activation=None, kernel_initializer=None, scale=None):
     """Affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`.
 
     `scale` multiplies kernel and bias, which costs less than multiplying the outputs.
@@ -19,11 +19,17 @@ def dense(inputs, units, name, use_bias=True, activation=None, kernel_initialize
         size = inputs.shape.as_list()[-1]
         kernel = tf.get_variable('kernel', [size, units],
                                  initializer=kernel_initializer or _GLOROT())
-        # One matrix product over all positions; batched products are slower on every device.
-        outputs = tf.matmul(tf.reshape(inputs, [-1, size]), kernel * scale)
+        bias = None
         if use_bias:
-            outputs += scale * tf.get_variable('bias', [units],
-                                               initializer=tf.zeros_initializer())
+            bias = tf.get_variable('bias', [units], initializer=tf.zeros_initializer())
+        with tf.control_dependencies(None):     # before a loop, not in each of its steps
+            if scale is not None:
+                kernel = kernel * scale
+                bias = bias * scale if use_bias else None
+        # One matrix product over all positions; batched products are slower on every device.
+        outputs = tf.matmul(tf.reshape(inputs, [-1, size]), kernel)
+        if use_bias:
+            outputs += bias
         if activation is not None:
             outputs = activation(outputs)
         return tf.reshape(outputs, common_layers.shape_list(inputs)[:-1] + [units])
@@ -127,17 +133,27 @@ class _TransformerStack(snt.AbstractModule):
         kernels = []
         for name in names:
             with tf.variable_scope(name):
-                kernel = tf.get_variable('kernel', [inputs.shape.as_list()[-1], size],
-                                         initializer=_GLOROT())
-            kernels.append(kernel * self.head_size ** -0.5 if name == 'q' else kernel)
+                kernels.append(tf.get_variable('kernel', [inputs.shape.as_list()[-1], size],
+                                               initializer=_GLOROT()))
+        with tf.control_dependencies(None):     # before a loop, not in each of its steps
+            if names[0] == 'q':
+                kernels[0] = kernels[0] * self.head_size ** -0.5
+            kernel = tf.concat(kernels, axis=1)
         batch, length, depth = common_layers.shape_list(inputs)
-        joined = tf.matmul(tf.reshape(inputs, [-1, depth]), tf.concat(kernels, axis=1))
+        joined = tf.matmul(tf.reshape(inputs, [-1, depth]), kernel)
+        if length == 1:     # nothing to transpose
+            split = [batch, len(names), self.num_heads, 1, self.head_size]
+            return tf.unstack(tf.reshape(joined, split), axis=1)
         split = tf.reshape(joined, [batch, length, len(names), self.num_heads, self.head_size])
         return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
 
     def _join_heads(self, heads, name):
         """Maps heads [B, H, T, s] to [B, T, h] and scales by the branch's alpha."""
-        inputs = common_attention.combine_heads(heads)
+        batch, _, length, _ = common_layers.shape_list(heads)
+        if length == 1:
+            inputs = tf.reshape(heads, [batch, 1, self.hidden_size])
+        else:
+            inputs = common_attention.combine_heads(heads)
         return dense(inputs, self.hidden_size, name + '/output_transform', use_bias=False,
                      scale=self._alpha(name))
 

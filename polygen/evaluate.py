@@ -40,6 +40,7 @@ def _load(config, path, split):
         path, config.quantization_bits, config.max_vertices, config.max_face_tokens, split=split,
         exact=config.exact_quantization, keep_winding=config.keep_winding)
     reporting.say(str(summary))
+    presets.check_labels(config, examples)
     return examples
 
 

@@ -76,6 +76,7 @@ def freeze(config):
     """
     batch, output, parts = config.batch_size, config.output, config.parts
     config, weights = presets.trained(config)
+    config.device = 'cpu'   # importing npu_bridge would move the self-check to the NPU
     filters = sampling.Filters(config.temperature, config.top_k, config.top_p,
                                config.top_k_per_row)
     paths = []

@@ -104,10 +104,21 @@ def complete(config, examples=None):
     if examples is not None:
         needed = max(example['class_label'] for example in examples) + 1
         config.num_classes = config.num_classes or needed
-        if needed > config.num_classes and (config.class_conditional
-                                            or config.face_class_conditional):
-            raise errors.UsageError('--num_classes {}, but the data has {} classes.'.format(
-                config.num_classes, needed))
+        check_labels(config, examples)
+
+
+def check_labels(config, examples):
+    """Makes sure that conditional models have every class of the data.
+
+    Raises:
+      errors.UsageError: a label is beyond the model's classes.
+    """
+    needed = max(example['class_label'] for example in examples) + 1
+    if needed > config.num_classes and (config.class_conditional or config.face_class_conditional):
+        raise errors.UsageError(
+            'the data has {} classes, the model {}: give --num_classes when training, or put the '
+            'meshes into sub-folders named as those of the training set.'.format(
+                needed, config.num_classes))
 
 
 def _dropout(config, step):

@@ -1,10 +1,10 @@
 """Drawing token sequences from PolyGen's networks with shapes that are all known beforehand.
 
 The loop keeps keys and values of earlier positions in two places: a recent block of `BLOCK_SIZE`
-positions, which each step writes to, and an archive of whole blocks, which is written once a block.
-So a step's writing costs the same however long the sequence is. The archive's capacity doubles from
-one loop to the next (a few loops, each with static shapes), so that early tokens do not pay for the
-longest cache.
+positions, which every step moves on by one position, and an archive, which moves on by a block when
+the recent one is full. So a step's writing costs the same however long the sequence is. Both fill
+up from the end; the places in front are masked. The archive's capacity doubles from one loop to the
+next (a few loops, each with static shapes), so that early tokens do not pay for the longest cache.
 
 B: batch, L: tokens at most, H: heads, s: size of a head, K: symbols that a token can be.
 """
@@ -38,7 +38,8 @@ def top_k_logits(logits, k, per_row=False):
     """
     if k == 0:
         return logits
-    kth = tf.nn.top_k(logits, k=k).values[..., -1:]
+    symbols = logits.shape.as_list()[-1]
+    kth = tf.nn.top_k(logits, k=min(k, symbols or k)).values[..., -1:]
     removed = logits < kth if per_row else logits <= tf.reduce_min(kth)
     return tf.where(removed, tf.fill(tf.shape(logits), _REMOVED), logits)
 
@@ -67,7 +68,8 @@ def top_p_logits(logits, p):
 
 def filter_logits(logits, filters):
     """Divides by the temperature, then applies top-k, then top-p."""
-    logits = logits / filters.temperature
+    if filters.temperature != 1.:
+        logits = logits / filters.temperature
     logits = top_k_logits(logits, filters.top_k, filters.top_k_per_row)
     return top_p_logits(logits, filters.top_p)
 
@@ -83,10 +85,9 @@ def draw(logits, noise):
     """
     mass = tf.cumsum(tf.nn.softmax(logits), axis=-1)
     total = mass[:, -1:]
-    below = tf.cast(mass <= noise[:, None] * total, tf.int32)
     # Rounding can lift noise * total up to the total: then the last symbol with any mass is meant.
-    last = tf.reduce_sum(tf.cast(mass < total, tf.int32), axis=-1)
-    return tf.minimum(tf.reduce_sum(below, axis=-1), last)
+    below = tf.logical_and(mass <= noise[:, None] * total, mass < total)
+    return tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)
 
 
 class DecoderCache:
@@ -99,21 +100,19 @@ class DecoderCache:
 
     def __init__(self, recent, position, archive=None, archived=None, cross=None):
         """Args:
-          recent: list of pairs [B, H, block, s], zero at and behind `position`.
-          position: int scalar tensor, where in the recent block the step writes.
-          archive: None or list of pairs [B, H, capacity, s].
+          recent: list of pairs [B, H, block, s], filled from the end.
+          position: int scalar tensor, how many positions of the recent block are filled.
+          archive: None or list of pairs [B, H, capacity, s], filled from the end.
           archived: int scalar tensor, how many positions of the archive are filled.
           cross: see the attribute.
         """
         self.recent = list(recent)
         self.cross = cross
         self._archive = archive
-        block = recent[0][0].shape.as_list()[2]
-        self._slot = tf.reshape(tf.one_hot(position, block), [1, 1, block, 1])
-        self._bias = _bias_behind(position + 1, block)
+        masked = _in_front(recent, position + 1)
         if archive is not None:
-            capacity = archive[0][0].shape.as_list()[2]
-            self._bias = tf.concat([_bias_behind(archived, capacity), self._bias], axis=-1)
+            masked = tf.concat([_in_front(archive, archived), masked], axis=0)
+        self._bias = tf.cast(masked, tf.float32) * _REMOVED
 
     def attend(self, layer, query, key, value):
         """Writes one position and attends to it and all before it.
@@ -125,8 +124,7 @@ class DecoderCache:
           [B, H, 1, s].
         """
         keys, values = self.recent[layer]
-        keys += self._slot * key        # the slot was zero, so adding is writing
-        values += self._slot * value
+        keys, values = _moved_on(keys, key), _moved_on(values, value)
         self.recent[layer] = (keys, values)
         logits = tf.matmul(query, keys, transpose_b=True)
         if self._archive is None:
@@ -139,10 +137,18 @@ class DecoderCache:
                 + tf.matmul(weights[..., split:], values))
 
 
-def _bias_behind(length, size):
-    """[1, 1, 1, size]: 0 for the first `length` positions, -1e9 for those behind."""
-    behind = tf.cast(tf.range(size) >= length, tf.float32)
-    return tf.reshape(behind * _REMOVED, [1, 1, 1, size])
+def _in_front(pairs, filled):
+    """bool [length]: which places of [B, H, length, s] lie in front of the last `filled` ones."""
+    length = pairs[0][0].shape.as_list()[2]
+    return tf.range(length) < length - filled
+
+
+def _moved_on(old, new):
+    """Puts new positions behind the old ones, of which as many fall out in front, [B, H, any, s].
+
+    All copies are contiguous, which costs less than writing to a place that the step tells.
+    """
+    return tf.concat([old[:, :, new.shape.as_list()[2]:], new], axis=2)
 
 
 def empty_blocks(num_layers, batch, num_heads, length, head_size):
@@ -166,9 +172,10 @@ def archive_capacities(max_tokens):
 class Loop(collections.namedtuple('Loop', 'index tokens last done rules archive recent')):
     """What a decoding loop carries from step to step.
 
-    index: int32 scalar, tokens drawn so far; tokens: int32 [B, L], zero behind them; last: int32
-    [B], the newest token; done: bool [B], rows that have a stop token; rules: state of the validity
-    rules; archive, recent: lists of (keys, values) pairs.
+    index: int32 scalar, tokens drawn so far; tokens: int32 [B, whole blocks], zero behind them, in
+    the loop over a block [B, block]; last: int32 [B], the newest token; done: bool [B], rows that
+    have a stop token; rules: state of the validity rules; archive, recent: lists of (keys, values)
+    pairs.
     """
 
 
@@ -200,25 +207,28 @@ def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, ru
         token = draw(filter_logits(logits, filters), tf.gather(noise, loop.index, axis=1))
         if not keep_drawing:
             token = tf.where(loop.done, tf.zeros_like(token), token)
-        tokens = loop.tokens + token[:, None] * tf.one_hot(loop.index, max_tokens, dtype=tf.int32)
+        slot = tf.one_hot(position, loop.tokens.shape.as_list()[1], dtype=tf.int32)
+        tokens = loop.tokens + token[:, None] * slot
         state = rules.advance(loop.rules, token, loop.index) if rules is not None else ()
         done = tf.logical_or(loop.done, tf.equal(token, 0))
         return loop._replace(index=loop.index + 1, tokens=tokens, last=token, done=done,
                              rules=state, recent=cache.recent)
 
     sizes = (decoder.num_layers, batch, decoder.num_heads)
-    loop = Loop(index=tf.constant(0), tokens=tf.zeros([batch, max_tokens], tf.int32),
+    length = -(-max_tokens // BLOCK_SIZE) * BLOCK_SIZE
+    loop = Loop(index=tf.constant(0), tokens=tf.zeros([batch, length], tf.int32),
                 last=tf.zeros([batch], tf.int32), done=tf.zeros([batch], tf.bool),
                 rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
     capacities = archive_capacities(max_tokens)
     if capacities == [0]:   # a single block: no archive
-        recent = empty_blocks(*sizes, length=max_tokens, head_size=decoder.head_size)
-        return _while(loop._replace(recent=recent), max_tokens, lambda now: body(now, 0)).tokens
+        recent = empty_blocks(*sizes, length=length, head_size=decoder.head_size)
+        loop = _while(loop._replace(recent=recent), max_tokens, lambda now: body(now, 0))
+        return loop.tokens[:, :max_tokens]
     for capacity in capacities:
         end = max_tokens if capacity == capacities[-1] else capacity * BLOCK_SIZE
         archive = _enlarged(loop.archive, capacity, sizes, decoder.head_size)
         loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body)
-    return loop.tokens
+    return loop.tokens[:, :max_tokens]
 
 
 def _while(loop, end, body):
@@ -235,26 +245,23 @@ def _while_blocks(loop, end, sizes, head_size, body):
         recent = empty_blocks(*sizes, length=BLOCK_SIZE, head_size=head_size)
         block_end = tf.minimum(archived + BLOCK_SIZE, end)
         # The archive does not change inside a block, so it is no variable of the inner loop.
-        inner = _while(now._replace(recent=recent, archive=()), block_end,
+        tokens = tf.zeros_like(now.tokens[:, :BLOCK_SIZE])
+        inner = _while(now._replace(recent=recent, archive=(), tokens=tokens), block_end,
                        lambda step: body(step._replace(archive=now.archive), archived)._replace(
                            archive=()))
-        archive = [tuple(_write_block(old, new, archived) for old, new in zip(*pairs))
+        archive = [tuple(_moved_on(old, new) for old, new in zip(*pairs))
                    for pairs in zip(now.archive, inner.recent)]
-        return inner._replace(archive=archive, recent=())
+        return inner._replace(archive=archive, recent=(), tokens=_with_block(
+            now.tokens, inner.tokens, archived // BLOCK_SIZE))
 
     return _while(loop._replace(recent=()), end, one_block)
 
 
-def _write_block(archive, block, position):
-    """Puts a block [B, H, block, s] into an archive [B, H, capacity, s] that is zero there.
-
-    The last block of all, which nothing attends to any more, has no place there and is dropped.
-    """
-    shape = archive.shape.as_list()
-    blocks = shape[2] // BLOCK_SIZE
-    slot = tf.reshape(tf.one_hot(position // BLOCK_SIZE, blocks), [1, 1, blocks, 1, 1])
-    cut = tf.reshape(archive, [shape[0], shape[1], blocks, BLOCK_SIZE, shape[3]])
-    return tf.reshape(cut + slot * block[:, :, None], shape)
+def _with_block(tokens, block, number):
+    """Writes tokens int32 [B, block] as block `number` of zeros [B, blocks * block]."""
+    batch, length = tokens.shape.as_list()
+    slot = tf.one_hot(number, length // BLOCK_SIZE, dtype=tf.int32)[:, None]
+    return tokens + tf.reshape(slot * block[:, None], [batch, length])
 
 
 def _enlarged(archive, capacity, sizes, head_size):
@@ -263,7 +270,7 @@ def _enlarged(archive, capacity, sizes, head_size):
     if not archive:
         return empty_blocks(*sizes, length=length, head_size=head_size)
     more = length - archive[0][0].shape.as_list()[2]
-    return [tuple(tf.pad(part, [[0, 0], [0, 0], [0, more], [0, 0]]) for part in pair)
+    return [tuple(tf.pad(part, [[0, 0], [0, 0], [more, 0], [0, 0]]) for part in pair)
             for pair in archive]
 
 

@@ -186,7 +186,8 @@ def train(config):
             run.report(step, **values)
             with run.paused():
                 _keep_best(run, step, values, validation, config)
-                if sampler and config.sample_every and step % config.sample_every == 0:
+                if (sampler and config.sample_every and step % config.sample_every == 0
+                        and step < config.training_steps):
                     _draw(run, step, sampler, examples, config)
         _finish(run, sampler, examples, models, config)
 
@@ -207,6 +208,7 @@ def _validation(models, config, class_names):
         config.validation_path, config.quantization_bits, config.max_vertices,
         config.max_face_tokens, split='test', class_names=class_names,
         exact=config.exact_quantization, keep_winding=config.keep_winding)
+    presets.check_labels(config, examples)
     reporting.say('validation: {}'.format(str(summary).split('\n')[0]))
     return measures.Evaluator(models, examples, config.batch_size, _VALIDATION_BUCKETS,
                               config.quantization_bits)
@@ -254,12 +256,13 @@ def _finish(run, sampler, examples, models, config):
         reporting.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
             len(recent), *map(reporting.format_value, np.mean(recent, axis=0))))
     picture = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
-    if sampler and not os.path.exists(picture):
+    trained = run.step > run.start_step     # else only what is missing is made
+    if sampler and (trained or not os.path.exists(picture)):
         samples = _draw(run, run.step, sampler, examples, config)
         for line in measures.describe_matches(samples, examples, config.quantization_bits):
             reporting.say(line)
         reporting.say('samples in {}'.format(os.path.splitext(picture)[0]))
-    if config.freeze and not freeze.is_up_to_date(config.output_path, run.step):
+    if config.freeze and (trained or not freeze.is_up_to_date(config.output_path, run.step)):
         run.save(run.step)
         for path in freeze.freeze_run(config, run.step):
             reporting.say('frozen: {}'.format(path))

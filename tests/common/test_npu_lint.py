@@ -89,6 +89,17 @@ def test_variables_and_random_operations_belong_to_training():
     assert ('warning', 'op-slow') in lint(['x'], ['y'], 'train')[0]
 
 
+@pytest.mark.parametrize('rows, errors_found', [(2, False), (None, True)])
+def test_gradients_of_products_need_known_shapes(rows, errors_found):
+    x = placeholder([rows, 4, 3])
+    weights = tf.get_variable('w', [1, 3, 3])
+    loss = tf.reduce_sum(tf.matmul(x, tf.tile(weights, [2, 1, 1]) if rows else weights) / x)
+    tf.identity(tf.gradients(loss, weights)[0], name='y')
+    found = [finding for finding in lint(['x'], ['y'], 'train')[1]
+             if finding.severity == 'error' and 'BroadcastGradientArgs' in finding.detail]
+    assert bool(found) == errors_found
+
+
 def test_only_what_the_fetches_need_is_looked_at():
     x = placeholder()
     tf.identity(x, name='y')

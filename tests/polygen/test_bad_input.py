@@ -1,0 +1,268 @@
+"""What a user can get wrong with PolyGen's scripts: one line that helps, an exit code, no loss."""
+import glob
+import os
+import shutil
+
+import pytest
+
+import freeze_graph
+from polygen import evaluate as evaluate_script
+from polygen import presets
+from polygen import sample as sample_script
+from polygen import train as train_script
+from tests.polygen import tiny
+
+TETRAHEDRON = ('v 0 0 0\nv 4 0 0\nv 0 0 3\nv 0 2 0\n'
+               'f 1 2 3\nf 1 4 2\nf 1 3 4\nf 2 4 3\n')
+# A mesh that cannot be used, and words of the message that name what is wrong with it.
+BAD_MESHES = {
+    'text noise': (TETRAHEDRON.replace('v 4 0 0', 'v four 0 0'), ['line 2', 'four']),
+    'NaN': (TETRAHEDRON.replace('v 4 0 0', 'v nan 0 0'), ['line 2', 'finite']),
+    'index out of range': (TETRAHEDRON.replace('f 1 3 4', 'f 1 3 9'), ['line 7', '9']),
+    'index zero': (TETRAHEDRON.replace('f 1 3 4', 'f 0 3 4'), ['line 7', '0']),
+    'no faces': (TETRAHEDRON.split('f')[0], ['no faces']),
+    'no mesh at all': ('these are some notes\nof somebody\n', ['no ']),
+    'empty': ('', ['is empty']),
+    'a point': (TETRAHEDRON.replace('4 0 0', '0 0 0').replace('0 0 3', '0 0 0').replace(
+        '0 2 0', '0 0 0'), ['bounding box'])}
+
+
+def refused(script, *arguments, code=1):
+    """Calls a script that must refuse; returns its one line."""
+    found, _, err = tiny.main(script, *arguments)
+    assert found == code, err
+    lines = err.rstrip('\n').split('\n')
+    assert len(lines) == 1 and 'error: ' in lines[0] and 'Traceback' not in err, err
+    return lines[0]
+
+
+def train_options(output_path, data_path, steps=2):
+    return tiny.OPTIONS + ['--output_path={}'.format(output_path), '--nosample',
+                           '--data_path={}'.format(data_path),
+                           '--training_steps={}'.format(steps)]
+
+
+def assert_names(message, *words):
+    for word in words:
+        assert str(word) in message, message
+
+
+@pytest.fixture(scope='module')
+def solids(tmp_path_factory):
+    return tiny.write_solids(tmp_path_factory.mktemp('solids'))
+
+
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory, solids):
+    """The output folder of a run with two checkpoints; tests copy it or leave it as it is."""
+    folder = str(tmp_path_factory.mktemp('saved') / 'output')
+    tiny.train(folder, solids, 4, '--save_every=2')
+    return folder
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    """A copy of that folder to damage."""
+    return shutil.copytree(saved, str(tmp_path / 'copy'))
+
+
+def test_a_missing_folder(tmp_path):
+    message = refused(train_script, *train_options(tmp_path / 'output', tmp_path / 'none'))
+    assert_names(message, tmp_path / 'none', '--data_path', '.obj')
+    assert not (tmp_path / 'output').exists()
+
+
+def test_an_empty_folder(tmp_path):
+    (tmp_path / 'data').mkdir()
+    message = refused(train_script, *train_options(tmp_path / 'output', tmp_path / 'data'))
+    assert_names(message, tmp_path / 'data', '.obj', 'no mesh files')
+
+
+@pytest.mark.parametrize('kind', sorted(BAD_MESHES))
+def test_a_mesh_that_cannot_be_used_is_left_out_or_refused(tmp_path, kind):
+    text, words = BAD_MESHES[kind]
+    data = tiny.write_solids(tmp_path / 'data', ['a_tetrahedron', 'b_pyramid'])
+    (tmp_path / 'data' / 'bad.obj').write_text(text)
+    message = refused(train_script, '--strict', *train_options(tmp_path / 'output', data))
+    assert_names(message, os.path.join(data, 'bad.obj'), '--strict', *words)
+    assert not (tmp_path / 'output').exists()
+    code, out, _ = tiny.main(train_script, *train_options(tmp_path / 'output', data, 1))
+    assert code == 0
+    assert_names(out, '2 of 3 meshes', 'skipped 1', os.path.join(data, 'bad.obj'), *words)
+
+
+@pytest.mark.parametrize('option, name', [('--max_vertices=7', 'c_box.obj'),
+                                          ('--max_face_tokens=21', 'c_box.obj')])
+def test_a_mesh_above_the_limits(tmp_path, solids, option, name):
+    options = train_options(tmp_path / 'output', solids, 1) + [option]
+    message = refused(train_script, '--strict', *options)
+    assert_names(message, name, option.split('=')[0], option.split('=')[1], '--strict')
+    code, out, _ = tiny.main(train_script, *options)
+    assert code == 0
+    assert_names(out, '2 of 3 meshes', 'skipped 1: more than', name)
+
+
+def test_a_folder_whose_meshes_are_all_left_out(tmp_path, solids):
+    options = train_options(tmp_path / 'output', solids)
+    message = refused(train_script, *options, '--max_vertices=3')
+    assert_names(message, 'no mesh is left', solids, 'skipped 3', '--max_vertices', 'a_tetrahedron')
+    assert not (tmp_path / 'output').exists()
+
+
+def cut(prefix, kind='data'):
+    path, = glob.glob(prefix + '.' + kind + '*')
+    with open(path, 'r+b') as stream:
+        stream.truncate(os.path.getsize(path) // 2)
+
+
+@pytest.mark.parametrize('kind', ['data', 'index'])
+def test_a_truncated_checkpoint_is_never_passed_over(copy, solids, kind):
+    prefix = os.path.join(copy, 'checkpoints', 'model-4')
+    cut(prefix, kind)
+    before = tiny.digests(copy)
+    message = refused(train_script, *train_options(copy, solids, 6))
+    assert_names(message, prefix, 'damaged', '--checkpoint', os.path.join(copy, 'checkpoints',
+                                                                          'model-2'))
+    assert tiny.digests(copy) == before     # neither started anew nor written to
+    for script in (sample_script, evaluate_script):
+        message = refused(script, '--output_path={}'.format(copy), '--device=cpu')
+        assert_names(message, prefix, '--checkpoint')
+    # The remedy that it names.
+    code, out, _ = tiny.main(train_script, *train_options(copy, solids, 3),
+                             '--checkpoint={}/checkpoints/model-2'.format(copy))
+    assert code == 0 and 'goes on from step 2' in out and 'step 3/3' in out
+
+
+def test_a_checkpoint_whose_data_are_gone(copy, solids):
+    prefix = os.path.join(copy, 'checkpoints', 'model-4')
+    os.remove(glob.glob(prefix + '.data*')[0])
+    assert_names(refused(train_script, *train_options(copy, solids, 6)), prefix, 'model-2')
+
+
+@pytest.mark.parametrize('option, words', [
+    ('--hidden_size=32', ['vertex_model/embed', '[16']),
+    ('--vertex_layers=2', ['missing', 'vertex_model/transformer_decoder/layer_1/']),
+    ('--max_vertices=13', ['vertex_model/coord_embeddings_1/embeddings [12, 16]', '[13, 16]']),
+    ('--memory_efficient', ['self_attention/wqkv']),
+    ('--noclass_conditional', ['vertex_model/embed_zero', 'vertex_model/class_label'])])
+def test_a_checkpoint_of_another_configuration(saved, solids, option, words):
+    if option == '--hidden_size=32':
+        words = ['face_model/stopping_embeddings [1, 2, 16] in the file, [1, 2, 32] here']
+    before = tiny.digests(saved)
+    message = refused(train_script, *train_options(saved, solids, 6), option)
+    assert_names(message, os.path.join(saved, 'checkpoints', 'model-4'), '--output_path',
+                 '--noresume', *words)
+    assert tiny.digests(saved) == before
+
+
+def test_a_released_checkpoint_of_other_sizes(saved, tmp_path):
+    prefix = os.path.join(saved, 'checkpoints', 'model-4')
+    message = refused(sample_script, '--vertex_checkpoint={}'.format(prefix), '--preset=seed',
+                      '--face_checkpoint={}'.format(prefix), '--device=cpu',
+                      '--output_path={}'.format(tmp_path))
+    assert_names(message, prefix, 'vertex_model/coord_embeddings/embeddings [3, 16] in the file')
+    message = refused(sample_script, '--vertex_checkpoint={}'.format(prefix), '--device=cpu',
+                      code=2)
+    assert_names(message, '--vertex_checkpoint', '--face_checkpoint')
+
+
+@pytest.mark.parametrize('script, misspelt, known', [
+    (train_script, '--trainin_steps=3', '--training_steps'),
+    (train_script, '--learning-rate=1', '--learning_rate'),
+    (sample_script, '--num_sample=3', '--num_samples'),
+    (evaluate_script, '--datapath2=x', '--data_path'),
+    (freeze_graph, '--bach_size=1', '--batch_size')])
+def test_a_misspelt_option(script, misspelt, known):
+    message = refused(script, *(['--model=polygen'] if script is freeze_graph else []), misspelt,
+                      code=2)
+    assert_names(message, misspelt.split('=')[0], 'did you mean {}?'.format(known))
+
+
+@pytest.mark.parametrize('option', ['--training_steps=-5', '--training_steps=0',
+                                    '--training_steps=ten', '--learning_rate=-1',
+                                    '--learning_rate=nan', '--batch_size=0', '--save_every=0',
+                                    '--dropout_rate=1.5', '--top_p=-0.1', '--seed=-1'])
+def test_numbers_that_make_no_sense(tmp_path, solids, option):
+    message = refused(train_script, *train_options(tmp_path / 'output', solids), option, code=2)
+    assert_names(message, option.split('=')[0], option.split('=')[1], 'must be')
+    assert not (tmp_path / 'output').exists()
+
+
+@pytest.mark.parametrize('options, words', [
+    (['--preset=huge'], ['--preset', 'huge', 'seed', 'large']),
+    (['--hidden_size=10', '--num_heads=4'], ['--hidden_size 10', '--num_heads 4']),
+    (['--quantization_bits=9'], ['--quantization_bits 9', '8']),
+    (['--num_classes=2'], ['--num_classes 2', '3 classes']),
+    (['--schedule=linear'], ['--schedule', 'cosine']),
+    (['--strict=perhaps'], ['--strict', 'perhaps']),
+    (['surplus'], ['surplus'])])
+def test_options_that_do_not_fit(tmp_path, solids, options, words):
+    message = refused(train_script, *train_options(tmp_path / 'output', solids), *options, code=2)
+    assert_names(message, *words)
+
+
+@pytest.mark.parametrize('place', ['below a file', 'where nobody can write'])
+def test_an_output_folder_that_cannot_be_written(tmp_path, solids, place):
+    (tmp_path / 'file').write_text('kept')
+    target = {'below a file': str(tmp_path / 'file' / 'output'),
+              'where nobody can write': '/proc/self/output'}[place]
+    message = refused(train_script, *train_options(target, solids))
+    assert_names(message, target, '--output_path')
+    assert (tmp_path / 'file').read_text() == 'kept'
+
+
+def test_a_class_that_the_model_does_not_have(saved):
+    message = refused(sample_script, '--output_path={}'.format(saved), '--device=cpu',
+                      '--class_label', '1', '7', code=2)
+    assert_names(message, '--class_label 7', '0 to 2')
+
+
+@pytest.mark.parametrize('script, arguments', [(sample_script, []), (evaluate_script, []),
+                                               (freeze_graph, ['--model=polygen'])])
+def test_scripts_without_a_trained_model(tmp_path, script, arguments):
+    folder = str(tmp_path / 'output')
+    message = refused(script, '--output_path={}'.format(folder), '--device=cpu', *arguments)
+    assert_names(message, folder, 'no checkpoint')
+    message = refused(script, '--output_path={}'.format(folder), '--device=cpu', *arguments,
+                      '--checkpoint={}'.format(tmp_path / 'model-7'))
+    assert_names(message, tmp_path / 'model-7', 'model-7.index')
+
+
+def test_a_config_of_another_model(copy):
+    path = os.path.join(copy, 'config.json')
+    with open(path, 'w') as stream:
+        stream.write('{"options": {"latent_size": 5}}')
+    message = refused(sample_script, '--output_path={}'.format(copy), '--device=cpu')
+    assert_names(message, path, 'not of PolyGen', 'hidden_size')
+    with open(path, 'w') as stream:
+        stream.write('{"options": ')
+    message = refused(sample_script, '--output_path={}'.format(copy), '--device=cpu')
+    assert_names(message, path, 'JSON')
+
+
+def test_validation_meshes_of_unknown_classes(tmp_path):
+    for folder, kinds in (('train', ('box', 'cone')), ('test', ('chair',))):
+        for kind in kinds:
+            tiny.write_solids(tmp_path / folder / kind, ['a_tetrahedron'])
+    message = refused(train_script, *train_options(tmp_path / 'output', tmp_path / 'train'),
+                      '--validation_path={}'.format(tmp_path / 'test'))
+    assert_names(message, 'no mesh is left', tmp_path / 'test', 'its folder is no known class')
+
+
+def test_a_loss_that_is_not_finite_keeps_what_was_saved(copy, solids):
+    before = tiny.digests(os.path.join(copy, 'checkpoints'))
+    code, _, err = tiny.main(train_script, *train_options(copy, solids, 9), '--learning_rate=1e38')
+    assert code == 3
+    assert_names(err, 'error: ', 'at step', 'model-4', '--learning_rate')
+    assert tiny.digests(os.path.join(copy, 'checkpoints')) == before
+
+
+def test_the_device_that_is_not_there(tmp_path, solids):
+    message = refused(train_script, *train_options(tmp_path / 'output', solids), '--device=npu')
+    assert_names(message, '--device npu', 'npu_bridge', '--device cpu')
+
+
+def test_the_shipped_meshes_are_there():
+    # What every script falls back to without --data_path.
+    assert sorted(os.listdir(presets.SHIPPED_MESHES)) == [
+        'cone.obj', 'cube.obj', 'cylinder.obj', 'icosphere.obj']

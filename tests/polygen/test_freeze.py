@@ -1,0 +1,204 @@
+"""Tests of polygen/freeze.py: the frozen graphs against the checkpoint, and what an NPU can run."""
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import freeze_graph
+from common import frozen, npu_lint
+from polygen import freeze as freeze_module
+from polygen import measures, mesh_sets, modules, presets, sampling
+from polygen import sample as sample_script
+from polygen import train as train_script
+from tests.polygen import tiny
+
+BATCH = 3
+VARIANTS = {'top_p': ('--top_p=0.9',), 'greedy': ('--top_p=0',),
+            'rules': ('--top_p=1', '--valid_only', '--temperature=1.5')}
+# 6 vertices and 20 face tokens at most, see tiny.OPTIONS.
+VERTEX_ENDS = {'completed': ((BATCH,), 'bool'), 'num_vertices': ((BATCH,), 'int32'),
+               'vertices': ((BATCH, 6, 3), 'float32'), 'vertices_mask': ((BATCH, 6), 'float32'),
+               'vertex_tokens': ((BATCH, 19), 'int32'), 'v_output': ((BATCH, 6, 4), 'float32')}
+FACE_ENDS = {'completed': ((BATCH,), 'bool'), 'num_face_indices': ((BATCH,), 'int32'),
+             'faces': ((BATCH, 20), 'int32'), 'face_tokens': ((BATCH, 20), 'int32')}
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """Output folder of a run that has learnt a little, with shifts, so that samples are centred."""
+    folder = tmp_path_factory.mktemp('freeze')
+    data = tiny.write_solids(folder / 'data')
+    tiny.train(folder / 'output', data, 30, '--report_every=30', '--random_shift')
+    return str(folder / 'output')
+
+
+@pytest.fixture(scope='module')
+def frozen_graphs(trained, tmp_path_factory):
+    """{variant: folder} of the frozen graphs."""
+    found = {}
+    for variant, options in VARIANTS.items():
+        found[variant] = str(tmp_path_factory.mktemp(variant))
+        code, _, err = tiny.main(
+            freeze_graph, '--model=polygen', '--output_path={}'.format(trained), '--device=cpu',
+            '--threads=1', '--output={}'.format(found[variant]), '--batch_size={}'.format(BATCH),
+            *options)
+        assert code == 0, err
+    return found
+
+
+def live(trained, variant):
+    """Session of the checkpoint, inputs, and the tensors that the frozen graphs should give."""
+    config = sample_script.parse_args(['--output_path={}'.format(trained), '--device=cpu']
+                                      + list(VARIANTS[variant]))
+    config, weights = presets.trained(config)
+    models = presets.make_models(config)
+    filters = sampling.Filters(config.temperature, config.top_k, config.top_p)
+    labels = tf.placeholder(tf.int32, [BATCH])
+    noise = [tf.placeholder(tf.float32, [BATCH, length]) for length in (19, 20)]
+    tokens = models.vertex.sample_tokens(BATCH, {'class_label': labels}, 6, noise[0], filters,
+                                         config.valid_only)
+    vertices = modules.vertices_from_tokens(tokens, 4, True, only_return_complete=False)
+    points = tf.placeholder(tf.float32, [BATCH, 6, 3]), tf.placeholder(tf.float32, [BATCH, 6])
+    context = dict(zip(('vertices', 'vertices_mask'), points))
+    face_tokens = models.face.sample_tokens(context, 20, noise[1], filters, config.valid_only)
+    faces = modules.faces_from_tokens(face_tokens, context, only_return_complete=False)
+    del faces['context']
+    sess = tf.Session()
+    weights.restore(sess)
+    return sess, (labels, noise, points), (dict(vertices, vertex_tokens=tokens),
+                                           dict(faces, face_tokens=face_tokens))
+
+
+@pytest.mark.parametrize('variant', sorted(VARIANTS))
+def test_frozen_graphs_draw_what_the_checkpoint_draws(trained, frozen_graphs, variant):
+    folder = frozen_graphs[variant]
+    sess, (labels, noise, points), (vertices, faces) = live(trained, variant)
+    drawn = []
+    with sess, frozen.load(os.path.join(folder, 'polygen_vertices.pb')) as vertex_graph, \
+            frozen.load(os.path.join(folder, 'polygen_faces.pb')) as face_graph:
+        for seed in range(4):
+            values = [sampling.uniform_noise([seed, part], BATCH, length)
+                      for part, length in enumerate((19, 20))]
+            classes = np.array([seed % 3, 1, 2], np.int32)
+            found = vertex_graph.predict(noise=values[0], class_label=classes)
+            expected = sess.run(vertices, {labels: classes, noise[0]: values[0]})
+            for name, value in expected.items():
+                # Tokens to the last one; coordinates but for the last bit, since a frozen graph's
+                # constants are folded.
+                if value.dtype == np.float32:
+                    np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
+                else:
+                    np.testing.assert_array_equal(found[name], value, err_msg=name)
+            np.testing.assert_array_equal(found['v_output'], np.concatenate(
+                [found['vertices'], found['vertices_mask'][..., None]], axis=-1))
+            context = {name: expected[name] for name in ('vertices', 'vertices_mask')}
+            found_faces = face_graph.predict(noise=values[1], **context)
+            expected_faces = sess.run(faces, {noise[1]: values[1], points[0]: context['vertices'],
+                                              points[1]: context['vertices_mask']})
+            for name, value in expected_faces.items():
+                np.testing.assert_array_equal(found_faces[name], value, err_msg=name)
+            drawn.append((found['vertex_tokens'], found_faces['face_tokens']))
+    same = [np.array_equal(drawn[0][0][1:], other[0][1:]) for other in drawn[1:]]
+    assert all(same) if variant == 'greedy' else not any(same)
+    assert any(tokens[1].any() for tokens in drawn)
+
+
+@pytest.mark.parametrize('name, inputs, outputs', [
+    ('polygen_vertices', {'noise': ((BATCH, 19), 'float32'), 'class_label': ((BATCH,), 'int32')},
+     VERTEX_ENDS),
+    ('polygen_faces', {'noise': ((BATCH, 20), 'float32'), 'vertices': ((BATCH, 6, 3), 'float32'),
+                       'vertices_mask': ((BATCH, 6), 'float32')}, FACE_ENDS)])
+def test_the_ends_are_those_of_the_manifest(frozen_graphs, name, inputs, outputs):
+    path = os.path.join(frozen_graphs['top_p'], name + '.pb')
+    with frozen.load(path) as graph:
+        assert graph.inputs == inputs and graph.outputs == outputs
+    with open(frozen.manifest_path(path)) as stream:
+        manifest = json.load(stream)
+    assert manifest['notes']['sampling']['top_p'] == 0.9 and not manifest['notes']['valid_only']
+    assert manifest['notes']['checkpoint'] == 'model-30' and manifest['lint']['error'] == 0
+    assert manifest['aliases'] == ({'f_output': 'faces'} if name == 'polygen_faces' else {})
+    for end, (shape, _) in inputs.items():
+        assert '{}:{}'.format(end, ','.join(map(str, shape))) in manifest['atc']
+    if manifest['aliases']:
+        tensor = npu_lint.imported(frozen.read_graph(path)).get_tensor_by_name('f_output:0')
+        assert tensor.shape.as_list() == [BATCH, 20]
+
+
+@pytest.mark.parametrize('variant', sorted(VARIANTS))
+@pytest.mark.parametrize('name', ['polygen_vertices', 'polygen_faces'])
+def test_frozen_graphs_have_no_variables_no_float64_and_known_shapes(frozen_graphs, name, variant):
+    path = os.path.join(frozen_graphs[variant], name + '.pb')
+    graph_def = frozen.read_graph(path)
+    kinds = {node.op for node in graph_def.node}
+    assert not {kind for kind in kinds if 'Variable' in kind or 'Random' in kind
+                or kind in ('VarHandleOp', 'Assign', 'RestoreV2', 'Where')}
+    assert 'While' in kinds or 'LoopCond' in kinds
+    graph = npu_lint.imported(graph_def)
+    for op in graph.get_operations():
+        for tensor in op.outputs:
+            assert tensor.dtype.base_dtype not in (tf.float64, tf.string), op.name
+            assert tensor.shape.is_fully_defined(), (op.name, op.type)
+    findings = npu_lint.lint_graph(graph_def, *frozen.ends_of(path, graph_def))
+    assert npu_lint.count(findings)['error'] == 0
+
+
+def test_a_seed_freezes_to_the_same_bytes(trained, frozen_graphs, tmp_path):
+    code, _, _ = tiny.main(
+        freeze_graph, '--model=polygen', '--output_path={}'.format(trained), '--device=cpu',
+        '--output={}'.format(tmp_path), '--batch_size={}'.format(BATCH), '--parts', 'face',
+        '--threads=1', *VARIANTS['greedy'])
+    assert code == 0
+    name = 'polygen_faces.pb'
+    assert tiny.digests(tmp_path)[name] == tiny.digests(frozen_graphs['greedy'])[name]
+
+
+def test_graphs_of_an_earlier_step_or_cut_short_are_not_up_to_date(trained, tmp_path):
+    assert not freeze_module.is_up_to_date(trained, 30)
+    for name in ('polygen_vertices', 'polygen_faces'):
+        assert not freeze_module.is_up_to_date(str(tmp_path), 30)
+        (tmp_path / (name + '.pb')).write_bytes(b'x')
+        (tmp_path / (name + '.json')).write_text(
+            json.dumps({'notes': {'checkpoint': 'model-30'}}))
+    assert freeze_module.is_up_to_date(str(tmp_path), 30)
+    assert not freeze_module.is_up_to_date(str(tmp_path), 60)
+
+
+@pytest.mark.parametrize('options', [(), ('--is_training', '--dropout_rate=0.2'),
+                                     ('--memory_efficient',), ('--gradient_clip=1',),
+                                     ('--shared_optimizer', '--num_buckets=2')],
+                         ids=lambda options: options[0].strip('-') if options else 'default')
+def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(tmp_path, options):
+    data = tiny.write_solids(tmp_path)
+    config = train_script.parse_args(
+        tiny.OPTIONS + ['--plain', '--data_path={}'.format(data)] + list(options))
+    presets.complete(config)
+    examples, _ = mesh_sets.load_meshes(data, config.quantization_bits)
+    presets.complete(config, examples)
+    batches = mesh_sets.Batches(examples, config.batch_size, config.num_buckets)
+    step = tf.placeholder(tf.int32, [], name='step')
+    steps = train_script.Steps(presets.make_models(config, step), batches, config, step)
+    fetches = [part.op.name if isinstance(part, tf.Tensor) else part.name
+               for _, losses, updates in steps._buckets for part in losses + updates]
+    graph = tf.get_default_graph()
+    feeds = [op.name for op in graph.get_operations() if op.type == 'Placeholder']
+    findings = npu_lint.lint_graph(graph.as_graph_def(add_shapes=True), feeds, fetches, 'train')
+    assert [finding for finding in findings if finding.severity == 'error'] == []
+    # The masks of -1e9, which half precision turns into infinity: kept from the original.
+    assert {(finding.rule, finding.detail) for finding in findings} <= {
+        ('numeric-fp16', 'holds 1e+09')}
+
+
+def test_the_loss_without_work_on_padding_is_not_for_the_npu(tmp_path):
+    # So that the test above could fail: the packed graph has shapes that depend on the batch.
+    with tf.Graph().as_default() as graph:
+        config = train_script.parse_args(tiny.OPTIONS)
+        presets.complete(config)
+        config.num_classes = 3
+        feed, _ = measures.placeholders({'vertex_tokens': 13, 'vertices': 4, 'face_tokens': 16}, 2)
+        loss = presets.make_models(config).vertex.packed_loss(feed)
+        findings = npu_lint.lint_graph(graph.as_graph_def(add_shapes=True),
+                                       [tensor.op.name for tensor in feed.values()],
+                                       [loss.op.name], 'train')
+    assert npu_lint.count(findings)['error']
