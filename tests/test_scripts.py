@@ -27,7 +27,7 @@ def _run(script, arguments, folder):
 
 @pytest.mark.parametrize('script, misspelt, missing', SCRIPTS, ids=[row[0] for row in SCRIPTS])
 def test_script_helps_and_refuses_alike(script, misspelt, missing, tmp_path):
-    code, out, _ = _run(script, ['--help'], tmp_path)
+    code, out, _ = _run(script, misspelt[:-1] + ['--help'], tmp_path)
     assert code == 0 and '--debug' in out
     code, _, err = _run(script, misspelt, tmp_path)
     assert code == 2 and misspelt[-1].split('=')[0] in err
