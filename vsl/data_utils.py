@@ -312,9 +312,10 @@ def write(path, splits, names, notes=None):
                 stream.attrs[key] = value
             for name, split in splits.items():
                 prefix = '' if split.images is None else 'model_'
-                columns = np.concatenate([split.labels[None], split.voxels.T], axis=0)
-                stream.create_dataset(prefix + name, data=columns.astype(np.uint8),
-                                      compression='gzip', chunks=True)
+                kind = np.uint8 if split.labels.max() < 256 else np.int32
+                columns = np.empty([ROW, len(split.labels)], kind)
+                columns[0], columns[1:] = split.labels, split.voxels.T
+                stream.create_dataset(prefix + name, data=columns, compression='gzip', chunks=True)
                 if split.images is not None:
                     stream.create_dataset('image_' + name, data=split.images.T,
                                           compression='gzip', chunks=True)
