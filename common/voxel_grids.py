@@ -172,18 +172,19 @@ def resized(grid, resolution, extent):
     return taken & valid[0][:, None, None] & valid[1][:, None] & valid[2]
 
 
-def surface(grid, level=0.5):
+def surface(grid, level=0.5, step=1):
     """Surface of a grid by marching cubes.
 
     Args:
       grid: float or bool [X, Y, Z], occupancies in [0, 1].
       level: float, occupancy at the surface.
+      step: int, cells between the samples that are used; more is coarser.
     Returns:
       (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing or
       everything is occupied. Corners lie between the middles of cells.
     """
     padded = np.pad(np.asarray(grid, np.float32), 1, mode='constant')
-    if not (padded > level).any():
+    if not (padded[::step, ::step, ::step] > level).any():
         return np.zeros([0, 3], np.float32), np.zeros([0, 3], int)
-    vertices, triangles = measure.marching_cubes(padded, level)[:2]
+    vertices, triangles = measure.marching_cubes(padded, level, step_size=step)[:2]
     return (vertices - 0.5).astype(np.float32), triangles

@@ -142,7 +142,8 @@ def _work(job):
         with files.replacing(part) as temporary:
             np.save(temporary, np.packbits(grid.ravel()))
     except errors.InputError as error:
-        return str(error)
+        text = str(error)
+        return text if path in text else '{}: {}'.format(path, text)
     except (ValueError, MemoryError) as error:
         return '{}: {}'.format(path, error)
     return None

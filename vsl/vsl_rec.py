@@ -51,6 +51,7 @@ class VarShapeLearner(vsl.VarShapeLearner):
     Args:
       y: [B, 100, 100, 3], or None for a placeholder.
       bias_after_product: bool, mend the original's slip in the last layer of the image branch (Q3).
+      keep_units: bool, no dropout at all, for frozen graphs.
       **kwargs: as in vsl.VarShapeLearner.
 
     Attributes (besides those of vsl.VarShapeLearner):
@@ -61,8 +62,9 @@ class VarShapeLearner(vsl.VarShapeLearner):
       lat_loss: scalar, half the squared distance of both codes, summed over batch and code.
     """
 
-    def __init__(self, *args, y=None, bias_after_product=False, **kwargs):
+    def __init__(self, *args, y=None, bias_after_product=False, keep_units=False, **kwargs):
         self.y = y
+        self._keep_units = keep_units
         self._bias_after_product = bias_after_product
         super().__init__(*args, **kwargs)
 
@@ -92,6 +94,8 @@ class VarShapeLearner(vsl.VarShapeLearner):
                 hidden, self.params['image_fc2'] + self.params['image_fc2_1'])
 
     def _dropout(self, hidden):
+        if self._keep_units:
+            return hidden
         self.dropout_uniform = self.draw(tf.random.stateless_uniform, tf.random_uniform,
                                          hidden.shape.as_list(), len(self.sizes))
         kept = tf.cast(self.dropout_uniform >= 1. - self.keep_prob, tf.float32)
