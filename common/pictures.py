@@ -56,13 +56,17 @@ def draw_surface(axes, vertices, faces, color=(0.45, 0.62, 0.80), edges=True):
     Args:
       axes: matplotlib Axes3D.
       vertices: float array [V, 3], z up.
-      faces: list of polygons of any size, 0-based.
+      faces: list of polygons of any size, or int array of polygons of one size; 0-based.
       color: RGB in [0, 1] of a surface that faces the light.
       edges: bool, draw the edges of the faces.
     """
-    polygons = [vertices[list(face)] for face in faces]
-    normals = np.array([np.cross(polygon, np.roll(polygon, -1, axis=0)).sum(axis=0)
-                        for polygon in polygons])  # Newell's, twice the area long
+    if isinstance(faces, np.ndarray):  # all of one size, as marching cubes gives them: at once
+        polygons = vertices[faces]
+        normals = np.cross(polygons, np.roll(polygons, -1, axis=1)).sum(axis=1)
+    else:
+        polygons = [vertices[list(face)] for face in faces]
+        normals = np.array([np.cross(polygon, np.roll(polygon, -1, axis=0)).sum(axis=0)
+                            for polygon in polygons])  # Newell's, twice the area long
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     # Either side of a face is lit: the winding of a mesh is often not known.
     light = np.abs(normals / np.maximum(lengths, 1e-12) @ _LIGHT)[:, None]

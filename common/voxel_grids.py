@@ -1,0 +1,190 @@
+"""Voxel grids: binvox files, solid voxelisation of meshes, resizing, surfaces.
+
+A grid is indexed [x, y, z] by the axes of the mesh that it was made from; `up` says which of them
+points upwards there. Cell i of R covers [i, i + 1] on an axis of R cells.
+"""
+import numpy as np
+from scipy import ndimage
+from skimage import measure
+
+from common import errors, files
+
+_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)   # the six that share a side
+_SAMPLES = 1 << 20      # points on triangles that are made at once
+
+
+def read_binvox(path):
+    """Reads a .binvox file.
+
+    Args:
+      path: str.
+    Returns:
+      bool [X, Y, Z]; the file keeps y fastest, then z, then x, and y is up in most sets.
+    Raises:
+      errors.InputError: the file is missing, no binvox, or cut short.
+    """
+    try:
+        with open(path, 'rb') as stream:
+            data = stream.read()
+    except OSError as error:
+        raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
+    head, found, body = data.partition(b'data\n')
+    words = head.split()
+    if not head.startswith(b'#binvox') or not found or b'dim' not in words:
+        raise errors.InputError('{} is no binvox file: it has no header from "#binvox" to '
+                                '"data".'.format(path))
+    try:
+        sizes = [int(word) for word in words[words.index(b'dim') + 1:][:3]]
+    except ValueError:
+        sizes = []
+    runs = np.frombuffer(body[:len(body) // 2 * 2], np.uint8).reshape(-1, 2)
+    if len(sizes) != 3 or min(sizes) < 1 or runs[:, 1].sum(dtype=np.int64) != np.prod(sizes):
+        raise errors.InputError('{}: the header says {} cells, the runs give {}; it is damaged or '
+                                'cut short.'.format(path, ' x '.join(map(str, sizes)) or 'no',
+                                                    runs[:, 1].sum(dtype=np.int64)))
+    cells = np.repeat(runs[:, 0] > 0, runs[:, 1])
+    x_size, z_size, y_size = sizes
+    return cells.reshape(x_size, z_size, y_size).transpose(0, 2, 1)
+
+
+def write_binvox(path, grid):
+    """Writes a .binvox file, in one exchange.
+
+    Args:
+      path: str.
+      grid: bool [X, Y, Z].
+    """
+    cells = np.ascontiguousarray(np.asarray(grid, bool).transpose(0, 2, 1)).ravel()
+    ends = np.append(np.flatnonzero(cells[1:] != cells[:-1]), len(cells) - 1)
+    pairs = []
+    for value, length in zip(cells[ends], np.diff(ends, prepend=-1)):
+        whole, rest = divmod(int(length), 255)
+        pairs += [(int(value), 255)] * whole + ([(int(value), rest)] if rest else [])
+    sizes = [grid.shape[axis] for axis in (0, 2, 1)]
+    with files.replacing(path) as temporary:
+        with open(temporary, 'wb') as stream:
+            stream.write('#binvox 1\ndim {} {} {}\ntranslate 0 0 0\nscale 1\ndata\n'.format(
+                *sizes).encode())
+            stream.write(np.array(pairs, np.uint8).tobytes())
+
+
+def turn_up(points, up):
+    """Turns points or vertices so that z is up; right-handed.
+
+    Args:
+      points: [N, 3].
+      up: 'z' (nothing is done) or 'y': x stays, y becomes z, z becomes -y.
+    Returns:
+      [N, 3].
+    """
+    return points if up == 'z' else np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
+
+
+def fitted(vertices, resolution, extent):
+    """Moves and scales a mesh into a grid: longest side of its box `extent` cells, centred.
+
+    Args:
+      vertices: [V, 3].
+      resolution: int, cells of the grid's side; extent: number of cells.
+    Returns:
+      float64 [V, 3], in cells.
+    Raises:
+      errors.InputError: the mesh has no extent, or a coordinate too large to compute with.
+    """
+    vertices = np.asarray(vertices, np.float64)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    length = (high - low).max()
+    if not 0 < length < np.inf:
+        raise errors.InputError('the mesh has the extent {:g}.'.format(length))
+    return (vertices - (low + high) / 2) * (extent / length) + resolution / 2
+
+
+def surface_cells(vertices, triangles, resolution):
+    """Cells that a surface passes through.
+
+    Points lie so close on each triangle (no place is half a cell away from one) that nothing can
+    pass through the surface from cell to neighbouring cell.
+
+    Args:
+      vertices: [V, 3] in cells; triangles: int [T, 3].
+      resolution: int, R.
+    Returns:
+      bool [R, R, R].
+    """
+    grid = np.zeros([resolution] * 3, bool)
+    corners = vertices[triangles]
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    steps = np.maximum(1, np.ceil(edges / 0.5)).astype(int)
+    for count in np.unique(steps):
+        first, second = np.meshgrid(*2 * [np.arange(count + 1)], indexing='ij')
+        inside = first + second <= count
+        weights = np.stack([first[inside], second[inside],
+                            count - first[inside] - second[inside]], axis=1) / count
+        group = corners[steps == count]
+        at_once = max(1, _SAMPLES // len(weights))
+        for start in range(0, len(group), at_once):
+            points = np.einsum('sk,tkd->tsd', weights, group[start:start + at_once])
+            cells = np.clip(np.floor(points), 0, resolution - 1).astype(int).reshape(-1, 3)
+            grid[tuple(cells.T)] = True
+    return grid
+
+
+def solid(vertices, triangles, resolution, extent):
+    """Voxelises a mesh as a solid: its surface and all that the outside cannot reach.
+
+    Open hollows stay hollow; a mesh that is not closed may stay a shell.
+
+    Args:
+      vertices: [V, 3], of any scale; triangles: int [T, 3].
+      resolution: int, R; extent: cells that the longest side of the box fills, at most R.
+    Returns:
+      bool [R, R, R], indexed by the axes of the vertices.
+    Raises:
+      errors.InputError: the mesh has no extent.
+    """
+    used = fitted(vertices, resolution, extent)
+    # The last point of a box that ends on a border of cells belongs to the cell before it.
+    used = (used - resolution / 2) * (1 - 1e-9) + resolution / 2
+    return ndimage.binary_fill_holes(surface_cells(used, triangles, resolution), _NEIGHBOURS)
+
+
+def resized(grid, resolution, extent):
+    """Brings the occupied box of a grid to another size: longest side `extent` cells, centred.
+
+    Args:
+      grid: bool [X, Y, Z]; resolution: int, R; extent: cells, at most R.
+    Returns:
+      bool [R, R, R]; each cell takes the value at its middle.
+    Raises:
+      errors.InputError: the grid is empty.
+    """
+    occupied = np.argwhere(grid)
+    if not len(occupied):
+        raise errors.InputError('the grid is empty.')
+    low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
+    scale = (high - low).max() / extent
+    middles = np.arange(resolution) + 0.5 - resolution / 2
+    places = [np.floor(middles * scale + (low[axis] + high[axis]) / 2).astype(int)
+              for axis in range(3)]
+    valid = [(place >= 0) & (place < size) for place, size in zip(places, grid.shape)]
+    taken = grid[np.ix_(*[np.clip(place, 0, size - 1)
+                          for place, size in zip(places, grid.shape)])]
+    return taken & valid[0][:, None, None] & valid[1][:, None] & valid[2]
+
+
+def surface(grid, level=0.5, step=1):
+    """Surface of a grid by marching cubes.
+
+    Args:
+      grid: float or bool [X, Y, Z], occupancies in [0, 1].
+      level: float, occupancy at the surface.
+      step: int, cells between the samples that are used; more is coarser.
+    Returns:
+      (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing or
+      everything is occupied. Corners lie between the middles of cells.
+    """
+    padded = np.pad(np.asarray(grid, np.float32), 1, mode='constant')
+    if not (padded[::step, ::step, ::step] > level).any():
+        return np.zeros([0, 3], np.float32), np.zeros([0, 3], int)
+    vertices, triangles = measure.marching_cubes(padded, level, step_size=step)[:2]
+    return (vertices - 0.5).astype(np.float32), triangles

@@ -1,0 +1,126 @@
+"""Tests of vsl/make_dataset.py: meshes, binvox files and images to a set."""
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import errors, meshes, voxel_grids
+from vsl import data_utils, make_dataset
+
+FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+
+
+def box(low, high):
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
+    return np.array(low) + corners * (np.array(high, float) - low)
+
+
+def asymmetric(path, up='z'):
+    """24 x 12 x 6 with a knob at the end of x, at low y, on top: no two axes or ends alike."""
+    vertices = np.concatenate([box([0, 0, 0], [24, 12, 4.6]), box([18.3, 0, 4], [24, 3.7, 6])])
+    if up == 'y':
+        vertices = vertices[:, [0, 2, 1]] * [1, 1, -1]
+    faces = FACES + [tuple(index + 8 for index in face) for face in FACES]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meshes.write(str(path), vertices, faces)
+
+
+def expected():
+    grid = np.zeros([30, 30, 30], bool)
+    grid[3:27, 9:21, 12:17] = True
+    grid[21:27, 9:13, 16:18] = True
+    return grid
+
+
+@pytest.mark.parametrize('up', ['z', 'y'])
+@pytest.mark.parametrize('extension', ['.obj', '.ply', '.glb'])
+def test_an_asymmetric_solid_keeps_its_axes(tmp_path, up, extension):
+    asymmetric(tmp_path / ('a' + extension), up)
+    np.testing.assert_array_equal(
+        make_dataset.voxelize(str(tmp_path / ('a' + extension)), up), expected())
+
+
+def test_a_binvox_of_another_size_keeps_its_axes(tmp_path):
+    grid = np.zeros([48, 48, 48], bool)
+    grid[:48, 10:22, 4:28] = True       # x 48, y (up) 12, z 24
+    grid[36:48, 10:22, 4:8] = False
+    voxel_grids.write_binvox(str(tmp_path / 'a.binvox'), grid)
+    found = make_dataset.voxelize(str(tmp_path / 'a.binvox'), 'y')
+    occupied = np.argwhere(found)
+    np.testing.assert_array_equal(occupied.min(axis=0), [3, 9, 12])
+    np.testing.assert_array_equal(occupied.max(axis=0), [26, 20, 17])
+    assert not found[21:27, 19:21, 12:18].any() and found[21:27, 9:19, 12:18].all()
+
+
+def run(*arguments):
+    return make_dataset.main(list(arguments) + ['--workers=2'])
+
+
+def test_a_folder_of_meshes_becomes_a_set_and_broken_files_are_left_out(tmp_path, capsys):
+    for label, name in enumerate(('chair', 'bed')):
+        for split in ('train', 'test'):
+            for number in range(2 + label):
+                asymmetric(tmp_path / 'in' / name / split / '{}.obj'.format(number))
+    (tmp_path / 'in' / 'bed' / 'train' / 'bad.off').write_text('OFF\n9 9 9\n1 2')
+    (tmp_path / 'in' / 'bed' / 'train' / 'point.obj').write_text('v 1 1 1\nf 1 1 1\n')
+    output = str(tmp_path / 'out.mat')
+    assert run('--meshes', str(tmp_path / 'in'), '--output', output) == 0
+    said = capsys.readouterr().out
+    assert 'left out: ' in said and 'bad.off' in said and '2 left out' in said
+    train, test = (data_utils.read_split(output, split) for split in ('train', 'test'))
+    assert train.labels.tolist() == test.labels.tolist() == [1, 1, 1, 2, 2]
+    np.testing.assert_array_equal(train.voxels[0].reshape(30, 30, 30), expected())
+    assert data_utils.class_names(output, 2) == ['bed', 'chair']
+    assert not (tmp_path / 'out.mat.parts').exists()
+
+
+def test_work_that_was_done_before_an_interruption_is_not_done_again(tmp_path, monkeypatch):
+    for split in ('train', 'test'):
+        asymmetric(tmp_path / 'in' / 'a' / split / '0.obj')
+    sources, _ = make_dataset.find_sources(str(tmp_path / 'in'), ('.obj',))
+    parts = str(tmp_path / 'parts')
+    first, _ = make_dataset.voxelize_all(sources, parts, 'z', 1)
+    monkeypatch.setattr(make_dataset, 'voxelize', None)     # calling it would fail
+    again, problems = make_dataset.voxelize_all(sources, parts, 'z', 1)
+    assert not problems
+    for path in first:
+        np.testing.assert_array_equal(first[path], again[path])
+
+
+def test_images_join_their_shapes_in_the_layout_of_pascal3d(tmp_path):
+    for split in ('train', 'test'):
+        asymmetric(tmp_path / 'in' / 'a' / split / 'm1.obj')
+        folder = tmp_path / 'images' / 'a' / split / 'm1'
+        folder.mkdir(parents=True)
+        for view, color in enumerate([(255, 0, 0, 255), (0, 0, 255, 0)]):
+            Image.new('RGBA', (40, 40), color).save(str(folder / '0{}.png'.format(view)))
+    Image.new('RGB', (9, 9), (0, 9, 0)).save(str(tmp_path / 'images/a/train/m1_x.png'))
+    output = str(tmp_path / 'out.mat')
+    assert run('--meshes', str(tmp_path / 'in'), '--images', str(tmp_path / 'images'), '--output',
+               output) == 0
+    split = data_utils.read_split(output, 'train', images=True)
+    assert split.labels.tolist() == [1, 1, 1]
+    colors = {tuple(image[50, 50]) for image in split.images}
+    assert colors == {(255, 0, 0), (255, 255, 255), (0, 9, 0)}  # what is transparent is white
+
+
+def test_shapes_without_a_split_are_divided_by_their_names(tmp_path):
+    for number in range(40):
+        asymmetric(tmp_path / 'a' / '{}.obj'.format(number))
+    found = [make_dataset.find_sources(str(tmp_path), ('.obj',), 0.25, seed)[0] for seed in (0, 0)]
+    assert found[0] == found[1]
+    assert 3 <= sum(source.split == 'test' for source in found[0]) <= 18
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(errors.InputError, match='named after their classes'):
+        make_dataset.find_sources(str(tmp_path), ('.obj',))
+
+
+def test_furniture_is_made_by_one_command(tmp_path, capsys):
+    output = str(tmp_path / 'f.mat')
+    assert run('--furniture', '--num_train=2', '--num_test=1', '--output', output) == 0
+    split = data_utils.read_split(output, 'train')
+    assert split.labels.tolist() == sorted(2 * list(range(1, 11)))
+    assert data_utils.class_names(output, 10)[0] == 'bathtub'
+    assert 'error' in (run('--furniture', '--output', str(tmp_path / 'x.h5')) and
+                       capsys.readouterr().err)

@@ -1,0 +1,162 @@
+"""Tests of vsl_main.py, vsl_imrec.py, freeze.py: two steps on tiny sets, resume, bad input."""
+import json
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import freeze_graph
+from common import checkpoints, errors, frozen
+from vsl import data_utils, draw, evaluate, make_dataset, vsl, vsl_imrec, vsl_main
+
+SIZES = ['--batch_size=5', '--global_latent_dim=3', '--local_latent_dim=2', '--local_latent_num=2']
+STAGES = 'classify,reconstruct,generate,interpolate,tsne,metrics'
+
+
+def call(script, *arguments):
+    tf.reset_default_graph()
+    return script.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(monkeypatch):
+    monkeypatch.setattr(draw, '_MOST_TRIANGLES', 500)
+
+
+@pytest.fixture(scope='module')
+def sets(tmp_path_factory):
+    """A set without images and one with them."""
+    folder = tmp_path_factory.mktemp('sets')
+    splits, names = make_dataset.make_furniture(0, 2, 1)
+    data_utils.write(str(folder / 'shapes.mat'), splits, names)
+    rng = np.random.RandomState(0)
+    splits = {name: split._replace(
+        labels=(split.labels % 2 + 1).astype(np.int32),
+        images=rng.randint(0, 255, [len(split.labels), 100, 100, 3]).astype(np.uint8))
+        for name, split in splits.items()}
+    data_utils.write(str(folder / 'images.mat'), splits, ['odd', 'even'])
+    return folder
+
+
+def train(sets, output, *more):
+    return call(vsl_main, '--data_path', sets / 'shapes.mat', '--output_path', output,
+                '--stages=train', '--report_every=1', *SIZES, *more)
+
+
+def values(output):
+    prefix = checkpoints.latest(str(output))
+    return {name: array for name, array in checkpoints.read(prefix).items()}
+
+
+@pytest.mark.slow
+def test_all_stages_run_and_leave_figures_pictures_and_checkpoints(sets, tmp_path, capsys):
+    out = tmp_path / 'run'
+    assert call(vsl_main, '--data_path', sets / 'shapes.mat', '--output_path', out,
+                '--training_steps=4', '--num_samples=2', '--stages=train,freeze,' + STAGES,
+                '--search_svm', '--baselines', '--print_step=1', '--eval_every=1', *SIZES) == 0
+    said = capsys.readouterr().out
+    assert re.search(r'Epoch: 0000 \| kl-loss: [\d.]+ \+ rec-loss: [\d.]+ = total-loss: ', said)
+    assert 'Shape classification (all shapes): train: ' in said and 'active units' in said
+    assert re.search(r'^Accuracy: [\d.]+$', said, re.M) and 'Loss: ' in said
+    for stage in STAGES.split(','):
+        assert json.loads((out / 'eval' / (stage + '.json')).read_text())
+    assert (out / 'eval' / 'tsne.png').stat().st_size > 1000
+    assert (out / 'eval' / 'generated-bathtub.png').exists()
+    assert [name for name in os.listdir(str(out / 'checkpoints'))
+            if re.match(r'modelnet10-0000-cost-\d\.\d{4}\.ckpt\.index', name)]
+    assert sorted(name for name in os.listdir(str(out)) if name.endswith('.pb')) == [
+        'vsl_decoder.pb', 'vsl_encoder.pb']
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_the_unbroken_one(sets, tmp_path):
+    assert train(sets, tmp_path / 'whole', '--training_steps=5') == 0
+    assert train(sets, tmp_path / 'parts', '--training_steps=1') == 0
+    assert train(sets, tmp_path / 'parts', '--training_steps=5') == 0
+    whole, parts = values(tmp_path / 'whole'), values(tmp_path / 'parts')
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, parts[name], err_msg=name)
+
+
+@pytest.mark.slow
+def test_image_training_measures_retrieves_and_draws(sets, tmp_path, capsys):
+    out = tmp_path / 'run'
+    assert call(vsl_imrec, '--data_path', sets / 'images.mat', '--output_path', out, '--class=all',
+                '--training_steps=4', '--stages=train,iou,retrieve,pictures', *SIZES) == 0
+    said = capsys.readouterr().out
+    assert 'IOU - all - Train: ' in said and 'IoU odd: ' in said and 'Retrieval' in said
+    found = json.loads((out / 'eval' / 'iou.json').read_text())
+    assert set(found['classes']) == {'odd', 'even'} and 0 <= found['mean_shape'] <= 1
+    assert (out / 'eval' / 'all-images.png').exists() and (out / 'eval' / 'all-found.png').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('plain', ['--plain', '--noplain'])
+def test_frozen_graphs_give_what_the_checkpoint_gives(sets, tmp_path, plain):
+    assert train(sets, tmp_path / 'run', '--training_steps=1') == 0
+    assert call(freeze_graph, '--model=vsl', '--output_path', tmp_path / 'run', '--output',
+                tmp_path / 'pb', '--batch_size=1', plain) == 0
+    voxels = data_utils.read_split(str(sets / 'shapes.mat'), 'test').voxels[:1]
+    tf.reset_default_graph()
+    model = vsl.VarShapeLearner(30, 1, 3, 2, 2, training=False)
+    checkpoints.restore(model.sess, checkpoints.latest(str(tmp_path / 'run')),
+                        list(model.params.values()))
+    codes = evaluate.codes(model, voxels)
+    with frozen.load(str(tmp_path / 'pb' / 'vsl_encoder.pb')) as graph:
+        found = graph.predict(voxels=data_utils.grids(voxels).astype(np.float32))
+    np.testing.assert_allclose(found['latent'], codes, atol=1e-5)
+    with frozen.load(str(tmp_path / 'pb' / 'vsl_decoder.pb')) as graph:
+        found = graph.predict(latent=codes)
+    np.testing.assert_allclose(found['occupancy'].reshape(1, -1), evaluate.decode(model, codes),
+                               atol=1e-5)
+    manifest = json.loads((tmp_path / 'pb' / 'vsl_encoder.json').read_text())
+    assert manifest['aliases'] == {'latent_feature': 'latent'}
+
+
+def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_path, capsys):
+    arguments = ['--data_path', sets / 'shapes.mat', '--output_path', tmp_path, '--stages=classify']
+    assert call(vsl_main, *arguments, *SIZES) == 1
+    assert 'no checkpoint' in capsys.readouterr().err
+    tf.reset_default_graph()
+    model = vsl.VarShapeLearner(batch_size=1, global_latent_dim=3, local_latent_dim=2,
+                                local_latent_num=2, training=False)
+    tf.train.Saver().save(model.sess, str(tmp_path / 'aero-008-cost-0.1.ckpt'))
+    assert call(vsl_main, *arguments, *SIZES) == 0
+    capsys.readouterr()
+    assert call(vsl_main, *arguments, '--preset=modelnet10', '--batch_size=5') == 1
+    said = capsys.readouterr().err
+    assert 'belongs to another network' in said and 'z_mean' in said and said.count('\n') == 1
+    index = tmp_path / 'aero-008-cost-0.1.ckpt.index'
+    index.write_bytes(index.read_bytes()[:50])
+    assert call(vsl_main, *arguments, *SIZES) == 1
+    assert 'damaged' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('script, arguments, code, message', [
+    (vsl_main, ['--batch_size=21'], 1, 'fewer than a batch of 21'),
+    (vsl_main, ['--class=spoon'], 2, 'bathtub, bed'),
+    (vsl_main, ['--data_path=missing.mat'], 1, 'does not exist'),
+    (vsl_imrec, [], 1, 'no dataset "model_train"')])
+def test_bad_input_ends_with_one_line(sets, tmp_path, capsys, script, arguments, code, message):
+    assert call(script, '--data_path', sets / 'shapes.mat', '--output_path', tmp_path,
+                *arguments) == code
+    said = capsys.readouterr().err
+    assert message in said and said.count('\n') == 1
+
+
+@pytest.mark.parametrize('script', [vsl_main, vsl_imrec, make_dataset])
+def test_help_is_given_and_a_misspelt_option_refused(script, capsys):
+    for arguments, code in ((['--help'], 0), (['--data_psth=x'], 2), (['--stages=trian'], 2)):
+        with pytest.raises(SystemExit) as caught:
+            script.parse_args(arguments)
+        assert caught.value.code == code
+    capsys.readouterr()
+
+
+def test_mayavi_is_asked_for_by_its_pip_line_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mayavi', None)
+    with pytest.raises(errors.InputError, match='pip install'):
+        draw.draw_sample(np.zeros(27000), 'never.png')

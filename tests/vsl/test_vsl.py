@@ -1,0 +1,148 @@
+"""Tests of vsl/vsl.py and vsl/vsl_rec.py beyond the golden cases."""
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from vsl import VarShapeLearner, vsl, vsl_rec
+
+SMALL = {'batch_size': 2, 'global_latent_dim': 3, 'local_latent_dim': 2, 'local_latent_num': 2}
+
+
+def voxels(seed=0, count=2):
+    return (np.random.RandomState(seed).rand(count, 30, 30, 30, 1) < 0.2).astype(np.float32)
+
+
+@pytest.mark.parametrize('sizes, plain, with_images', [
+    ((10, 5, 5), 2584975, 2984130), ((20, 10, 5), 2610505, None), ((5, 2, 3), None, 2755290)])
+def test_parameters_are_as_many_as_in_the_original(sizes, plain, with_images):
+    for kind, expected in ((vsl, plain), (vsl_rec, with_images)):
+        tf.reset_default_graph()
+        if expected is not None:
+            kind.VarShapeLearner(**dict(zip(list(SMALL)[1:], sizes)), batch_size=1, training=False)
+            assert expected == sum(np.prod(variable.shape.as_list())
+                                   for variable in tf.trainable_variables())
+
+
+def test_the_class_is_there_under_the_package_name():
+    assert VarShapeLearner is vsl.VarShapeLearner
+
+
+def test_another_resolution_is_refused():
+    with pytest.raises(ValueError, match='obj_res must be 30'):
+        vsl.VarShapeLearner(obj_res=32)
+
+
+def test_encoding_once_gives_loss_and_gradients_of_encoding_for_each_code():
+    found = []
+    for repeat in (False, True):
+        tf.reset_default_graph()
+        tf.set_random_seed(1)
+        model = vsl.VarShapeLearner(**SMALL, repeat_encoder=repeat)
+        feed = model.without_noise()
+        feed[model.x] = voxels()
+        random = np.random.RandomState(3)
+        for tensor in model.noise:
+            feed[tensor] = random.normal(size=tensor.shape.as_list())
+        for number, name in enumerate(sorted(model.params)):
+            shape = model.params[name].shape.as_list()
+            model.params[name].load(
+                np.random.RandomState(number).normal(0, 0.05, shape), model.sess)
+        gradients = {variable.op.name: gradient for gradient, variable in model.gradients
+                     if gradient is not None}
+        found.append(model.sess.run(dict(gradients, loss=model.loss), feed))
+    assert set(found[0]) == set(found[1])
+    for name, value in found[0].items():
+        np.testing.assert_allclose(value, found[1][name], rtol=1e-4, err_msg=name,
+                                   atol=1e-5 * np.abs(value).max())
+
+
+@pytest.mark.parametrize('merge', [False, True])
+def test_the_first_local_code_sees_the_shape_only_when_mended(merge):
+    model = vsl.VarShapeLearner(**SMALL, merge_first_code=merge, training=False)
+    feed = model.without_noise()
+    feed[model.z_all[0]] = np.ones([2, 3])      # the same global code for both shapes
+    feed[model.x] = np.stack([np.zeros([30, 30, 30, 1]), np.ones([30, 30, 30, 1])])
+    first, second = model.sess.run(model.z_mean[1], feed)
+    assert (first != second).any() == merge
+
+
+def test_clipped_adam_makes_the_first_step_as_long_as_the_learning_rate():
+    model = vsl.VarShapeLearner(**SMALL, learning_rate=1e-3)
+    before = model.sess.run(model.params['dec_conv3_1'])
+    model.model_fit(voxels())
+    moved = model.sess.run(model.params['dec_conv3_1']) - before
+    np.testing.assert_allclose(np.abs(moved), 1e-3, rtol=1e-3)
+
+
+def test_a_shape_is_learned_by_heart():
+    model = vsl.VarShapeLearner(**SMALL, learning_rate=2e-3)
+    shape = np.zeros([2, 30, 30, 30, 1], np.float32)
+    shape[:, 8:22, 10:20, 5:12] = 1
+    losses = [model.model_fit(shape) for _ in range(40)]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_noise_depends_on_seed_and_step_alone():
+    draws = []
+    for seed, step in ((0, 1), (0, 1), (0, 2), (1, 1)):
+        tf.reset_default_graph()
+        model = vsl.VarShapeLearner(**SMALL, step=tf.constant(step), seed=seed, training=False)
+        draws.append(np.concatenate(model.sess.run(model.noise), axis=1))
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (draws[0] != draws[2]).all() and (draws[0] != draws[3]).all()
+
+
+def test_decoding_samples_becomes_decoding_means_without_noise():
+    model = vsl.VarShapeLearner(**SMALL, decode_samples=True, training=False)
+    feed = model.without_noise()
+    feed[model.x] = voxels()
+    means, decoded = model.sess.run((model.latent_feature, model.decoder_input), feed)
+    np.testing.assert_array_equal(means, decoded)
+    assert (model.sess.run(model.decoder_input, {model.x: voxels()}) != means).any()
+
+
+def test_free_nats_cost_nothing_below_and_the_divergence_above():
+    losses = []
+    for free in (0., 1e3):
+        tf.reset_default_graph()
+        tf.set_random_seed(0)
+        model = vsl.VarShapeLearner(**SMALL, free_nats=free, kl_weight=1.)
+        feed = model.without_noise()
+        feed[model.x] = voxels()
+        losses.append(model.sess.run(
+            model.loss - tf.reduce_mean(model.rec_loss), feed))
+        if not free:
+            kl = model.sess.run(tf.reduce_mean(model.kl_loss_all), feed)
+    np.testing.assert_allclose(losses, [kl, 1e3], rtol=1e-4)
+
+
+def test_dropout_keeps_where_the_draw_says_so_and_scales():
+    model = vsl_rec.VarShapeLearner(**SMALL, training=False)
+    hidden = tf.ones([2, 200])
+    with tf.name_scope('check'):
+        dropped = model._dropout(hidden)
+    uniform = np.tile(np.linspace(0, 0.999, 200), [2, 1])
+    values = model.sess.run(dropped, {model.dropout_uniform: uniform, model.keep_prob: 0.2})
+    kept = uniform.astype(np.float32) >= np.float32(0.8)
+    np.testing.assert_allclose(values, np.where(kept, 5., 0.), rtol=1e-6)
+
+
+def test_the_last_bias_of_the_image_branch_is_added_once_when_mended():
+    found = []
+    for mended in (False, True):
+        tf.reset_default_graph()
+        tf.set_random_seed(0)
+        model = vsl_rec.VarShapeLearner(**SMALL, training=False, bias_after_product=mended)
+        model.params['image_fc2'].load(np.zeros([200, 7]), model.sess)
+        model.params['image_fc2_1'].load(np.ones([7]), model.sess)
+        found.append(model.sess.run(model.learned_feature,
+                                    {model.y: np.ones([2, 100, 100, 3])}))
+    np.testing.assert_array_equal(found[1], np.ones([2, 7]))
+    assert (found[0] != 1).all()    # the sum of the hidden units
+
+
+def test_variables_of_two_networks_live_in_two_scopes():
+    for scope in ('one', 'two'):
+        with tf.variable_scope(scope):
+            model = vsl.VarShapeLearner(**SMALL, training=False)
+    assert model.params['enc_conv1'].op.name == 'two/enc_conv1'

@@ -1,0 +1,321 @@
+"""Voxel sets in .mat files (MATLAB 7.3, which is HDF5): reading, checking, batches, writing.
+
+A set has the datasets `train` and `test`, or `model_train`, `model_test`, `image_train` and
+`image_test` where images belong to the shapes. HDF5 shows MATLAB's arrays with their axes reversed:
+models are [27001, N] there, a column a shape, the class id (from 1) before 30^3 occupancies in C
+order; images are [3, 100, 100, N], RGB. Occupancies stay uint8, so that a set takes 27 kB a shape.
+"""
+import collections
+import os
+
+import h5py
+import numpy as np
+
+from common import errors, files
+
+GRID = 30
+CELLS = GRID ** 3
+ROW = CELLS + 1         # class id and cells
+IMAGE = 100
+_BLOCK_BYTES = 32 << 20  # of a dataset that are in memory at once
+PASCAL_NAMES = ('aero', 'bike', 'boat', 'bus', 'car', 'chair', 'mbike', 'sofa', 'train', 'tv')
+MODELNET10_NAMES = ('bathtub', 'bed', 'chair', 'desk', 'dresser', 'monitor', 'night_stand', 'sofa',
+                    'table', 'toilet')
+_KNOWN_NAMES = {'PASCAL3D.mat': PASCAL_NAMES, 'ModelNet10_res30_raw.mat': MODELNET10_NAMES}
+
+Split = collections.namedtuple('Split', 'voxels labels images')
+Split.__doc__ = """Shapes: voxels uint8 [N, 27000] of 0 and 1, labels int32 [N] from 1, images
+[N, 100, 100, 3] uint8 or float32, or None."""
+
+
+def find_file(path, preferred=''):
+    """Finds the .mat file that a --data_path means.
+
+    Args:
+      path: str, the file, its folder, or the parent of a folder `dataset`.
+      preferred: str, the name to take where a folder has several.
+    Returns:
+      str, the file.
+    Raises:
+      errors.InputError: there is none, or several of which none is the preferred one.
+    """
+    if os.path.isfile(path):
+        return path
+    if not os.path.isdir(path):
+        raise errors.InputError('--data_path {} does not exist. Give a .mat file or its folder; '
+                                'python vsl/make_dataset.py makes one.'.format(path))
+    for folder in (path, os.path.join(path, 'dataset')):
+        found = sorted(name for name in os.listdir(folder) if name.endswith('.mat')) if (
+            os.path.isdir(folder)) else []
+        if preferred in found or len(found) == 1:
+            return os.path.join(folder, preferred if preferred in found else found[0])
+        if found:
+            raise errors.InputError('{} has several .mat files ({}); give one of them as '
+                                    '--data_path.'.format(folder, ', '.join(found)))
+    raise errors.InputError('{} has no .mat file, and neither has its folder dataset/. Make one '
+                            'with python vsl/make_dataset.py.'.format(path))
+
+
+def _open(path):
+    try:
+        return h5py.File(path, 'r')
+    except OSError as error:
+        raise errors.InputError('{} cannot be read as a MATLAB 7.3 (HDF5) file: {}. Is it whole? '
+                                'MATLAB writes this kind with save(..., \'-v7.3\').'.format(
+                                    path, ' '.join(str(error).split())))
+
+
+def _dataset(stream, path, key):
+    if key not in stream or not isinstance(stream[key], h5py.Dataset):
+        raise errors.InputError('{} has no dataset "{}" (found: {}). Make the file with python '
+                                'vsl/make_dataset.py.'.format(
+                                    path, key, ', '.join(sorted(stream)) or 'none'))
+    dataset = stream[key]
+    if dataset.dtype.kind not in 'biuf':
+        raise errors.InputError('{}: "{}" holds {}, not numbers.'.format(path, key, dataset.dtype))
+    return dataset
+
+
+def _blocks(dataset, path, key):
+    """Yields (index, array) of slices of a dataset that are small, in the order of its chunks."""
+    chunks = dataset.chunks or (1,) + dataset.shape[1:]
+    spans = [size / part for size, part in zip(dataset.shape, chunks)]
+    axis = int(np.argmax(spans)) if dataset.chunks else 0
+    others = dataset.dtype.itemsize * dataset.size // max(1, dataset.shape[axis])
+    step = max(1, _BLOCK_BYTES // max(1, others) // chunks[axis]) * chunks[axis]
+    for start in range(0, dataset.shape[axis], step):
+        index = [slice(None)] * dataset.ndim
+        index[axis] = slice(start, start + step)
+        try:
+            yield tuple(index), dataset[tuple(index)]
+        except OSError as error:
+            raise errors.InputError('{}: "{}" is damaged ({}). Copy or make the file again.'.format(
+                path, key, ' '.join(str(error).split())))
+
+
+def _read_models(stream, path, key):
+    """Class ids and occupancies of a dataset, checked; memory: the uint8 result and a block."""
+    dataset = _dataset(stream, path, key)
+    if dataset.ndim != 2 or dataset.shape[0] != ROW:
+        hint = ' It looks transposed.' if dataset.shape[-1:] == (ROW,) else ''
+        raise errors.InputError('{}: "{}" has the shape {} in HDF5, expected ({}, N): a class id '
+                                'and 30^3 cells for each shape.{}'.format(
+                                    path, key, dataset.shape, ROW, hint))
+    count = dataset.shape[1]
+    if not count:
+        raise errors.InputError('{}: "{}" holds no shapes.'.format(path, key))
+    voxels, labels = np.empty([count, CELLS], np.uint8), np.empty([count], np.float64)
+    for (rows, columns), block in _blocks(dataset, path, key):
+        first = rows.start or 0
+        if first == 0:
+            labels[columns] = block[0]
+            block, first = block[1:], 1
+        wrong = np.argwhere((block != 0) & (block != 1))
+        if len(wrong):
+            row, column = wrong[0]
+            raise errors.InputError(
+                '{}: "{}" has the occupancy {} in shape {}, cell {}; only 0 and 1 are allowed. '
+                'Threshold the grid when you make it.'.format(
+                    path, key, block[row, column], column + (columns.start or 0), row + first - 1))
+        voxels[columns, first - 1:first - 1 + len(block)] = block.T
+    wrong = np.flatnonzero(~((labels >= 1) & (labels == np.floor(labels)) & (labels < 2 ** 31)))
+    if len(wrong):
+        raise errors.InputError('{}: "{}" has the class id {:g} in shape {}; ids are whole numbers '
+                                'from 1.'.format(path, key, labels[wrong[0]], wrong[0]))
+    return voxels, labels.astype(np.int32)
+
+
+def _read_images(stream, path, key, count):
+    """Images [N, 100, 100, 3] as stored: uint8 stays uint8, everything else becomes float32."""
+    dataset = _dataset(stream, path, key)
+    if dataset.shape != (3, IMAGE, IMAGE, count):
+        raise errors.InputError('{}: "{}" has the shape {} in HDF5, expected (3, {}, {}, {}): one '
+                                'RGB image for each shape.'.format(
+                                    path, key, dataset.shape, IMAGE, IMAGE, count))
+    images = np.empty([count, IMAGE, IMAGE, 3],
+                      np.uint8 if dataset.dtype == np.uint8 else np.float32)
+    for index, block in _blocks(dataset, path, key):
+        if not np.isfinite(block).all():
+            raise errors.InputError('{}: "{}" holds NaN or infinity. Look at the images that it '
+                                    'was made from.'.format(path, key))
+        images[tuple(reversed(index))] = block.T
+    return images
+
+
+def read_split(path, split, images=False):
+    """Reads one split of a set.
+
+    Args:
+      path: str, a .mat file.
+      split: 'train' or 'test'.
+      images: bool, a set with images.
+    Returns:
+      Split.
+    Raises:
+      errors.InputError: the file is damaged, or a dataset is missing, misshapen or holds something
+        else than it should; the message names file and dataset.
+    """
+    with _open(path) as stream:
+        key = split
+        if images or (split not in stream and 'model_' + split in stream):
+            key = 'model_' + split
+        voxels, labels = _read_models(stream, path, key)
+        pictures = _read_images(stream, path, 'image_' + split, len(labels)) if images else None
+    return Split(voxels, labels, pictures)
+
+
+def class_names(path, num_classes):
+    """Names of the classes of a set.
+
+    They come from the file's attribute `class_names`, from `classes.txt` beside it (a name a line),
+    from the well-known sets by their file name, or are numbers.
+
+    Args:
+      path: str, the .mat file.
+      num_classes: int, the largest class id.
+    Returns:
+      list of str; the name of class id i is at i - 1.
+    """
+    with _open(path) as stream:
+        attribute = stream.attrs.get('class_names')
+    beside = os.path.join(os.path.dirname(path), 'classes.txt')
+    names = []
+    if attribute is not None:
+        text = attribute.decode('utf-8') if isinstance(attribute, bytes) else str(attribute)
+        names = text.split('\n')
+    elif os.path.basename(path) in _KNOWN_NAMES:
+        names = list(_KNOWN_NAMES[os.path.basename(path)])
+    elif os.path.isfile(beside):
+        with open(beside, encoding='utf-8') as stream:
+            names = stream.read().split()
+    return names + ['class{}'.format(number + 1) for number in range(len(names), num_classes)]
+
+
+def class_id(text, names):
+    """Gives the id of a class by its name or number.
+
+    Args:
+      text: str.
+      names: list of str, see `class_names`.
+    Returns:
+      int from 1.
+    Raises:
+      errors.UsageError: no such class; the message lists those that are.
+    """
+    if text in names:
+        return names.index(text) + 1
+    if text.isdigit() and 1 <= int(text) <= len(names):
+        return int(text)
+    raise errors.UsageError('--class {}: the data has the classes {} (ids 1 to {}).'.format(
+        text, ', '.join(names), len(names)))
+
+
+def select(split, label):
+    """The shapes of one class, in their order."""
+    rows = np.flatnonzero(split.labels == label)
+    return Split(split.voxels[rows], split.labels[rows],
+                 None if split.images is None else split.images[rows])
+
+
+def require_batch(count, batch_size, path, what):
+    """Makes sure that there is a whole batch, since smaller ones are left out.
+
+    Raises:
+      errors.InputError: there are fewer shapes than a batch holds.
+    """
+    if count < batch_size:
+        raise errors.InputError('{} has {} {}, fewer than a batch of {}. Give a smaller '
+                                '--batch_size.'.format(path, count, what, batch_size))
+
+
+class Order:
+    """The order of the shapes in each epoch, as NumPy's legacy generator gives it.
+
+    Shuffling numbers gives the order that shuffling the rows themselves would give, so the original
+    seeded alike has the same batches. Epochs build on each other; a resumed run replays them.
+
+    Args:
+      count: int, shapes.
+      seed: int.
+      permute: bool, apply a permutation to the order so far (image reconstruction) instead of
+        shuffling it (classification).
+    """
+
+    def __init__(self, count, seed, permute=False):
+        self._rng = np.random.RandomState(seed)
+        self._order = np.arange(count)
+        self._permute = permute
+        self._epoch = -1
+
+    def at(self, epoch):
+        """Order of an epoch, int [count]; epochs are asked for in rising order, from 0."""
+        if epoch < self._epoch:
+            raise ValueError('epoch {} was asked for after {}.'.format(epoch, self._epoch))
+        while self._epoch < epoch:
+            self._order = self.shuffled(self._order)
+            self._epoch += 1
+        return self._order
+
+    def shuffled(self, order):
+        """Another order by the same generator: of a copy of `order`, int [any]."""
+        if self._permute:
+            return order[self._rng.permutation(len(order))]
+        order = order.copy()
+        self._rng.shuffle(order)
+        return order
+
+
+def grids(voxels):
+    """Flat occupancies [B, 27000] as [B, 30, 30, 30, 1], of the same dtype."""
+    return voxels.reshape(-1, GRID, GRID, GRID, 1)
+
+
+def augmented(voxels, seed, epoch, rows, shift=0, mirror_axis=None):
+    """Moves and mirrors shapes at random; each draw depends on (seed, epoch, row) alone.
+
+    Args:
+      voxels: uint8 [B, 27000].
+      seed, epoch: int.
+      rows: int [B], numbers of the shapes in the set.
+      shift: int, cells of the largest move along each axis; what leaves the grid is lost.
+      mirror_axis: 0, 1 or 2, the axis that every second shape is mirrored along; None: none.
+    Returns:
+      uint8 [B, 27000], a copy.
+    """
+    volumes = voxels.reshape(-1, GRID, GRID, GRID)
+    result = np.zeros_like(volumes)
+    for number, row in enumerate(rows):
+        rng = np.random.RandomState([seed, epoch, row])
+        moves, mirrored = rng.randint(-shift, shift + 1, 3), rng.randint(2)
+        volume = volumes[number]
+        if mirror_axis is not None and mirrored:
+            volume = np.flip(volume, mirror_axis)
+        target = tuple(slice(max(0, move), GRID + min(0, move)) for move in moves)
+        source = tuple(slice(max(0, -move), GRID - max(0, move)) for move in moves)
+        result[number][target] = volume[source]
+    return result.reshape(voxels.shape)
+
+
+def write(path, splits, names, notes=None):
+    """Writes a set in the layout that `read_split` reads, compressed, in one exchange.
+
+    Args:
+      path: str, the .mat file.
+      splits: dict {'train' or 'test': Split}; with images the datasets get the names of PASCAL3D.
+      names: list of str, classes.
+      notes: dict {attribute: str} about the whole file, such as axis order and source.
+    """
+    with files.replacing(path) as temporary:
+        with h5py.File(temporary, 'w') as stream:
+            stream.attrs['class_names'] = '\n'.join(names)
+            for key, value in (notes or {}).items():
+                stream.attrs[key] = value
+            for name, split in splits.items():
+                prefix = '' if split.images is None else 'model_'
+                kind = np.uint8 if split.labels.max() < 256 else np.int32
+                columns = np.empty([ROW, len(split.labels)], kind)
+                columns[0], columns[1:] = split.labels, split.voxels.T
+                stream.create_dataset(prefix + name, data=columns, compression='gzip', chunks=True)
+                if split.images is not None:
+                    stream.create_dataset('image_' + name, data=split.images.T,
+                                          compression='gzip', chunks=True)

@@ -1,0 +1,72 @@
+"""Pictures of voxel grids: surfaces by marching cubes without a display, or cubes by mayavi."""
+import os
+
+import numpy as np
+
+from common import errors, meshes, pictures, voxel_grids
+from vsl import data_utils
+
+_MAYAVI = ('--renderer mayavi needs the package mayavi, which this Python does not have: pip '
+           'install vtk==9.2.6 and then pip install --no-build-isolation mayavi==4.8.1; or leave '
+           'the option out.')
+
+# A network that has learned little gives noise, whose surface would take minutes to draw.
+_MOST_TRIANGLES = 10000
+
+
+def _drawable(grid):
+    """Surface of a grid, coarser where it would have too many triangles."""
+    for step in (1, 2, 3, 5, 8):
+        found = voxel_grids.surface(grid, step=step)
+        if len(found[1]) <= _MOST_TRIANGLES:
+            break
+    return found
+
+
+def shapes(path, grids, captions=None, columns=5, renderer='surface'):
+    """Draws shapes side by side and writes their surfaces.
+
+    Args:
+      path: str without an ending; `<path>.png` and `<path>/<number>.obj` are written, with mayavi
+        `<path>/<number>.png` too.
+      grids: [N, 27000], occupancies in [0, 1]; axes x, y, z, z up.
+      captions: list of str, or None.
+      columns: int, shapes in a row.
+      renderer: 'surface' or 'mayavi'.
+    Raises:
+      errors.InputError: mayavi is asked for and missing, or a file cannot be written.
+    """
+    volumes = np.reshape(grids, [-1] + 3 * [data_utils.GRID])
+    pictures.mesh_grid(path + '.png', [_drawable(grid) for grid in volumes], captions, columns,
+                       edges=False, size=1.8)
+    for number, grid in enumerate(volumes):
+        vertices, triangles = voxel_grids.surface(grid)
+        if len(triangles):
+            meshes.write(os.path.join(path, '{:02d}.obj'.format(number)), vertices, triangles)
+    if renderer == 'mayavi':
+        for number, grid in enumerate(grids):
+            draw_sample(grid, os.path.join(path, '{:02d}.png'.format(number)))
+
+
+def draw_sample(voxel, savepath):
+    """Draws a grid with mayavi as the original did: a cube a cell, its size the occupancy.
+
+    Args:
+      voxel: [27000] or [30, 30, 30, ...], occupancies.
+      savepath: str, the .png; its folder exists.
+    Raises:
+      errors.InputError: mayavi is missing.
+    """
+    try:
+        from mayavi import mlab
+    except ImportError as error:
+        raise errors.InputError(_MAYAVI) from error
+    grid = np.reshape(voxel, 3 * [data_utils.GRID])
+    os.makedirs(os.path.dirname(os.path.abspath(savepath)), exist_ok=True)
+    mlab.options.offscreen = True
+    figure = mlab.figure(bgcolor=(1, 1, 1), size=(400, 400))
+    x, y, z = np.where(grid >= 0)
+    mlab.points3d(x, y, z, grid[x, y, z], mode='cube', colormap='bone', scale_factor=2)
+    mlab.view(azimuth=120, elevation=290, distance=85)
+    mlab.savefig(savepath)
+    mlab.close(figure)

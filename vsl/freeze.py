@@ -1,0 +1,109 @@
+"""Freezes VSL's networks to .pb files without noise: shapes to codes, codes to shapes, images.
+
+The ends are `voxels` [B, 30, 30, 30, 1], `latent` [B, D] (also `latent_feature`), `occupancy` (also
+`output`) and `image` [B, 100, 100, 3]. B: batch, D: numbers of all codes.
+"""
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common import checkpoints, cli, device, errors, frozen
+from vsl import presets, vsl, vsl_rec
+
+_PARTS = ('encoder', 'decoder', 'image')
+
+
+def add_options(parser):
+    """Adds the options of freezing that are VSL's own."""
+    parser.add_argument('--output_path', default=presets.OUTPUT_PATH,
+                        help='folder of the training run (its config.json tells the sizes)')
+    parser.add_argument('--checkpoint', '--ckpt_path', default='',
+                        help='checkpoint, or folder of one; unset: the newest of the run')
+    parser.add_argument('--preset', choices=sorted({**presets.PRESETS, **presets.IMAGE_PRESETS}),
+                        default=None, help='sizes of a checkpoint without a config.json')
+    parser.add_argument('--parts', nargs='+', choices=_PARTS, default=None,
+                        help='graphs to write; unset: all that the checkpoint has')
+    cli.add_flag(parser, '--plain', help='strided convolutions as single operations, for ATC; '
+                 'unset: a form that is fast on a CPU')
+    parser.add_argument('--device', default='cpu', choices=('auto', 'cpu', 'gpu', 'npu'),
+                        help='where the check runs')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+
+
+def _sizes(config):
+    """Sizes of the network and the repairs it was trained with."""
+    found = dict(presets.recorded(config))
+    if config.preset:
+        found = dict({**presets.PRESETS, **presets.IMAGE_PRESETS}[config.preset])
+    names = ('global_latent_dim', 'local_latent_dim', 'local_latent_num')
+    if not set(names) <= set(found):
+        raise errors.InputError('{} has no config.json of VSL; give the --preset of the '
+                                'checkpoint.'.format(config.checkpoint or config.output_path))
+    sizes = {name: found[name] for name in names}
+    sizes['merge_first_code'] = found.get('merge_first_code', False)
+    return sizes, found.get('bias_after_product', False)
+
+
+def _graph(part, batch, sizes, bias_after_product, plain):
+    """Inputs, outputs, aliases and a feed to check with."""
+    shape = [batch] + 3 * [vsl.OBJ_RES] + [1]
+    rng = np.random.RandomState(0)
+    arguments = dict(sizes, batch_size=batch, training=False, deterministic=True, plain=plain)
+    if part == 'encoder':
+        voxels = tf.placeholder(tf.float32, shape, name='voxels')
+        model = vsl.VarShapeLearner(x=voxels, **arguments)
+        return ({'voxels': voxels}, {'latent': model.latent_feature},
+                {'latent_feature': 'latent'}, {'voxels': rng.rand(*shape) < 0.2}, model)
+    if part == 'decoder':
+        model = vsl.VarShapeLearner(x=tf.zeros(shape), **arguments)
+        latent = tf.placeholder(tf.float32, [batch, model.latent_size], name='latent')
+        return ({'latent': latent}, {'occupancy': model.decode(latent)}, {'output': 'occupancy'},
+                {'latent': rng.randn(batch, model.latent_size)}, model)
+    image = tf.placeholder(tf.float32, [batch, vsl_rec.IMAGE_SIZE, vsl_rec.IMAGE_SIZE, 3],
+                           name='image')
+    model = vsl_rec.VarShapeLearner(x=tf.zeros(shape), y=image, keep_units=True,
+                                    bias_after_product=bias_after_product, **arguments)
+    return ({'image': image}, {'latent': model.learned_feature,
+                               'occupancy': model.decode(model.learned_feature)},
+            {'latent_feature': 'latent', 'output': 'occupancy'},
+            {'image': rng.rand(*image.shape.as_list())}, model)
+
+
+def freeze(config):
+    """Freezes the networks of a checkpoint.
+
+    Args:
+      config: namespace with the options of `add_options`, `output` (folder) and `batch_size`.
+    Returns:
+      list of str, the .pb files.
+    Raises:
+      errors.InputError: no checkpoint, one of other sizes, or a graph that fails its check.
+    """
+    sizes, bias_after_product = _sizes(config)
+    prefix = checkpoints.latest(config.checkpoint or config.output_path)
+    has_images = 'image_fc2' in checkpoints.variables_of(prefix)
+    parts = config.parts or [part for part in _PARTS if has_images or part != 'image']
+    paths = []
+    for part in parts:
+        paths.append(os.path.join(config.output, 'vsl_{}.pb'.format(part)))
+        with tf.Graph().as_default():
+            inputs, outputs, aliases, feed, model = _graph(
+                part, config.batch_size, sizes, bias_after_product, config.plain)
+            with tf.Session(config=device.session_config(config)) as sess:
+                checkpoints.restore(sess, prefix, list(model.params.values()))
+                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed, notes={
+                    'checkpoint': os.path.basename(prefix), 'noise': 0, 'plain': config.plain})
+    return paths
+
+
+def freeze_run(config, step):
+    """Freezes the networks of a run at a step (None: the newest) into its output folder.
+
+    Returns:
+      list of str, names of the files.
+    """
+    own = os.path.join(config.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
+    options = dict(vars(config), output=config.output_path, parts=None, batch_size=1, preset=None,
+                   checkpoint=config.checkpoint if step is None else own)
+    return [os.path.basename(path) for path in freeze(type(config)(**options))]

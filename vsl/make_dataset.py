@@ -1,0 +1,292 @@
+"""Makes a voxel set (.mat) from meshes, binvox files or procedural furniture, perhaps with images.
+
+Shapes lie in `<class>/train/`, `<class>/test/` or anywhere below `<class>/` (then --test_fraction
+of them are for testing). Classes get ids from 1 in alphabetical order. Grids are [x, y, z] with z
+up; the longest side fills 24 of 30 cells, centred; the inside is filled. Images of a shape `name`
+are `name.png`, `name_*.png` or in a folder `name/`, in the same tree; .jpg likewise. A file that
+cannot be used is reported and left out; the same command after an interruption goes on.
+
+Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
+  python vsl/make_dataset.py --meshes=ModelNet10 --output=data/ModelNet10_res30_raw.mat
+  python vsl/make_dataset.py --binvox=ShapeNetVox32 --up=y --images=Rendering --output=data/set.mat
+"""
+import collections
+import hashlib
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+import zlib
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import numpy as np
+from PIL import Image
+
+from common import cli, errors, files, meshes, shapes, voxel_grids
+from vsl import data_utils
+
+EXTENT = 24             # cells that the longest side fills
+_AXES = 'C order x, y, z; z up; longest side {} of 30 cells, centred'.format(EXTENT)
+_IMAGES = ('.png', '.jpg', '.jpeg')
+
+Source = collections.namedtuple('Source', 'path name label split')
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--meshes', default='', help='folder of {} files'.format(
+        ' '.join(meshes.READABLE)))
+    source.add_argument('--binvox', default='', help='folder of .binvox files')
+    cli.add_flag(source, '--furniture', help='ten procedural classes')
+    parser.add_argument('--images', default='', help='folder of the images of the shapes')
+    parser.add_argument('--output', required=True, help='the .mat file to write')
+    parser.add_argument('--up', choices=('y', 'z'), default='z', help='vertical axis of the shapes')
+    parser.add_argument('--test_fraction', type=cli.fraction, default=0.2,
+                        help='share of the shapes outside train/ and test/ that are for testing')
+    parser.add_argument('--num_train', type=cli.positive_int, default=40,
+                        help='pieces of furniture a class')
+    parser.add_argument('--num_test', type=cli.positive_int, default=10,
+                        help='likewise, for testing')
+    parser.add_argument('--seed', type=cli.non_negative_int, default=0,
+                        help='of furniture and split')
+    parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count() or 1,
+                        help='processes')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def make_furniture(seed=0, num_train=40, num_test=10):
+    """The procedural set.
+
+    Args:
+      seed: int; num_train, num_test: int, shapes of each class.
+    Returns:
+      (dict {'train', 'test': data_utils.Split}, list of class names).
+    """
+    splits = {}
+    for split, count, first in (('train', num_train, 0), ('test', num_test, num_train)):
+        labels = np.repeat(np.arange(len(shapes.FURNITURE), dtype=np.int32) + 1, count)
+        voxels = [shapes.voxels(shapes.furniture(name, [seed, label, first + number]),
+                                data_utils.GRID, EXTENT).ravel()
+                  for label, name in enumerate(shapes.FURNITURE) for number in range(count)]
+        splits[split] = data_utils.Split(np.array(voxels, np.uint8), labels, None)
+    return splits, list(shapes.FURNITURE)
+
+
+def find_sources(folder, extensions, test_fraction=0.2, seed=0):
+    """Lists the shapes of a folder.
+
+    Args:
+      folder: str; extensions: tuple of str, in small letters.
+      test_fraction: float; seed: int, decides where no folder does.
+    Returns:
+      (list of Source, sorted by class and name; list of class names).
+    Raises:
+      errors.InputError: there is no such folder, or nothing in it.
+    """
+    if not os.path.isdir(folder):
+        raise errors.InputError('{} is no folder.'.format(folder))
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        parts = os.path.relpath(place, folder).split(os.sep)
+        for name in sorted(names) if parts != ['.'] else ():
+            stem, extension = os.path.splitext(name)
+            if extension.lower() in extensions:
+                found.append((parts, '/'.join(parts + [stem]), os.path.join(place, name)))
+    if not found:
+        raise errors.InputError('{} has no {} files in folders named after their classes '
+                                '(<class>/train/..., <class>/test/... or <class>/...).'.format(
+                                    folder, ' '.join(extensions)))
+    classes = sorted({parts[0] for parts, _, _ in found})
+    sources = []
+    for parts, name, path in found:
+        named = [part for part in parts[1:] if part in ('train', 'test')]
+        draw = zlib.crc32('{}:{}'.format(seed, name).encode()) / 2 ** 32
+        split = named[0] if named else ('test' if draw < test_fraction else 'train')
+        sources.append(Source(path, name, classes.index(parts[0]) + 1, split))
+    return sources, classes
+
+
+def voxelize(path, up):
+    """The grid of one mesh or binvox file.
+
+    Args:
+      path: str; up: 'y' or 'z', vertical axis of the file.
+    Returns:
+      bool [30, 30, 30], z up.
+    Raises:
+      errors.InputError: the file cannot be read, or holds nothing.
+    """
+    if path.lower().endswith('.binvox'):
+        grid = voxel_grids.read_binvox(path)
+        if up == 'y':
+            grid = np.flip(grid, 2).transpose(0, 2, 1)
+        return voxel_grids.resized(grid, data_utils.GRID, EXTENT)
+    mesh = meshes.read(path)
+    triangles = meshes.triangulate(mesh.faces)
+    used = np.unique(triangles)     # vertices that no face uses must not widen the box
+    vertices = voxel_grids.turn_up(mesh.vertices, up)
+    return voxel_grids.solid(vertices[used], np.searchsorted(used, triangles), data_utils.GRID,
+                             EXTENT)
+
+
+def _work(job):
+    """Voxelises one file into its part; returns None or what was wrong."""
+    path, part, up = job
+    try:
+        grid = voxelize(path, up)
+        with files.replacing(part) as temporary:
+            np.save(temporary, np.packbits(grid.ravel()))
+    except errors.InputError as error:
+        text = str(error)
+        return text if path in text else '{}: {}'.format(path, text)
+    except (ValueError, MemoryError) as error:
+        return '{}: {}'.format(path, error)
+    return None
+
+
+def voxelize_all(sources, parts, up, workers):
+    """Voxelises files in parallel; those that have their part already are not done again.
+
+    Args:
+      sources: list of Source; parts: str, folder for the results; up: 'y' or 'z'.
+      workers: int, processes.
+    Returns:
+      (dict {path: uint8 [27000]}, list of lines about files that cannot be used).
+    """
+    os.makedirs(parts, exist_ok=True)
+    jobs = []
+    for source in sources:
+        stat = os.stat(source.path)
+        key = '{}:{}:{}:{}'.format(source.name, up, stat.st_size, stat.st_mtime_ns)
+        jobs.append((source.path, os.path.join(
+            parts, hashlib.sha1(key.encode()).hexdigest() + '.npy'), up))
+    todo = [job for job in jobs if not os.path.exists(job[1])]
+    if len(todo) < len(jobs):
+        print('going on: {} of {} shapes are done already'.format(
+            len(jobs) - len(todo), len(jobs)), flush=True)
+    began, problems = time.time(), []
+    with multiprocessing.Pool(workers) as pool:
+        for number, problem in enumerate(pool.imap(_work, todo, chunksize=4), 1):
+            if problem:
+                problems.append(problem)
+            if number % 200 == 0 or number == len(todo):
+                print('{}/{} shapes, {:.1f} a second'.format(
+                    number, len(todo), number / (time.time() - began)), flush=True)
+    grids = {path: np.unpackbits(np.load(part, allow_pickle=False))
+             for path, part, _ in jobs if os.path.exists(part)}
+    return grids, problems
+
+
+def find_images(folder, sources):
+    """Finds the images of shapes.
+
+    Args:
+      folder: str; sources: list of Source.
+    Returns:
+      dict {path of a shape: list of paths of its images}.
+    """
+    names = {source.name: source.path for source in sources}
+    found = collections.defaultdict(list)
+    for place, folders, entries in os.walk(folder):
+        folders.sort()
+        for entry in sorted(entries):
+            stem, extension = os.path.splitext(entry)
+            if extension.lower() not in _IMAGES:
+                continue
+            name = '/'.join(os.path.relpath(place, folder).split(os.sep) + [stem])
+            for end in range(len(name), 0, -1):
+                if (end == len(name) or name[end] in '/_') and name[:end] in names:
+                    found[names[name[:end]]].append(os.path.join(place, entry))
+                    break
+    return found
+
+
+def read_image(path):
+    """Reads an image as uint8 [100, 100, 3]; what is transparent becomes white.
+
+    Raises:
+      errors.InputError: the file is no image.
+    """
+    try:
+        with Image.open(path) as image:
+            image = image.convert('RGBA')
+            white = Image.new('RGBA', image.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(white, image).convert('RGB')
+            size = (data_utils.IMAGE, data_utils.IMAGE)
+            return np.asarray(image.resize(size, Image.BICUBIC))
+    except (OSError, ValueError) as error:
+        raise errors.InputError('{} cannot be read as an image: {}.'.format(path, error))
+
+
+def _with_images(usable, images, problems):
+    """Rows (source, image) of shapes that have images."""
+    rows = []
+    for source in usable:
+        if source.path not in images:
+            problems.append('{} has no image'.format(source.path))
+        for path in images.get(source.path, ()):
+            try:
+                rows.append((source, read_image(path)))
+            except errors.InputError as error:
+                problems.append(str(error))
+    return rows
+
+
+def _convert(config):
+    """Splits, class names and problems of a folder of shapes."""
+    folder = config.meshes or config.binvox
+    extensions = meshes.READABLE if config.meshes else ('.binvox',)
+    sources, names = find_sources(folder, extensions, config.test_fraction, config.seed)
+    images = find_images(config.images, sources) if config.images else None
+    print('{} shapes of {} classes in {}'.format(len(sources), len(names), folder), flush=True)
+    grids, problems = voxelize_all(sources, config.output + '.parts', config.up, config.workers)
+    usable = [source for source in sources if source.path in grids]
+    rows = ([(source, None) for source in usable] if images is None
+            else _with_images(usable, images, problems))
+    splits = {}
+    for split in ('train', 'test'):
+        chosen = [row for row in rows if row[0].split == split]
+        if not chosen:
+            raise errors.InputError('{}: no shape that can be used is for {}. {}'.format(
+                folder, split, problems[0] if problems else 'Change --test_fraction.'))
+        splits[split] = data_utils.Split(
+            np.array([grids[source.path] for source, _ in chosen], np.uint8),
+            np.array([source.label for source, _ in chosen], np.int32),
+            None if images is None else np.array([image for _, image in chosen]))
+    return splits, names, problems
+
+
+def make(config):
+    """Makes the set and says what is in it."""
+    if not config.output.endswith('.mat'):
+        raise errors.UsageError('--output must end in .mat, not {}.'.format(config.output))
+    if config.furniture and config.images:
+        raise errors.UsageError('--furniture has no images; leave --images out.')
+    problems = []
+    if config.furniture:
+        splits, names = make_furniture(config.seed, config.num_train, config.num_test)
+        source = 'procedural furniture, seed {}'.format(config.seed)
+    else:
+        splits, names, problems = _convert(config)
+        source = os.path.basename(os.path.abspath(config.meshes or config.binvox))
+    data_utils.write(config.output, splits, names, {'axes': _AXES, 'source': source})
+    shutil.rmtree(config.output + '.parts', ignore_errors=True)
+    for problem in problems:
+        print('left out: {}'.format(problem))
+    print('{}: {} shapes for training, {} for testing, {} classes; {} left out'.format(
+        config.output, len(splits['train'].labels), len(splits['test'].labels), len(names),
+        len(problems)))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(make, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Convolutions of volumes without padding, as TensorFlow has them and in a form fast on CPUs.
+
+The kernels of TensorFlow 1.15 for the gradients of a strided Conv3D need seconds a sample on a CPU,
+and one of them is the forward pass of a transposed convolution. Folding each block of stride^3
+cells into the channels (space to depth) turns a strided convolution into one of stride 1, whose
+kernels are fast: the same sums in another order, and the same variables.
+
+B: batch, D: side of the larger volume, d: side of the smaller one, k: side of the kernel,
+s: stride, C: channels of the larger volume, N: channels of the smaller one; d = (D - k) // s + 1.
+"""
+import tensorflow.compat.v1 as tf
+
+
+def conv3d(inputs, kernel, stride, plain=False):
+    """Convolves a volume (a correlation, as everywhere in deep learning), without padding.
+
+    Args:
+      inputs: [B, D, D, D, C]; D and C are known when the graph is built.
+      kernel: [k, k, k, C, N].
+      stride: int, s.
+      plain: bool, use the strided operation; for GPU and NPU.
+    Returns:
+      [B, d, d, d, N].
+    """
+    if plain or stride == 1:
+        return tf.nn.conv3d(inputs, kernel, [1, stride, stride, stride, 1], 'VALID')
+    size, side = inputs.shape[1].value, kernel.shape[0].value
+    outputs = (size - side) // stride + 1
+    blocks = outputs - 1 + -(-side // stride)
+    # Cells at the end that no kernel reaches go; those that only its zeros reach are added.
+    used = min(size, blocks * stride)
+    inputs = _pad_end(inputs[:, :used, :used, :used], blocks * stride, (1, 2, 3))
+    return tf.nn.conv3d(_fold_cells(inputs, stride), _fold_kernel(kernel, stride), [1] * 5, 'VALID')
+
+
+def conv3d_transpose(inputs, kernel, stride, plain=False):
+    """Transposed convolution, the gradient of `conv3d` by its inputs.
+
+    Args:
+      inputs: [B, d, d, d, N]; sizes and B are known when the graph is built.
+      kernel: [k, k, k, C, N].
+      stride: int, s.
+      plain: bool, use the strided operation; for GPU and NPU.
+    Returns:
+      [B, D, D, D, C] with D = s (d - 1) + k.
+    """
+    batch, size = inputs.shape[0].value, inputs.shape[1].value
+    side, channels = kernel.shape[0].value, kernel.shape[3].value
+    result = stride * (size - 1) + side
+    if plain or stride == 1:
+        return tf.nn.conv3d_transpose(inputs, kernel, [batch] + 3 * [result] + [channels],
+                                      [1, stride, stride, stride, 1], 'VALID')
+    blocks = size - 1 + -(-side // stride)
+    folded = tf.nn.conv3d_transpose(
+        inputs, _fold_kernel(kernel, stride),
+        [batch] + 3 * [blocks] + [stride ** 3 * channels], [1] * 5, 'VALID')
+    return _unfold_cells(folded, stride)[:, :result, :result, :result]
+
+
+def _pad_end(tensor, size, axes):
+    """Adds zeros behind the given axes, which all have one size, up to `size`."""
+    missing = size - tensor.shape[axes[0]].value
+    if not missing:
+        return tensor
+    return tf.pad(tensor, [[0, missing if axis in axes else 0] for axis in range(5)])
+
+
+def _fold_cells(volume, stride):
+    """[B, D, D, D, C] to [B, D/s, D/s, D/s, s^3 C]; the place in the block comes before C."""
+    _, size, _, _, channels = volume.shape.as_list()
+    blocks = size // stride
+    volume = tf.reshape(volume, [-1] + 3 * [blocks, stride] + [channels])
+    volume = tf.transpose(volume, [0, 1, 3, 5, 2, 4, 6, 7])
+    return tf.reshape(volume, [-1] + 3 * [blocks] + [stride ** 3 * channels])
+
+
+def _unfold_cells(folded, stride):
+    """Undoes `_fold_cells`."""
+    _, blocks, _, _, channels = folded.shape.as_list()
+    channels //= stride ** 3
+    folded = tf.reshape(folded, [-1] + 3 * [blocks] + 3 * [stride] + [channels])
+    folded = tf.transpose(folded, [0, 1, 4, 2, 5, 3, 6, 7])
+    return tf.reshape(folded, [-1] + 3 * [blocks * stride] + [channels])
+
+
+def _fold_kernel(kernel, stride):
+    """[k, k, k, C, N] to [K, K, K, s^3 C, N] with K = ceil(k / s); what is missing is zero."""
+    side, _, _, channels, outputs = kernel.shape.as_list()
+    taps = -(-side // stride)
+    kernel = _pad_end(kernel, taps * stride, (0, 1, 2))
+    kernel = tf.reshape(kernel, 3 * [taps, stride] + [channels, outputs])
+    kernel = tf.transpose(kernel, [0, 2, 4, 1, 3, 5, 6, 7])
+    return tf.reshape(kernel, 3 * [taps] + [stride ** 3 * channels, outputs])

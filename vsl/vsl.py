@@ -1,0 +1,304 @@
+"""VarShapeLearner: a variational autoencoder of voxel grids with a chain of latent codes.
+
+Liu, Giles, Ororbia: "Learning a Hierarchical Latent-Variable Model of 3D Shapes", 3DV 2018,
+section 3. One global code z_0 and local codes z_1 .. z_n, each of which sees the features of the
+shape, the global code and the local code before it; the decoder sees all of them.
+
+B: batch (fixed when the graph is built), G: numbers of the global code, L: of a local code,
+n: local codes, D = G + n L: numbers of all codes. Grids: [B, 30, 30, 30, 1], occupancy in [0, 1].
+"""
+import collections
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from vsl import volume_conv
+
+OBJ_RES = 30            # cells of a side; the layers fit no other size
+KL_WEIGHT = 0.001       # of the Kullback-Leibler divergences beside the reconstruction
+LEARNING_RATE = 5e-5
+_EPSILON = 1e-5         # keeps the logarithm of an occupancy finite
+
+
+def weight_shapes(global_dim, local_dim, local_num):
+    """Names and shapes of the weights in the order of their creation.
+
+    Args:
+      global_dim, local_dim, local_num: int, G, L and n.
+    Returns:
+      OrderedDict {name: list of int}.
+    """
+    latent = global_dim + local_num * local_dim
+    hidden = 100 * (local_num + 1)
+    return collections.OrderedDict([
+        ('enc_conv1', [6, 6, 6, 1, 32]), ('enc_conv2', [5, 5, 5, 32, 64]),
+        ('enc_conv3', [4, 4, 4, 64, 128]), ('enc_fc1', [1024, 256]), ('enc_fc2', [256, 100]),
+        ('zzi_fc1', [global_dim, 100]), ('zzi_fc2', [100, 100]),
+        ('zizi_fc1', [local_dim, 100]), ('zizi_fc2', [100, 100]),
+        ('z_mean', [100, global_dim]), ('z_logstd', [100, global_dim]),
+        ('allz1_fc1', [200, 100]), ('allzi_fc1', [300, 100]), ('allzi_fc2', [100, 100]),
+        ('zi_mean', [100, local_dim]), ('zi_logstd', [100, local_dim]),
+        ('dec_zfc1', [latent, hidden]), ('dec_fc2', [hidden, 1024]),
+        ('dec_conv1', [4, 4, 4, 64, 128]), ('dec_conv2', [5, 5, 5, 32, 64]),
+        ('dec_conv3', [6, 6, 6, 1, 32])])
+
+
+def bias_sizes(global_dim, local_dim, local_num):
+    """Names and sizes of the biases in the order of their creation; see `weight_shapes`.
+
+    The names are those that TensorFlow gave the original's variables, so that checkpoints fit.
+    """
+    return collections.OrderedDict([
+        ('enc_conv1_1', 32), ('enc_conv2_1', 64), ('enc_conv3_1', 128), ('enc_fc1_1', 256),
+        ('enc_fc2_1', 100), ('zzi_fc1_1', 100), ('zzi_fc2_1', 100), ('zizi_fc1_1', 100),
+        ('zizi_fc2_1', 100), ('z_mean_1', global_dim), ('z_logstd_1', global_dim),
+        ('allzi_fc1_1', 100), ('allzi_fc2_1', 100), ('zi_mean_1', local_dim),
+        ('zi_logstd_1', local_dim), ('dec_fc1', 100 * (local_num + 1)), ('dec_fc2_1', 1024),
+        ('dec_conv1_1', 64), ('dec_conv2_1', 32), ('dec_conv3_1', 1)])
+
+
+def make_variables(weights, biases):
+    """Makes the variables of a network: weights uniform as Glorot and Bengio 2010, biases zero.
+
+    Args:
+      weights: dict {name: shape}.
+      biases: dict {name: size}.
+    Returns:
+      dict {name: variable}.
+    """
+    made = {}
+    for name, shape in weights.items():
+        fans = np.prod(shape[:-2], dtype=int) * (shape[-2] + shape[-1])
+        limit = np.sqrt(6. / fans)
+        made[name] = tf.get_variable(
+            name, shape, initializer=tf.random_uniform_initializer(-limit, limit))
+    for name, size in biases.items():
+        made[name] = tf.get_variable(name, [size], initializer=tf.zeros_initializer())
+    return made
+
+
+def reconstruction_loss(x, x_rec):
+    """Binary cross-entropy, a mean over the first two axes of the grid.
+
+    Args:
+      x, x_rec: [B, 30, 30, 30, 1], occupancies given and decoded.
+    Returns:
+      [B, 30, 1], nats a cell.
+    """
+    return -tf.reduce_mean(x * tf.log(_EPSILON + x_rec) + (1 - x) * tf.log(_EPSILON + 1 - x_rec),
+                           axis=[1, 2])
+
+
+def kl_divergence(mean, logstd):
+    """Divergence of a diagonal normal from the standard one.
+
+    Args:
+      mean, logstd: [B, size of the code].
+    Returns:
+      [B], nats.
+    """
+    return -0.5 * tf.reduce_sum(1 + 2 * logstd - tf.square(mean) - tf.square(tf.exp(logstd)),
+                                axis=1)
+
+
+class VarShapeLearner:
+    """The network, its losses and the clipped Adam; see the docstring of the file.
+
+    The variables lie in the current variable scope; without one they have the original's names.
+
+    Args:
+      obj_res: int, 30.
+      batch_size: int, B.
+      global_latent_dim, local_latent_dim, local_latent_num: int, G, L, n >= 1.
+      x: [B, 30, 30, 30, 1], or None for a placeholder.
+      learning_rate: float.
+      optimizer: tf.train.Optimizer, or None for the original's Adam.
+      training: bool, build losses and optimizer.
+      deterministic: bool, no noise: every code is its mean.
+      step: int32 scalar, the training step: noise is drawn from (seed, step); None: as it comes.
+      seed: int.
+      plain: bool, strided convolutions as single operations, for GPU and NPU.
+      repeat_encoder: bool, encode the shape anew for each code, as the original does; same values.
+      merge_first_code: bool, mend the original's slip by which z_1 does not see the shape (Q1).
+      decode_samples: bool, decode drawn codes instead of their means (Q2).
+      kl_weight: float or scalar tensor, weight of the mean divergence.
+      free_nats: float, divergence of each code (mean over the batch) that costs nothing.
+
+    Attributes:
+      x, x_rec: [B, 30, 30, 30, 1].
+      latent_feature: [B, D], the means of all codes.
+      decoder_input: [B, D], what is decoded; feed it to decode other codes.
+      noise: list of [B, G or L]; feed them for other draws than the default ones.
+      z_mean, z_logstd, z_all: lists of n + 1 tensors [B, G or L].
+      kl_loss: list of [B]; kl_loss_all: [B], their mean over the codes.
+      rec_loss: [B, 30, 1]; loss: scalar; gradients: list of (gradient before clipping, variable).
+      optimizer: the training operation.
+    """
+
+    def __init__(self, obj_res=OBJ_RES, batch_size=100, global_latent_dim=10, local_latent_dim=5,
+                 local_latent_num=5, x=None, learning_rate=LEARNING_RATE, optimizer=None,
+                 training=True, deterministic=False, step=None, seed=0, plain=False,
+                 repeat_encoder=False, merge_first_code=False, decode_samples=False,
+                 kl_weight=KL_WEIGHT, free_nats=0.):
+        if obj_res != OBJ_RES:
+            raise ValueError('obj_res must be {}, not {}: the layers fit no other size.'.format(
+                OBJ_RES, obj_res))
+        self.batch_size = batch_size
+        self.local_latent_num = local_latent_num
+        self.sizes = [global_latent_dim] + local_latent_num * [local_latent_dim]
+        self.latent_size = sum(self.sizes)
+        self._plain, self._merge_first_code = plain, merge_first_code
+        self._seed, self._step, self._sess = seed, step, None
+        self.x = tf.placeholder(tf.float32, [batch_size] + 3 * [obj_res] + [1]) if x is None else x
+        self.params = self._make_variables()
+        self.noise = [self._noise(size, number, deterministic)
+                      for number, size in enumerate(self.sizes)]
+        self._encode(repeat_encoder)
+        self.latent_feature = tf.concat(self.z_mean, axis=1)
+        self.decoder_input = (tf.concat(self.z_all, axis=1) if decode_samples
+                              else self.latent_feature)
+        self.x_rec = self.decode(self.decoder_input)
+        self._build_rest()
+        if training:
+            self._build_losses(kl_weight, free_nats)
+            self._build_optimizer(optimizer or tf.train.AdamOptimizer(learning_rate))
+
+    def _make_variables(self):
+        sizes = (self.sizes[0], self.sizes[1], self.local_latent_num)
+        return make_variables(weight_shapes(*sizes), bias_sizes(*sizes))
+
+    def _build_rest(self):
+        """What a network of this kind has besides; the image branch of vsl_rec."""
+
+    def _noise(self, size, number, deterministic):
+        """Standard normal draw of a code, [B, size]."""
+        shape = [self.batch_size, size]
+        if deterministic:
+            return tf.zeros(shape)
+        return self.draw(tf.random.stateless_normal, tf.random_normal, shape, number)
+
+    def draw(self, stateless, stateful, shape, number):
+        """Random tensor number `number`: from (seed, step) where the step is known."""
+        if self._step is None:
+            return stateful(shape, seed=self._seed * 9973 + number)
+        return stateless(shape, seed=tf.stack([self._seed * 9973 + number, self._step]))
+
+    def _fc(self, inputs, weight, bias):
+        return tf.matmul(inputs, self.params[weight]) + self.params[bias]
+
+    def _relu_fc(self, inputs, weight, bias):
+        return tf.nn.relu(self._fc(inputs, weight, bias))
+
+    def _features(self):
+        """Features of the shapes, [B, 100] (paper, section 3.3, "shape encoder")."""
+        hidden = self.x
+        for number, stride in ((1, 2), (2, 2), (3, 1)):
+            name = 'enc_conv{}'.format(number)
+            hidden = tf.nn.relu(volume_conv.conv3d(
+                hidden, self.params[name], stride, self._plain) + self.params[name + '_1'])
+        self.enc_conv3_flat = tf.reshape(hidden, [self.batch_size, 1024])
+        self.enc_fc1 = self._relu_fc(self.enc_conv3_flat, 'enc_fc1', 'enc_fc1_1')
+        self.enc_fc2 = self._relu_fc(self.enc_fc1, 'enc_fc2', 'enc_fc2_1')
+        return self.enc_fc2
+
+    def _encode(self, repeat_encoder):
+        """q(z | x): the codes one after the other (paper, eq. 3 and 4)."""
+        features = self._features()
+        self.z_mean, self.z_logstd, self.z_all = [], [], []
+        self._add_code(features, 'z')
+        from_global = self._relu_fc(self.z_all[0], 'zzi_fc1', 'zzi_fc1_1')
+        from_global_2 = self._relu_fc(from_global, 'zzi_fc2', 'zzi_fc2_1')
+        for number in range(1, self.local_latent_num + 1):
+            if repeat_encoder:
+                features = self._features()
+                from_global = self._relu_fc(self.z_all[0], 'zzi_fc1', 'zzi_fc1_1')
+                from_global_2 = self._relu_fc(from_global, 'zzi_fc2', 'zzi_fc2_1')
+            if number == 1:
+                # The original goes on from `from_global` here, so that z_1 does not see the shape
+                # and `allz1_fc1` is never trained; kept, see README.
+                merged = from_global if not self._merge_first_code else self._relu_fc(
+                    tf.concat([from_global_2, features], axis=1), 'allz1_fc1', 'allzi_fc1_1')
+            else:
+                before = self._relu_fc(self.z_all[-1], 'zizi_fc1', 'zizi_fc1_1')
+                before = self._relu_fc(before, 'zizi_fc2', 'zizi_fc2_1')
+                merged = self._relu_fc(tf.concat([from_global_2, features, before], axis=1),
+                                       'allzi_fc1', 'allzi_fc1_1')
+            self._add_code(self._relu_fc(merged, 'allzi_fc2', 'allzi_fc2_1'), 'zi')
+
+    def _add_code(self, hidden, name):
+        """Mean, logarithm of the deviation, and draw of the next code."""
+        mean = self._fc(hidden, name + '_mean', name + '_mean_1')
+        logstd = self._fc(hidden, name + '_logstd', name + '_logstd_1')
+        self.z_all.append(mean + tf.exp(logstd) * self.noise[len(self.z_all)])
+        self.z_mean.append(mean)
+        self.z_logstd.append(logstd)
+
+    def decode(self, latent):
+        """p(x | z): occupancies of codes (paper, section 3.2).
+
+        Args:
+          latent: [B, D].
+        Returns:
+          [B, 30, 30, 30, 1] in (0, 1).
+        """
+        hidden = self._relu_fc(latent, 'dec_zfc1', 'dec_fc1')
+        hidden = self._relu_fc(hidden, 'dec_fc2', 'dec_fc2_1')
+        hidden = tf.reshape(hidden, [self.batch_size, 2, 2, 2, 128])
+        for number, stride, activation in ((1, 1, tf.nn.relu), (2, 2, tf.nn.relu),
+                                           (3, 2, tf.nn.sigmoid)):
+            name = 'dec_conv{}'.format(number)
+            hidden = activation(volume_conv.conv3d_transpose(
+                hidden, self.params[name], stride, self._plain) + self.params[name + '_1'])
+        return hidden
+
+    def _build_losses(self, kl_weight, free_nats):
+        self.rec_loss = reconstruction_loss(self.x, self.x_rec)
+        self.kl_loss = [kl_divergence(*pair) for pair in zip(self.z_mean, self.z_logstd)]
+        self.kl_loss_all = tf.add_n(self.kl_loss) / len(self.kl_loss)
+        if free_nats:
+            means = [tf.reduce_mean(kl) for kl in self.kl_loss]
+            cost = tf.add_n([tf.maximum(mean, free_nats) for mean in means]) / len(means)
+        else:
+            cost = tf.reduce_mean(self.kl_loss_all)
+        # The original adds [B, 30, 1] and [B] and takes the mean of [B, 30, B]: the same value.
+        self.loss = tf.reduce_mean(self.rec_loss) + kl_weight * cost
+
+    def _build_optimizer(self, optimizer):
+        """Clips each element of a gradient to [-1, 1]; unused variables have none."""
+        variables = [self.params[name] for name in self.params]
+        self.gradients = optimizer.compute_gradients(self.loss, variables)
+        self.optimizer = optimizer.apply_gradients([
+            (None if gradient is None else tf.clip_by_value(gradient, -1., 1.), variable)
+            for gradient, variable in self.gradients])
+
+    @property
+    def sess(self):
+        """tf.Session with initialised variables, opened when first asked for; may be set."""
+        if self._sess is None:
+            graph = self.x.graph
+            self._sess = tf.Session(graph=graph)
+            with graph.as_default():
+                self._sess.run(tf.global_variables_initializer())
+        return self._sess
+
+    @sess.setter
+    def sess(self, sess):
+        self._sess = sess
+
+    def model_fit(self, x):
+        """One optimizer step.
+
+        Args:
+          x: array [B, 30, 30, 30, 1].
+        Returns:
+          float, the loss before the update.
+        """
+        return self.sess.run((self.loss, self.optimizer), {self.x: x})[0]
+
+    def without_noise(self):
+        """Feed that makes every code its mean.
+
+        Returns:
+          dict {tensor: array of zeros}.
+        """
+        return {tensor: np.zeros(tensor.shape.as_list(), np.float32) for tensor in self.noise}
