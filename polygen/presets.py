@@ -116,8 +116,8 @@ def check_labels(config, examples):
     needed = max(example['class_label'] for example in examples) + 1
     if needed > config.num_classes and (config.class_conditional or config.face_class_conditional):
         raise errors.UsageError(
-            'the data has {} classes, the model {}: give --num_classes when training, or put the '
-            'meshes into sub-folders named as those of the training set.'.format(
+            'the data has {} classes, the model --num_classes {}: train with more classes, or put '
+            'the meshes into sub-folders named as those of the training set.'.format(
                 needed, config.num_classes))
 
 
@@ -263,7 +263,12 @@ def trained(config):
         parser = cli.make_parser('')
         add_model_options(parser)
         options = vars(parser.parse_args(['--preset', config.preset]))
-        weights = Weights(**{scope: checkpoints.latest(path) for scope, path in alone.items()})
+        prefixes = {scope: checkpoints.latest(path) for scope, path in alone.items()}
+        labels = checkpoints.variables_of(prefixes['vertex_model']).get(
+            'vertex_model/class_label/embeddings')
+        options.update(class_conditional=labels is not None,
+                       num_classes=labels[0] if labels else 1)
+        weights = Weights(**prefixes)
     else:
         prefix = checkpoints.latest(config.checkpoint or config.output_path)
         options, weights = recorded(config), Weights(vertex_model=prefix, face_model=prefix)
