@@ -16,7 +16,7 @@ def _label(folder):
     return '/'.join(folder.split(os.sep)[-2:])
 
 
-@pytest.mark.parametrize('path', ['plain', 'cpu'])
+@pytest.mark.parametrize('path', [pytest.param('plain', marks=pytest.mark.slow), 'cpu'])
 @pytest.mark.parametrize('folder', _SHIPPED, ids=_label)
 def test_matches_original(folder, path):
     passed, text = golden.check_case(golden.load_case(folder), path)
