@@ -1,9 +1,12 @@
 """The port against the originals' numbers, and the comparison itself."""
+import json
 import os
+import zlib
 
 import numpy as np
 import pytest
 
+from common import errors
 from tests import golden
 
 _SHARED = os.environ.get('GOLDEN_DIR') or os.path.join(
@@ -17,14 +20,14 @@ def _label(folder):
 
 
 @pytest.mark.parametrize('path', [pytest.param('plain', marks=pytest.mark.slow), 'cpu'])
-@pytest.mark.parametrize('folder', _SHIPPED, ids=_label)
+@pytest.mark.parametrize('folder', _SHIPPED, ids=map(_label, _SHIPPED))
 def test_matches_original(folder, path):
     passed, text = golden.check_case(golden.load_case(folder), path)
     assert passed, text
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('folder', _FURTHER, ids=_label)
+@pytest.mark.parametrize('folder', _FURTHER, ids=map(_label, _FURTHER))
 def test_matches_original_in_further_cases(folder):
     case = golden.load_case(folder)
     if golden.adapter_of(case) is None:
@@ -58,8 +61,104 @@ def test_compare_judges_by_the_tolerance(actual, tolerance, passes):
 def test_compare_takes_equal_nan_and_integers_exactly():
     exact = {'rtol': 0, 'atol': 0}
     assert golden.compare('x', np.float32([np.nan]), np.float32([np.nan]), exact)[0] == 0
+    assert golden.compare('x', np.float32([np.inf]), np.float32([np.inf]), exact)[0] == 0
+    assert golden.compare('x', np.float32([np.inf]), np.float32([-np.inf]), exact)[0] > 1
     assert golden.compare('x', np.array([3]), np.array([3]), exact)[0] == 0
     assert golden.compare('x', np.array([4]), np.array([3]), exact)[0] > 1
+
+
+def test_compare_measures_the_error_in_shares_of_the_tolerance_and_names_a_wrong_shape():
+    tolerance = {'rtol': 0.01, 'atol': 1.}
+    share, problem = golden.compare('x', np.array([102.5]), np.array([100.]), tolerance)
+    np.testing.assert_allclose(share, 2.5 / (1 + 0.01 * 100))   # relative to what is expected
+    assert problem is None
+    share, problem = golden.compare('x', np.zeros([2, 3]), np.zeros([3, 2]), tolerance)
+    assert share > 1 and problem == 'x: shape (2, 3), expected (3, 2)'
+    assert golden.compare('x', np.zeros([0, 3]), np.zeros([0, 3]), tolerance) == (0., None)
+    assert golden.compare('x', np.array('v 1'), np.array('v 1'), tolerance)[0] == 0
+    assert golden.compare('x', np.array('v 1'), np.array('v 2'), tolerance)[0] > 1
+
+
+def test_not_a_number_never_counts_as_matching():
+    tolerance = {'rtol': 0, 'atol': 1, 'match_fraction': 0.6}
+    expected = np.zeros(4)
+    assert golden.compare('x', np.array([0, 0, 0, np.nan]), expected, tolerance)[0] <= 1
+    share, problem = golden.compare('x', np.array([0, 0, np.nan, np.nan]), expected, tolerance)
+    assert share > 1 and '0.5' in problem
+
+
+def _write_case(folder, **changes):
+    """Writes a case of a family that has no adapters; returns its folder as str."""
+    folder.mkdir(parents=True)
+    case = dict({'model': 'unheard-of', 'kind': 'forward', 'case': 'first', 'config': {},
+                 'tolerance': {'*': {'rtol': 0, 'atol': 0}}}, **changes)
+    (folder / 'case.json').write_text(json.dumps(case))
+    np.savez(str(folder / 'inputs.npz'), x=np.float32([1, 2]))
+    np.savez(str(folder / 'expected.npz'), y=np.float32([2, 4]))
+    return str(folder)
+
+
+def test_cases_are_found_below_every_folder_by_the_beginning_of_their_model(tmp_path):
+    one = _write_case(tmp_path / 'a' / 'unheard_one' / 'first')
+    two = _write_case(tmp_path / 'b' / 'deep' / 'unheard_two' / 'first')
+    roots = [str(tmp_path / 'a'), str(tmp_path / 'b')]
+    assert golden.find_cases(roots) == [one, two]
+    assert golden.find_cases(roots, 'unheard_t') == [two]
+    assert golden.find_cases(roots, 'heard') == []
+    assert golden.find_cases([str(tmp_path / 'none')]) == []
+
+
+def test_a_case_holds_its_arrays_and_draws_each_weight_by_its_name(tmp_path):
+    params = [{'name': name, 'shape': [2, 3], 'dist': dist, 'a': 1., 'b': 2.}
+              for name, dist in (('w', 'normal'), ('u', 'uniform'))]
+    params.append({'name': 's', 'shape': [1], 'dist': 'stored'})
+    folder = tmp_path / 'unheard' / 'first'
+    path = _write_case(folder, weights={'seed': 7, 'params': params})
+    np.savez(str(folder / 'weights.npz'), s=np.float32([5]))
+    case = golden.load_case(path)
+    assert list(case.weights) == ['w', 'u', 's'] and case.weights['s'] == 5
+    # The rule of the cases: a generator for each parameter, seeded by CRC-32 of "seed:name".
+    rng = np.random.RandomState(zlib.crc32(b'7:w'))
+    np.testing.assert_array_equal(case.weights['w'], rng.normal(1, 2, [2, 3]).astype(np.float32))
+    assert (case.weights['u'] >= 1).all() and (case.weights['u'] < 2).all()
+    np.testing.assert_array_equal(case.inputs['x'], [1, 2])
+    np.testing.assert_array_equal(case.expected['y'], [2, 4])
+    (folder / 'case.json').write_text('{')
+    with pytest.raises(errors.InputError, match='case.json'):
+        golden.load_case(path)
+
+
+def _double(case, path):
+    if path == 'plain':
+        raise ValueError('cannot')
+    return {'y': 2 * case.inputs['x'], 'more': 1}
+
+
+def test_the_exit_code_says_whether_all_cases_pass(tmp_path, monkeypatch, capsys):
+    _write_case(tmp_path / 'unheard' / 'first')
+    folder = str(tmp_path)
+    assert golden.main([folder, '--path=cpu']) == 1     # no adapter
+    assert 'FAIL' in capsys.readouterr().out
+    monkeypatch.setattr(golden, 'adapter_of', lambda case: _double)
+    assert golden.main([folder, '--path=cpu']) == 0
+    assert '1 passed, 0 failed' in capsys.readouterr().out
+    assert golden.main([folder]) == 1   # the plain path stops; the other is still run
+    out = capsys.readouterr().out
+    assert 'ValueError: cannot' in out and '1 passed, 1 failed' in out
+    assert golden.main([folder, '--path=cpu', '--model=other']) == 1
+    with pytest.raises(SystemExit) as stop:
+        golden.main([folder, '--pat=cpu'])
+    assert stop.value.code == 2
+
+
+def test_adapters_are_looked_up_by_model_and_kind():
+    found = {(case.model, case.kind): golden.adapter_of(case)
+             for case in map(golden.load_case, _SHIPPED)}
+    assert all(found.values())
+    case = _case(model='polygen_face', kind='train')
+    assert golden.adapter_of(case).__name__ == 'train'
+    assert golden.adapter_of(case._replace(kind='joined')) is None
+    assert golden.adapter_of(case._replace(model='nothing_face')) is None
 
 
 def _case(**changes):

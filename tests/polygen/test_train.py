@@ -77,7 +77,8 @@ def test_the_output_says_what_happens_and_what_was_measured(finished):
     lines = finished.out.split('\n')
     first = [line for line in lines if line.startswith('PolyGen;')]
     assert len(first) == 1 and '3 of 3 meshes' in first[0] and 'cpu' in first[0]
-    assert [line.split()[1] for line in lines if 'loss_vertices' in line] == [
+    assert [line.split()[1] for line in lines if line.startswith('step ')
+            and 'loss_vertices' in line] == [
         '1/4', '2/4', '3/4', '4/4']
     assert any(line.startswith('sample 0: nearest to ') for line in lines)
     assert any(line.startswith('Loss (vertices): ') for line in lines)
