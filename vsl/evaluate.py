@@ -56,6 +56,11 @@ def image_codes(model, images):
     Returns:
       float32 [N, D].
     """
-    found = [model.sess.run(model.learned_feature, {model.y: part, model.keep_prob: 1.})[:count]
-             for count, (part,) in _batches(model, images)]
+    # A draw of 0 keeps a unit when all are kept; drawn from (seed, step), it would need the step.
+    feed = {model.keep_prob: 1., model.dropout_uniform: np.zeros(
+        model.dropout_uniform.shape.as_list(), np.float32)}
+    found = []
+    for count, (part,) in _batches(model, images):
+        feed[model.y] = part
+        found.append(model.sess.run(model.learned_feature, feed)[:count])
     return np.concatenate(found)
