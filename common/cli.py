@@ -131,6 +131,11 @@ def fraction(text):
     return _number(text, float, lambda value: 0 <= value <= 1, 'a number from 0 to 1')
 
 
+def fraction_below_one(text):
+    """Argparse type: a number from 0 to 1, 1 not included."""
+    return _number(text, float, lambda value: 0 <= value < 1, 'a number from 0 to below 1')
+
+
 def _number(text, kind, accepts, meaning):
     try:
         value = kind(text)

@@ -223,6 +223,19 @@ def _made(path):
     return path
 
 
+def for_inference(options):
+    """Leaves out of a training run's options what was meant for its device.
+
+    Args:
+      options: dict {option: value}, as `runs.read_options` gives it.
+    Returns:
+      dict, with `training` False.
+    """
+    fields = {field.name for field in dataclasses.fields(NpuOptions)}
+    kept = {name: value for name, value in options.items() if name not in fields}
+    return dict(kept, training=False)
+
+
 def write_parameter_map(custom_optimizer, options):
     """Fills in the parameters of the NpuOptimizer entry; needs TensorFlow only, no NPU.
 

@@ -9,6 +9,8 @@ randomness from (seed, step): variables, optimizer slots, step and `Run.state` c
 import contextlib
 import datetime
 import fcntl
+import glob
+import itertools
 import os
 import platform
 import random
@@ -500,11 +502,15 @@ def _set_aside(run):
     target = '{}-{}'.format(run.checkpoints, number)
     os.rename(run.checkpoints, target)
     os.makedirs(run.checkpoints)
-    for name in ('metrics.jsonl', 'config.json'):
+    made = ('metrics.jsonl', 'config.json', 'samples', 'eval')
+    graphs = [os.path.basename(path)[:-3]
+              for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
+    for name in itertools.chain(made, *[(stem + '.pb', stem + '.json') for stem in graphs]):
         path = os.path.join(run.output_path, name)
         if os.path.exists(path):
             os.rename(path, os.path.join(target, name))
-    return ['--noresume: the checkpoints that were there are in {} now'.format(target)]
+    _make_folders(run.output_path)
+    return ['--noresume: what the run had made is in {} now'.format(target)]
 
 
 def _changed_options(config):

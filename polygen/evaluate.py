@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, files, reporting
+from common import cli, device, errors, files, reporting
 from polygen import measures, mesh_sets, presets
 from polygen import sample as sample_script
 
@@ -38,7 +38,8 @@ def parse_args(argv=None):
 def _load(config, path, split):
     examples, summary = mesh_sets.load_meshes(
         path, config.quantization_bits, config.max_vertices, config.max_face_tokens, split=split,
-        exact=config.exact_quantization, keep_winding=config.keep_winding)
+        exact=config.exact_quantization, keep_winding=config.keep_winding,
+        class_names=getattr(config, 'class_names', None))
     reporting.say(str(summary))
     presets.check_labels(config, examples)
     return examples
@@ -63,6 +64,9 @@ def evaluate(config):
     """Measures the checkpoint, the baselines and samples."""
     data_path, split, train_path = config.data_path, config.split, config.train_path
     options, weights = presets.trained(config)
+    if not train_path and options.vertex_checkpoint:
+        raise errors.UsageError('--vertex_checkpoint tells nothing of its training: name the '
+                                'meshes for the baseline by --train_path.')
     train_path = train_path or presets.recorded(config)['data_path']
     config = options
     examples = _load(config, data_path, split)

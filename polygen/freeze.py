@@ -8,7 +8,7 @@ import os
 import tensorflow.compat.v1 as tf
 
 from common import checkpoints, device, files, frozen
-from polygen import modules, presets, sampling
+from polygen import presets, sampling, sequences
 
 _PARTS = {'vertex': 'polygen_vertices', 'face': 'polygen_faces'}     # names of the files
 
@@ -33,7 +33,7 @@ def _vertex_graph(config, batch, filters):
             tf.int32, [batch], name='class_label')
     tokens = model.sample_tokens(batch, context, config.sample_vertices, noise, filters,
                                  config.valid_only)
-    outputs = modules.vertices_from_tokens(
+    outputs = sequences.vertices_from_tokens(
         tokens, config.quantization_bits, recenter_verts=config.random_shift,
         only_return_complete=False)
     # What the Ascend port's frozen graph gave: coordinates and the mask as a fourth channel.
@@ -54,7 +54,7 @@ def _face_graph(config, batch, filters):
         context['class_label'] = inputs['class_label'] = tf.placeholder(
             tf.int32, [batch], name='class_label')
     tokens = model.sample_tokens(context, steps, inputs['noise'], filters, config.valid_only)
-    outputs = modules.faces_from_tokens(tokens, context, only_return_complete=False)
+    outputs = sequences.faces_from_tokens(tokens, context, only_return_complete=False)
     del outputs['context']
     noise = sampling.uniform_noise(0, batch, steps + 4 * vertices)
     points = noise[:, steps:steps + 3 * vertices].reshape(batch, vertices, 3) - 0.5

@@ -181,28 +181,34 @@ def _overlap(first, second):
     return len(first & second) / max(1, len(first | second))
 
 
-def nearest(sample, examples, quantization_bits):
+def nearest(sample, examples, quantization_bits, aligned=False):
     """Finds the mesh of a set that shares most with a sample.
 
     Args:
-      sample: `sample.Sample`, not recentred (or centred as the data is).
+      sample: `sample.Sample`.
       examples: list of examples of `mesh_sets.load_meshes`.
       quantization_bits: int.
+      aligned: bool, compare with the bounding boxes' lowest corners put together; for models that
+        were trained with random shifts, whose samples are recentred.
     Returns:
       Match.
     """
-    quantized = data_utils.quantize_verts(sample.vertices, quantization_bits, exact=True)
+    def placed(vertices):
+        return vertices - vertices.min(axis=0) if aligned and len(vertices) else vertices
+
+    corner = sample.vertices.min(axis=0) + 0.5 if aligned and len(sample.vertices) else 0.
+    quantized = data_utils.quantize_verts(sample.vertices - corner, quantization_bits, exact=True)
     ours = _parts(quantized, sample.faces)
     matches = []
     for example in examples:
-        theirs = _parts(example['vertices'], data_utils.unflatten_faces(example['faces']))
+        theirs = _parts(placed(example['vertices']), data_utils.unflatten_faces(example['faces']))
         matches.append(Match(example['name'], *[_overlap(a, b) for a, b in zip(ours, theirs)]))
     return max(matches, key=lambda match: (match.faces + match.vertices, match.vertices))
 
 
-def describe_matches(samples, examples, quantization_bits):
+def describe_matches(samples, examples, quantization_bits, aligned=False):
     """A line for each sample: which mesh it is nearest to and how near, and how many are exact."""
-    matches = [nearest(sample, examples, quantization_bits) for sample in samples]
+    matches = [nearest(sample, examples, quantization_bits, aligned) for sample in samples]
     lines = ['sample {}: nearest to {}, {:.1%} of the vertices and {:.1%} of the faces the same'
              .format(number, match.name, match.vertices, match.faces)
              for number, match in enumerate(matches)]

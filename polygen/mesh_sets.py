@@ -55,8 +55,8 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
       strict: bool, refuse with an error what would be left out.
       split: str, which packed file of a folder.
       class_names: list of str, sub-folders by label, to give a second folder the labels of a first;
-        None: those that are there, sorted. Files without sub-folders have their number as label;
-        the four toy meshes are 0 to 3 in the order of `TOY_MESHES`.
+        None: those that are there, sorted. Files without sub-folders are one class, but for the
+        toy meshes, which are 0 to 3 in the order of `TOY_MESHES`.
       exact, keep_winding: see `data_utils.quantize_process_mesh`.
     Returns:
       (list of examples, Summary).
@@ -150,17 +150,20 @@ def _mesh_files(folder):
 def _folder_sources(folder, class_names):
     """Returns ([(relative path, label, function that reads)], class names or None)."""
     found = _mesh_files(folder)
-    stems = [os.path.splitext(name)[0].lower() for name in found]
-    if sorted(stems) == sorted(TOY_MESHES):
-        found = [found[stems.index(stem)] for stem in TOY_MESHES]
-    elif any(os.sep in name for name in found):
-        class_of = [name.split(os.sep)[0] if os.sep in name else '.' for name in found]
-        class_names = sorted(set(class_of)) if class_names is None else list(class_names)
-        numbers = {name: number for number, name in enumerate(class_names)}
-        return [(name, numbers.get(kind), _file_reader(os.path.join(folder, name)))
-                for name, kind in zip(found, class_of)], class_names
-    return [(name, label, _file_reader(os.path.join(folder, name)))
-            for label, name in enumerate(found)], None
+    if any(os.sep in name for name in found):
+        kinds = [name.split(os.sep)[0] if os.sep in name else '.' for name in found]
+        class_names = sorted(set(kinds)) if class_names is None else list(class_names)
+    else:
+        kinds = [os.path.splitext(name)[0].lower() for name in found]
+        if set(kinds) <= set(TOY_MESHES):
+            class_names = list(TOY_MESHES)
+            found, kinds = zip(*sorted(zip(found, kinds), key=lambda p: TOY_MESHES.index(p[1])))
+        elif class_names is None or len(class_names) == 1:     # one class, whatever its name
+            kinds, class_names = [None] * len(found), [None]
+    numbers = {name: number for number, name in enumerate(class_names)}
+    known = class_names if class_names != [None] else None
+    return [(name, numbers.get(kind), _file_reader(os.path.join(folder, name)))
+            for name, kind in zip(found, kinds)], known
 
 
 def _file_reader(path):

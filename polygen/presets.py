@@ -34,6 +34,7 @@ PRESETS = {
         'encoder_layers': 10, 'face_layers': 14, 'dropout_rate': 0.2, 'max_vertices': 5000,
         'max_face_tokens': 8000, 'sample_vertices': 400, 'sample_face_tokens': 2000,
         'batch_size': 16, 'num_buckets': 4, 'shuffle': True, 'random_shift': True,
+        'vertex_dropout_rate': 0.4,
         'is_training': True, 'schedule': 'cosine', 'warmup_steps': 5000, 'gradient_clip': 1.,
         'memory_efficient': True, 'num_classes': 55}}
 
@@ -61,8 +62,11 @@ def add_model_options(parser):
         group.add_argument('--' + name, type=cli.positive_int, default=None, help=text + _PRESET)
     group.add_argument('--quantization_bits', type=cli.positive_int, default=8,
                        help='bits of a coordinate, 8 at most')
-    group.add_argument('--dropout_rate', type=cli.fraction, default=None,
+    group.add_argument('--dropout_rate', type=cli.fraction_below_one, default=None,
                        help='of the Transformers, where --is_training' + _PRESET)
+    group.add_argument('--vertex_dropout_rate', type=cli.fraction_below_one, default=None,
+                       help='of the vertex model; unset: --dropout_rate, and 0.4 in the preset '
+                            'published')
     group.add_argument('--num_classes', type=cli.non_negative_int, default=None,
                        help='classes; 0: as many as the data has' + _PRESET)
     cli.add_flag(group, '--class_conditional', default=True,
@@ -149,8 +153,12 @@ def make_models(config, step=None):
              'num_heads': config.num_heads, 'dropout_rate': config.dropout_rate,
              'memory_efficient': config.memory_efficient,
              'plain': config.plain, 'dropout_fn': _dropout(config, step)}
+    vertex_dropout = getattr(config, 'vertex_dropout_rate', None)
+    if vertex_dropout is None:
+        vertex_dropout = config.dropout_rate
     vertex_model = modules.VertexModel(
-        decoder_config=dict(stack, num_layers=config.vertex_layers),
+        decoder_config=dict(stack, num_layers=config.vertex_layers,
+                            dropout_rate=vertex_dropout),
         quantization_bits=config.quantization_bits, class_conditional=config.class_conditional,
         num_classes=config.num_classes, max_num_input_verts=config.max_vertices)
     face_model = modules.FaceModel(
@@ -190,7 +198,7 @@ def add_sampling_options(parser):
                        help='divides the logits')
     group.add_argument('--top_k', type=cli.non_negative_int, default=0,
                        help='keep the k best tokens; 0 keeps all')
-    group.add_argument('--top_p', type=cli.non_negative_float, default=0.95,
+    group.add_argument('--top_p', type=cli.fraction, default=0.95,
                        help='keep the best tokens that reach this probability; 0 is greedy, '
                             '1 keeps all')
     cli.add_flag(group, '--top_k_per_row', help='top_k row by row, as one would expect; the '
@@ -271,7 +279,8 @@ def trained(config):
         weights = Weights(**prefixes)
     else:
         prefix = checkpoints.latest(config.checkpoint or config.output_path)
-        options, weights = recorded(config), Weights(vertex_model=prefix, face_model=prefix)
+        options = device.for_inference(recorded(config))
+        weights = Weights(vertex_model=prefix, face_model=prefix)
     merged = argparse.Namespace(**dict(options, **dict(vars(config), preset=options['preset'])))
     complete(merged)
     return merged, weights

@@ -153,7 +153,8 @@ def sample(config):
     if config.compare_to:
         examples, _ = mesh_sets.load_meshes(config.compare_to, config.quantization_bits,
                                             config.max_vertices, config.max_face_tokens)
-        for line in measures.describe_matches(samples, examples, config.quantization_bits):
+        for line in measures.describe_matches(samples, examples, config.quantization_bits,
+                                              config.random_shift):
             reporting.say(line)
 
 

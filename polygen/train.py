@@ -167,6 +167,7 @@ def train(config):
         reporting.say('no --data_path given: using the meshes that ship with PolyGen')
     examples, summary = _load(config, config.data_path, config.strict)
     presets.complete(config, examples)
+    config.class_names = summary.class_names    # recorded: other sets get these labels
     batches = mesh_sets.Batches(
         # Without work on padding there is nothing to gain from buckets.
         examples, config.batch_size, config.num_buckets if config.plain else 1, config.seed,
@@ -259,7 +260,8 @@ def _finish(run, sampler, examples, models, config):
     trained = run.step > run.start_step     # else only what is missing is made
     if sampler and (trained or not os.path.exists(picture)):
         samples = _draw(run, run.step, sampler, examples, config)
-        for line in measures.describe_matches(samples, examples, config.quantization_bits):
+        for line in measures.describe_matches(samples, examples, config.quantization_bits,
+                                              config.random_shift):
             reporting.say(line)
         reporting.say('samples in {}'.format(os.path.splitext(picture)[0]))
     if config.freeze and (trained or not freeze.is_up_to_date(config.output_path, run.step)):

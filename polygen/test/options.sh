@@ -8,7 +8,7 @@ model_paths=('validation_path|held-out meshes; the best checkpoint is the best o
 model_values=(
   'preset|size of both models and what goes with it: seed or large'
   hidden_size fc_size num_heads vertex_layers encoder_layers face_layers quantization_bits
-  dropout_rate num_classes max_vertices max_face_tokens sample_vertices sample_face_tokens
+  dropout_rate vertex_dropout_rate num_classes max_vertices max_face_tokens sample_vertices sample_face_tokens
   schedule warmup_steps gradient_clip num_buckets eval_every sample_every num_samples
   temperature top_k top_p
 )

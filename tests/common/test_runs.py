@@ -320,8 +320,10 @@ def test_variables_that_the_network_has_no_more_are_told_too(tmp_path):
                 run.report(step, loss=0.0)
 
 
-def test_noresume_sets_the_old_checkpoints_aside(tmp_path, capsys):
+def test_noresume_sets_what_was_made_aside(tmp_path, capsys):
     first = train(tmp_path, 4)
+    for name in ('samples/a.png', 'eval/b.json', 'net.pb', 'net.json', 'notes.txt'):
+        (tmp_path / name).write_text(name)
     assert train(tmp_path, 3, resume=False) == {step: first[step] for step in (1, 2, 3)}
     assert saved(tmp_path) == [3]
     assert checkpoints.latest(str(tmp_path / 'checkpoints-1')).endswith('model-4')
@@ -330,7 +332,10 @@ def test_noresume_sets_the_old_checkpoints_aside(tmp_path, capsys):
     assert [row['step'] for row in rows] == [1, 2, 3]
     rows = reporting.read_metrics(str(tmp_path / 'checkpoints-1' / 'metrics.jsonl'))
     assert [row['step'] for row in rows] == [1, 2, 3, 4]
-    assert (tmp_path / 'checkpoints-1' / 'config.json').exists()
+    for name in ('config.json', 'samples/a.png', 'eval/b.json', 'net.pb', 'net.json'):
+        assert (tmp_path / 'checkpoints-1' / name).exists()
+    assert (tmp_path / 'notes.txt').exists() and not (tmp_path / 'net.pb').exists()
+    assert os.listdir(str(tmp_path / 'samples')) == []
 
 
 def test_weights_of_another_run_start_a_new_one_at_step_0(tmp_path, capsys):

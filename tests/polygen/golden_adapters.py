@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from polygen import modules, sampling
+from polygen import modules, sampling, sequences
 from tests.polygen import golden_data_adapters
 
 _TARGETS = {'VertexModel': 'vertices_flat', 'ImageToVertexModel': 'vertices_flat',
@@ -251,7 +251,7 @@ def vertex_postprocess(case, path):
     outputs = {}
     for recenter in (0, 1):
         for complete in (0, 1):
-            result = modules.vertices_from_tokens(
+            result = sequences.vertices_from_tokens(
                 tf.constant(case.inputs['tokens']), case.config['quantization_bits'],
                 recenter_verts=bool(recenter), only_return_complete=bool(complete))
             outputs.update({'recenter{}_complete{}_{}'.format(recenter, complete, key): value
@@ -267,7 +267,7 @@ def face_postprocess(case, path):
     outputs = {}
     context = {name: tf.constant(array) for name, array in case.inputs.items() if name != 'tokens'}
     for complete in (0, 1):
-        result = modules.faces_from_tokens(tf.constant(case.inputs['tokens']), context,
+        result = sequences.faces_from_tokens(tf.constant(case.inputs['tokens']), context,
                                            only_return_complete=bool(complete))
         for name, value in result.pop('context').items():
             outputs['complete{}_context_{}'.format(complete, name)] = value

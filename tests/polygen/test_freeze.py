@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 import freeze_graph
 from common import frozen, npu_lint
 from polygen import freeze as freeze_module
-from polygen import measures, mesh_sets, modules, presets, sampling
+from polygen import measures, mesh_sets, presets, sampling, sequences
 from polygen import sample as sample_script
 from polygen import train as train_script
 from tests.polygen import tiny
@@ -59,11 +59,11 @@ def live(trained, variant):
     noise = [tf.placeholder(tf.float32, [BATCH, length]) for length in (19, 20)]
     tokens = models.vertex.sample_tokens(BATCH, {'class_label': labels}, 6, noise[0], filters,
                                          config.valid_only)
-    vertices = modules.vertices_from_tokens(tokens, 4, True, only_return_complete=False)
+    vertices = sequences.vertices_from_tokens(tokens, 4, True, only_return_complete=False)
     points = tf.placeholder(tf.float32, [BATCH, 6, 3]), tf.placeholder(tf.float32, [BATCH, 6])
     context = dict(zip(('vertices', 'vertices_mask'), points))
     face_tokens = models.face.sample_tokens(context, 20, noise[1], filters, config.valid_only)
-    faces = modules.faces_from_tokens(face_tokens, context, only_return_complete=False)
+    faces = sequences.faces_from_tokens(face_tokens, context, only_return_complete=False)
     del faces['context']
     sess = tf.Session()
     weights.restore(sess)

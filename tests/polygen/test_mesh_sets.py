@@ -78,15 +78,25 @@ def test_toy_meshes_have_the_order_labels_and_sizes_of_the_original(tmp_path, to
     assert str(summary) == '4 of 4 meshes in {}'.format(tmp_path / 'data' / 'meshes')
 
 
-def test_other_files_are_sorted_by_path_and_labelled_by_number(tmp_path):
+def test_other_files_are_sorted_by_path_and_of_one_class(tmp_path):
     for name in ('b.OBJ', 'a.ply', 'c.glb'):
         meshes.write(str(tmp_path / name), VERTICES, FACES)
     (tmp_path / '._b.obj').write_text('hidden')
     (tmp_path / 'notes.txt').write_text('x')
     examples, summary = mesh_sets.load_meshes(str(tmp_path))
     assert [(e['name'], e['class_label']) for e in examples] == [
-        ('a.ply', 0), ('b.OBJ', 1), ('c.glb', 2)]
+        ('a.ply', 0), ('b.OBJ', 0), ('c.glb', 0)]
     assert summary.found == 3 and summary.class_names is None
+    assert 'no known class' in refusal(str(tmp_path), class_names=['chair', 'table'])
+
+
+def test_a_part_of_the_toy_meshes_keeps_their_labels(tmp_path):
+    for name in ('icosphere', 'cylinder'):
+        shutil.copy(os.path.join(TOY, name + '.obj'), str(tmp_path))
+    examples, summary = mesh_sets.load_meshes(str(tmp_path))
+    assert [(e['name'], e['class_label']) for e in examples] == [
+        ('cylinder.obj', 1), ('icosphere.obj', 3)]
+    assert summary.class_names == ['cube', 'cylinder', 'cone', 'icosphere']
 
 
 def test_sub_folders_are_classes_and_can_be_given_from_another_set(tmp_path):

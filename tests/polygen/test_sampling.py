@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from polygen import data_utils, measures, mesh_sets, modules, presets, sampling
+from polygen import data_utils, measures, mesh_sets, modules, presets, sampling, sequences
 from polygen import sample as sample_script
 from tests import golden
 
@@ -486,7 +486,7 @@ def test_models_draw_only_valid_meshes_when_asked_to(run, seed):
 
 
 def vertices_of(run, tokens, **options):
-    return run(modules.vertices_from_tokens(tf.constant(tokens, tf.int32), 8, **options))
+    return run(sequences.vertices_from_tokens(tf.constant(tokens, tf.int32), 8, **options))
 
 
 def test_a_vertex_that_the_stop_token_cuts_is_dropped(run):
@@ -515,11 +515,11 @@ def test_faces_behind_the_last_whole_one_are_cut(run):
     tokens = [[2, 3, 4, 1, 3, 4, 5, 0, 2, 2], [2, 3, 4, 1, 3, 4, 5, 3, 2, 2],
               [2, 3, 4, 5, 3, 4, 5, 3, 2, 2], [0, 3, 4, 1, 3, 4, 5, 3, 2, 2]]
     context = {'vertices_mask': tf.ones([4, 4]), 'name': tf.constant([10, 11, 12, 13])}
-    found = run(modules.faces_from_tokens(tf.constant(tokens), context, False))
+    found = run(sequences.faces_from_tokens(tf.constant(tokens), context, False))
     np.testing.assert_array_equal(found['completed'], [True, False, False, True])
     np.testing.assert_array_equal(found['num_face_indices'], [8, 4, 1, 1])
     np.testing.assert_array_equal(found['faces'], [
         [2, 3, 4, 1, 3, 4, 5, 0, 0, 0], [2, 3, 4] + [0] * 7, [0] * 10, [0] * 10])
-    kept = run(modules.faces_from_tokens(tf.constant(tokens), context))
+    kept = run(sequences.faces_from_tokens(tf.constant(tokens), context))
     np.testing.assert_array_equal(kept['context']['name'], [10, 13])
     np.testing.assert_array_equal(kept['num_face_indices'], [8, 1])
