@@ -3,8 +3,8 @@
 The loop keeps keys and values of earlier positions in two places: a recent block of `BLOCK_SIZE`
 positions, which every step moves on by one position, and an archive, which moves on by a block when
 the recent one is full. So a step's writing costs the same however long the sequence is. Both fill
-up from the end; the places in front are masked. The archive's capacity doubles from one loop to the
-next (a few loops, each with static shapes), so that early tokens do not pay for the longest cache.
+up from the end; the places in front are masked. The archive's capacity grows by half from one loop
+to the next (a few loops, each with static shapes), so that early tokens do not pay for the longest.
 
 B: batch, L: tokens at most, H: heads, s: size of a head, K: symbols that a token can be.
 """
@@ -165,7 +165,7 @@ def archive_capacities(max_tokens):
     needed = -(-max_tokens // BLOCK_SIZE) - 1
     capacities = [min(FIRST_CAPACITY, needed)]
     while capacities[-1] < needed:
-        capacities.append(min(2 * capacities[-1], needed))
+        capacities.append(min(max(capacities[-1] + 1, capacities[-1] * 3 // 2), needed))
     return capacities
 
 

@@ -1,7 +1,12 @@
 """The benchmarks run and give the rows that they promise."""
+import pytest
+
+from common import files
+from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks import polygen_sampling, polygen_step, timing
 
 
+@pytest.mark.slow
 def test_step_benchmark_compares_two_ways_of_one_step():
     rows = polygen_step.rows(polygen_step.parse_args(['--steps=1', '--repetitions=1']))
     assert [row.other for row in rows] == ['plain graph', 'training step']
@@ -18,3 +23,18 @@ def test_sampling_benchmark_compares_equal_tokens(capsys):
 def test_table_shows_the_ratio():
     row = timing.Row('a', 'b', 'ours', 0.5, 'other', 1.0)
     assert timing.ratio(row) == 2 and '2.00x' in timing.table([row]).split('\n')[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('benchmark', benchmarks.BENCHMARKS, ids=lambda module: module.__name__)
+def test_no_ratio_has_fallen_below_half_of_the_recorded_one(benchmark):
+    recorded = files.read_json(benchmarks.RECORDED)
+    assert benchmarks.fallen(benchmark.short(), recorded) == []
+
+
+def test_a_ratio_below_half_of_the_recorded_one_or_without_one_is_told():
+    row = timing.Row('a', 'b', 'ours', 1., 'other', 3.)
+    assert benchmarks.fallen([row], {timing.key(row): 5.9}) == []
+    assert benchmarks.fallen([row], {timing.key(row): 6.1}) == ['a: b, against other: 3.00x, '
+                                                                'recorded 6.1']
+    assert benchmarks.fallen([row], {}) == ['a: b, against other: 3.00x, recorded None']

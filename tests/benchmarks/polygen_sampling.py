@@ -310,7 +310,9 @@ def rows(config):
 
 def short():
     """Rows of a short run, for `python -m tests.benchmarks`."""
-    return rows(parse_args(['--tokens', '200', '1000', '--repetitions', '3']))
+    return (rows(parse_args(['--tokens', '200', '--repetitions', '3']))
+            + rows(parse_args(['--tokens', '1000', '--repetitions', '3',
+                               '--loops', 'static', 'growing'])))
 
 
 def _print(config):

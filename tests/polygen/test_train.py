@@ -150,6 +150,7 @@ def from_the_same_weights(tmp_path, solids, unbroken, steps, *options):
     return np.array([pair for _, pair in sorted(tiny.losses(folder).items())])
 
 
+@pytest.mark.slow
 def test_one_shared_optimizer_advances_the_bias_correction_of_both(tmp_path, solids, unbroken):
     own = from_the_same_weights(tmp_path, solids, unbroken, 3)
     shared = from_the_same_weights(tmp_path, solids, unbroken, 3, '--shared_optimizer')
@@ -160,6 +161,7 @@ def test_one_shared_optimizer_advances_the_bias_correction_of_both(tmp_path, sol
     assert abs(shared[2, 0] / own[2, 0] - 1) > 1e-4
 
 
+@pytest.mark.slow
 def test_the_plain_computation_gives_the_same_losses(tmp_path, solids, unbroken):
     default = from_the_same_weights(tmp_path, solids, unbroken, 5)
     plain = from_the_same_weights(tmp_path, solids, unbroken, 5, '--plain')
@@ -167,6 +169,7 @@ def test_the_plain_computation_gives_the_same_losses(tmp_path, solids, unbroken)
     assert (np.abs(default[1:] - default[:-1]) > 0.1).all()
 
 
+@pytest.mark.slow
 def test_buckets_save_padding_and_change_no_loss(tmp_path, solids, unbroken):
     # One mesh in a batch: the solids rise in size, so that buckets keep their order.
     options = ('--plain', '--batch_size=1')
@@ -175,6 +178,7 @@ def test_buckets_save_padding_and_change_no_loss(tmp_path, solids, unbroken):
     np.testing.assert_allclose(several, one, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_tiny_gradient_clip_stops_learning_and_a_large_one_changes_nothing(tmp_path, solids,
                                                                             unbroken):
     def twice(*options):    # the second round over the data against the first
@@ -201,9 +205,10 @@ def test_one_mesh_is_learnt_by_heart(tmp_path, options):
         return
     # From 16 ln 17 = 45 and 21 ln 7 = 41 nats.
     assert losses[steps][0] < 0.03 and losses[steps][1] < 0.03
-    assert 'exact copies of 1 of 1 meshes: b_pyramid.obj' in out
+    assert 'exact copies of 1 of 1 meshes: b/b_pyramid.obj' in out
 
 
+@pytest.mark.slow
 def test_epochs_count_rounds_over_the_data(tmp_path, solids):
     out = tiny.train(tmp_path, solids, 7, '--train_epochs=2', '--save_every=100')
     assert tiny.saved_steps(tmp_path) == [4]    # 3 meshes in batches of 2: two steps a round

@@ -27,10 +27,9 @@ OPTIONS = ('--hidden_size=16 --fc_size=16 --num_heads=2 --vertex_layers=1 --enco
 
 
 def write_solids(folder, names=tuple(SOLIDS)):
-    """Writes solids as .obj files; returns the folder as str."""
-    os.makedirs(str(folder), exist_ok=True)
+    """Writes solids as .obj files, one a sub-folder; returns the folder as str."""
     for name in names:
-        meshes.write(os.path.join(str(folder), name + '.obj'), *SOLIDS[name])
+        meshes.write(os.path.join(str(folder), name[0], name + '.obj'), *SOLIDS[name])
     return str(folder)
 
 
