@@ -14,7 +14,7 @@ POINTS_PER_CALL = 65536     # of the original's extraction; 64^3 centres are fou
 _WIDTHS = (8, 8, 8, 4, 2, 1)
 
 
-def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False):
+def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=False):
     """The decoder: six dense layers and a clip to [0, 1] (Chen and Zhang 2019, figure 3, improved).
 
     Args:
@@ -25,6 +25,7 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False):
         split into the rows for points and those for the code, which gives the same sums.
       leaky_clip: bool, the author's alternative for runs that do not converge: the clip lets 0.01
         of the value through outside [0, 1].
+      he_init: bool, see ops.linear_variables.
     Returns:
       (values [S, N, 1], raw [S, N, 1]): clipped, and what goes into the clip.
     """
@@ -34,28 +35,29 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False):
         inputs.set_shape(points.shape.as_list()[:2] + [3 + codes.shape[1].value])
     with tf.variable_scope(SCOPE, reuse=tf.AUTO_REUSE):
         if plain:
-            hidden = _dense(inputs, _WIDTHS[0] * gf_dim, 'h1_lin')
+            hidden = _dense(inputs, _WIDTHS[0] * gf_dim, 'h1_lin', he_init)
         else:
-            hidden = _first_layer(points, codes, _WIDTHS[0] * gf_dim)
+            hidden = _first_layer(points, codes, _WIDTHS[0] * gf_dim, he_init)
         hidden = ops.lrelu(hidden)
         for number, width in enumerate(_WIDTHS[1:], 2):
-            hidden = ops.lrelu(_dense(hidden, width * gf_dim, 'h{}_lin'.format(number)))
-        raw = _dense(hidden, 1, 'h7_lin')
+            hidden = ops.lrelu(_dense(hidden, width * gf_dim, 'h{}_lin'.format(number), he_init))
+        raw = _dense(hidden, 1, 'h7_lin', he_init)
     if leaky_clip:
         return tf.maximum(tf.minimum(raw, raw * 0.01 + 0.99), raw * 0.01), raw
     return tf.maximum(tf.minimum(raw, 1.), 0.), raw
 
 
-def _dense(inputs, size, scope):
+def _dense(inputs, size, scope, he_init):
     """Dense layer; the axes of shapes and points become one, since one product is faster."""
-    flat = ops.linear(tf.reshape(inputs, [-1, inputs.shape[-1].value]), size, scope)
+    flat = ops.linear(tf.reshape(inputs, [-1, inputs.shape[-1].value]), size, scope,
+                      he_init)
     return tf.reshape(flat, [inputs.shape[0].value or tf.shape(inputs)[0],
                              inputs.shape[1].value or tf.shape(inputs)[1], size])
 
 
-def _first_layer(points, codes, size):
+def _first_layer(points, codes, size, he_init):
     with tf.variable_scope('h1_lin', reuse=tf.AUTO_REUSE):
-        matrix, bias = ops.linear_variables(3 + codes.shape[1].value, size)
+        matrix, bias = ops.linear_variables(3 + codes.shape[1].value, size, he_init)
     flat = tf.matmul(tf.reshape(points, [-1, 3]), matrix[:3])
     shape = [points.shape[0].value or tf.shape(points)[0],
              points.shape[1].value or tf.shape(points)[1], size]

@@ -188,6 +188,9 @@ def _across(grid, known, cells):
     return np.stack(np.unravel_index(flat, grid.shape), axis=1)
 
 
+MODES = {'exact': exact, 'octree': octree}
+
+
 def surface(grid):
     """Marching cubes at 0.5.
 
@@ -258,7 +261,7 @@ def mesh(field, resolution=256, mode='octree', refined=False):
     Returns:
       (vertices float64 [V, 3], triangles int [T, 3], Extraction).
     """
-    found = {'exact': exact, 'octree': octree}[mode](field, resolution)
+    found = MODES[mode](field, resolution)
     vertices, triangles = surface(found.grid)
     if refined:
         vertices = refine(field, vertices, resolution)

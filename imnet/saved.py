@@ -55,6 +55,9 @@ def add_options(parser, ef_dim):
     cli.add_flag(group, '--leaky_clip', default=None, help='let 0.01 of the decoder\'s value '
                  'through outside [0, 1], for runs that do not converge; unset: as the '
                  'autoencoder of this output folder was trained')
+    cli.add_flag(group, '--he_init', help='first values of the decoder with the deviation '
+                 'sqrt(2 / inputs), not 0.02: narrow decoders and small sets leave the plateau of '
+                 'the mean shape much sooner')
     cli.add_flag(group, '--plain', default=None, help='operations as the original has them; unset: '
                  'on GPU and NPU')
 
@@ -74,11 +77,11 @@ def complete(config, split='train'):
         path = data_utils.find(config.data_dir, config.dataset, split)
         config.dataset = data_utils.stem_of(path)
     elif not config.dataset:
-        config.dataset = _only_stem(config.checkpoint_dir)
+        config.dataset = only_stem(config.checkpoint_dir)
     return path
 
 
-def _only_stem(folder):
+def only_stem(folder):
     """The stem that the folders of checkpoints are named by, where there is only one."""
     found = set()
     for name in os.listdir(folder) if os.path.isdir(folder) else []:

@@ -19,12 +19,13 @@ class IMAE:
       leaky_clip: bool, see decoder.simple_net.
       num_points: int or None, N; fixed for an NPU.
       num_shapes: int or None, S.
+      he_init: bool, see ops.linear_variables.
     """
 
     def __init__(self, z_dim=256, ef_dim=32, gf_dim=128, plain=False, leaky_clip=False,
-                 num_points=None, num_shapes=1):
+                 num_points=None, num_shapes=1, he_init=False):
         self.z_dim, self.ef_dim, self.gf_dim = z_dim, ef_dim, gf_dim
-        self.plain, self.leaky_clip = plain, leaky_clip
+        self.plain, self.leaky_clip, self._he_init = plain, leaky_clip, he_init
         sizes = 3 * [INPUT_SIZE] + [1]
         self.vox3d = tf.placeholder(tf.uint8, [num_shapes] + sizes)
         self.point_coord = tf.placeholder(tf.float32, [num_shapes, num_points, 3])
@@ -58,7 +59,8 @@ class IMAE:
 
     def decode(self, points, codes):
         """Values and raw values at points [S, N, 3] of codes [S, Z]; see decoder.simple_net."""
-        return decoder.simple_net(points, codes, self.gf_dim, self.plain, self.leaky_clip)
+        return decoder.simple_net(points, codes, self.gf_dim, self.plain, self.leaky_clip,
+                                  self._he_init)
 
     def field(self, sess, code):
         """The field of a code as a function of points (decoder.Field)."""

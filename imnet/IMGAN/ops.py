@@ -15,31 +15,34 @@ def lrelu(inputs):
     return tf.maximum(inputs, LEAK * inputs)
 
 
-def linear(inputs, size, scope):
+def linear(inputs, size, scope, he_init=False):
     """Dense layer over the last axis.
 
     Args:
       inputs: [..., C]; C is known when the graph is built.
       size: int, channels of the result.
       scope: str.
+      he_init: bool, see `linear_variables`.
     Returns:
       [..., size].
     """
     with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
-        matrix, bias = linear_variables(inputs.shape[-1].value, size)
+        matrix, bias = linear_variables(inputs.shape[-1].value, size, he_init)
         return tf.matmul(inputs, matrix) + bias
 
 
-def linear_variables(inputs, size):
+def linear_variables(inputs, size, he_init=False):
     """The variables of a dense layer in the scope that is open.
 
     Args:
       inputs, size: int, channels of input and result.
+      he_init: bool, draw with the deviation sqrt(2 / inputs), not with 0.02 as the original.
     Returns:
       (matrix [inputs, size], bias [size]).
     """
+    deviation = (2. / inputs) ** 0.5 if he_init else 0.02
     matrix = tf.get_variable('Matrix', [inputs, size],
-                             initializer=tf.random_normal_initializer(stddev=0.02))
+                             initializer=tf.random_normal_initializer(stddev=deviation))
     return matrix, tf.get_variable('bias', [size], initializer=tf.zeros_initializer())
 
 

@@ -32,7 +32,7 @@ def train_ae(config):
     prefix = None if not config.resume else config.checkpoint or saved.newest(config, 'ae', False)
     saved.fit_sizes(config, prefix, AE_EF_DIM)
     net = model.IMAE(config.z_dim, config.ef_dim, config.gf_dim, config.plain, config.leaky_clip,
-                     data.num_points, size)
+                     data.num_points, size, config.he_init)
     optimizer = device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config)
     step_op = ops.minimize(optimizer, net.loss)
     summary = 'IM-AE; {} shapes, {} points each (points_{}) of {}'.format(
