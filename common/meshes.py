@@ -56,13 +56,14 @@ def read(path):
     return parsers[extension](data, path)
 
 
-def write(path, vertices, faces):
+def write(path, vertices, faces, normals=None):
     """Writes a mesh in one exchange; the extension tells the format.
 
     Args:
       path: str, a .obj, .ply (binary) or .glb file; .glb holds triangles, the others polygons.
       vertices: float array [V, 3].
-      faces: list of F sequences of 0-based vertex numbers.
+      faces: list of F sequences of 0-based vertex numbers, or int array [F, corners].
+      normals: float array [V, 3] of the vertices, or None.
     Raises:
       errors.InputError: another extension, or the file cannot be written.
       ValueError: the vertices are not [V, 3] and finite, or a face index is out of range.
@@ -75,11 +76,17 @@ def write(path, vertices, faces):
     vertices = np.asarray(vertices, np.float32)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
         raise ValueError('vertices must be finite [V, 3], got shape {}.'.format(vertices.shape))
-    faces = [[int(index) for index in face] for face in faces]
+    if normals is not None:
+        normals = np.asarray(normals, np.float32)
+        if normals.shape != vertices.shape or not np.isfinite(normals).all():
+            raise ValueError('normals must be finite {}, got shape {}.'.format(
+                list(vertices.shape), normals.shape))
+    faces = faces.tolist() if isinstance(faces, np.ndarray) else [
+        [int(index) for index in face] for face in faces]
     for face in faces:
         if face and not 0 <= min(face) <= max(face) < len(vertices):
             raise ValueError('face {} is out of range for {} vertices.'.format(face, len(vertices)))
-    data = encoders[extension](vertices, faces)
+    data = encoders[extension](vertices, faces, normals)
     with files.replacing(path) as temporary:
         with open(temporary, 'wb') as stream:
             stream.write(data)
@@ -491,25 +498,31 @@ def _parse_glb(data, path):
                   _numbered('triangle'))
 
 
-def _encode_obj(vertices, faces):
+def _encode_obj(vertices, faces, normals):
     lines = ['v {!r} {!r} {!r}'.format(*row) for row in vertices.astype(np.float64).tolist()]
-    lines += ['f ' + ' '.join(str(index + 1) for index in face) for face in faces]
+    corner = '{}'
+    if normals is not None:
+        lines += ['vn {:.6g} {:.6g} {:.6g}'.format(*row) for row in normals.tolist()]
+        corner = '{0}//{0}'
+    lines += ['f ' + ' '.join(corner.format(index + 1) for index in face) for face in faces]
     return ('\n'.join(lines) + '\n').encode('ascii')
 
 
-def _encode_ply(vertices, faces):
+def _encode_ply(vertices, faces, normals):
     wide = any(len(face) > 255 for face in faces)
-    header = ('ply\nformat binary_little_endian 1.0\nelement vertex {}\nproperty float x\n'
-              'property float y\nproperty float z\nelement face {}\n'
+    names = 'xyz' if normals is None else ['x', 'y', 'z', 'nx', 'ny', 'nz']
+    header = ('ply\nformat binary_little_endian 1.0\nelement vertex {}\n{}element face {}\n'
               'property list {} int vertex_indices\nend_header\n').format(
-                  len(vertices), len(faces), 'int' if wide else 'uchar')
+                  len(vertices), ''.join('property float {}\n'.format(name) for name in names),
+                  len(faces), 'int' if wide else 'uchar')
     rows = [struct.pack('<{}{}i'.format('i' if wide else 'B', len(face)), len(face), *face)
             for face in faces]
-    return header.encode('ascii') + vertices.astype('<f4').tobytes() + b''.join(rows)
+    table = vertices if normals is None else np.concatenate([vertices, normals], axis=1)
+    return header.encode('ascii') + table.astype('<f4').tobytes() + b''.join(rows)
 
 
-def _encode_glb(vertices, faces):
+def _encode_glb(vertices, faces, normals):
     import trimesh
 
-    mesh = trimesh.Trimesh(vertices, triangulate(faces), process=False)
-    return mesh.export(file_type='glb')
+    mesh = trimesh.Trimesh(vertices, triangulate(faces), vertex_normals=normals, process=False)
+    return mesh.export(file_type='glb', include_normals=normals is not None)

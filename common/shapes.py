@@ -56,9 +56,19 @@ def voxels(parts, resolution, extent):
     high = np.max([part.high for part in parts if not part.cut], axis=0)
     scale = (high - low).max() / extent
     middles = (np.arange(resolution) + 0.5 - resolution / 2) * scale
-    grid = np.stack(np.meshgrid(middles, middles, middles, indexing='ij'), axis=-1)
-    points = grid.reshape(-1, 3) + (low + high) / 2
-    return inside(parts, points).reshape([resolution] * 3)
+    axes = [(middles + middle).reshape([-1 if axis == other else 1 for other in range(3)])
+            for axis, middle in enumerate((low + high) / 2)]
+    result = np.zeros(3 * [resolution], bool)
+    for part in parts:
+        # `inside` for a whole grid, an axis at a time: a 256^3 grid of points would take gigabytes.
+        middle, half = (part.low + part.high) / 2, (part.high - part.low) / 2
+        places = [np.abs(axes[axis] - middle[axis]) / half[axis] for axis in range(3)]
+        held = (places[0] <= 1) & (places[1] <= 1) & (places[2] <= 1)
+        if part.kind != 'block':
+            first, second = [places[axis] for axis in range(3) if axis != 'xyz'.index(part.kind)]
+            held &= first ** 2 + second ** 2 <= 1
+        result = result & ~held if part.cut else result | held
+    return result
 
 
 def _legs(width, depth, height, thick):

@@ -145,7 +145,27 @@ def solid(vertices, triangles, resolution, extent):
     used = fitted(vertices, resolution, extent)
     # The last point of a box that ends on a border of cells belongs to the cell before it.
     used = (used - resolution / 2) * (1 - 1e-9) + resolution / 2
-    return ndimage.binary_fill_holes(surface_cells(used, triangles, resolution), _NEIGHBOURS)
+    return filled(surface_cells(used, triangles, resolution))
+
+
+def filled(grid):
+    """Adds what the outside cannot reach through sides of cells.
+
+    Args:
+      grid: bool [X, Y, Z].
+    Returns:
+      bool [X, Y, Z].
+    """
+    occupied = np.argwhere(grid)
+    if not len(occupied):
+        return np.array(grid, bool)
+    low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
+    result = np.array(grid, bool)
+    box = tuple(slice(*ends) for ends in zip(low, high))
+    labels, _ = ndimage.label(np.pad(~result[box], 1, mode='constant', constant_values=True),
+                              _NEIGHBOURS)
+    result[box] = labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0]
+    return result
 
 
 def resized(grid, resolution, extent):

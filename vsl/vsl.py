@@ -12,7 +12,7 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vsl import volume_conv
+from common import volume_conv
 
 OBJ_RES = 30            # cells of a side; the layers fit no other size
 KL_WEIGHT = 0.001       # of the Kullback-Leibler divergences beside the reconstruction

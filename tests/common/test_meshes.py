@@ -266,3 +266,18 @@ def test_sixty_thousand_faces_are_read_in_seconds(tmp_path, extension):
     start = time.time()
     assert len(meshes.read(path).faces) == 249 ** 2
     assert time.time() - start < 10
+
+
+@pytest.mark.parametrize('ending', ['.obj', '.ply', '.glb'])
+def test_normals_are_written_and_the_mesh_reads_back(tmp_path, ending):
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
+    normals = np.array([[0, 0.6, 0.8], [0, 0, 1], [1, 0, 0]], np.float32)
+    path = str(tmp_path / ('mesh' + ending))
+    meshes.write(path, vertices, np.array([[0, 1, 2]]), normals)
+    again = trimesh.load(path, process=False)
+    if ending == '.glb':
+        again = list(again.geometry.values())[0]
+    np.testing.assert_allclose(again.vertex_normals, normals, atol=1e-6)
+    np.testing.assert_array_equal(meshes.read(path).vertices, vertices)
+    with pytest.raises(ValueError, match='normals'):
+        meshes.write(path, vertices, [[0, 1, 2]], normals[:2])

@@ -1,13 +1,15 @@
-"""Tests of vsl/volume_conv.py: the form that is fast on CPUs gives the plain one's numbers."""
+"""Tests of common/volume_conv.py: the form that is fast on CPUs gives the plain one's numbers."""
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from vsl import volume_conv
+from common import volume_conv
 
 # Side of the volume, its channels, side of the kernel, stride, output channels. At batch 1
-# TensorFlow's own kernels are fast. The first two are the strided layers of VSL.
-LAYERS = [(30, 1, 6, 2, 4), (13, 4, 5, 2, 3), (5, 3, 4, 1, 2), (12, 2, 5, 3, 2), (10, 1, 3, 2, 2)]
+# TensorFlow's own kernels are fast. The first two are the strided layers of VSL, the sixth is one
+# of IM-NET.
+LAYERS = [(30, 1, 6, 2, 4), (13, 4, 5, 2, 3), (5, 3, 4, 1, 2), (12, 2, 5, 3, 2), (10, 1, 3, 2, 2),
+          (10, 2, 4, 2, 3)]
 
 
 def draw(*shape):

@@ -1,0 +1,115 @@
+"""Layers of IM-NET; every variable is called `Matrix`, `bias`, `beta` or `gamma` in its scope.
+
+S: shapes in a step, N: points of a shape, D: side of a volume, C: channels. Layout NDHWC.
+"""
+import tensorflow.compat.v1 as tf
+
+from common import volume_conv
+
+NORM_EPSILON = 1e-6     # of the instance norm
+LEAK = 0.02
+
+
+def lrelu(inputs):
+    """max(x, 0.02 x), element by element."""
+    return tf.maximum(inputs, LEAK * inputs)
+
+
+def linear(inputs, size, scope, he_init=False):
+    """Dense layer over the last axis.
+
+    Args:
+      inputs: [..., C]; C is known when the graph is built.
+      size: int, channels of the result.
+      scope: str.
+      he_init: bool, see `linear_variables`.
+    Returns:
+      [..., size].
+    """
+    with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+        matrix, bias = linear_variables(inputs.shape[-1].value, size, he_init)
+        return tf.matmul(inputs, matrix) + bias
+
+
+def linear_variables(inputs, size, he_init=False):
+    """The variables of a dense layer in the scope that is open.
+
+    Args:
+      inputs, size: int, channels of input and result.
+      he_init: bool, draw with the deviation sqrt(2 / inputs), not with 0.02 as the original.
+    Returns:
+      (matrix [inputs, size], bias [size]).
+    """
+    deviation = (2. / inputs) ** 0.5 if he_init else 0.02
+    matrix = tf.get_variable('Matrix', [inputs, size],
+                             initializer=tf.random_normal_initializer(stddev=deviation))
+    return matrix, tf.get_variable('bias', [size], initializer=tf.zeros_initializer())
+
+
+def conv3d(inputs, size, scope, stride=2, padding='SAME', plain=False):
+    """Convolution with a kernel of 4^3 cells.
+
+    Args:
+      inputs: [S, D, D, D, C], all but S known when the graph is built; D even.
+      size: int, channels of the result.
+      scope: str.
+      stride: 1 or 2.
+      padding: 'SAME' (with stride 2 one cell of zeros on each side) or 'VALID'.
+      plain: bool, the strided operation itself, for GPU and NPU; else the same sums in a form whose
+        gradients are fast on a CPU.
+    Returns:
+      [S, d, d, d, size].
+    """
+    with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+        kernel = tf.get_variable('Matrix', 3 * [4] + [inputs.shape[-1].value, size],
+                                 initializer=tf.glorot_uniform_initializer())
+        bias = tf.get_variable('bias', [size], initializer=tf.zeros_initializer())
+        if plain:
+            outputs = tf.nn.conv3d(inputs, kernel, [1] + 3 * [stride] + [1], padding)
+        elif padding == 'VALID' and inputs.shape[1].value == 4:
+            # The kernel covers the whole volume: a matrix product.
+            flat = tf.matmul(tf.reshape(inputs, [-1, 64 * inputs.shape[-1].value]),
+                             tf.reshape(kernel, [-1, size]))
+            outputs = tf.reshape(flat, [-1, 1, 1, 1, size])
+        else:
+            if padding == 'SAME':
+                inputs = tf.pad(inputs, [[0, 0]] + 3 * [[1, 1]] + [[0, 0]])
+            outputs = volume_conv.conv3d(inputs, kernel, stride)
+        return tf.nn.bias_add(tf.reshape(outputs, [-1] + outputs.shape.as_list()[1:]), bias)
+
+
+def instance_norm(inputs, scope):
+    """Normalises each channel of each shape over its cells; the same in training and test.
+
+    Args:
+      inputs: [S, D, D, D, C].
+      scope: str.
+    Returns:
+      [S, D, D, D, C].
+    """
+    with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+        size = [inputs.shape[-1].value]
+        beta = tf.get_variable('beta', size, initializer=tf.zeros_initializer())
+        gamma = tf.get_variable('gamma', size, initializer=tf.ones_initializer())
+        mean, variance = tf.nn.moments(inputs, [1, 2, 3], keep_dims=True)
+        return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, NORM_EPSILON)
+
+
+def adam(learning_rate, beta1):
+    """The optimizer of all three networks; beta2 0.999, epsilon 1e-8."""
+    return tf.train.AdamOptimizer(learning_rate, beta1=beta1)
+
+
+def minimize(optimizer, loss, variables=None):
+    """A step of an optimizer that waits for the loss, so that both may be fetched together.
+
+    Without the wait, an operation of the loss that no gradient needs may see the new values.
+
+    Args:
+      optimizer: tf.train.Optimizer; loss: scalar; variables: list, or None for all trainable ones.
+    Returns:
+      op.
+    """
+    gradients = optimizer.compute_gradients(loss, variables)
+    with tf.control_dependencies([loss]):
+        return optimizer.apply_gradients(gradients)

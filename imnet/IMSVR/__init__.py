@@ -1,0 +1,1 @@
+"""Single-view reconstruction: from a grey picture to a code of the autoencoder (IM-SVR)."""

@@ -1,0 +1,59 @@
+"""Layers of the picture encoder. B: pictures, H/W: height and width, C: channels. Layout NHWC."""
+import tensorflow.compat.v1 as tf
+
+NORM_DECAY = 0.99
+NORM_EPSILON = 1e-5
+
+
+def conv2d_nobias(inputs, size, kernel, stride, scope, padding='SAME'):
+    """Convolution without a bias.
+
+    Args:
+      inputs: [B, H, W, C]; size: int, channels of the result; kernel: int, its side.
+      stride: int; scope: str; padding: 'SAME' (TensorFlow's: uneven where the stride is 2) or
+        'VALID'.
+    Returns:
+      [B, H / stride, W / stride, size].
+    """
+    with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+        matrix = tf.get_variable('Matrix', [kernel, kernel, inputs.shape[-1].value, size],
+                                 initializer=tf.truncated_normal_initializer(stddev=0.02))
+        return tf.nn.conv2d(inputs, matrix, [1, stride, stride, 1], padding)
+
+
+def conv2d(inputs, size, kernel, stride, scope, padding='VALID'):
+    """Convolution with a bias; arguments as `conv2d_nobias`."""
+    outputs = conv2d_nobias(inputs, size, kernel, stride, scope, padding)
+    with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+        bias = tf.get_variable('bias', [size], initializer=tf.zeros_initializer())
+    return tf.nn.bias_add(outputs, bias)
+
+
+def batch_norm(inputs, training, scope):
+    """Batch normalisation whose statistics move on every run in training mode.
+
+    The fused kernel normalises with the biased variance and hands n / (n - 1) of it to the moving
+    one; both as in the original.
+
+    Args:
+      inputs: [B, H, W, C]; training: bool; scope: str.
+    Returns:
+      [B, H, W, C].
+    """
+    size = [inputs.shape[-1].value]
+    with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
+        beta = tf.get_variable('beta', size, initializer=tf.zeros_initializer())
+        gamma = tf.get_variable('gamma', size, initializer=tf.ones_initializer())
+        mean = tf.get_variable('moving_mean', size, initializer=tf.zeros_initializer(),
+                               trainable=False)
+        variance = tf.get_variable('moving_variance', size, initializer=tf.ones_initializer(),
+                                   trainable=False)
+    if not training:
+        return tf.nn.fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon=NORM_EPSILON,
+                                      is_training=False)[0]
+    outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
+        inputs, gamma, beta, epsilon=NORM_EPSILON, is_training=True)
+    moves = [tf.assign_sub(moving, (moving - found) * (1. - NORM_DECAY))
+             for moving, found in ((mean, batch_mean), (variance, batch_variance))]
+    with tf.control_dependencies(moves):
+        return tf.identity(outputs)

@@ -1,0 +1,89 @@
+"""Photographs as IM-SVR wants it: one object, grey, on white, as large as in the rendered views."""
+import cv2
+import numpy as np
+from PIL import Image
+
+from common import errors
+from imnet.IMSVR import model, views
+
+_FILL = 0.8         # share of the network's input that the object's longer side gets
+_DIFFERENT = 24     # levels by which an object's pixel differs from the background
+
+
+def read(path, background='auto', crop='auto'):
+    """Reads one picture.
+
+    Alpha is composed over white. Without alpha, `background`: 'white' takes the picture as it is;
+    'border' makes white what looks like the picture's border; 'auto' does that unless the border is
+    white already. `crop`: 'none' scales the whole picture to 128 x 128, as the original does;
+    'middle' cuts the middle 128 x 128 of a view of 137 x 137, as in training; 'object' centres the
+    object, its longer side 80 % of the result; 'auto' is 'middle' for views of 137 x 137 and
+    'object' for all others.
+
+    Args:
+      path: str; background, crop: as above.
+    Returns:
+      float32 [128, 128, 1] in [0, 1].
+    Raises:
+      errors.InputError: the file cannot be read, or shows no object.
+    """
+    rgba = _rgba(path)
+    grey = views.over_white(rgba)
+    mask = rgba[..., 3] > 127
+    if mask.all():      # no alpha
+        is_white = _border(grey).min() >= 255 - _DIFFERENT
+        if background == 'white' or (background == 'auto' and is_white):
+            mask = grey < 255 - _DIFFERENT
+        else:
+            mask = _unlike_border(rgba[..., :3])
+            grey = np.where(mask, grey, 255).astype(np.uint8)
+    if not mask.any() or (mask.all() and crop != 'none'):
+        raise errors.InputError('{} shows no object: every pixel looks like the background. Give a '
+                                'picture with alpha, or with one object before a plain '
+                                'background.'.format(path))
+    if crop == 'auto':
+        crop = 'middle' if grey.shape == (model.VIEW_SIZE, model.VIEW_SIZE) else 'object'
+    if crop == 'none':
+        return views.resized(grey)
+    if crop == 'middle':
+        if grey.shape != (model.VIEW_SIZE, model.VIEW_SIZE):
+            raise errors.InputError('{} has {} x {} pixels; --crop=middle is for views of 137 x '
+                                    '137.'.format(path, *grey.shape[::-1]))
+        return views.cropped(grey)
+    return _centred(grey, mask)
+
+
+def _rgba(path):
+    try:
+        with Image.open(path) as image:
+            return np.array(image.convert('RGBA'))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise errors.InputError('cannot read the picture {}: {}.'.format(
+            path, ' '.join(str(error).split())[:200]))
+
+
+def _border(image):
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def _unlike_border(rgb):
+    """Pixels that differ from the usual colour of the border, the largest piece with its holes."""
+    usual = np.median(_border(rgb), axis=0)
+    differs = (np.abs(rgb.astype(float) - usual).max(axis=2) > _DIFFERENT).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(differs, connectivity=8)
+    if count < 2:
+        return np.zeros(differs.shape, bool)
+    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+
+
+def _centred(grey, mask):
+    """The object in the middle of a white square, scaled to the network's input."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    part = grey[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    side = int(np.ceil(max(part.shape) / _FILL))
+    square = np.full([side, side], 255, np.uint8)
+    top, left = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
+    square[top:top + part.shape[0], left:left + part.shape[1]] = part
+    way = cv2.INTER_AREA if side > model.CROP_SIZE else cv2.INTER_LINEAR
+    small = cv2.resize(square, (model.CROP_SIZE, model.CROP_SIZE), interpolation=way)
+    return (small.astype(np.float32) / 255.)[..., None]

@@ -1,0 +1,68 @@
+"""Pictures as IM-SVR wants them: grey, white background, 128 x 128, values in [0, 1]."""
+import cv2
+import numpy as np
+
+from imnet.IMSVR import model
+
+_OFFSET = (model.VIEW_SIZE - model.CROP_SIZE) // 2
+
+
+def cropped(view, mirrored=False):
+    """The middle of a rendered view.
+
+    Args:
+      view: uint8 [137, 137]; mirrored: bool, left and right exchanged.
+    Returns:
+      float32 [128, 128, 1] in [0, 1].
+    """
+    middle = view[_OFFSET:_OFFSET + model.CROP_SIZE, _OFFSET:_OFFSET + model.CROP_SIZE]
+    if mirrored:
+        middle = middle[:, ::-1]
+    return (middle.astype(np.float32) / 255.)[..., None]
+
+
+def draw_choice(rng, view_num=model.VIEW_NUM):
+    """Draws the view of a slot of a batch and whether it is mirrored, in this order."""
+    view = rng.randint(view_num)
+    return int(view), bool(rng.randint(2))
+
+
+def batch(pixels, rows, rng):
+    """Views of a batch, one a shape.
+
+    Args:
+      pixels: uint8 [M, views, 137, 137], array or HDF5 dataset; rows: ints, shapes of the batch.
+      rng: numpy.random.RandomState (or numpy.random).
+    Returns:
+      float32 [B, 128, 128, 1].
+    """
+    result = np.zeros([len(rows), model.CROP_SIZE, model.CROP_SIZE, 1], np.float32)
+    for slot, row in enumerate(rows):
+        view, mirrored = draw_choice(rng, pixels.shape[1])
+        result[slot] = cropped(pixels[int(row), view], mirrored)
+    return result
+
+
+def over_white(rgba):
+    """Grey values of a picture with alpha over a white background.
+
+    Args:
+      rgba: uint8 [H, W, 4].
+    Returns:
+      uint8 [H, W].
+    """
+    grey = cv2.cvtColor(np.ascontiguousarray(rgba[..., :3]), cv2.COLOR_RGB2GRAY)
+    alpha = rgba[..., 3].astype(np.float32) / 255.
+    return np.clip(np.round(grey * alpha + 255. * (1. - alpha)), 0, 255).astype(np.uint8)
+
+
+def resized(grey):
+    """A grey picture of any size, as the original's test_image reads it (no crop).
+
+    Args:
+      grey: uint8 [H, W].
+    Returns:
+      float32 [128, 128, 1] in [0, 1].
+    """
+    small = cv2.resize(grey, (model.CROP_SIZE, model.CROP_SIZE))
+    return (small.astype(np.float32) / 255.)[..., None]

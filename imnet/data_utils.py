@@ -1,0 +1,251 @@
+"""HDF5 sets of IM-NET: opening, checking, reading a shape at a time, the files of codes.
+
+A set has `voxels` [M, 64, 64, 64, 1], `points_R` [M, P, 3], `values_R` [M, P, 1] for R = 16, 32, 64
+and, for pictures, `pixels` [M, views, 137, 137], all uint8. M: shapes, P: points of a shape.
+"""
+import concurrent.futures
+import os
+
+import h5py
+import numpy as np
+
+from common import errors, files, reporting
+
+STEM = 'all_vox256_img'
+MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
+_BLOCK = 64 << 20           # bytes that are read at once when a file is rewritten
+_MAKE = ('Make it with python imnet/point_sampling/gather_vox.py and gather_all.py, or try '
+         'python imnet/make_dataset.py.')
+
+
+def coordinates(points):
+    """Positions of points in [-0.5, 0.5] of their cells.
+
+    Args:
+      points: uint8 [..., 3], cells of 256^3.
+    Returns:
+      float32 [..., 3].
+    """
+    return (points.astype(np.float32) + 0.5) / 256 - 0.5
+
+
+def find(folder, dataset, split):
+    """Path of a split of a set.
+
+    Args:
+      folder: str, the folder of the files or their parent with a folder `data`, or a file itself.
+      dataset: str, the stem of the files, or '' for the only one there.
+      split: 'train' or 'test'.
+    Returns:
+      str.
+    Raises:
+      errors.InputError: it is missing; the message names what is there.
+    """
+    if os.path.isfile(folder):
+        return folder
+    ending = '_{}.hdf5'.format(split)
+    for place in (folder, os.path.join(folder, 'data')):
+        path = os.path.join(place, dataset + ending)
+        if dataset and os.path.isfile(path):
+            return path
+    held = sorted(name for name in (os.listdir(folder) if os.path.isdir(folder) else [])
+                  if name.endswith(ending))
+    if not dataset and len(held) == 1:
+        return os.path.join(folder, held[0])
+    raise errors.InputError('there is no {} in {} (found: {}). Give --data_dir and --dataset. {}'
+                            .format((dataset or '*') + ending, folder, ', '.join(held) or
+                                    'no file of this kind', _MAKE))
+
+
+def stem_of(path):
+    """The stem of a set's file, without folder, split and ending."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    for ending in ('_train', '_test'):
+        if name.endswith(ending):
+            return name[:-len(ending)]
+    return name
+
+
+class Set:
+    """A split, read a shape at a time.
+
+    Args:
+      path: str, an HDF5 file.
+      real_size: 16, 32 or 64, which set of points; None: no points are needed.
+      num_points: int, points of a shape that the user expects, or None.
+      keys: names of the other datasets that are needed.
+      cache: folder for copies of files whose chunks hold many shapes, or None.
+    Raises:
+      errors.InputError: a dataset is missing, has another size, or the file is damaged.
+    """
+
+    def __init__(self, path, real_size=None, num_points=None, keys=('voxels',), cache=None):
+        self.path = path
+        self.real_size = real_size
+        names = list(keys)
+        if real_size:
+            self._points, self._values = ('{}_{}'.format(kind, real_size)
+                                          for kind in ('points', 'values'))
+            names += [self._points, self._values]
+        try:
+            self._file = h5py.File(path, 'r')
+        except OSError as error:
+            raise errors.InputError('cannot read {}: {}; it is missing, cut short or no HDF5 '
+                                    'file. {}'.format(path, _short(error), _MAKE))
+        self._data = {}
+        for name in names:
+            if name not in self._file:
+                raise errors.InputError('{} has no dataset "{}" (found: {}). {}'.format(
+                    path, name, ', '.join(sorted(self._file)) or 'none', _MAKE))
+            self._data[name] = self._file[name]
+        self._check(num_points)
+        self._arrange(cache)
+
+    def _check(self, num_points):
+        lengths = {name: len(data) for name, data in self._data.items()}
+        self.count = min(lengths.values())
+        if len(set(lengths.values())) > 1 or not self.count:
+            raise errors.InputError('the datasets of {} differ in length or are empty: {}.'.format(
+                self.path, ', '.join('{} {}'.format(*item) for item in sorted(lengths.items()))))
+        expected = {'voxels': (64, 64, 64, 1)}
+        for name, data in self._data.items():
+            if data.dtype != np.uint8 or data.shape[1:] != expected.get(name, data.shape[1:]):
+                raise errors.InputError('{}: "{}" is {} {}; expected uint8 {}.'.format(
+                    self.path, name, data.dtype, list(data.shape), expected.get(name, '')))
+        if not self.real_size:
+            return
+        points, values = self._data[self._points].shape, self._data[self._values].shape
+        if points[1] != values[1] or points[2:] != (3,) or values[2:] != (1,):
+            raise errors.InputError('{}: points and values of different length or shape: {} {} '
+                                    'and {} {}.'.format(self.path, self._points, list(points),
+                                                        self._values, list(values)))
+        self.num_points = points[1]
+        if num_points and num_points != points[1]:
+            raise errors.InputError('--batch_size_input is {}, but {} of {} has {} points a shape. '
+                                    'Give --batch_size_input={}.'.format(
+                                        num_points, self._points, self.path, points[1], points[1]))
+
+    def _arrange(self, cache):
+        """Keeps small sets in memory; copies datasets whose chunks hold many shapes."""
+        total = sum(data.size for data in self._data.values())
+        for name, data in self._data.items():
+            try:
+                if total <= MEMORY_LIMIT:
+                    self._data[name] = data[:]
+                elif data.chunks and data.chunks[0] > 1 and cache:
+                    self._data[name] = _by_shape(data, os.path.join(
+                        cache, '{}_{}.npy'.format(stem_of(self.path), name)), self.path)
+            except OSError as error:
+                raise errors.InputError('{}: "{}" cannot be read ({}); the file is damaged or cut '
+                                        'short. {}'.format(self.path, name, _short(error), _MAKE))
+
+    def __len__(self):
+        return self.count
+
+    def voxels(self, row):
+        """uint8 [64, 64, 64, 1]; an empty grid is an error."""
+        grid = self._row('voxels', row)
+        if not grid.any():
+            raise errors.InputError('{}: the voxels of shape {} ({}) are empty. Leave it out of '
+                                    'the set.'.format(self.path, row, self.names()[row]))
+        return grid
+
+    def points(self, row):
+        """(cells uint8 [P, 3], values uint8 [P, 1])."""
+        return self._row(self._points, row), self._row(self._values, row)
+
+    def sample(self, row):
+        """What a training step needs: (voxels, positions float32 [P, 3], values uint8 [P, 1])."""
+        cells, values = self.points(row)
+        return self.voxels(row), coordinates(cells), values
+
+    def pixels(self):
+        """The pictures, uint8 [M, views, 137, 137]: array or dataset."""
+        return self._data['pixels']
+
+    def _row(self, name, row):
+        try:
+            return np.asarray(self._data[name][int(row)])
+        except OSError as error:
+            raise errors.InputError('{}: "{}" of shape {} cannot be read ({}); the file is damaged '
+                                    'or cut short. {}'.format(self.path, name, row, _short(error),
+                                                              _MAKE))
+
+    def names(self):
+        """Names of the shapes: the lines of the .txt file beside, or their numbers."""
+        path = os.path.splitext(self.path)[0] + '.txt'
+        lines = []
+        if os.path.exists(path):
+            with open(path, encoding='utf-8') as stream:
+                lines = stream.read().split()
+        return lines if len(lines) == self.count else [str(row) for row in range(self.count)]
+
+
+def _short(error):
+    return ' '.join(str(error).split())[:200]
+
+
+def _by_shape(data, path, source):
+    """A copy of a dataset with the bytes of a shape in one piece, made once; memory stays small.
+
+    The author's files have chunks of thousands of shapes: a random shape would take the
+    decompression of the whole file.
+    """
+    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
+        reporting.say('copying {} of {} to {}, since its chunks hold {} shapes each'.format(
+            data.name, source, path, data.chunks[0]))
+        with files.replacing(path) as temporary:
+            copy = np.lib.format.open_memmap(temporary, 'w+', data.dtype, data.shape)
+            rows = data.chunks[0] * max(1, _BLOCK // (data[0].nbytes * data.chunks[0]))
+            for start in range(0, len(data), rows):
+                copy[start:start + rows] = data[start:start + rows]
+            copy.flush()
+    return np.load(path, mmap_mode='r')
+
+
+class Ahead:
+    """Calls a function for the numbers to come in a thread, one ahead of what is asked for."""
+
+    def __init__(self, function):
+        self._function = function
+        self._pool = concurrent.futures.ThreadPoolExecutor(1)
+        self._next = {}
+
+    def get(self, number, following=None):
+        """Result for a number; `following`, where given, is begun in the background."""
+        future = self._next.pop(number, None)
+        result = future.result() if future is not None else self._function(number)
+        self._next.clear()
+        if following is not None:
+            self._next[following] = self._pool.submit(self._function, following)
+        return result
+
+
+def order(seed, epoch, count):
+    """Order of the shapes in an epoch: int [count]; a function of seed and epoch."""
+    return np.random.RandomState([seed, epoch]).permutation(count)
+
+
+def write_codes(path, codes):
+    """Writes the codes of the training shapes: key `zs`, float32 [M, Z]."""
+    with files.replacing(path) as temporary:
+        with h5py.File(temporary, 'w') as stream:
+            stream.create_dataset('zs', data=np.asarray(codes, np.float32))
+
+
+def read_codes(path):
+    """Reads codes: float32 [M, Z].
+
+    Raises:
+      errors.InputError: the file is missing, damaged, or has no `zs`.
+    """
+    remedy = 'Make it with python imnet/IMGAN/main.py --ae on the trained autoencoder.'
+    try:
+        with h5py.File(path, 'r') as stream:
+            if 'zs' not in stream:
+                raise errors.InputError('{} has no dataset "zs" (found: {}). {}'.format(
+                    path, ', '.join(sorted(stream)), remedy))
+            return stream['zs'][:].astype(np.float32)
+    except OSError as error:
+        raise errors.InputError('cannot read the codes {}: {}. {}'.format(
+            path, _short(error), remedy))

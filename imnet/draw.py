@@ -1,0 +1,75 @@
+"""Pictures of meshes and of point values; no display, no graphics library."""
+import numpy as np
+
+from common import pictures
+
+_SIZE = 224         # pixels of a side
+_COLOR = np.array([0.45, 0.62, 0.80])
+
+
+def render(vertices, triangles, azimuth=-35., elevation=25., size=_SIZE):
+    """A shaded picture of a dense mesh: the nearest of its vertices and middles in each pixel.
+
+    Args:
+      vertices: [V, 3] in [-0.5, 0.5], y up; triangles: int [T, 3].
+      azimuth, elevation: degrees, of the eye.
+      size: int, pixels.
+    Returns:
+      uint8 [size, size, 3]; white where there is nothing.
+    """
+    image = np.full([size, size, 3], 255, np.uint8)
+    if not len(triangles):
+        return image
+    a, e = np.radians(azimuth), np.radians(elevation)
+    turn = np.array([[np.cos(a), 0, np.sin(a)],
+                     [np.sin(e) * np.sin(a), np.cos(e), -np.sin(e) * np.cos(a)],
+                     [-np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)]])
+    corners = (np.asarray(vertices) @ turn.T)[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    light = np.abs(normals @ np.array([0.3, 0.5, 0.81]))
+    points, shades = _samples(corners, 0.35 + 0.65 * light, size)
+    places = np.floor((points[:, :2] * [1, -1] / 1.25 + 0.5) * size).astype(int)
+    shown = ((places >= 0) & (places < size)).all(axis=1)
+    order = np.argsort(points[shown, 2], kind='stable')     # the nearest come last and stay
+    x, y = places[shown][order].T
+    image[y, x] = (255 * shades[shown][order, None] * _COLOR).astype(np.uint8)
+    return image
+
+
+def _samples(corners, shades, size):
+    """Points that lie closer than a pixel on every triangle, with the shade of each."""
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    steps = np.minimum(64, np.maximum(1, np.ceil(edges * size / 1.25 / 0.7))).astype(int)
+    points, found = [], []
+    for count in np.unique(steps):
+        first, second = np.meshgrid(*2 * [np.arange(count + 1)], indexing='ij')
+        inside = first + second <= count
+        weights = np.stack([first[inside], second[inside],
+                            count - first[inside] - second[inside]], axis=1) / count
+        chosen = steps == count
+        points.append(np.einsum('sk,tkd->tsd', weights, corners[chosen]).reshape(-1, 3))
+        found.append(np.repeat(shades[chosen], len(weights)))
+    return np.concatenate(points), np.concatenate(found)
+
+
+def gallery(path, meshes, captions=None, columns=4):
+    """Writes a picture of several meshes.
+
+    Args:
+      path: str, .png; meshes: list of (vertices, triangles); captions: list of str.
+    """
+    pictures.image_grid(path, [render(*mesh) for mesh in meshes], captions, columns)
+
+
+def projections(cells, values, size=256):
+    """Largest values along the three axes, as the original draws them after an epoch.
+
+    Args:
+      cells: uint8 [P, 3]; values: float [P] or [P, 1].
+    Returns:
+      list of three uint8 [256, 256].
+    """
+    grid = np.zeros(3 * [size], np.float32)
+    grid[tuple(cells.astype(int).T)] = np.ravel(values)
+    return [np.clip(grid.max(axis=axis) * 256, 0, 255).astype(np.uint8) for axis in range(3)]

@@ -1,0 +1,70 @@
+"""Options of extraction, and writing the meshes of codes."""
+import os
+
+import numpy as np
+
+from common import cli, errors, meshes, reporting
+from imnet import draw, extraction
+
+
+def add_options(parser):
+    """Adds the options of extraction."""
+    group = parser.add_argument_group('meshes')
+    group.add_argument('--resolution', type=int, choices=extraction.RESOLUTIONS, default=256,
+                       help='cells of a side')
+    group.add_argument('--extraction', choices=('exact', 'octree'), default='exact',
+                       help='exact: the cells of the original; octree: only points beside the '
+                            'surface, several times as fast')
+    cli.add_flag(group, '--refine', help='move vertices to where the field is closer to 0.5 (the '
+                 'original\'s optimize_mesh)')
+    cli.add_flag(group, '--normals', help='write normals, from the gradient of the field')
+    group.add_argument('--formats', nargs='+', choices=('ply', 'obj', 'glb'), default=['ply'],
+                       help='kinds of mesh files')
+    group.add_argument('--split', choices=('train', 'test'), default='train',
+                       help='which shapes')
+    group.add_argument('--start', type=cli.non_negative_int, default=0, help='first shape')
+    group.add_argument('--end', type=cli.positive_int, default=16, help='shape after the last one')
+    group.add_argument('--view', type=cli.non_negative_int, default=0,
+                       help='which of a shape\'s views')
+    group.add_argument('--steps', type=cli.positive_int, default=8,
+                       help='shapes of an interpolation, both ends included')
+    group.add_argument('--first', type=cli.non_negative_int, default=0,
+                       help='shape where an interpolation starts')
+    group.add_argument('--second', type=cli.non_negative_int, default=2,
+                       help='shape where it ends')
+
+
+def write_all(named_fields, folder, config, picture='meshes.png', place=None):
+    """Extracts and writes a mesh for each field, and one picture of all.
+
+    Args:
+      named_fields: list of (name, field).
+      folder: str; config: namespace with the options of `add_options`.
+      picture: str, name of the .png.
+      place: function of vertices that moves them, or None.
+    Returns:
+      list of (vertices, triangles), before `place`.
+    Raises:
+      errors.InputError: a field is empty, and it is the only one.
+    """
+    result = []
+    for name, field in named_fields:
+        try:
+            vertices, triangles, found = extraction.mesh(field, config.resolution,
+                                                         config.extraction, config.refine)
+        except errors.InputError as error:
+            if len(named_fields) == 1:
+                raise
+            reporting.say('note: {} has no mesh: {}'.format(name, error))
+            result.append((np.zeros([0, 3]), np.zeros([0, 3], int)))
+            continue
+        directions = extraction.normals(field, vertices) if config.normals else None
+        placed = vertices if place is None else place(vertices)
+        for ending in config.formats:
+            meshes.write(os.path.join(folder, '{}.{}'.format(name, ending)), placed, triangles,
+                         directions)
+        reporting.say('{}: {} vertices, {} triangles, {} points evaluated'.format(
+            name, len(vertices), len(triangles), sum(found.calls)))
+        result.append((vertices, triangles))
+    draw.gallery(os.path.join(folder, picture), result, [name for name, _ in named_fields])
+    return result

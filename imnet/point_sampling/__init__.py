@@ -1,0 +1,1 @@
+"""From voxels, meshes and rendered views to the HDF5 files that IM-NET trains on."""

@@ -1,0 +1,110 @@
+"""Joins the categories: <stem>_train.hdf5 and <stem>_test.hdf5, the first 80 % by name train.
+
+Views are taken where every category has them (<id8>_img.hdf5). With --each the files are made for
+each category by itself.
+
+Example: python imnet/point_sampling/gather_all.py --data_path=data --output=data
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+import h5py
+
+from common import cli, errors, reporting
+from imnet import data_utils
+from imnet.point_sampling import tables
+
+# The author's order; other categories follow by name.
+CATEGORIES = ('02691156_airplane', '02828884_bench', '02933112_cabinet', '02958343_car',
+              '03001627_chair', '03211117_display', '03636649_lamp', '03691459_speaker',
+              '04090263_rifle', '04256520_couch', '04379243_table', '04401088_phone',
+              '04530566_vessel')
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--data_path', '--input', required=True,
+                        help='folder of the categories\' folders')
+    parser.add_argument('--output', default='', help='folder for the files; unset: --data_path')
+    parser.add_argument('--dataset', default=data_utils.STEM, help='stem of the files')
+    cli.add_flag(parser, '--each', help='a pair of files for each category, in its folder')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def _categories(root):
+    """Names of the folders that hold sampled points, in order, with the files in them."""
+    held = [name for name in (sorted(os.listdir(root)) if os.path.isdir(root) else [])
+            if os.path.exists(os.path.join(root, name, name[:8] + '_vox256.hdf5'))]
+    if not held:
+        raise errors.InputError('{} has no folder <category>/ with <id8>_vox256.hdf5. Make them '
+                                'with python imnet/point_sampling/gather_vox.py.'.format(root))
+    known = [name for name in CATEGORIES if name in held]
+    return known + [name for name in held if name not in known]
+
+
+def _rows(root, category, half, with_views):
+    """(name, arrays) of the shapes of one half of a category."""
+    stem = os.path.join(root, category, category[:8])
+    with open(stem + '_vox256.txt', encoding='utf-8') as stream:
+        names = stream.read().split()
+    with h5py.File(stem + '_vox256.hdf5', 'r') as points:
+        pictures = h5py.File(stem + '_img.hdf5', 'r') if with_views else None
+        for row in tables.split(names)[half]:
+            arrays = {key: points[key][row] for key in tables.VOXEL_KEYS}
+            if pictures is not None:
+                arrays['pixels'] = pictures['pixels'][row]
+            yield '{}/{}'.format(category, names[row]), arrays
+        if pictures is not None:
+            pictures.close()
+
+
+def _count(root, category, half):
+    with open(os.path.join(root, category, category[:8] + '_vox256.txt'),
+              encoding='utf-8') as stream:
+        return len(tables.split(stream.read().split())[half])
+
+
+def _write(path, root, categories, half):
+    with_views = all(os.path.exists(os.path.join(root, name, name[:8] + '_img.hdf5'))
+                     for name in categories)
+    count = sum(_count(root, name, half) for name in categories)
+    if not count:
+        reporting.say('note: no shape for {}'.format(path))
+        return
+    names = []
+
+    def rows():
+        for category in categories:
+            for name, arrays in _rows(root, category, half, with_views):
+                names.append(name)
+                yield arrays
+
+    tables.write_rows(path, rows(), count, 'gzip')
+    tables.write_names(path, names)
+    reporting.say('{} shapes{} in {}'.format(count, '' if with_views else ' without views', path))
+
+
+def gather(config):
+    """Joins and splits."""
+    root = config.data_path
+    found = _categories(root)
+    for half in ('train', 'test'):
+        if config.each:
+            for name in found:
+                _write(os.path.join(root, name, '{}_vox256_img_{}.hdf5'.format(name[:8], half)),
+                       root, [name], half)
+        else:
+            _write(os.path.join(config.output or root, '{}_{}.hdf5'.format(config.dataset, half)),
+                   root, found, half)
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(gather, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Gathers the rendered views of a category's shapes: <output>/<category>/<id8>_img.hdf5.
+
+The shapes are those of <id8>_vox256.txt in the same folder, in its order. Views are grey, over
+white, 137 x 137.
+
+Example: python imnet/point_sampling/gather_img.py --input=ShapeNetRendering/03001627 --output=data
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+import numpy as np
+from PIL import Image
+
+from common import cli, errors, reporting
+from imnet.IMSVR import views
+from imnet.point_sampling import tables
+
+VIEWS, SIDE = 24, 137
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--input', '--data_path', required=True,
+                        help='folder with <shape>/rendering/00.png to 23.png')
+    parser.add_argument('--output', required=True, help='folder of the categories\' folders')
+    parser.add_argument('--category', default='', help='its name; unset: that of the folder')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def read_views(folder):
+    """Grey views of a shape.
+
+    Args:
+      folder: str, holds 00.png to 23.png.
+    Returns:
+      uint8 [24, 137, 137].
+    Raises:
+      errors.InputError: a picture is missing, damaged or of another size.
+    """
+    result = np.zeros([VIEWS, SIDE, SIDE], np.uint8)
+    for number in range(VIEWS):
+        path = os.path.join(folder, '{:02d}.png'.format(number))
+        try:
+            with Image.open(path) as image:
+                rgba = np.array(image.convert('RGBA'))
+        except (OSError, SyntaxError) as error:
+            raise errors.InputError('cannot read the view {}: {}.'.format(
+                path, ' '.join(str(error).split())[:200]))
+        if rgba.shape != (SIDE, SIDE, 4):
+            raise errors.InputError('{} has {} x {} pixels; views are {} x {}.'.format(
+                path, rgba.shape[1], rgba.shape[0], SIDE, SIDE))
+        result[number] = views.over_white(rgba)
+    return result
+
+
+def gather(config):
+    """Gathers the views of one category."""
+    category = config.category or os.path.basename(os.path.abspath(config.input))
+    folder = os.path.join(config.output, category)
+    listed = os.path.join(folder, '{}_vox256.txt'.format(category[:8]))
+    if not os.path.exists(listed):
+        raise errors.InputError('there is no {}: sample the points first, with python '
+                                'imnet/point_sampling/gather_vox.py.'.format(listed))
+    with open(listed, encoding='utf-8') as stream:
+        names = stream.read().split()
+    target = os.path.join(folder, '{}_img.hdf5'.format(category[:8]))
+    rows = ({'pixels': read_views(os.path.join(config.input, name, 'rendering'))}
+            for name in names)
+    tables.write_rows(target, rows, len(names), 'gzip')
+    tables.write_names(target, names)
+    reporting.say('{} views of {} shapes in {}'.format(VIEWS, len(names), target))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(gather, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

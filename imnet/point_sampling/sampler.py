@@ -1,0 +1,237 @@
+"""Point-value pairs from a solid grid of 256^3 cells, draw for draw as the author's script.
+
+Grids are indexed [i, j, k]; j is up. The surface cells of a pooled grid come first, then random
+ones. Draws come from two generators: numpy's for the place in a cell, Python's for random cells.
+"""
+import collections
+import random
+import zlib
+
+import numpy as np
+from scipy import ndimage
+
+from common import errors
+
+SIZE = 256
+POINTS = {16: 4096, 32: 4096, 64: 16384}
+_TRIALS = 100
+_BUFFER = 1 << 15       # raw draws that are made at once
+
+Sets = collections.namedtuple('Sets', 'voxels points values exceeded surface_cells')
+Sets.__doc__ = """What is stored of a shape.
+
+voxels: uint8 [64, 64, 64, 1]; points: dict {16, 32, 64: uint8 [P, 3]}; values: dict {...: uint8
+[P, 1]}; exceeded: (32, 64), 1 where the set is full before all surface cells had a point;
+surface_cells: (32, 64), points in the set that come from surface cells."""
+
+
+class Draws:
+    """The two generators; numpy's is read in blocks, which its scalar calls would equal.
+
+    Args:
+      numpy_rng: numpy.random.RandomState; python_rng: random.Random.
+    """
+
+    def __init__(self, numpy_rng, python_rng=None):
+        self._rng, self.python = numpy_rng, python_rng
+        self._state, self._used, self._raw = numpy_rng.get_state(), 0, []
+
+    @classmethod
+    def of_shape(cls, seed, name):
+        """Generators that depend on the seed and the shape's name alone."""
+        number = zlib.crc32('{}:{}'.format(seed, name).encode())
+        return cls(np.random.RandomState(number), random.Random(number))
+
+    def next_raw(self):
+        """The next 32 bits; `& (n - 1)` gives what randint(n) does for a power of two."""
+        if self._used == len(self._raw):
+            self._raw += self._rng.randint(0, 1 << 32, size=_BUFFER, dtype=np.uint32).tolist()
+        self._used += 1
+        return self._raw[self._used - 1]
+
+    def rng(self):
+        """numpy's generator, just after the draws that were used."""
+        self._rng.set_state(self._state)
+        if self._used:
+            self._rng.randint(0, 1 << 32, size=self._used, dtype=np.uint32)
+        self._state, self._used, self._raw = self._rng.get_state(), 0, []
+        return self._rng
+
+
+def assemble(blocks, numbers):
+    """The grid of an HSP file, turned from the axes of ShapeNet v1 to those of v2.
+
+    Args:
+      blocks: uint8 [N, 16, 16, 16]; numbers: int [16, 16, 16], from 1.
+    Returns:
+      uint8 [256, 256, 256].
+    Raises:
+      errors.InputError: sizes or numbers are wrong.
+    """
+    numbers = np.asarray(numbers).astype(np.int64) - 1
+    if (blocks.shape[1:] != (16, 16, 16) or numbers.shape != (16, 16, 16)
+            or numbers.min() < 0 or numbers.max() >= len(blocks)):
+        raise errors.InputError('the blocks have the shape {} and the numbers {} (up to {}); '
+                                'expected [N, 16, 16, 16], [16, 16, 16] and 1 to N.'.format(
+                                    list(blocks.shape), list(numbers.shape), numbers.max() + 1))
+    grid = blocks[numbers].transpose(0, 3, 1, 4, 2, 5).reshape(3 * [SIZE])
+    return np.ascontiguousarray(grid.transpose(2, 1, 0)[:, :, ::-1]).astype(np.uint8)
+
+
+def carved(grid):
+    """Fills what lies below a roof and is closed in from left, right, front and back.
+
+    Args:
+      grid: uint8 [256, 256, 256], 0 or 1.
+    Returns:
+      uint8 [256, 256, 256], a copy.
+    """
+    occupied = grid > 0
+    result = occupied.copy()
+    size = len(grid)
+    places = np.arange(size)
+    # Spans of the occupied i in each (j, k), and of the occupied k in each (i, j).
+    left, right = _span(occupied, 0)
+    front, back = _span(occupied, 2)
+    covered = occupied.any(axis=1)
+    fill = np.zeros_like(covered)
+    for j in range(size - 1, -1, -1):
+        enclosed = ((left[j] < places[:, None]) & (places[:, None] < right[j])
+                    & (front[:, j, None] < places) & (places < back[:, j, None]))
+        held = occupied[:, j]
+        result[:, j] |= covered & ~held & enclosed & fill
+        fill = held | (fill & enclosed)
+    return result.astype(np.uint8)
+
+
+def _span(occupied, axis):
+    """Least and greatest occupied place along an axis; (size, -1) where there is none."""
+    size = occupied.shape[axis]
+    some = occupied.any(axis=axis)
+    low = np.where(some, occupied.argmax(axis=axis), size)
+    high = np.where(some, size - 1 - np.flip(occupied, axis).argmax(axis=axis), -1)
+    return low, high
+
+
+def pooled(grid, size):
+    """Maximum over blocks: uint8 [size, size, size]."""
+    step = len(grid) // size
+    return grid.reshape(3 * [size, step]).max(axis=(1, 3, 5))
+
+
+def sample_point_in_cube(block, target, draws):
+    """A cell with a value, drawn at random; after 100 misses the nearest one to the middle.
+
+    Args:
+      block: [2h, 2h, 2h], h a power of two; target: 0 or 1; draws: Draws.
+    Returns:
+      (x, y, z).
+    """
+    mask = len(block) - 1
+    for _ in range(_TRIALS):
+        x, y, z = (draws.next_raw() & mask for _ in range(3))
+        if block[x, y, z] == target:
+            return x, y, z
+    return _nearest_to_middle(block, target)
+
+
+def _nearest_to_middle(block, target):
+    """A cell with a value in growing cubes around the middle, without randomness."""
+    half = len(block) // 2
+    if block[half, half, half] == target:
+        return half, half, half
+    for radius in range(1, half + 1):
+        low, high = half - radius, half + radius - 1
+        if radius > 1:
+            for cell in ((low, half, half), (high, half, half), (half, half, low),
+                         (half, half, high), (half, low, half), (half, high, half)):
+                if block[cell] == target:
+                    return cell
+        part = block[low:high + 1, low:high + 1, low:high + 1]
+        cell = np.unravel_index(part.argmax(), part.shape)
+        if part[cell] == target:
+            return tuple(int(place) + low for place in cell)
+    raise ValueError('the block has no cell of value {}.'.format(target))
+
+
+def point_sets(grid, draws):
+    """The encoder's grid and the three sets of points of a solid.
+
+    Args:
+      grid: uint8 [256, 256, 256], 0 or 1, solid; draws: Draws.
+    Returns:
+      Sets.
+    Raises:
+      errors.InputError: the grid is empty.
+    """
+    if not grid.any():
+        raise errors.InputError('the grid is empty: no cell of 256^3 is occupied.')
+    picker = _Picker(grid, draws)
+    points, values, surface = {}, {}, {}
+    for size in (64, 32):
+        points[size], values[size], surface[size] = _one_set(grid, size, picker, draws.python)
+    cells = np.indices([16] * 3).reshape(3, -1).T
+    values[16] = pooled(grid, 16).reshape(-1, 1)
+    points[16] = picker.pick(cells, values[16][:, 0], 16)
+    exceeded = tuple(int(surface[size] == POINTS[size]) for size in (32, 64))
+    return Sets(pooled(grid, 64)[..., None], points, values, exceeded, (surface[32], surface[64]))
+
+
+def _one_set(grid, size, picker, python_rng):
+    """Points, values and number of surface cells of the set of a pooled size."""
+    count = POINTS[size]
+    values = pooled(grid, size)
+    order = np.concatenate([np.arange(first, size - 1, 4) for first in (1, 2, 3, 4)])
+    mixed = (ndimage.maximum_filter(values, size=3) != ndimage.minimum_filter(values, size=3))
+    # j is the outermost of the author's loops, then i, then k.
+    j, i, k = (axis.ravel() for axis in np.meshgrid(order, order, order, indexing='ij'))
+    chosen = np.flatnonzero(mixed[i, j, k])[:count]
+    cells = np.stack([i[chosen], j[chosen], k[chosen]], axis=1)
+    surface = len(cells)
+    if surface < count:
+        cells = np.concatenate([cells, _free_cells(cells, size, count - surface, python_rng)])
+    targets = values[tuple(cells.T)]
+    return picker.pick(cells, targets, SIZE // size), targets[:, None], surface
+
+
+def _free_cells(cells, size, count, python_rng):
+    """Random cells that are not among the given ones, each once: int [count, 3]."""
+    used = {(i, j, k) for i, j, k in cells.tolist()}
+    found, last, draw = [], size - 1, python_rng.randint
+    while len(found) < count:
+        cell = (draw(0, last), draw(0, last), draw(0, last))
+        if cell not in used:
+            used.add(cell)
+            found.append(cell)
+    return np.array(found)
+
+
+class _Picker:
+    """Picks places in cells; one cell after the other, as each takes as many draws as it needs."""
+
+    def __init__(self, grid, draws):
+        self._grid, self._draws = grid, draws
+        self._flat = np.ascontiguousarray(grid).tobytes()
+
+    def pick(self, cells, targets, step):
+        """Places of the given values.
+
+        Args:
+          cells: int [P, 3], of a grid pooled by `step`; targets: [P], their values.
+          step: int, cells of 256^3 on a side of a cell.
+        Returns:
+          uint8 [P, 3].
+        """
+        flat, mask, draw = self._flat, step - 1, self._draws.next_raw
+        result = []
+        for (i, j, k), target in zip((cells * step).tolist(), targets.tolist()):
+            for _ in range(_TRIALS):
+                x, y, z = i + (draw() & mask), j + (draw() & mask), k + (draw() & mask)
+                if flat[(x * SIZE + y) * SIZE + z] == target:
+                    break
+            else:
+                block = self._grid[i:i + step, j:j + step, k:k + step]
+                place = _nearest_to_middle(block, target)
+                x, y, z = i + place[0], j + place[1], k + place[2]
+            result.append((x, y, z))
+        return np.array(result, np.uint8)

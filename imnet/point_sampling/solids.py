@@ -1,0 +1,148 @@
+"""Solid grids of 256^3 cells from HSP files, meshes, .binvox and .npz files.
+
+Grids are indexed [i, j, k] along x, y, z with y up; a unit is the side of the box [-0.5, 0.5]^3.
+"""
+import collections
+import os
+
+import numpy as np
+from scipy import io as scipy_io
+
+from common import errors, meshes, voxel_grids
+from imnet.point_sampling import sampler
+
+SIZE = sampler.SIZE
+_READABLE = ('.mat', '.binvox', '.npz', '.obj', '.off', '.ply', '.stl', '.glb')
+
+Solid = collections.namedtuple('Solid', 'grid to_mesh')
+Solid.__doc__ = """A solid.
+
+grid: uint8 [256, 256, 256]; to_mesh: function that takes points [N, 3] of the box [-0.5, 0.5]^3 to
+the places of the file's own vertices."""
+
+
+def read(path, up='y', allow_open=False):
+    """Reads a file of any kind that is known, by its extension: uint8 [256, 256, 256].
+
+    Args:
+      path: str; up: 'y' or 'z', which axis of meshes and binvox grids points upwards.
+      allow_open: bool, see `from_mesh`.
+    Raises:
+      errors.InputError: it cannot be read, is empty, or is not closed.
+    """
+    ending = os.path.splitext(path)[1].lower()
+    if ending == '.mat':
+        return from_hsp(path)
+    if ending == '.binvox':
+        return _fitted_grid(_y_up(voxel_grids.read_binvox(path), up), path)
+    if ending == '.npz':
+        return _from_npz(path)
+    return from_mesh(path, up, allow_open).grid
+
+
+def readable(path):
+    """Says whether a file's extension is one that `read` knows."""
+    return os.path.splitext(path)[1].lower() in _READABLE
+
+
+def from_hsp(path):
+    """Reads an HSP file and carves it: uint8 [256, 256, 256]."""
+    try:
+        content = scipy_io.loadmat(path)
+    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+        raise errors.InputError('cannot read {}: {}; it is missing, damaged or no MATLAB 5 file. '
+                                'Some files of HSP are broken: leave them out.'.format(
+                                    path, ' '.join(str(error).split())[:200]))
+    missing = [name for name in ('b', 'bi') if name not in content]
+    if missing:
+        raise errors.InputError('{} has no {}; an HSP file has the blocks "b" and their numbers '
+                                '"bi".'.format(path, ' and no '.join(missing)))
+    return sampler.carved(sampler.assemble(content['b'], content['bi']))
+
+
+def from_mesh(path, up='y', allow_open=False):
+    """Voxelises a closed mesh: centred, bounding-box diagonal 1 (the author's normalisation).
+
+    Args:
+      path: str; up: 'y' or 'z'.
+      allow_open: bool, take a mesh that encloses nothing as the shell that it is.
+    Returns:
+      Solid.
+    Raises:
+      errors.InputError: the mesh cannot be read, has no extent, or is not closed.
+    """
+    mesh = meshes.read(path)
+    vertices = np.asarray(mesh.vertices, np.float64)
+    triangles = meshes.triangulate(mesh.faces)
+    if not len(triangles):
+        raise errors.InputError('{} has no faces.'.format(path))
+    if up == 'z':
+        vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    diagonal = np.linalg.norm(high - low)
+    if not 0 < diagonal < np.inf:
+        raise errors.InputError('{}: the mesh has the extent {:g}.'.format(path, diagonal))
+    middle = (low + high) / 2
+    # A hair less than the whole, so that the last point belongs to the cell before the border.
+    cells = ((vertices - middle) / diagonal * (1 - 1e-9) + 0.5) * SIZE
+    shell = voxel_grids.surface_cells(cells, triangles, SIZE)
+    grid = voxel_grids.filled(shell)
+    if not allow_open and grid.sum() == shell.sum() and _has_border(vertices, triangles):
+        raise errors.InputError('{} is not closed: its surface encloses nothing, so there is no '
+                                'inside to learn. Close it (fill its holes), or give '
+                                '--allow_open to take the surface itself as the solid.'.format(
+                                    path))
+
+    def to_mesh(points):
+        placed = np.asarray(points) * diagonal + middle
+        if up == 'z':
+            placed = np.stack([placed[:, 0], -placed[:, 2], placed[:, 1]], axis=1)
+        return placed
+
+    return Solid(grid.astype(np.uint8), to_mesh)
+
+
+def _has_border(vertices, triangles):
+    """Says whether an edge belongs to an odd number of triangles; equal corners count as one."""
+    _, same = np.unique(vertices, axis=0, return_inverse=True)
+    corners = same[triangles]
+    edges = np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]),
+                    axis=1)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    return (np.unique(edges, axis=0, return_counts=True)[1] % 2 == 1).any()
+
+
+def _from_npz(path):
+    """The grid of a .npz file, under the key `voxels` or the only one there."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            names = content.files
+            name = 'voxels' if 'voxels' in names else names[0] if len(names) == 1 else None
+            grid = content[name] if name else None
+    except (OSError, ValueError, KeyError) as error:
+        raise errors.InputError('cannot read {}: {}.'.format(path, ' '.join(str(error).split())))
+    if grid is None or grid.ndim != 3:
+        raise errors.InputError('{} needs an array "voxels" [X, Y, Z] (found: {}).'.format(
+            path, ', '.join(names)))
+    if grid.shape == (SIZE, SIZE, SIZE) and grid.any():
+        return (grid > 0).astype(np.uint8)
+    return _fitted_grid(grid > 0, path)
+
+
+def _y_up(grid, up):
+    return grid if up == 'y' else grid.transpose(0, 2, 1)[:, :, ::-1]
+
+
+def _fitted_grid(grid, path):
+    """Brings a grid of any size to 256^3 cells, the diagonal of its occupied box 256 cells long."""
+    occupied = np.argwhere(grid)
+    if not len(occupied):
+        raise errors.InputError('{}: the grid is empty.'.format(path))
+    sizes = occupied.max(axis=0) - occupied.min(axis=0) + 1
+    extent = SIZE * sizes.max() / np.linalg.norm(sizes)
+    return voxel_grids.resized(voxel_grids.filled(grid), SIZE, extent).astype(np.uint8)
+
+
+def encoder_grid(grid):
+    """The encoder's input of a solid: uint8 [64, 64, 64, 1]."""
+    return sampler.pooled(grid, 64)[..., None]

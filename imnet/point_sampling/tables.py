@@ -1,0 +1,91 @@
+"""Writing the HDF5 files of IM-NET: a shape at a time, in one exchange."""
+import contextlib
+import os
+
+import h5py
+import numpy as np
+
+from common import errors, files
+from imnet.point_sampling import sampler
+
+VOXEL_KEYS = ('voxels', 'points_16', 'values_16', 'points_32', 'values_32', 'points_64',
+              'values_64')
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Gives an HDF5 file to write to; `path` appears when the block ends well.
+
+    Raises:
+      errors.InputError: the disk is full or the folder cannot be written to; nothing half-written
+        is left.
+    """
+    with files.replacing(path) as temporary:
+        try:
+            stream = h5py.File(temporary, 'w')
+            try:
+                yield stream
+                stream.flush()
+            finally:
+                stream.close()
+        except (OSError, RuntimeError) as error:    # h5py has both for a full disk
+            raise errors.InputError('cannot write {}: {}. Free some space, then give the same '
+                                    'command again; what was sampled is kept.'.format(
+                                        path, ' '.join(str(error).split())[:200]))
+
+
+def create(stream, name, count, shape, compression=None):
+    """A uint8 dataset [count] + shape whose chunks hold one shape each.
+
+    Args:
+      stream: h5py.File; name: str; count: int; shape: sequence of int.
+      compression: 'gzip' or None.
+    Returns:
+      h5py.Dataset.
+    """
+    shape = list(shape)
+    chunk = [1, 1] + shape[1:] if name == 'pixels' else [1] + shape
+    options = {'compression': 'gzip', 'compression_opts': 9} if compression else {}
+    return stream.create_dataset(name, [count] + shape, np.uint8, chunks=tuple(chunk), **options)
+
+
+def arrays_of(sets):
+    """The arrays of sampler.Sets under their names in a file."""
+    found = {'voxels': sets.voxels}
+    for size in sampler.POINTS:
+        found['points_{}'.format(size)] = sets.points[size]
+        found['values_{}'.format(size)] = sets.values[size]
+    return found
+
+
+def write_rows(path, rows, count, compression=None):
+    """Writes a file from arrays of one shape after the other.
+
+    Args:
+      path: str; rows: iterable of dict {name: uint8 array}; count: int, of rows.
+      compression: 'gzip' or None.
+    """
+    with writing(path) as stream:
+        for number, row in enumerate(rows):
+            for name, array in row.items():
+                if not number:
+                    create(stream, name, count, array.shape, compression)
+                stream[name][number] = array
+
+
+def write_names(path, names):
+    """Writes the names of the shapes beside their file, one a line."""
+    files.write_text(os.path.splitext(path)[0] + '.txt', ''.join(name + '\n' for name in names))
+
+
+def split(names, share=0.8):
+    """First int(0.8 n) of the sorted names train, the rest test.
+
+    Args:
+      names: list of str; share: float.
+    Returns:
+      dict {'train', 'test': list of row numbers, by sorted name}.
+    """
+    rows = sorted(range(len(names)), key=names.__getitem__)
+    count = int(share * len(rows))
+    return {'train': rows[:count], 'test': rows[count:]}

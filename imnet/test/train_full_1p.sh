@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Trains IM-NET on one device: three stages, codes, GAN, pictures; then meshes, .pb files, evaluation.
+# Example: bash imnet/test/train_full_1p.sh --data_path=data
+set -euo pipefail
+model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+summary='Trains IM-NET (autoencoder in three stages, GAN, pictures), then makes meshes and .pb files.'
+defaults=()
+# shellcheck source=imnet/test/options.sh
+source "$model_dir/test/options.sh"
+run_1p "$@"
