@@ -1,0 +1,1 @@
+"""3D-R2N2 (Choy et al. 2016): pictures of an object to a voxel grid."""

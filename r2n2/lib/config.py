@@ -1,0 +1,118 @@
+"""Settings of a run: the original's defaults, YAML files and KEY VALUE pairs merged over them."""
+import ast
+import copy
+
+import yaml
+
+from common import errors
+
+_DEFAULTS = {
+    'DATASET': '', 'NET_NAME': 'res_gru_net',
+    'CONST': {
+        'RNG_SEED': 0, 'IMG_W': 127, 'IMG_H': 127, 'N_VOX': 32, 'N_VIEWS': 5, 'BATCH_SIZE': 36,
+        'NETWORK_CLASS': 'ResidualGRUNet', 'WEIGHTS': ''},
+    'DIR': {
+        'SHAPENET_QUERY_PATH': './ShapeNet/ShapeNetVox32/',
+        'VOXEL_PATH': './ShapeNet/ShapeNetVox32/%s/%s/model.binvox',
+        'RENDERING_PATH': './ShapeNet/ShapeNetRendering/%s/%s/rendering',
+        'OUT_PATH': './output/default'},
+    # Widths, slope and the seed's batch normalisation: constants of the original's classes.
+    'NET': {
+        'N_CONVFILTER': [96, 128, 256, 256, 256, 256], 'N_FC_FILTERS': [1024],
+        'N_DECONVFILTER': [128, 128, 128, 64, 32, 2], 'LEAKY_SLOPE': 0.01, 'BATCH_NORM': False,
+        'RECURRENT_FILLER': 'msra'},
+    'TRAIN': {
+        'INITIAL_ITERATION': 0, 'DATASET_PORTION': [0, 0.8], 'NUM_WORKER': 1,
+        'NUM_ITERATION': 60000, 'NUM_RENDERING': 24, 'NUM_VALIDATION_ITERATIONS': 24,
+        'VALIDATION_FREQ': 2000, 'NAN_CHECK_FREQ': 2000, 'RANDOM_NUM_VIEWS': True,
+        'QUEUE_SIZE': 15, 'RANDOM_CROP': True, 'PAD_X': 10, 'PAD_Y': 10, 'FLIP': True,
+        'FLIP_TOGETHER': False, 'NO_BG_COLOR_RANGE': [[225, 255], [225, 255], [225, 255]],
+        'RANDOM_BACKGROUND': False, 'SIMPLE_BACKGROUND_RATIO': 0.5, 'VOC_PATH': '',
+        'HUE_RANGE': 0.0, 'DEFAULT_LEARNING_RATE': 1e-4, 'POLICY': 'adam',
+        'LEARNING_RATES': {'20000': 1e-5, '60000': 1e-6}, 'MOMENTUM': 0.9, 'WEIGHT_DECAY': 5e-5,
+        'LOSS_LIMIT': 2, 'SAVE_FREQ': 10000, 'PRINT_FREQ': 40},
+    'TEST': {
+        'EXP_NAME': 'test', 'DATASET_PORTION': [0.8, 1],
+        'NO_BG_COLOR_RANGE': [[240, 240], [240, 240], [240, 240]], 'VOXEL_THRESH': [0.4]}}
+
+_FREE = {'TRAIN.LEARNING_RATES'}    # dicts that are values, not sections
+
+
+class Config(dict):
+    """A dict whose keys are attributes too."""
+
+    def __getattr__(self, name):
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __setattr__(self, name, value):
+        self[name] = value
+
+
+def defaults():
+    """A fresh Config of the original's defaults."""
+    return _wrapped(copy.deepcopy(_DEFAULTS), '')
+
+
+def _wrapped(values, place):
+    return Config((key, _wrapped(value, place + key + '.')
+                   if isinstance(value, dict) and place + key not in _FREE else value)
+                  for key, value in values.items())
+
+
+def merge_file(config, path):
+    """Merges a YAML file; unknown keys and values of another type are refused.
+
+    Raises:
+      errors.InputError: the file is missing, no YAML, or does not fit.
+    """
+    try:
+        with open(path, encoding='utf-8') as stream:
+            values = yaml.safe_load(stream)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise errors.InputError('cannot read the config {}: {}.'.format(
+            path, ' '.join(str(error).split())))
+    if values is None:
+        return
+    if not isinstance(values, dict):
+        raise errors.InputError('{} holds no sections such as TRAIN: it is no config.'.format(path))
+    _merge(config, values, '', path)
+
+
+def _merge(config, values, place, source):
+    for key, value in values.items():
+        name = '{}{}'.format(place, key)
+        if key not in config:
+            raise errors.UsageError('{}: unknown key {}; known here: {}.'.format(
+                source, name, ', '.join(sorted(map(str, config)))))
+        if isinstance(config[key], Config):
+            if not isinstance(value, dict):
+                raise errors.UsageError('{}: {} is a section, not {!r}.'.format(
+                    source, name, value))
+            _merge(config[key], value, name + '.', source)
+        elif type(value) is not type(config[key]):
+            raise errors.UsageError('{}: {} must be {}, like {!r}, not {!r}.'.format(
+                source, name, type(config[key]).__name__, config[key], value))
+        else:
+            config[key] = value
+
+
+def merge_pairs(config, words):
+    """Merges KEY VALUE KEY VALUE ..., keys like TRAIN.PAD_X.
+
+    Raises:
+      errors.UsageError: an odd number of words, an unknown key, a value of another type.
+    """
+    if len(words) % 2:
+        raise errors.UsageError('--set takes pairs KEY VALUE; "{}" has no value.'.format(words[-1]))
+    for key, text in zip(words[::2], words[1::2]):
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            value = text
+        *sections, last = key.split('.')
+        for section in reversed([*sections, last]):
+            value = {section: value}
+        _merge(config, value, '', '--set')

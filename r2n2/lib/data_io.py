@@ -1,0 +1,97 @@
+"""Where renderings and voxels of a data set lie: categories, models, portions.
+
+<folder>/ShapeNetRendering/<category>/<model>/rendering/00.png .. 23.png
+<folder>/ShapeNetVox32/<category>/<model>/model.binvox
+"""
+import collections
+import json
+import os
+
+from common import errors
+
+NAMES = {
+    '02691156': 'airplane', '02828884': 'bench', '02933112': 'cabinet', '02958343': 'car',
+    '03001627': 'chair', '03211117': 'display', '03636649': 'lamp', '03691459': 'loudspeaker',
+    '04090263': 'rifle', '04256520': 'sofa', '04379243': 'table', '04401088': 'telephone',
+    '04530566': 'vessel'}
+_BAD = {    # meshes of ShapeNet that are known to be damaged
+    ('03624134', '67ada28ebc79cc75a056f196c127ed77'),
+    ('04090263', '4a32519f44dc84aabafe26e2eb69ebf4'),
+    ('04074963', 'b65b590a565fa2547e1c85c5c15da7fb')}
+
+Set = collections.namedtuple('Set', 'voxel_path rendering_path query_path names')
+Set.__doc__ = """A data set. voxel_path, rendering_path: str with two %s, category and model;
+query_path: str, folder with a folder for each category; names: dict {category id: name}."""
+
+
+def find(data_path, dataset=''):
+    """Finds the two trees of a data set.
+
+    Args:
+      data_path: str, the folder that holds ShapeNetRendering and ShapeNetVox32, or a parent that
+        holds it as `ShapeNet`, `dataset` or `data`.
+      dataset: str, JSON file of categories; '' takes the only JSON file beside the trees, or all
+        categories that are there.
+    Returns:
+      Set.
+    Raises:
+      errors.InputError: no such folder, or a damaged JSON file.
+    """
+    for folder in [data_path] + [os.path.join(data_path, name)
+                                 for name in ('ShapeNet', 'dataset', 'data')]:
+        query = os.path.join(folder, 'ShapeNetVox32')
+        if os.path.isdir(query) and os.path.isdir(os.path.join(folder, 'ShapeNetRendering')):
+            break
+    else:
+        raise errors.InputError(
+            '{} holds no folders ShapeNetRendering and ShapeNetVox32. Give --data_path the folder '
+            'that holds both; tools/make_dataset.py makes them of meshes.'.format(data_path))
+    beside = [name for name in sorted(os.listdir(folder)) if name.endswith('.json')]
+    if not dataset and len(beside) == 1:
+        dataset = os.path.join(folder, beside[0])
+    names = read_names(dataset) if dataset else {
+        name: NAMES.get(name, name) for name in sorted(os.listdir(query))
+        if os.path.isdir(os.path.join(query, name))}
+    return Set(os.path.join(query, '%s', '%s', 'model.binvox'),
+               os.path.join(folder, 'ShapeNetRendering', '%s', '%s', 'rendering'), query, names)
+
+
+def read_names(path):
+    """Reads a category JSON, {id: {"id": ..., "name": ...}}; returns {id: name} in id order."""
+    try:
+        with open(path, encoding='utf-8') as stream:
+            found = json.load(stream)
+        return {key: str(found[key]['name']) for key in sorted(found)}
+    except OSError as error:
+        raise errors.InputError('cannot read --dataset {}: {}.'.format(path, error.strerror))
+    except (ValueError, TypeError, KeyError) as error:
+        raise errors.InputError('--dataset {} is no JSON of categories {{"id": {{"name": ...}}}}: '
+                                '{!r}.'.format(path, error))
+
+
+def pairs(data, portion):
+    """Lists the models of a portion of each category.
+
+    Args:
+      data: Set.
+      portion: [from, to], shares of each category's models, which are sorted by name.
+    Returns:
+      list of (category id, model).
+    Raises:
+      errors.InputError: a category's folder is missing, or no model is in the portion.
+    """
+    found = []
+    for category in sorted(data.names):
+        folder = os.path.join(data.query_path, category)
+        if not os.path.isdir(folder):
+            raise errors.InputError('category {} ({}): there is no folder {}.'.format(
+                category, data.names[category], folder))
+        models = sorted(name for name in os.listdir(folder)
+                        if os.path.isdir(os.path.join(folder, name)))
+        first, last = [int(len(models) * share) for share in portion]
+        found += [(category, model) for model in models[first:last]
+                  if (category, model) not in _BAD]
+    if not found:
+        raise errors.InputError('{}: no model in the portion {} of the categories {}.'.format(
+            data.query_path, list(portion), ', '.join(data.names) or '(none)'))
+    return found

@@ -1,0 +1,255 @@
+"""Batches of views and voxels, made by worker processes.
+
+A batch is a function of the seed and its number: how many workers there are changes nothing. Worker
+w makes the batches w, w + workers, ... into a queue of its own; the reader takes turns.
+"""
+import multiprocessing
+import os
+import queue
+import traceback
+
+import cv2
+import numpy as np
+
+from common import errors, voxel_grids
+from r2n2.lib import data_augmentation
+
+_PATIENCE = 0.5     # seconds between two looks at whether the other side still lives
+
+
+def read_image(path):
+    """Reads a rendering.
+
+    Returns:
+      uint8 [H, W, 3 or 4], RGB or RGBA.
+    Raises:
+      errors.InputError: the file is missing, cut short, or no picture.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise errors.InputError('cannot read the view {}: {}.'.format(path, error.strerror))
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    whole = bytes(data[-12:-4]) == b'\0\0\0\0IEND' or bytes(data[:4]) != b'\x89PNG'
+    if image is None or image.dtype != np.uint8 or image.ndim != 3 or not whole:
+        raise errors.InputError('{} is no whole colour picture of 8 bits; render it anew.'.format(
+            path))
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+class Order:
+    """Which samples make up which batch.
+
+    With `permute` (training) an epoch is a permutation without its last batch, also where that
+    would be whole, as in the original; else the samples come in their own order.
+
+    Args:
+      count, batch: int.
+      permute: None or function (epoch) -> permutation of range(count).
+    """
+
+    def __init__(self, count, batch, permute=None):
+        self._count, self._batch, self._permute = count, batch, permute
+        self._epoch, self._order = None, None
+        self.per_epoch = max(1, (count - 1) // batch) if permute else -(-count // batch)
+
+    def at(self, number):
+        """(epoch, indices) of batch `number`, from 0."""
+        epoch, place = divmod(number, self.per_epoch)
+        if self._permute is None:
+            epoch, place = 0, number
+        elif epoch != self._epoch:
+            self._epoch, self._order = epoch, self._permute(epoch)
+        order = self._order if self._permute else range(self._count)
+        return epoch, list(order[place * self._batch:(place + 1) * self._batch])
+
+
+class Loader:
+    """Makes samples and batches.
+
+    Args:
+      config: config.Config.
+      data: data_io.Set.
+      pairs: list of (category, model).
+      train: bool, random transform; else the test transform.
+      voc: list of paths of background pictures, or None.
+    """
+
+    def __init__(self, config, data, pairs, train, voc=None):
+        self.config, self.data, self.pairs, self._train = config, data, pairs, train
+        self._backgrounds = [lambda path=path: read_image(path) for path in voc] if voc else None
+
+    def views(self, rng):
+        """How many views a batch has."""
+        limit = self.config.CONST.N_VIEWS
+        return rng.randint(limit) + 1 if self.config.TRAIN.RANDOM_NUM_VIEWS else limit
+
+    def sample(self, index, ids, rng):
+        """One sample.
+
+        Args:
+          index: int.
+          ids: list of V ints, the renderings; None draws them.
+          rng: numpy.random.RandomState.
+        Returns:
+          (uint8 [V, S, S, 3], bool [N, N, N]).
+        """
+        category, model = self.pairs[index]
+        size = self.config.CONST.IMG_H, self.config.CONST.IMG_W
+        folder = self.data.rendering_path % (category, model)
+        images = []
+        for number in ids:
+            path = os.path.join(folder, '{:02d}.png'.format(number))
+            image = read_image(path)
+            if self._train:
+                image = data_augmentation.for_training(image, self.config.TRAIN, rng,
+                                                       self._backgrounds)
+            else:
+                image = data_augmentation.for_test(image, self.config.TEST.NO_BG_COLOR_RANGE, size,
+                                                   rng)
+            if image.shape[:2] != size:
+                raise errors.InputError('{}: a view of {} x {} comes out of it, the network takes '
+                                        '{} x {} (renderings are 137 x 137).'.format(
+                                            path, *image.shape[1::-1], *size[::-1]))
+            images.append(image)
+        voxels = self.voxels(index)
+        if self._train and self.config.TRAIN.FLIP_TOGETHER and rng.rand() > 0.5:
+            images, voxels = [image[:, ::-1] for image in images], voxels[:, :, ::-1]
+        return np.stack(images), voxels
+
+    def voxels(self, index):
+        """bool [N, N, N], the truth."""
+        path = self.data.voxel_path % self.pairs[index]
+        voxels = voxel_grids.read_binvox(path)
+        side = self.config.CONST.N_VOX
+        if voxels.shape != (side,) * 3:
+            raise errors.InputError('{}: a grid of {}, expected {} cells a side.'.format(
+                path, ' x '.join(map(str, voxels.shape)), side))
+        return voxels
+
+    def batch(self, indices, views, rng_of, ids_of=None):
+        """A batch; rows beyond the indices are zero.
+
+        Args:
+          indices: list of at most B ints.
+          views: int, V.
+          rng_of: function (index) -> numpy.random.RandomState.
+          ids_of: function (index) -> list of V renderings; None draws them with replacement.
+        Returns:
+          (uint8 [V, B, S, S, 3], bool [B, N, N, N]).
+        """
+        config = self.config
+        batch = config.CONST.BATCH_SIZE
+        images = np.zeros([views, batch, config.CONST.IMG_H, config.CONST.IMG_W, 3], np.uint8)
+        voxels = np.zeros([batch] + [config.CONST.N_VOX] * 3, bool)
+        for row, index in enumerate(indices):
+            rng = rng_of(index)
+            ids = (rng.choice(config.TRAIN.NUM_RENDERING, views) if ids_of is None
+                   else ids_of(index))
+            images[:, row], voxels[row] = self.sample(index, ids, rng)
+        return images, voxels
+
+
+def training_batch(loader, order, seed, number):
+    """Batch `number` of a training, a function of its arguments alone."""
+    epoch, indices = order.at(number)
+    views = loader.views(np.random.RandomState([seed, 1, number]))
+    return loader.batch(indices, views,
+                        lambda index: np.random.RandomState([seed, 2, epoch, index]))
+
+
+def training_order(count, batch, seed):
+    """Order of a training: each epoch a permutation of its own."""
+    return Order(count, batch, lambda epoch: np.random.RandomState([seed, 0, epoch]).permutation(
+        count))
+
+
+class Workers:
+    """Processes that make batches ahead; a context manager.
+
+    Args:
+      make: function (number) -> batch; it runs in the workers.
+      count: int, processes; 0 makes batches when they are asked for.
+      first: int, number of the first batch.
+      depth: int, batches that wait at most, in all.
+    """
+
+    def __init__(self, make, count, first=0, depth=15):
+        self._make, self._next = make, first
+        context = multiprocessing.get_context('fork')
+        self._queues = [context.Queue(max(1, depth // count)) for _ in range(count)]
+        self._processes = [
+            context.Process(target=_work, daemon=True,
+                            args=(make, first + place, count, self._queues[place], os.getpid()))
+            for place in range(count)]
+        self._first = first
+        for process in self._processes:
+            process.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+    def get(self):
+        """The next batch, in order.
+
+        Raises:
+          errors.InputError: what a worker met, or that it died.
+        """
+        number, self._next = self._next, self._next + 1
+        if not self._processes:
+            return self._make(number)
+        place = (number - self._first) % len(self._processes)
+        while True:
+            try:
+                error, batch = self._queues[place].get(timeout=_PATIENCE)
+                break
+            except queue.Empty:
+                process = self._processes[place]
+                if not process.is_alive():
+                    raise errors.InputError(
+                        'the loader process {} ended with exit code {} before batch {} (killed, or '
+                        'out of memory?). Start again: the run goes on from its last checkpoint.'
+                        .format(place, process.exitcode, number))
+        if error is not None:
+            self.close()
+            raise error
+        return batch
+
+    def close(self):
+        """Ends the processes; nothing waits for them."""
+        for process, waiting in zip(self._processes, self._queues):
+            process.terminate()
+            waiting.cancel_join_thread()
+            waiting.close()
+        for process in self._processes:
+            process.join(5)
+        self._processes = []
+
+
+def _work(make, number, step, waiting, parent):
+    """Runs in a worker: puts (error or None, batch) until the parent is gone."""
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # the parent decides when to stop
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while True:
+        try:
+            item = None, make(number)
+        except errors.InputError as error:
+            item = error, None
+        except Exception as error:  # whatever it is, the run has to end with it
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            item = errors.InputError('a loader process failed at {}:{}: {!r}'.format(
+                os.path.basename(place.filename), place.lineno, error)), None
+        while True:
+            try:
+                waiting.put(item, timeout=_PATIENCE)
+                break
+            except queue.Full:
+                if os.getppid() != parent:
+                    return
+        if item[0] is not None:
+            return
+        number += step

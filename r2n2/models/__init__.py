@@ -1,0 +1,20 @@
+"""The five variants of the paper by name; see `net.Net` for what they share."""
+from r2n2.models.gru_net import GRU1Net, GRUNet
+from r2n2.models.lstm_net import LSTM1Net, LSTM3Net
+from r2n2.models.res_gru_net import ResidualGRUNet
+
+MODELS = (LSTM1Net, GRU1Net, LSTM3Net, GRUNet, ResidualGRUNet)
+
+
+def load_model(name):
+    """The class of a network.
+
+    Args:
+      name: str, of the class or of the paper, in any case, e.g. 'ResidualGRUNet', '3D-GRU-3'.
+    Returns:
+      class, or None where there is no such network.
+    """
+    for model in MODELS:
+        if name.lower() in (model.__name__.lower(), model.paper_name.lower()):
+            return model
+    return None

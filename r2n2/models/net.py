@@ -1,0 +1,250 @@
+"""The networks of 3D-R2N2: pictures to features, recurrence over views, features to voxels.
+
+Paper: Choy, Xu, Gwak, Chen, Savarese, "3D-R2N2: A Unified Approach for Single and Multi-view 3D
+Object Reconstruction", ECCV 2016, sections 3 and 4. One description makes all five variants.
+
+V: views, B: batch, S: side of an image, F: features of an image, C: channels of the state.
+"""
+import collections
+
+import tensorflow.compat.v1 as tf
+
+from r2n2.lib import layers
+
+Outputs = collections.namedtuple('Outputs', 'logits states features gates pools')
+Outputs.__doc__ = """What a network computes.
+
+logits: [B, 32, 32, 32, 2], after the last view; states: list, h after each view [B, 4, 4, 4, C];
+features: [V, B, F]; gates: dict of lists, a tensor [B, 4, 4, 4, C] a view; pools: list of the
+encoder's pooling layers [V B, n, n, channels]."""
+
+
+class Net:
+    """Base of the networks; a subclass tells `recurrence`, `recurrent_kernel` and `residual`.
+
+    Args:
+      n_convfilter: list of 6 int, channels of the encoder.
+      n_fc_filters: list of 1 int, F.
+      n_deconvfilter: list of 6 int, channels of the state and of the decoder; the last is 2.
+      n_gru_vox: int, side of the state's grid.
+      batch_norm: bool, normalise each convolution of the encoder (the seed's variant).
+      plain, leaky_slope, seed, recurrent_filler: see `layers.Layers`.
+    """
+
+    recurrence = 'gru'
+    recurrent_kernel = 3
+    residual = False
+
+    def __init__(self, n_convfilter=(96, 128, 256, 256, 256, 256), n_fc_filters=(1024,),
+                 n_deconvfilter=(128, 128, 128, 64, 32, 2), n_gru_vox=4, batch_norm=False,
+                 plain=False, leaky_slope=0.01, seed=0, recurrent_filler='msra'):
+        self.n_convfilter = list(n_convfilter)
+        self.n_fc_filters = list(n_fc_filters)
+        self.n_deconvfilter = list(n_deconvfilter)
+        self.n_gru_vox = n_gru_vox
+        self.batch_norm = batch_norm
+        self.layers = layers.Layers(plain, leaky_slope, seed, recurrent_filler)
+        self.statistics = collections.OrderedDict()     # moving means and variances
+
+    @property
+    def params(self):
+        """OrderedDict {name: variable}, in the original's order once `build` has been called."""
+        return self.layers.params
+
+    def build(self, images, is_training=False, view_mask=None):
+        """Makes the graph; another call with other sizes shares the parameters.
+
+        Args:
+          images: [V, B, S, S, 3], 0 to 1; V, B and S known.
+          is_training: bool, batch statistics where there is batch normalisation.
+          view_mask: None or float [V]; a view whose mask is 0 leaves the state as it is.
+        Returns:
+          Outputs.
+        """
+        views, batch, *size = images.shape.as_list()
+        pools = []
+        if self.layers.plain:
+            parts = []
+            for view in tf.unstack(images):     # as the original: one view after the other
+                found = []
+                parts.append(self._encode(view, found, is_training))
+                pools.append(found)
+            features = tf.stack(parts)
+            pools = [tf.concat(each, axis=0) for each in zip(*pools)]
+        else:
+            joined = tf.reshape(images, [views * batch] + size)
+            features = self._encode(joined, pools, is_training)
+            features = tf.reshape(features, [views, batch, self.n_fc_filters[0]])
+        states, gates = self._recur(features, view_mask)
+        return Outputs(self.decode(states[-1]), states, features, gates, pools)
+
+    # The encoder, section 3.1 of the paper
+
+    def _conv_leaky(self, name, x, filters, size, is_training):
+        x = self.layers.conv(name, x, filters, size)
+        if self.batch_norm:
+            x = self._normalised(name, x, is_training)
+        return self.layers.leaky(x)
+
+    def _encode(self, x, pools, is_training):
+        """Images [n, S, S, 3] to features [n, F]; what the pooling layers give goes to `pools`."""
+        encode = self._encode_residual if self.residual else self._encode_shallow
+        x = encode(x, pools, is_training)
+        x = tf.reshape(x, [x.shape[0].value, x.shape[1].value * x.shape[2].value
+                           * x.shape[3].value])
+        return self.layers.leaky(self.layers.dense('fc7', x, self.n_fc_filters[0]))
+
+    def _encode_shallow(self, x, pools, is_training):
+        for number, filters in enumerate(self.n_convfilter, 1):
+            name, size = 'conv{}'.format(number), 7 if number == 1 else 3
+            x = self.layers.conv(name, x, filters, size)
+            if self.batch_norm:
+                x = self._normalised(name, x, is_training)
+            pools.append(layers.pool(x))
+            x = self.layers.leaky(pools[-1])
+        return x
+
+    def _encode_residual(self, x, pools, is_training):
+        for number, filters in enumerate(self.n_convfilter, 1):
+            first = self._conv_leaky('conv{}a'.format(number), x, filters,
+                                     7 if number == 1 else 3, is_training)
+            y = self._conv_leaky('conv{}b'.format(number), first, filters, 3, is_training)
+            if number in (2, 3, 5):
+                y = self.layers.conv('conv{}c'.format(number), x, filters, 1) + y
+            elif number == 6:
+                y = x + y
+            pools.append(layers.pool(y))
+            x = pools[-1]
+        return x
+
+    def _normalised(self, name, x, is_training, momentum=0.9, epsilon=1e-5):
+        channels = x.shape[-1].value
+        scale = self.layers.parameter(name + '/gamma', [channels])
+        shift = self.layers.parameter(name + '/beta', [channels])
+        key = name + '/moving'
+        if key not in self.statistics:
+            self.statistics[key] = (
+                tf.get_variable(key + '_mean', [channels], initializer=tf.zeros_initializer(),
+                                trainable=False),
+                tf.get_variable(key + '_variance', [channels], initializer=tf.ones_initializer(),
+                                trainable=False))
+        mean, variance = self.statistics[key]
+        # gamma begins at 0.1 as every bias here does; ten times that is the usual 1.
+        scale, shift = 10. * scale, shift - layers.BIAS
+        if not is_training:
+            return tf.nn.batch_normalization(x, mean, variance, shift, scale, epsilon)
+        y, batch_mean, batch_variance = tf.nn.fused_batch_norm(
+            x, scale, shift, epsilon=epsilon, is_training=True)
+        for old, new in ((mean, batch_mean), (variance, batch_variance)):
+            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
+                                 tf.assign_sub(old, (1 - momentum) * (old - new)))
+        return y
+
+    # The recurrence, section 3.2
+
+    def _recur(self, features, view_mask):
+        """Features [V, B, F] to (states after each view, gates of each view)."""
+        views, batch, _ = features.shape.as_list()
+        shape = [batch] + [self.n_gru_vox] * 3 + [self.n_deconvfilter[0]]
+        step = self._gru if self.recurrence == 'gru' else self._lstm
+        names = (('t_x_s_update', 't_x_s_reset', 't_x_rs') if self.recurrence == 'gru'
+                 else ('in_gate_b', 'forget_gate_b', 'in_transform_b'))
+        blocks = [_Block(self.layers, name, shape, features.shape[2].value,
+                         self.recurrent_kernel) for name in names]
+        inputs = self._input_parts(features, blocks)
+        state = memory = tf.zeros(shape)
+        states, gates = [], collections.OrderedDict()
+        for view in range(views):
+            new_state, new_memory, found = step(state, memory, inputs[view], blocks)
+            if view_mask is not None:
+                keep = view_mask[view]
+                new_state = keep * new_state + (1. - keep) * state
+                new_memory = keep * new_memory + (1. - keep) * memory
+            state, memory = new_state, new_memory
+            states.append(state)
+            for name, value in found.items():
+                gates.setdefault(name, []).append(value)
+            if self.recurrence == 'lstm':
+                gates.setdefault('cell', []).append(memory)
+        return states, gates
+
+    def _input_parts(self, features, blocks):
+        """For each view, each block's share from the features [B, 4, 4, 4, C], bias included."""
+        views, batch, _ = features.shape.as_list()
+        if self.layers.plain:
+            return [[block.from_features(features[view]) for block in blocks]
+                    for view in range(views)]
+        # All views and all gates in one product.
+        kernels = tf.concat([block.wx for block in blocks], axis=1)
+        joined = tf.matmul(tf.reshape(features, [views * batch, -1]), kernels)
+        parts = tf.split(tf.reshape(joined, [views, batch, -1]), len(blocks), axis=2)
+        return [[tf.reshape(part[view], block.shape) + block.b
+                 for part, block in zip(parts, blocks)] for view in range(views)]
+
+    def _together(self, state, inputs, blocks):
+        """Two blocks that see the same state: in one convolution unless plain."""
+        if self.layers.plain:
+            return [block.from_state(state) + given for block, given in zip(blocks, inputs)]
+        kernel = tf.concat([block.wh for block in blocks], axis=4)
+        parts = tf.split(tf.nn.conv3d(state, kernel, [1] * 5, 'SAME'), len(blocks), axis=4)
+        return [part + given for part, given in zip(parts, inputs)]
+
+    def _gru(self, state, memory, inputs, blocks):
+        update, reset = self._together(state, inputs[:2], blocks[:2])
+        update, reset = tf.sigmoid(update), tf.sigmoid(reset)
+        new = tf.tanh(blocks[2].from_state(reset * state) + inputs[2])
+        state = update * state + (1. - update) * new    # the update gate keeps the old state
+        return state, memory, {'update_gate': update, 'reset_gate': reset}
+
+    def _lstm(self, state, memory, inputs, blocks):
+        take, keep, new = self._together(state, inputs, blocks)
+        take, keep = tf.sigmoid(take), tf.sigmoid(keep)
+        memory = keep * memory + take * tf.tanh(new)
+        return tf.tanh(memory), memory, {'input_gate': take, 'forget_gate': keep}
+
+    # The decoder, section 3.3
+
+    def decode(self, state):
+        """State [B, 4, 4, 4, C] to logits [B, 32, 32, 32, 2]."""
+        return self._decode_residual(state) if self.residual else self._decode_shallow(state)
+
+    def _decode_shallow(self, x):
+        make, filters = self.layers, self.n_deconvfilter
+        for number in (7, 8, 9):
+            x = make.leaky(make.unpooled_conv('conv{}'.format(number), x, filters[number - 6]))
+        x = make.leaky(make.conv('conv10', x, filters[4], 3))
+        return make.conv('conv11', x, filters[5], 3)
+
+    def _decode_residual(self, x):
+        make, filters = self.layers, self.n_deconvfilter
+        for number in (7, 8, 9):
+            name, width = 'conv{}'.format(number), filters[number - 6]
+            y = make.leaky(make.unpooled_conv(name + 'a', x, width))
+            y = make.leaky(make.conv(name + 'b', y, width, 3))
+            shortcut = layers.unpool(x)
+            if number == 9:
+                shortcut = make.conv('conv9c', shortcut, width, 1)
+            x = shortcut + y
+        first = make.leaky(make.conv('conv10a', x, filters[4], 3))
+        y = make.leaky(make.conv('conv10b', first, filters[4], 3))
+        x = make.conv('conv10c', first, filters[4], 3) + y      # from conv10a, in the original too
+        return make.conv('conv11', x, filters[5], 3)
+
+
+class _Block:
+    """A gate's convolution of the state and its own weights of the features for each cell."""
+
+    def __init__(self, make, name, shape, features, size):
+        _, side, _, _, channels = shape
+        self.shape = shape
+        self.wh = make.parameter(name + '/Wh', [size] * 3 + [channels, channels],
+                                 (size ** 3 * channels,) * 2, make.recurrent_filler)
+        cells = side ** 3 * channels
+        self.wx = make.parameter(name + '/Wx', [features, cells], (features, cells))
+        self.b = make.parameter(name + '/b', [channels])
+
+    def from_features(self, features):
+        return tf.reshape(tf.matmul(features, self.wx), self.shape) + self.b
+
+    def from_state(self, state):
+        return tf.nn.conv3d(state, self.wh, [1] * 5, 'SAME')

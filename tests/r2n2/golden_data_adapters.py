@@ -1,0 +1,249 @@
+"""Runs 3D-R2N2's layers, data and measures on golden cases; `tests/golden.py` compares."""
+import os
+import tempfile
+
+import cv2
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common import voxel_grids
+from r2n2.lib import config as config_lib
+from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
+from r2n2.lib.weights import from_original
+
+
+class _Sizes:
+    """What `from_original` asks of a network."""
+
+    def __init__(self, channels, grid=0):
+        self.n_convfilter = [channels]
+        self.n_gru_vox, self.n_deconvfilter = grid, [channels]
+
+
+def _last(array):
+    """Channels behind the other axes: [B, C, H, W] or [B, D, C, H, W]."""
+    return np.moveaxis(array, -3, -1)
+
+
+def run_layers(case, path):
+    """Every layer by itself."""
+    given = case.inputs
+    tf.reset_default_graph()
+    make = layers.Layers(path == 'plain', case.config['leaky_slope'])
+    values, fetches = {}, {}
+
+    def set_later(name, array):
+        values[name] = array
+
+    for name in ('conv7', 'conv3', 'conv1', 'conv3d_3', 'conv3d_1'):
+        kernel = given[name + '_W']
+        fetches[name] = make.conv(name, tf.constant(_last(given[name + '_x'])), kernel.shape[0],
+                                  kernel.shape[-1])
+        set_later(name + '/W', from_original(_Sizes(0), name + '/W', kernel))
+        set_later(name + '/b', given[name + '_b'])
+    for name in ('pool_odd', 'pool_even', 'pool_two'):
+        fetches[name] = layers.pool(tf.constant(_last(given[name + '_x'])))
+    fetches['unpool'] = layers.unpool(tf.constant(_last(given['unpool_x'])))
+    fetches['fcconv3d'] = _gate(make, given, set_later)
+    fetches['leaky'] = make.leaky(tf.constant(given['leaky_x']))
+    flat = _last(given['dense_x'])
+    fetches['dense'] = make.dense('fc7', tf.constant(flat.reshape(len(flat), -1)),
+                                  given['dense_W'].shape[1])
+    channels, height, width = given['dense_x'].shape[1:]
+    set_later('fc7/W', given['dense_W'].reshape(channels, height, width, -1).transpose(
+        1, 2, 0, 3).reshape(given['dense_W'].shape))
+    set_later('fc7/b', given['dense_b'])
+    occupancy, loss = layers.loss(tf.constant(_last(given['softmax_logits'])),
+                                  tf.constant(given['softmax_voxels_u8'].astype(np.float32)))
+    fetches.update(softmax_prediction=occupancy, softmax_loss=loss)
+    with tf.Session() as sess:
+        for name, value in values.items():
+            make.params[name].load(value, sess)
+        found = sess.run(fetches)
+    occupied = found['softmax_prediction']
+    found['softmax_error'] = np.mean((occupied >= 0.5) == (given['softmax_voxels_u8'] > 0))
+    found['softmax_prediction'] = np.stack([1 - occupied, occupied], axis=2)
+    flat_names = ('leaky', 'dense', 'softmax_loss', 'softmax_error', 'softmax_prediction')
+    return {name: found[name] if name in flat_names else np.moveaxis(found[name], -1, -3)
+            for name in case.expected}
+
+
+def _gate(make, given, set_later):
+    from r2n2.models import net
+    state = _last(given['fcconv3d_h'])
+    block = net._Block(make, 'gate', list(state.shape), given['fcconv3d_fc'].shape[1],
+                       given['fcconv3d_Wh'].shape[1])
+    sizes = _Sizes(state.shape[-1], state.shape[1])
+    for kind in ('Wh', 'Wx', 'b'):
+        set_later('gate/' + kind, from_original(sizes, 'gate/' + kind, given['fcconv3d_' + kind]))
+    return (block.from_state(tf.constant(state))
+            + block.from_features(tf.constant(given['fcconv3d_fc'])))
+
+
+def binvox(case, path):
+    """Voxel files."""
+    del path
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in case.inputs.items():
+            source = os.path.join(folder, name + '.binvox')
+            data.tofile(source)
+            grid = voxel_grids.read_binvox(source)
+            words = data.tobytes().split(b'data\n')[0].split()
+            found[name + '_xyz'] = grid.astype(np.uint8)
+            found[name + '_raw'] = grid.transpose(0, 2, 1).astype(np.uint8)
+            found[name + '_dims'] = np.array([int(word) for word in words[3:6]])
+            place = words.index(b'translate')
+            found[name + '_translate'] = np.float32([float(w) for w in words[place + 1:place + 4]])
+            found[name + '_scale'] = np.float32(words[words.index(b'scale') + 1])
+            found[name + '_label_sum'] = np.float32([(~grid).sum(), grid.sum()])
+    return {name: found[name] for name in case.expected}
+
+
+def preprocess(case, path):
+    """Pictures with the draws of the original's generator."""
+    del path
+    options = config_lib.defaults()
+    options.TRAIN.update(FLIP=case.config['flip'], RANDOM_CROP=case.config['random_crop'],
+                         NO_BG_COLOR_RANGE=case.config['no_bg_color_range_train'])
+    found, number = {}, 0
+    while 'case{}_image'.format(number) in case.inputs:
+        name = 'case{}'.format(number)
+        image, pad = case.inputs[name + '_image'], case.inputs[name + '_pad_xy']
+        rng = np.random.RandomState(int(case.inputs[name + '_seed']))
+        options.TRAIN.update(PAD_X=int(pad[0]), PAD_Y=int(pad[1]))
+        if case.inputs[name + '_train']:
+            image = data_augmentation.for_training(image, options.TRAIN, rng)
+        else:
+            image = data_augmentation.for_test(image, case.config['no_bg_color_range_test'],
+                                               case.inputs[name + '_out_hw'], rng)
+        image = data_augmentation.scaled(image)
+        found[name + '_shape'] = np.array(image.shape)
+        found[name + '_sum'] = image.sum(dtype=np.float64)
+        large = case.expected[name].shape[:2] != image.shape[:2]
+        found[name] = image[::4, ::4] if large else image
+        number += 1
+    return found
+
+
+def random_background(case, path):
+    """Pictures behind pictures, and the list of usable ones."""
+    del path
+    given, found = case.inputs, {}
+    backgrounds = [given[name] for name in sorted(
+        (name for name in given if name.startswith('background_')),
+        key=lambda name: int(name.split('_')[1]))]
+    for name in given:
+        if name.startswith('image_'):
+            number = name.split('_')[1]
+            rng = np.random.RandomState(int(given['seed_' + number]))
+            found['blended_' + number] = data_augmentation.blend(given[name], backgrounds, rng)
+    with tempfile.TemporaryDirectory() as folder:
+        os.makedirs(os.path.join(folder, 'ImageSets', 'Main'))
+        for name in given:
+            if name.startswith('voc/'):
+                given[name].tofile(os.path.join(folder, 'ImageSets', 'Main', name[4:]))
+        found['voc_whitelist'] = np.array(data_augmentation.voc_backgrounds(folder))
+    return found
+
+
+def loader(case, path):
+    """Lists, batches and the pictures that they are made of, with the original's generator."""
+    del path
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        _write_set(case.inputs, folder)
+        names = dict.fromkeys(case.config['categories_in_json_order'], '')
+        data = data_io.find(folder)._replace(names=names)
+        for run in case.config['runs']:
+            found.update(_run_loader(case, run, data))
+    return {name: found[name] for name in case.expected}
+
+
+def _write_set(inputs, folder):
+    for name, array in inputs.items():
+        kind, category, model, *view = name.split('/')
+        if kind == 'img':
+            place = os.path.join(folder, 'ShapeNetRendering', category, model, 'rendering')
+            os.makedirs(place, exist_ok=True)
+            cv2.imwrite(os.path.join(place, view[0] + '.png'),
+                        cv2.cvtColor(array, cv2.COLOR_RGBA2BGRA))
+        else:
+            place = os.path.join(folder, 'ShapeNetVox32', category, model)
+            os.makedirs(place)
+            array.tofile(os.path.join(place, 'model.binvox'))
+
+
+def _run_loader(case, run, data):
+    config = config_lib.defaults()
+    config.CONST.update(IMG_H=case.config['img_h'], IMG_W=case.config['img_w'],
+                        N_VOX=case.config['n_vox'], N_VIEWS=case.config['n_views'],
+                        BATCH_SIZE=run['batch_size'])
+    config.TRAIN.update(NUM_RENDERING=case.config['num_rendering'], PAD_X=case.config['pad_x'],
+                        PAD_Y=case.config['pad_y'], RANDOM_NUM_VIEWS=run['random_num_views'])
+    pairs = data_io.pairs(data, run['portion'])
+    found = {run['name'] + '_pairs': np.array(['/'.join(pair) for pair in pairs])}
+    rng = np.random.RandomState(run['seed'])
+    make = data_process.Loader(config, data, pairs, run['train'])
+    read = []
+
+    def reading(index, ids, generator, plain=make.sample):
+        read.extend('{}/{:02d}'.format('/'.join(pairs[index]), number) for number in ids)
+        return plain(index, ids, generator)
+
+    make.sample = reading
+    if run['repeat']:
+        count = run['max_batches']
+        order = data_process.Order(len(pairs), run['batch_size'],
+                                   lambda epoch: rng.permutation(len(pairs)))
+        order.at(0)     # the original draws its first permutation before anything else
+    else:
+        # The original adds a batch of zeros where the samples fill their batches.
+        count = min(len(pairs) // run['batch_size'] + 1, run['max_batches'])
+        order = data_process.Order(len(pairs), run['batch_size'])
+    for number in range(count):
+        indices = order.at(number)[1]
+        images, grids = make.batch(indices, make.views(rng), lambda index: rng)
+        images = data_augmentation.scaled(images).transpose(0, 1, 4, 2, 3)
+        labels = np.zeros(grids.shape[:2] + (2,) + grids.shape[2:], np.float32)
+        rows = len(indices)
+        labels[:rows, :, 0], labels[:rows, :, 1] = ~grids[:rows], grids[:rows]
+        label = '{}_{{}}_{}'.format(run['name'], number)
+        found[label.format('views')] = np.array(len(images))
+        found[label.format('img')] = images
+        found[label.format('img_sum')] = images.sum(axis=(2, 3, 4))
+        found[label.format('vox')] = labels
+    found[run['name'] + '_n_batches'] = np.array(count)
+    found[run['name'] + '_loaded'] = np.array(read)
+    return found
+
+
+def metrics(case, path):
+    """Counts at thresholds, IoU and average precision."""
+    del path
+    prediction, truth = case.inputs['prediction'], case.inputs['voxels_u8']
+    counts = np.array([[voxel.evaluate(one, other, threshold)
+                        for threshold in case.config['thresholds']]
+                       for one, other in zip(prediction, truth)])
+    return {'counts': counts, 'iou': voxel.intersection_over_union(counts),
+            'average_precision': np.array([voxel.average_precision(one, other)
+                                           for one, other in zip(prediction, truth)])}
+
+
+def voxel2obj(case, path):
+    """Meshes of cubes and their text."""
+    del path
+    found = {}
+    for name, surface_view in case.config['surface_view'].items():
+        vertices, triangles = voxel.voxel2mesh(case.inputs[name], surface_view)
+        text = voxel.obj_text(vertices, triangles)
+        head = case.expected[name + '_obj_head']
+        found.update({name + '_verts': vertices, name + '_faces': triangles,
+                      name + '_obj_head': np.frombuffer(text.encode()[:len(head)], np.uint8),
+                      name + '_obj_lines': np.array(text.count('\n'))})
+    return found
+
+
+ADAPTERS = {('r2n2_data', kind): function for kind, function in [
+    ('layers', run_layers), ('binvox', binvox), ('preprocess', preprocess), ('loader', loader),
+    ('random_background', random_background), ('metrics', metrics), ('voxel2obj', voxel2obj)]}
