@@ -1,0 +1,1 @@
+"""Tools that make data for 3D-R2N2."""

@@ -1,0 +1,163 @@
+"""Makes a data set of meshes: 24 rendered views and a grid of 32^3 cells of each.
+
+--meshes takes <category>/<any folders>/<model>.obj|off|ply|stl|glb, y up (--up=z turns them), or
+ShapeNet's <category>/<model>/model.obj. --furniture makes ten procedural classes instead. What is
+there already is kept, so the same command goes on after an interruption.
+
+Example: python r2n2/tools/make_dataset.py --meshes=my_meshes --output=data/mine
+"""
+import collections
+import hashlib
+import multiprocessing
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+import cv2
+import numpy as np
+
+from common import cli, errors, files, meshes, reporting, shapes, voxel_grids
+from r2n2.lib import rendering
+
+VIEWS, GRID = 24, 32
+_FINE = 40      # cells a side of the grids that the surfaces of procedural solids come from
+
+Job = collections.namedtuple('Job', 'category model source seed output views up')
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--meshes', default='', help='folder of meshes, a sub-folder a category')
+    cli.add_flag(parser, '--furniture', help='procedural furniture instead of meshes')
+    parser.add_argument('--models', type=cli.positive_int, default=10,
+                        help='procedural models of each class')
+    parser.add_argument('--output', required=True, help='folder for the two trees')
+    parser.add_argument('--views', type=cli.positive_int, default=VIEWS, help='views of a model')
+    parser.add_argument('--up', choices=('y', 'z'), default='y', help='axis that points upwards')
+    parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the cameras')
+    parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count() or 1,
+                        help='processes')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def find_meshes(folder):
+    """{(category, model): path} of the meshes below the categories of a folder.
+
+    Raises:
+      errors.InputError: no such folder, or no mesh in it.
+    """
+    if not os.path.isdir(folder):
+        raise errors.InputError('--meshes {}: no such folder.'.format(folder))
+    found = collections.OrderedDict()
+    for category in sorted(os.listdir(folder)):
+        for place, below, names in os.walk(os.path.join(folder, category)):
+            below.sort()
+            for name in sorted(names):
+                stem, extension = os.path.splitext(name)
+                if extension.lower() not in meshes.READABLE or name.startswith('.'):
+                    continue
+                inner = os.path.relpath(place, os.path.join(folder, category))
+                parts = [] if inner == '.' else inner.split(os.sep)
+                model = '-'.join(parts + ([] if parts and stem == 'model' else [stem]))
+                found.setdefault((category, model), os.path.join(place, name))
+    if not found:
+        raise errors.InputError('--meshes {}: no {} below a folder of a category.'.format(
+            folder, ', '.join(meshes.READABLE)))
+    return found
+
+
+def _solid(job):
+    """(vertices [V, 3] with y up, triangles, grid bool [32, 32, 32] with y up)."""
+    if job.source is None:
+        parts = shapes.furniture(job.category, job.seed)
+        vertices, triangles = voxel_grids.surface(shapes.voxels(parts, _FINE, _FINE - 4))[:2]
+        vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
+        grid = shapes.voxels(parts, GRID, GRID).transpose(0, 2, 1)[:, :, ::-1]
+        return vertices, triangles, grid
+    mesh = meshes.read(job.source)
+    vertices, triangles = mesh.vertices.astype(np.float64), meshes.triangulate(mesh.faces)
+    if not len(triangles):
+        raise errors.InputError('{} has no faces.'.format(job.source))
+    if job.up == 'z':
+        vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
+    return vertices, triangles, voxel_grids.solid(vertices, triangles, GRID, GRID)
+
+
+def make_model(job):
+    """Renders and voxelises one model.
+
+    Returns:
+      None, or why it was left out.
+    """
+    folder = os.path.join(job.output, 'ShapeNetRendering', job.category, job.model, 'rendering')
+    binvox = os.path.join(job.output, 'ShapeNetVox32', job.category, job.model, 'model.binvox')
+    listed = os.path.join(folder, 'renderings.txt')
+    if os.path.exists(listed) and os.path.exists(binvox):
+        return None
+    try:
+        vertices, triangles, grid = _solid(job)
+    except errors.InputError as error:
+        return str(error)
+    digest = hashlib.sha256('{}/{}'.format(job.category, job.model).encode()).digest()
+    rng = np.random.RandomState([job.seed % 2 ** 31] + list(digest[:8]))
+    cameras = rendering.draw_cameras(job.views, rng)
+    color = rng.uniform(0.25, 0.95, 3)
+    turned = rendering.scaled(voxel_grids.turn_up(vertices, 'y'))
+    names = ['{:02d}.png'.format(number) for number in range(job.views)]
+    for name, camera in zip(names, cameras):
+        image = rendering.render(turned, triangles, camera, color)
+        _write_png(os.path.join(folder, name), image)
+    files.write_text(os.path.join(folder, 'rendering_metadata.txt'), ''.join(
+        '{:.6f} {:.6f} {:g} {:.6f} {:g}\n'.format(*camera) for camera in cameras))
+    voxel_grids.write_binvox(binvox, grid)
+    files.write_text(listed, '\n'.join(names) + '\n')    # last: it says that the model is whole
+    return None
+
+
+def _write_png(path, image):
+    with files.replacing(path) as temporary:
+        done, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
+        assert done
+        data.tofile(temporary)
+
+
+def make(config):
+    """Makes the data set; prints progress and what was left out."""
+    if bool(config.meshes) == config.furniture:
+        raise errors.UsageError('give --meshes DIR or --furniture.')
+    if config.furniture:
+        sources = {(name, '{:04d}'.format(number)): None
+                   for name in shapes.FURNITURE for number in range(config.models)}
+    else:
+        sources = find_meshes(config.meshes)
+    jobs = [Job(category, model, source,
+                int(model) if source is None else config.seed, config.output, config.views,
+                config.up) for (category, model), source in sources.items()]
+    left_out = []
+    with multiprocessing.get_context('fork').Pool(min(config.workers, len(jobs))) as pool:
+        for number, (job, reason) in enumerate(zip(jobs, pool.imap(make_model, jobs)), 1):
+            if reason:
+                left_out.append('{}/{}: {}'.format(job.category, job.model, reason))
+            if number % 20 == 0 or number == len(jobs):
+                reporting.say('{} of {} models'.format(number, len(jobs)))
+    for line in left_out:
+        reporting.say('left out {}'.format(line))
+    if len(left_out) == len(jobs):
+        raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
+            config.meshes, len(jobs)))
+    there = sorted(os.listdir(os.path.join(config.output, 'ShapeNetVox32')))
+    files.write_json(os.path.join(config.output, 'categories.json'),
+                     {name: {'id': name, 'name': name} for name in there})
+    reporting.say('{} models of {} categories in {}'.format(
+        len(jobs) - len(left_out), len(there), config.output))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(make, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
