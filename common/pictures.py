@@ -20,7 +20,8 @@ def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevatio
     Args:
       path: str, the .png to write.
       meshes: list of (vertices [V, 3], faces), faces a list of polygons of any size (0-based) or
-        None; a mesh without faces is drawn as points, one without vertices as an empty field.
+        None; a mesh without faces is drawn as points, one without vertices as an empty field. An
+        array stands for an image (see `image_grid`) that is to be seen beside the surfaces.
       captions: list of str, one for each mesh, or None.
       columns: int, meshes in a row.
       up: 'z' or 'y', the vertical axis of the vertices.
@@ -36,8 +37,13 @@ def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevatio
     """
     if up not in ('y', 'z'):
         raise ValueError("up must be 'y' or 'z', got {!r}.".format(up))
-    figure, fields = _fields(len(meshes), captions, columns, size, projection='3d')
-    for axes, (vertices, faces) in zip(fields, meshes):
+    figure, fields = _fields(len(meshes), captions, columns, size, projections=[
+        None if isinstance(mesh, np.ndarray) else '3d' for mesh in meshes])
+    for axes, mesh in zip(fields, meshes):
+        if isinstance(mesh, np.ndarray):
+            _draw_image(axes, _displayable(mesh))
+            continue
+        vertices, faces = mesh
         vertices = np.asarray(vertices, np.float64).reshape(-1, 3)
         if up == 'y':
             vertices = vertices[:, [2, 0, 1]]
@@ -93,9 +99,13 @@ def image_grid(path, images, captions=None, columns=4, size=2.):
     pictures = [_displayable(image) for image in images]
     figure, fields = _fields(len(pictures), captions, columns, size)
     for axes, image in zip(fields, pictures):
-        axes.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
-        axes.set_axis_off()
+        _draw_image(axes, image)
     save_figure(figure, path)
+
+
+def _draw_image(axes, image):
+    axes.imshow(image, cmap='gray', vmin=0, vmax=255, interpolation='nearest')
+    axes.set_axis_off()
 
 
 def _displayable(image):
@@ -155,7 +165,7 @@ def save_figure(figure, path):
         canvas.print_png(temporary)
 
 
-def _fields(count, captions, columns, size, projection=None):
+def _fields(count, captions, columns, size, projections=None):
     """Returns a figure and `count` axes in rows of `columns`, captions set."""
     if not count:
         raise ValueError('nothing to draw: the list is empty.')
@@ -172,7 +182,8 @@ def _fields(count, captions, columns, size, projection=None):
         box = (column / columns, 1 - (row * height + height) / (height * rows),
                1 / columns, size / (height * rows))
         axes = figure.add_axes([box[0] + 0.02 * box[2], box[1] + 0.02 * box[3],
-                                0.96 * box[2], 0.96 * box[3]], projection=projection)
+                                0.96 * box[2], 0.96 * box[3]],
+                               projection=projections[index] if projections else None)
         if captions is not None:
             figure.text(box[0] + box[2] / 2, box[1] + box[3], str(captions[index]), ha='center',
                         va='bottom', fontsize=8)

@@ -15,6 +15,10 @@ SCRIPTS = [
     ('polygen/sample.py', ['--num_sample=5'], ['--output_path=no/such/folder']),
     ('polygen/evaluate.py', ['--num_sample=5'], ['--output_path=no/such/folder']),
     ('polygen/model_test.py', ['--sead=5'], None),
+    ('r2n2/main.py', ['--evaluat'], ['--data_path=no/such/folder']),
+    ('r2n2/demo.py', ['--treshold=0.4'], ['no/such/picture.png', '--output_path=no/such/folder']),
+    ('r2n2/tools/make_dataset.py', ['--output=x', '--meshe=x'],
+     ['--output=x', '--meshes=no/such/folder']),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

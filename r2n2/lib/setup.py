@@ -1,0 +1,149 @@
+"""What main.py, demo.py and freeze.py share: options, settings, networks and their weights."""
+import os
+
+import tensorflow.compat.v1 as tf
+
+from common import checkpoints, cli, device, errors, reporting, runs
+from r2n2 import models
+from r2n2.lib import config as config_lib
+from r2n2.lib import weights
+
+MODEL_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OUTPUT_PATH = os.path.join(MODEL_DIR, 'output')
+QUICK_CONFIG = os.path.join(MODEL_DIR, 'experiments', 'cfgs', 'quick.yaml')
+GENERATED = 'furniture'     # folder of the generated data, in the output folder
+
+
+def is_npy(path):
+    """Whether a path is a weight list of the original."""
+    return path.lower().endswith(('.npy', '.npz'))
+
+
+def settings(config):
+    """The settings of a run: defaults, --cfg files, --set pairs, then options of their own.
+
+    Args:
+      config: namespace of main.py's options.
+    Returns:
+      config_lib.Config.
+    """
+    found = config_lib.defaults()
+    for path in config.cfg or []:
+        config_lib.merge_file(found, path)
+    config_lib.merge_pairs(found, config.set or [])
+    for section, key, value in [
+            ('CONST', 'NETWORK_CLASS', config.model), ('CONST', 'BATCH_SIZE', config.batch_size),
+            ('CONST', 'N_VIEWS', config.n_views), ('TRAIN', 'NUM_ITERATION', config.training_steps),
+            ('TRAIN', 'DEFAULT_LEARNING_RATE', config.learning_rate),
+            ('TRAIN', 'NUM_WORKER', config.workers), ('TEST', 'EXP_NAME', config.exp)]:
+        if value is not None:
+            found[section][key] = value
+    if models.load_model(found.CONST.NETWORK_CLASS) is None:
+        raise errors.UsageError('--model {}: no such network. There are {}.'.format(
+            found.CONST.NETWORK_CLASS,
+            ', '.join('{} ({})'.format(kind.__name__, kind.paper_name) for kind in models.MODELS)))
+    _check_widths(found)
+    if found.CONST.IMG_W != found.CONST.IMG_H:
+        raise errors.UsageError('CONST.IMG_W and CONST.IMG_H must be equal, not {} and {}.'.format(
+            found.CONST.IMG_W, found.CONST.IMG_H))
+    if found.TRAIN.POLICY not in ('adam', 'sgd'):
+        raise errors.UsageError('TRAIN.POLICY must be adam or sgd, not {}.'.format(
+            found.TRAIN.POLICY))
+    return found
+
+
+def _check_widths(found):
+    """Makes sure that the lists of widths describe a network."""
+    encoder, decoder = found.NET.N_CONVFILTER, found.NET.N_DECONVFILTER
+    if (len(encoder), len(decoder), len(found.NET.N_FC_FILTERS)) != (6, 6, 1) or decoder[-1] != 2:
+        raise errors.UsageError('NET.N_CONVFILTER and NET.N_DECONVFILTER take 6 numbers (the last '
+                                'of the decoder is 2), NET.N_FC_FILTERS takes 1.')
+    if models.load_model(found.CONST.NETWORK_CLASS).residual and (
+            encoder[4] != encoder[5] or len(set(decoder[:3])) > 1):
+        raise errors.UsageError('a residual network adds layers of one width: the last two of '
+                                'NET.N_CONVFILTER must be equal, and the first three of '
+                                'NET.N_DECONVFILTER.')
+
+
+def make_net(found, plain, seed=0):
+    """The network that settings describe; its graph comes with `build`."""
+    return models.load_model(found.CONST.NETWORK_CLASS)(
+        n_convfilter=found.NET.N_CONVFILTER, n_fc_filters=found.NET.N_FC_FILTERS,
+        n_deconvfilter=found.NET.N_DECONVFILTER, leaky_slope=found.NET.LEAKY_SLOPE,
+        batch_norm=found.NET.BATCH_NORM, recurrent_filler=found.NET.RECURRENT_FILLER,
+        plain=plain, seed=seed)
+
+
+def add_trained_options(parser):
+    """Adds the options of scripts that use a trained network."""
+    parser.add_argument('--output_path', default=OUTPUT_PATH,
+                        help='folder of the training run (its config.json tells the network)')
+    parser.add_argument('--checkpoint', '--ckpt_path', '--weights', default='',
+                        help="checkpoint, folder of one, or the original's .npy; unset: the best "
+                             'or newest of the run')
+    parser.add_argument('--model', default=None,
+                        help='network of a .npy file; unset: ResidualGRUNet')
+    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
+                        help='auto takes an NPU, else a GPU, else the CPU')
+    parser.add_argument('--precision_mode', default=None, help='see main.py')
+    parser.add_argument('--threads', type=cli.non_negative_int, default=0,
+                        help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+
+
+def trained(config):
+    """Finds a trained network.
+
+    Args:
+      config: namespace with the options of `add_trained_options`.
+    Returns:
+      (config_lib.Config, str: the weights' path).
+    """
+    found = config_lib.defaults()
+    if config.checkpoint and is_npy(config.checkpoint):
+        if config.model:
+            found.CONST.NETWORK_CLASS = config.model
+        return found, config.checkpoint
+    path = config.checkpoint or _best(config.output_path)
+    prefix = checkpoints.latest(path)
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(prefix)))
+    recorded = runs.read_options(folder).get('settings')
+    if not recorded:
+        raise errors.InputError('{}/config.json is not of 3D-R2N2.'.format(folder))
+    _restore_settings(found, recorded)
+    return found, prefix
+
+
+def _best(output_path):
+    """The best checkpoint of a run where there is one, else its folder."""
+    folder = os.path.join(output_path, checkpoints.RUN_FOLDER)
+    best = checkpoints.in_folder(folder, 'best') if os.path.isdir(folder) else []
+    return best[-1] if best else output_path
+
+
+def _restore_settings(found, recorded):
+    for key, value in recorded.items():
+        if isinstance(found.get(key), config_lib.Config):
+            _restore_settings(found[key], value)
+        else:
+            found[key] = value
+
+
+def load(sess, net, path):
+    """Gives a built network its weights, of a checkpoint or a .npy file."""
+    if is_npy(path):
+        weights.load(sess, net, path)
+    else:
+        statistics = [variable for pair in net.statistics.values() for variable in pair]
+        checkpoints.restore(sess, path, list(net.params.values()) + statistics)
+    reporting.say('weights of {}'.format(path))
+
+
+def is_plain(config):
+    """Whether single operations are wanted: on GPU and NPU, or because --plain says so."""
+    return bool(getattr(config, 'plain', False)) or device.choose(config.device) != 'cpu'
+
+
+def session(config):
+    """A session for inference."""
+    return tf.Session(config=device.session_config(config))

@@ -1,0 +1,140 @@
+"""Training, measuring, demo and freezing of 3D-R2N2 on tiny data."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+import freeze_graph
+from common import frozen, meshes, reporting
+from r2n2 import demo
+from r2n2 import main as main_script
+from r2n2.lib import train_net
+from r2n2.tools import make_dataset
+from tests.r2n2 import tiny
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return tiny.make_data(tmp_path_factory.mktemp('set'))
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, data):
+    """A run of 4 steps with everything at its end: (folder, what it printed)."""
+    folder = str(tmp_path_factory.mktemp('run'))
+    code, out, _ = tiny.train(folder, data, 4, '--evaluate', '--views=2', '--freeze',
+                              '--save_every=2')
+    assert code == 0
+    return folder, out
+
+
+def losses(folder):
+    return {row['step']: row['loss'] for row in
+            reporting.read_metrics(os.path.join(folder, 'metrics.jsonl')) if 'loss' in row}
+
+
+def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
+    folder, out = run
+    for name in ('checkpoints/model-4.index', 'checkpoints/weights.npy', 'r2n2_2_views.pb',
+                 'eval/test/result.mat', 'eval/test/models.csv', 'eval/test/table.md',
+                 'eval/test/reconstructions.png'):
+        assert os.path.exists(os.path.join(folder, name)), name
+    with open(os.path.join(folder, 'eval', 'test', 'result.json')) as stream:
+        found = json.load(stream)
+    assert set(found['iou_by_views']) == {'1', '2'} and 0 < found['mean_shape_iou'] <= 1
+    assert 'Total mAP' in out and 'mean shape' in out
+
+
+def test_a_resumed_run_equals_the_unbroken_one(run, data, tmp_path):
+    folder, _ = run
+    assert tiny.train(tmp_path, data, 2)[0] == 0
+    code, out, _ = tiny.train(tmp_path, data, 4)
+    assert code == 0 and 'goes on from step 2' in out or 'starts at' not in out
+    assert losses(str(tmp_path)) == losses(folder)
+
+
+def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
+    folder, _ = run
+    with frozen.load(os.path.join(folder, 'r2n2_2_views.pb')) as graph:
+        views = np.random.RandomState(0).uniform(size=graph.inputs['views'][0])
+        found = graph.predict(views=views.astype(np.float32))
+    assert found['occupancy'].shape == (1, 32, 32, 32)
+    np.testing.assert_array_equal(found['occupancy'], found['prediction'])
+    code, out, _ = tiny.call(freeze_graph, '--model=r2n2', '--output_path=' + folder, '--views=1',
+                             '--output=' + os.path.join(folder, 'again'))
+    assert code == 0 and 'occupancy' in out
+
+
+def test_the_demo_makes_a_mesh_of_pictures(run, data, tmp_path):
+    folder, _ = run
+    place = os.path.join(data, 'ShapeNetRendering', 'chair', '0000', 'rendering')
+    output = str(tmp_path / 'a.obj')
+    code, out, _ = tiny.call(demo, os.path.join(place, '00.png'), os.path.join(place, '01.png'),
+                             '--output_path=' + folder, '--output=' + output, '--threshold=0.01')
+    assert code == 0 and 'cells occupied' in out
+    assert len(meshes.read(output).faces) and os.path.exists(str(tmp_path / 'a.png'))
+    code, _, err = tiny.call(demo, os.path.join(place, '00.png'), '--output_path=' + folder,
+                             '--output=' + output, '--threshold=1')
+    assert code == 1 and 'no cell is above' in err
+
+
+def test_a_picture_is_centred_before_grey(tmp_path):
+    import cv2
+    image = np.full([90, 150, 3], 250, np.uint8)
+    image[10:40, 100:120] = 30, 60, 200
+    path = str(tmp_path / 'photo.png')
+    cv2.imwrite(path, image)
+    found = demo.prepared(path, 127)
+    rows, columns = np.nonzero((found != 240).any(axis=2))
+    assert abs(rows.mean() - 63) < 2 and abs(columns.mean() - 63) < 2
+    assert 85 < np.ptp(rows) < 95       # 72 % of 127
+    cv2.imwrite(path, np.full([90, 150, 3], 250, np.uint8))
+    with pytest.raises(demo.errors.InputError, match='shows no object'):
+        demo.prepared(path, 127)
+
+
+def test_a_loss_that_is_not_finite_ends_with_3_and_keeps_the_last_good_checkpoint(data, tmp_path):
+    assert tiny.train(tmp_path, data, 1)[0] == 0
+    code, _, err = tiny.train(tmp_path, data, 9, '--learning_rate=1e30')
+    assert code == 3 and err.count('\n') == 1
+    assert os.path.exists(str(tmp_path / 'checkpoints' / 'model-1.index'))
+
+
+def test_a_loss_above_the_limit_ends_with_3(data, tmp_path):
+    code, _, err = tiny.train(tmp_path, data, 2, settings=['TRAIN.LOSS_LIMIT', '0'])
+    assert code == 3 and 'TRAIN.LOSS_LIMIT 0' in err
+
+
+def test_options_that_do_not_fit_are_refused(data, tmp_path):
+    assert 'no such network' in tiny.train(tmp_path, data, 1, '--model=VGG')[2]
+    code, _, err = tiny.train(tmp_path, data, 1, settings=['NET.N_DECONVFILTER', '[4,4,6,4,4,2]'])
+    assert code == 2 and 'N_DECONVFILTER' in err
+    code, _, err = tiny.call(main_script, '--data_path=' + data, '--batch_size=99',
+                             '--output_path={}'.format(tmp_path))
+    assert code == 1 and 'fewer than a batch of 99' in err
+
+
+def test_rates_change_after_the_steps_of_the_original():
+    train = train_net.setup.config_lib.defaults().TRAIN
+    assert [train_net.rate_at(train, step) for step in (1, 20001, 20002, 60001, 60002)] == [
+        1e-4, 1e-4, 1e-5, 1e-5, 1e-6]
+
+
+def test_own_meshes_become_a_data_set(tmp_path):
+    box = [(x, y, z) for x in (0., 1) for y in (0., 3) for z in (0., 1)]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    meshes.write(str(tmp_path / 'in' / 'tower' / 'a.obj'), np.array(box), faces)
+    (tmp_path / 'in' / 'tower' / 'b.obj').write_text('nothing')
+    output = str(tmp_path / 'out')
+    arguments = ['--meshes={}'.format(tmp_path / 'in'), '--output=' + output, '--views=2',
+                 '--workers=1']
+    code, out, _ = tiny.call(make_dataset, *arguments)
+    assert code == 0 and 'left out tower/b' in out and '1 models of 1 categories' in out
+    grid = make_dataset.voxel_grids.read_binvox(
+        os.path.join(output, 'ShapeNetVox32', 'tower', 'a', 'model.binvox'))
+    assert grid.any(axis=(0, 2)).sum() == 32 and 8 < grid.any(axis=(1, 2)).sum() < 14   # y is up
+    picture = os.path.join(output, 'ShapeNetRendering', 'tower', 'a', 'rendering', '01.png')
+    before = os.stat(picture).st_mtime_ns
+    assert tiny.call(make_dataset, *arguments)[0] == 0      # nothing is made twice
+    assert os.stat(picture).st_mtime_ns == before
