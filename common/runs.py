@@ -518,9 +518,21 @@ def _changed_options(config):
     path = os.path.join(config.output_path, 'config.json')
     if not os.path.exists(path):
         return []
-    before, now = read_options(config.output_path), reporting.options_of(config)
+    before, now = [_leaves(options) for options in (read_options(config.output_path),
+                                                    reporting.options_of(config))]
     return ['note: --{} was {} before and is {} now'.format(name, before[name], now[name])
             for name in sorted(set(before) & set(now) - _HARMLESS) if before[name] != now[name]]
+
+
+def _leaves(options, place=''):
+    """{name: value} of options, of which some are dicts of options: a.b for b of a."""
+    found = {}
+    for name, value in options.items():
+        if isinstance(value, dict):
+            found.update(_leaves(value, '{}{}.'.format(place, name)))
+        else:
+            found[place + name] = value
+    return found
 
 
 def _print_start(run, config, chosen, summary, notes):

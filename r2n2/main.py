@@ -115,7 +115,7 @@ def _evaluate(config, found, data):
     import tensorflow.compat.v1 as tf
     recorded, config.weights_path = setup.trained(
         argparse.Namespace(checkpoint='' if config.train else config.checkpoint,
-                           output_path=config.output_path, model=config.model))
+                           output_path=config.output_path, network=config.model))
     for section in ('CONST', 'NET'):    # the network of the weights, all else as asked for
         kept = {key: found[section][key] for key in ('BATCH_SIZE', 'N_VIEWS')
                 if key in found[section]}

@@ -81,7 +81,7 @@ def add_trained_options(parser):
     parser.add_argument('--checkpoint', '--ckpt_path', '--weights', default='',
                         help="checkpoint, folder of one, or the original's .npy; unset: the best "
                              'or newest of the run')
-    parser.add_argument('--model', default=None,
+    parser.add_argument('--network', default=None,
                         help='network of a .npy file; unset: ResidualGRUNet')
     parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
                         help='auto takes an NPU, else a GPU, else the CPU')
@@ -101,8 +101,8 @@ def trained(config):
     """
     found = config_lib.defaults()
     if config.checkpoint and is_npy(config.checkpoint):
-        if config.model:
-            found.CONST.NETWORK_CLASS = config.model
+        if config.network:
+            found.CONST.NETWORK_CLASS = config.network
         return found, config.checkpoint
     path = config.checkpoint or _best(config.output_path)
     prefix = checkpoints.latest(path)

@@ -53,7 +53,8 @@ class Solver:
         statistics = tf.get_collection(tf.GraphKeys.UPDATE_OPS)[before:]
         gradients = self._gradients(loss)
         pairs = [(gradients[name], variable) for name, variable in self.net.params.items()]
-        with tf.control_dependencies(statistics):
+        # Variables of TensorFlow 1 change in place: no update before every gradient is there.
+        with tf.control_dependencies(statistics + [loss] + list(gradients.values())):
             update = self._optimizer.apply_gradients(pairs)
         return Step(images, voxels, mask, loss, gradients, update)
 

@@ -50,7 +50,7 @@ def test_a_resumed_run_equals_the_unbroken_one(run, data, tmp_path):
     folder, _ = run
     assert tiny.train(tmp_path, data, 2)[0] == 0
     code, out, _ = tiny.train(tmp_path, data, 4)
-    assert code == 0 and 'goes on from step 2' in out or 'starts at' not in out
+    assert code == 0 and 'goes on from step 2' in out and 'NUM_ITERATION' in out
     assert losses(str(tmp_path)) == losses(folder)
 
 
@@ -60,7 +60,7 @@ def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
         views = np.random.RandomState(0).uniform(size=graph.inputs['views'][0])
         found = graph.predict(views=views.astype(np.float32))
     assert found['occupancy'].shape == (1, 32, 32, 32)
-    np.testing.assert_array_equal(found['occupancy'], found['prediction'])
+    assert 0 < found['occupancy'].min() and found['occupancy'].max() < 1
     code, out, _ = tiny.call(freeze_graph, '--model=r2n2', '--output_path=' + folder, '--views=1',
                              '--output=' + os.path.join(folder, 'again'))
     assert code == 0 and 'occupancy' in out
