@@ -8,7 +8,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, frozen
+from common import checkpoints, cli, device, frozen
 from r2n2.lib import layers, setup
 
 
@@ -36,7 +36,10 @@ def freeze(config):
                                name='views')
         logits = net.build(views).logits
         occupancy, _ = layers.loss(logits, tf.zeros(logits.shape[:-1]))
-        with setup.session(config) as sess:
+        options = device.session_config(config)
+        # Fused operations round other than the single ones of the written graph.
+        options.graph_options.rewrite_options.disable_meta_optimizer = True
+        with tf.Session(config=options) as sess:
             setup.load(sess, net, weights_path)
             feed = {'views': np.random.RandomState(0).uniform(
                 size=views.shape.as_list()).astype(np.float32)}
