@@ -25,7 +25,7 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=Fal
         split into the rows for points and those for the code, which gives the same sums.
       leaky_clip: bool, the author's alternative for runs that do not converge: the clip lets 0.01
         of the value through outside [0, 1].
-      he_init: bool, see ops.linear_variables.
+      he_init: bool, see ops.linear_variables; all layers but the last one.
     Returns:
       (values [S, N, 1], raw [S, N, 1]): clipped, and what goes into the clip.
     """
@@ -41,13 +41,13 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=Fal
         hidden = ops.lrelu(hidden)
         for number, width in enumerate(_WIDTHS[1:], 2):
             hidden = ops.lrelu(_dense(hidden, width * gf_dim, 'h{}_lin'.format(number), he_init))
-        raw = _dense(hidden, 1, 'h7_lin', he_init)
+        raw = _dense(hidden, 1, 'h7_lin')
     if leaky_clip:
         return tf.maximum(tf.minimum(raw, raw * 0.01 + 0.99), raw * 0.01), raw
     return tf.maximum(tf.minimum(raw, 1.), 0.), raw
 
 
-def _dense(inputs, size, scope, he_init):
+def _dense(inputs, size, scope, he_init=False):
     """Dense layer; the axes of shapes and points become one, since one product is faster."""
     flat = ops.linear(tf.reshape(inputs, [-1, inputs.shape[-1].value]), size, scope,
                       he_init)
