@@ -3,8 +3,8 @@
 The original's procedure is rebuilt here: a queue of single cells from whose head is popped, cells
 evaluated twice, Python loops over 64^3, and a decoder with the code repeated beside every point.
 Bare products are the decoder's matrix products on as many points as `exact` evaluates. Seconds are
-of CPU time with one thread. --checkpoint takes a trained autoencoder; without it a full-width decoder
-that makes a box is used.
+of CPU time with one thread. --checkpoint takes a trained autoencoder; without it a full-width
+decoder that makes a box is used.
 
 Example: python tests/benchmarks/imnet_extraction.py --checkpoint=output/full --rows 0 1 2
 """

@@ -13,7 +13,7 @@ from scipy import io as scipy_io
 
 from common import errors, meshes, voxel_grids
 from imnet import make_dataset
-from imnet.point_sampling import (gather_all, gather_img, gather_vox, sampler, solids, tables)
+from imnet.point_sampling import gather_all, gather_img, gather_vox, sampler, solids, tables
 
 CUBE = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
 QUADS = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
