@@ -164,14 +164,16 @@ def test_a_mesh_of_ones_own_comes_out_where_it_was(trained, tmp_path):
 
 def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert tiny.call(evaluate, '--data_path', data, '--output_path', trained,
-                     '--resolution=64') == 0
+                     '--resolution=64', '--lfd') == 0
     with open(os.path.join(trained, 'eval', 'ae_test.md')) as stream:
         table = stream.read()
     assert '## ae (2 shapes)' in table and '## nearest training shape (2 shapes)' in table
     with open(os.path.join(trained, 'eval', 'ae_test.csv')) as stream:
         rows = [line.split(',') for line in stream.read().split('\n')]
     # The test shapes are the first two of the training set.
-    assert [row[3] for row in rows if row[0] == 'nearest training shape'] == ['1', '1']
+    assert [(row[3], row[-1]) for row in rows if row[0] == 'nearest training shape'] == 2 * [
+        ('1', '0')]
+    assert all(float(row[-1]) > 0 for row in rows if row[0] == 'ae')
 
 
 def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
