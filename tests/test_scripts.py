@@ -17,8 +17,7 @@ SCRIPTS = [
     ('polygen/model_test.py', ['--sead=5'], None),
     ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'], ['--ae', '--data_dir=no/such/folder']),
     ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_dir=no/such/folder']),
-    ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'],
-     ['--input=no/such/folder', '--output=no']),
+    ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

@@ -106,7 +106,6 @@ def _network(plain, sizes, clip, values):
                 variable.load(values[variable.op.name], sess)
         if not values:
             _make_blob(sess, sizes['gf_dim'])
-        graph.finalize()
     return net, sess
 
 
