@@ -6,7 +6,6 @@ above 0.5 is inside.
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import errors
 from imnet.IMGAN import ops
 
 SCOPE = 'simple_net'
@@ -25,7 +24,7 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=Fal
         split into the rows for points and those for the code, which gives the same sums.
       leaky_clip: bool, the author's alternative for runs that do not converge: the clip lets 0.01
         of the value through outside [0, 1].
-      he_init: bool, see ops.linear_variables.
+      he_init: bool, see ops.linear_variables; all layers but the last one.
     Returns:
       (values [S, N, 1], raw [S, N, 1]): clipped, and what goes into the clip.
     """
@@ -41,13 +40,13 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=Fal
         hidden = ops.lrelu(hidden)
         for number, width in enumerate(_WIDTHS[1:], 2):
             hidden = ops.lrelu(_dense(hidden, width * gf_dim, 'h{}_lin'.format(number), he_init))
-        raw = _dense(hidden, 1, 'h7_lin', he_init)
+        raw = _dense(hidden, 1, 'h7_lin')
     if leaky_clip:
         return tf.maximum(tf.minimum(raw, raw * 0.01 + 0.99), raw * 0.01), raw
     return tf.maximum(tf.minimum(raw, 1.), 0.), raw
 
 
-def _dense(inputs, size, scope, he_init):
+def _dense(inputs, size, scope, he_init=False):
     """Dense layer; the axes of shapes and points become one, since one product is faster."""
     flat = ops.linear(tf.reshape(inputs, [-1, inputs.shape[-1].value]), size, scope,
                       he_init)
@@ -76,7 +75,7 @@ class Field:
     Args:
       sess: tf.Session.
       codes: placeholder [1, Z]; points: placeholder [1, None or a fixed number, 3].
-      values: tensor [1, N, 1] made of both; raw: what goes into its clip, or None.
+      values: tensor [1, N, 1] made of both; raw: what goes into its clip.
       code: float array [Z] or [1, Z].
     """
 
@@ -85,14 +84,7 @@ class Field:
         self._feed = {codes: np.reshape(code, [1, -1])}
         self._fixed = points.shape[1].value
         self.evaluated = 0      # points in all calls
-        self._gradient = None
-        if raw is not None:
-            key = 'field_gradient of ' + raw.name
-            held = tf.get_collection(key)
-            if not held:
-                held = [tf.gradients(raw, points)[0]]
-                tf.add_to_collection(key, held[0])
-            self._gradient = held[0]
+        self._raw = raw
 
     def __call__(self, points):
         """Values at points [N, 3]: float32 [N]."""
@@ -101,10 +93,13 @@ class Field:
 
     def gradient(self, points):
         """Gradient by position of the value before the clip, at points [N, 3]: float32 [N, 3]."""
-        if self._gradient is None:
-            raise errors.InputError('a frozen decoder gives values only, no gradients; leave '
-                                    '--normals out or use a checkpoint.')
-        return self._run(self._gradient, points)
+        key = 'gradient of ' + self._raw.name
+        held = self._raw.graph.get_collection(key)
+        if not held:
+            with self._raw.graph.as_default():
+                held = [tf.gradients(self._raw, self._points)[0]]
+                tf.add_to_collection(key, held[0])
+        return self._run(held[0], points)
 
     def _run(self, tensor, points):
         points = np.asarray(points, np.float32)

@@ -1,7 +1,8 @@
 """Pictures of meshes and of point values; no display, no graphics library."""
 import numpy as np
+from PIL import Image
 
-from common import pictures
+from common import files, pictures
 
 _SIZE = 224         # pixels of a side
 _COLOR = np.array([0.45, 0.62, 0.80])
@@ -60,6 +61,28 @@ def gallery(path, meshes, captions=None, columns=4):
       path: str, .png; meshes: list of (vertices, triangles); captions: list of str.
     """
     pictures.image_grid(path, [render(*mesh) for mesh in meshes], captions, columns)
+
+
+def write_image(path, image):
+    """Writes a picture pixel by pixel.
+
+    Args:
+      path: str, .png; image: uint8 [H, W] or [H, W, 3].
+    """
+    with files.replacing(path) as temporary:
+        Image.fromarray(image).save(temporary)
+
+
+def write_projections(stem, cells, values, truth):
+    """Writes the original's six pictures of an epoch.
+
+    Args:
+      stem: str, path of the pictures without `_1t.png`.
+      cells: uint8 [P, 3]; values, truth: [P, 1], of the network and of the set.
+    """
+    for kind, shown in (('t', values), ('i', truth)):
+        for number, image in enumerate(projections(cells, shown), 1):
+            write_image('{}_{}{}.png'.format(stem, number, kind), image)
 
 
 def projections(cells, values, size=256):

@@ -18,13 +18,13 @@ import numpy as np
 import trimesh
 
 from common import cli, errors, files, meshes, reporting, voxel_grids
-from imnet import data_utils, draw, extraction, measures, meshing, saved
+from imnet import data_utils, draw, extraction, light_field, measures, meshing, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMSVR import main as svr_main
 from imnet.IMSVR import views
 from imnet.point_sampling import sampler
 
-_COLUMNS = ('iou', 'point_iou', 'chamfer', 'normals', 'f_score')
+_COLUMNS = ('iou', 'point_iou', 'chamfer', 'normals', 'f_score', 'lfd')
 
 
 def parse_args(argv=None):
@@ -36,6 +36,8 @@ def parse_args(argv=None):
                         help='folder of <category>/<shape>.ply (or .obj): true surfaces in '
                              '[-0.5, 0.5]^3')
     cli.add_flag(parser, '--baseline', default=True, help='the nearest training shape too')
+    cli.add_flag(parser, '--lfd', help='Light Field Distance too (seconds a shape), against the '
+                 'surface of the 64^3 voxels')
     parser.add_argument('--pictures', type=cli.non_negative_int, default=8,
                         help='shapes in the picture of truth and reconstruction')
     saved.add_options(parser, 32)
@@ -123,17 +125,27 @@ def _measure(config, data, row, network, train_grids):
               'point_iou': measures.iou(inside, values[:, 0] > 0)}
     result.update(measures.compare(
         measures.sample_surface(*measured, measures.POINTS, rng), truth))
+    true_views = light_field.describe(*shown) if config.lfd else None
+    result['lfd'] = _lfd(_box_surface(pooled), true_views)
     near = None
     if train_grids is not None:
         overlaps = _overlaps(train_grids, voxels)
         best = int(np.argmax(overlaps))
         mesh = _box_surface(_unpacked(train_grids[best]))
         near = dict({'iou': float(overlaps[best]), 'point_iou': np.nan}, **measures.compare(
-            measures.sample_surface(*mesh, measures.POINTS, rng), truth))
+            measures.sample_surface(*mesh, measures.POINTS, rng), truth),
+            lfd=_lfd(mesh, true_views))
     category = name.split('/')[0] if '/' in name else 'all'
     return (dict(result, category=category, shape=name),
             None if near is None else dict(near, category=category, shape=name),
             (shown, (vertices, triangles)))
+
+
+def _lfd(mesh, true_views):
+    """Light Field Distance of a mesh; NaN where none is asked for or there is no mesh."""
+    if true_views is None or not len(mesh[1]):
+        return np.nan
+    return light_field.distance(light_field.describe(*mesh), true_views)
 
 
 def _overlaps(packed, voxels):
@@ -176,8 +188,8 @@ def write_tables(stem, tables):
         averaged = measures.averages(rows)
         means[title] = averaged[-1]
         lines += ['## {} ({} shapes)'.format(title, len(rows)), '',
-                  '| category | IoU | IoU at points | CD x1000 | NC | F at 0.01 |',
-                  '| --- | --- | --- | --- | --- | --- |']
+                  '| category | IoU | IoU at points | CD x1000 | NC | F at 0.01 | LFD |',
+                  '| --- | --- | --- | --- | --- | --- | --- |']
         lines += ['| {} | {} |'.format(row['category'], ' | '.join(
             '{:.4f}'.format(row[name]) if np.isfinite(row[name]) else '-' for name in _COLUMNS))
             for row in averaged] + ['']

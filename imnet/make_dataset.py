@@ -1,6 +1,6 @@
 """Makes a small set in IM-NET's layout from procedural furniture: nothing is downloaded.
 
-Example: python imnet/make_dataset.py --output=data --shapes=4
+Example: python imnet/make_dataset.py --output=data --shapes=2
 """
 import os
 import sys
@@ -14,14 +14,14 @@ from imnet.point_sampling import sampler, tables
 
 STEM = 'furniture_vox256_img'
 _VIEWS, _SIDE = 24, 137
-_CLASSES = ('chair', 'table', 'sofa', 'bed')
+_CLASSES = ('bathtub', 'bed', 'dresser', 'sofa')
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--output', '--output_path', required=True, help='folder for the files')
-    parser.add_argument('--shapes', type=cli.positive_int, default=4,
+    parser.add_argument('--shapes', type=cli.positive_int, default=2,
                         help='shapes of each class for training; one more is for testing')
     parser.add_argument('--classes', nargs='+', choices=sorted(shapes.FURNITURE), default=_CLASSES,
                         help='kinds of furniture')

@@ -27,12 +27,12 @@ PRESETS = {
                  'ef_dim': 32, 'svr_ef_dim': 64, 'gf_dim': 128, 'gan_dim': 2048,
                  'learning_rate': 5e-5, 'svr_learning_rate': 5e-5, 'svr_batch_size': 64,
                  'checkpoint_every': None, 'extraction': 'exact', 'resolution': 256,
-                 'he_init': False},
-    'quick': {'epochs': [30, 36, 38], 'gan_epochs': 200, 'svr_epochs': 20, 'z_dim': 64,
-              'ef_dim': 16, 'svr_ef_dim': 8, 'gf_dim': 64, 'gan_dim': 128,
-              'learning_rate': 5e-4, 'svr_learning_rate': 1e-3, 'svr_batch_size': 16,
-              'checkpoint_every': 10, 'extraction': 'octree', 'resolution': 128,
-              'he_init': True}}
+                 'he_init': False, 'leaky_clip': False},
+    'quick': {'epochs': [75, 100, 105], 'gan_epochs': 300, 'svr_epochs': 150, 'z_dim': 32,
+              'ef_dim': 8, 'svr_ef_dim': 8, 'gf_dim': 64, 'gan_dim': 128,
+              'learning_rate': 5e-4, 'svr_learning_rate': 1e-3, 'svr_batch_size': 8,
+              'checkpoint_every': 25, 'extraction': 'octree', 'resolution': 128,
+              'he_init': True, 'leaky_clip': True}}
 
 
 def parse_args(argv=None):
@@ -75,8 +75,8 @@ def parse_args(argv=None):
     parser.add_argument('--num_meshes', type=cli.positive_int, default=4,
                         help='shapes in each gallery')
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help='weights to start from')
-    cli.add_flag(parser, '--leaky_clip', help='see IMGAN/main.py')
-    cli.add_flag(group, '--he_init', default=None, help='see IMGAN/main.py')
+    for name in ('he_init', 'leaky_clip'):
+        cli.add_flag(group, '--' + name, default=None, help='see IMGAN/main.py')
     cli.add_run_options(parser, saved.OUTPUT_PATH)
     parser.set_defaults(save_every=None, keep_checkpoints=2)
     return parser.parse_args(argv)
@@ -96,7 +96,8 @@ def complete(config):
     config.dataset = make_dataset.STEM
     path = os.path.join(config.data_path, config.dataset)
     if not all(os.path.exists('{}_{}.hdf5'.format(path, half)) for half in ('train', 'test')):
-        make_dataset.make(make_dataset.parse_args(['--output=' + config.data_path]))
+        make_dataset.make(make_dataset.parse_args(
+            ['--output=' + config.data_path]))
     reporting.say('no --data_path given: using the procedural furniture in ' + config.data_path)
 
 

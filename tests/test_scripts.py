@@ -19,6 +19,9 @@ SCRIPTS = [
     ('r2n2/demo.py', ['--treshold=0.4'], ['no/such/picture.png', '--output_path=no/such/folder']),
     ('r2n2/tools/make_dataset.py', ['--output=x', '--meshe=x'],
      ['--output=x', '--meshes=no/such/folder']),
+    ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'], ['--ae', '--data_dir=no/such/folder']),
+    ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_dir=no/such/folder']),
+    ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

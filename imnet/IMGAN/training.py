@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 
-from common import device, pictures, reporting, runs
+from common import device, reporting, runs
 from imnet import data_utils, draw, saved
 from imnet.IMGAN import model, modelz, ops
 
@@ -75,7 +75,9 @@ def _ae_loop(run, net, step_op, data, size, config):
             _warn_if_dead(mean)
             if (epoch + 1) % config.checkpoint_every == 0 or step == config.training_steps:
                 values = run.sess.run(net.values, feed)[-1]
-                _write_projections(run, data, rows[-1], values, epoch, config.sample_dir)
+                cells, truth = data.points(rows[-1])
+                draw.write_projections(os.path.join(config.sample_dir, str(epoch)), cells, values,
+                                       truth)
                 saved.save(run.sess, net.variables, config, 'ae', epoch, _KEPT['ae'])
     if run.step and not result:     # ended within an epoch, or nothing was to be done
         result = {'loss': run.state.get('last_mean')}
@@ -93,15 +95,6 @@ def _warn_if_dead(mean):
         reporting.say('warning: the loss is that of an output of 0 everywhere ({:.4f}, the share '
                       'of points inside). The decoder is dead: start anew with --noresume and '
                       '--leaky_clip, or another --seed.'.format(mean['inside']))
-
-
-def _write_projections(run, data, row, values, epoch, folder):
-    del run
-    cells, truth = data.points(row)
-    for kind, shown in (('t', values), ('i', truth)):
-        for number, image in enumerate(draw.projections(cells, shown), 1):
-            pictures.image_grid(os.path.join(folder, '{}_{}{}.png'.format(epoch, number, kind)),
-                                [image], columns=1, size=2.56)
 
 
 def train_gan(config):
@@ -157,9 +150,8 @@ def _gan_loop(run, net, steps, codes, size, config):
             with run.paused():
                 saved.save(run.sess, net.variables, config, 'gan', epoch, _KEPT['gan'])
                 for name, shown in (('train', codes[rows]), ('gen', fake)):
-                    pictures.image_grid(
-                        os.path.join(run.samples, 'z_{}.png'.format(name)), [histogram(shown)],
-                        columns=1, size=4)
+                    draw.write_image(os.path.join(run.samples, 'z_{}.png'.format(name)),
+                                     histogram(shown))
     return result
 
 

@@ -49,8 +49,10 @@ def batch_norm(inputs, training, scope):
         variance = tf.get_variable('moving_variance', size, initializer=tf.ones_initializer(),
                                    trainable=False)
     if not training:
-        return tf.nn.fused_batch_norm(inputs, gamma, beta, mean, variance, epsilon=NORM_EPSILON,
-                                      is_training=False)[0]
+        # The kernel of tf.nn.fused_batch_norm; all outputs of this version have known sizes.
+        return tf.raw_ops.FusedBatchNormV2(x=inputs, scale=gamma, offset=beta, mean=mean,
+                                           variance=variance, epsilon=NORM_EPSILON,
+                                           is_training=False).y
     outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
         inputs, gamma, beta, epsilon=NORM_EPSILON, is_training=True)
     moves = [tf.assign_sub(moving, (moving - found) * (1. - NORM_DECAY))

@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 
-from common import checkpoints, device, errors, pictures, reporting, runs
+from common import checkpoints, device, errors, reporting, runs
 from imnet import data_utils, draw, saved
 from imnet.IMGAN import ops
 from imnet.IMSVR import model, views
@@ -103,8 +103,6 @@ def _write_pictures(run, net, data, row, view, epoch, folder):
     code = run.sess.run(net.test_z, {net.test_view: view[None]})[0]
     cells, truth = data.points(row)
     values = net.field(run.sess, code)(data_utils.coordinates(cells))
-    for kind, shown in (('t', values), ('i', truth)):
-        for number, image in enumerate(draw.projections(cells, shown), 1):
-            pictures.image_grid(os.path.join(folder, '{}_{}{}.png'.format(epoch, number, kind)),
-                                [image], columns=1, size=2.56)
-    pictures.image_grid(os.path.join(folder, '{}_v.png'.format(epoch)), [view], columns=1)
+    stem = os.path.join(folder, str(epoch))
+    draw.write_projections(stem, cells, values, truth)
+    draw.write_image(stem + '_v.png', np.round(view[..., 0] * 255).astype(np.uint8))

@@ -49,7 +49,7 @@ def from_hsp(path):
     """Reads an HSP file and carves it: uint8 [256, 256, 256]."""
     try:
         content = scipy_io.loadmat(path)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # of a broken file loadmat raises almost any kind
         raise errors.InputError('cannot read {}: {}; it is missing, damaged or no MATLAB 5 file. '
                                 'Some files of HSP are broken: leave them out.'.format(
                                     path, ' '.join(str(error).split())[:200]))

@@ -7,6 +7,7 @@ data_folder=data
 model_paths=()
 model_values=(
   'preset|quick or original'
+  'stages|one of ae16, ae32, ae64, codes, gan, svr, meshes, freeze, evaluate; unset: all'
   'dataset|stem of the data files'
   gan_epochs svr_epochs z_dim ef_dim svr_ef_dim gf_dim gan_dim svr_learning_rate svr_batch_size
   checkpoint_every resolution extraction shapes_per_step num_meshes

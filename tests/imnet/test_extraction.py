@@ -1,0 +1,121 @@
+"""Tests of imnet/extraction.py, measures.py and IMSVR/photos.py."""
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import spatial
+
+from common import errors
+from imnet import extraction, measures
+from imnet.IMSVR import photos
+
+
+class Ball:
+    """A soft ball, and how often it was asked where."""
+
+    def __init__(self, radius=0.3, middle=(0.01, -0.02, 0.03)):
+        self.radius, self.middle, self.asked = radius, np.array(middle), []
+
+    def __call__(self, points):
+        self.asked.append(np.array(points))
+        distance = np.linalg.norm(points - self.middle, axis=1)
+        return np.clip(0.5 + 20 * (self.radius - distance), 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize('resolution', [64, 128, 256])
+def test_both_searches_give_the_same_closed_mesh(resolution):
+    found = []
+    for search in (extraction.exact, extraction.octree):
+        field = Ball()
+        vertices, triangles = extraction.surface(search(field, resolution).grid)
+        found.append(vertices)
+        # Coarse and fine middles are different places, so equal points were asked for twice.
+        assert resolution == 64 or len(np.unique(np.concatenate(field.asked), axis=0)) == sum(
+            map(len, field.asked))
+        edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]],
+                                        triangles[:, [2, 0]]]), axis=1)
+        assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
+        np.testing.assert_allclose(np.linalg.norm(vertices - field.middle, axis=1), 0.3,
+                                   atol=0.3 / resolution)
+    distance = spatial.cKDTree(found[0]).query(found[1])[0]
+    assert len(found[0]) == len(found[1]) and distance.max() == 0
+
+
+def test_a_shape_that_touches_the_box_is_closed_there():
+    for search in (extraction.exact, extraction.octree):
+        vertices, _ = extraction.surface(search(Ball(0.3, (0.4, 0, 0)), 64).grid)
+        assert abs(vertices[:, 0].max() - 0.5) <= 1 / 64
+
+
+def test_doubled_cells_change_the_work_only():
+    field = Ball()
+    single, double = extraction.exact(field), extraction.exact(field, doubled=True)
+    np.testing.assert_array_equal(single.grid, double.grid)
+    assert single.evaluated == single.distinct == double.distinct < double.evaluated
+
+
+def test_refinement_brings_the_field_closer_to_one_half():
+    field = Ball()
+    vertices, _ = extraction.surface(extraction.octree(field, 64).grid)
+    rough = vertices + 0.002
+    errors_ = [np.abs(field(points) - 0.5).mean()
+               for points in (rough, extraction.refine(field, rough))]
+    assert errors_[1] < errors_[0] / 3
+
+
+def test_points_are_spread_by_area_with_the_normals_of_their_faces():
+    vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]], float)
+    points, normals = measures.sample_surface(vertices, [[0, 1, 2], [3, 4, 5]], 4000,
+                                              np.random.RandomState(0))
+    assert len(points) == 4000
+    first = np.abs(normals[:, 2]) > 0.5
+    assert abs(first.mean() - 0.75) < 0.01
+    np.testing.assert_allclose(points[first].mean(axis=0), [1, 1 / 3, 0], atol=0.05)
+    np.testing.assert_allclose(normals[~first], [[1, 0, 0]] * (~first).sum())
+
+
+def test_measures_of_two_parallel_squares():
+    axis = np.linspace(0, 1, 50)
+    flat = np.stack(np.meshgrid(axis, axis, [0.]), axis=-1).reshape(-1, 3)
+    normals = np.tile([0., 0, 1], [len(flat), 1])
+    found = measures.compare((flat + [0, 0, 0.1], -normals), (flat, normals))
+    assert found['chamfer'] == pytest.approx(1000 * 2 * 0.01) and found['normals'] == 1
+    assert found['f_score'] == 0
+    assert measures.compare((flat, normals), (flat, normals))['f_score'] == pytest.approx(1)
+    assert measures.compare((flat[:0], normals[:0]), (flat, normals))['chamfer'] == np.inf
+    assert measures.iou([1, 1, 0], [0, 1, 1]) == pytest.approx(1 / 3)
+
+
+def test_means_are_over_shapes_and_over_categories():
+    rows = [{'category': name, 'shape': '', 'iou': value}
+            for name, value in (('a', 1.), ('a', 0.), ('b', 0.))]
+    found = {row['category']: row['iou'] for row in measures.averages(rows)}
+    assert found == {'a': 0.5, 'b': 0, 'category mean': 0.25, 'shape mean': pytest.approx(1 / 3)}
+
+
+def draw(tmp_path, background, mode='RGB'):
+    image = np.zeros([60, 90, len(mode)], np.uint8)
+    image[..., :3] = background
+    image[20:40, 5:45, :3] = 40
+    if mode == 'RGBA':
+        image[20:40, 5:45, 3] = 255
+    Image.fromarray(image, mode).save(str(tmp_path / 'a.png'))
+    return str(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize('background, mode', [(255, 'RGB'), (150, 'RGB'), (0, 'RGBA')])
+def test_the_object_is_centred_on_white_whatever_was_behind_it(tmp_path, background, mode):
+    view = photos.read(draw(tmp_path, background, mode))[..., 0]
+    dark = np.argwhere(view < 0.5)
+    low, high = dark.min(axis=0), dark.max(axis=0) + 1
+    assert view[0, 0] == 1 and abs((low + high).mean() - 128) <= 2
+    assert abs((high - low)[1] - 0.8 * 128) <= 3 and abs((high - low)[0] - 0.4 * 128) <= 3
+
+
+def test_a_picture_without_an_object_is_refused(tmp_path):
+    for level in (255, 90):
+        Image.fromarray(np.full([50, 50, 3], level, np.uint8)).save(str(tmp_path / 'a.png'))
+        with pytest.raises(errors.InputError, match='shows no object'):
+            photos.read(str(tmp_path / 'a.png'))
+    (tmp_path / 'b.png').write_bytes(b'no picture')
+    with pytest.raises(errors.InputError, match='b.png'):
+        photos.read(str(tmp_path / 'b.png'))

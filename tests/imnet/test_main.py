@@ -1,0 +1,235 @@
+"""Tests of IMGAN/main.py, IMSVR/main.py, evaluate.py and freezing on a tiny set."""
+import os
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from PIL import Image
+
+import freeze_graph
+from common import checkpoints, errors, frozen, meshes
+from imnet import data_utils, decoder, evaluate, extraction, saved
+from imnet.IMGAN import main as gan_main
+from imnet.IMGAN import model
+from imnet.IMSVR import main as svr_main
+from tests.imnet import tiny
+
+MESHES = ['--resolution=64', '--extraction=octree']
+
+
+def ae(data, out, *more, size=16):
+    return tiny.call(gan_main, '--ae', '--train', '--data_dir', data, '--output_path', out,
+                     '--real_size', size, '--batch_size_input', tiny.POINTS[size],
+                     '--checkpoint_every=2', *tiny.SIZES, *more)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return tiny.write(str(tmp_path_factory.mktemp('data')))
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    """An output folder with all three networks, and a decoder that makes every field a ball."""
+    out = str(tmp_path_factory.mktemp('out'))
+    assert ae(data, out, '--epoch=1') == 0
+    make_ball(out)
+    assert tiny.call(gan_main, '--ae', '--data_dir', data, '--output_path', out) == 0
+    assert tiny.call(gan_main, '--train', '--dataset', tiny.STEM, '--epoch=1', '--gan_dim=8',
+                     '--output_path', out) == 0
+    assert tiny.call(svr_main, '--train', '--data_dir', data, '--output_path', out, '--epoch=1',
+                     '--batch_size=2', '--ef_dim=1') == 0
+    return out
+
+
+def make_ball(out):
+    """Rewrites the newest autoencoder's checkpoint: 1 - 4 times the largest coordinate's size."""
+    prefix = checkpoints.latest(os.path.join(out, 'checkpoints', tiny.STEM + '_64'))
+    values = checkpoints.read(prefix)
+    for name, value in values.items():
+        if name.startswith(decoder.SCOPE):
+            value[...] = 0
+    for axis in range(3):
+        values['simple_net/h1_lin/Matrix'][axis, 2 * axis:2 * axis + 2] = 1, -1
+    for layer in (2, 3, 4):
+        held = values['simple_net/h{}_lin/Matrix'.format(layer)]
+        held[np.arange(min(held.shape)), np.arange(min(held.shape))] = 1
+    values['simple_net/h5_lin/Matrix'][:6, 0] = 1
+    values['simple_net/h6_lin/Matrix'][0, 0] = 1
+    values['simple_net/h7_lin/Matrix'][0, 0] = -2
+    values['simple_net/h7_lin/bias'][:] = 1
+    tf.reset_default_graph()
+    held = [tf.Variable(value, name=name) for name, value in sorted(values.items())]
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        tf.train.Saver({item.op.name: item for item in held}).save(
+            sess, prefix, write_meta_graph=False, write_state=False)
+
+
+def values_of(out, kind='ae'):
+    return checkpoints.read(checkpoints.latest(os.path.join(out, kind)))
+
+
+def test_a_resumed_run_equals_the_unbroken_one(data, tmp_path):
+    assert ae(data, tmp_path / 'whole', '--training_steps=7') == 0
+    assert ae(data, tmp_path / 'parts', '--training_steps=3') == 0
+    assert ae(data, tmp_path / 'parts', '--training_steps=7') == 0
+    whole, parts = values_of(str(tmp_path / 'whole')), values_of(str(tmp_path / 'parts'))
+    assert any('Adam' in name for name in whole)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, parts[name], err_msg=name)
+
+
+def test_the_stages_share_a_folder_and_checkpoints_have_the_original_names(data, tmp_path, capsys):
+    assert ae(data, tmp_path, '--epoch=2') == 0
+    assert ae(data, tmp_path, '--epoch=4', size=64) == 0
+    said = capsys.readouterr().out
+    assert 'goes on from step 10' in said and 'points_64' in said
+    folder = str(tmp_path / 'checkpoints' / (tiny.STEM + '_64'))
+    assert checkpoints.latest(folder).endswith('IMAE.model-3')
+    held = checkpoints.variables_of(checkpoints.latest(folder))
+    assert len(held) == 32 and held['encoder/InstanceNorm_3/gamma'] == [16]
+    assert (tmp_path / 'samples' / '3_1t.png').exists()
+
+
+def test_an_original_checkpoint_alone_is_gone_on_from_at_the_next_epoch(data, tmp_path, capsys):
+    assert ae(data, tmp_path / 'a', '--epoch=2') == 0
+    os.rename(str(tmp_path / 'a' / 'checkpoints'), str(tmp_path / 'theirs'))
+    capsys.readouterr()
+    assert ae(data, tmp_path / 'b', '--epoch=3', '--checkpoint_dir', tmp_path / 'theirs') == 0
+    assert 'with fresh moments of Adam, at step 10' in capsys.readouterr().out
+    assert checkpoints.latest(str(tmp_path / 'theirs' / (tiny.STEM + '_64'))).endswith('-2')
+
+
+def test_several_shapes_a_step_give_the_mean_of_their_losses(data):
+    found = data_utils.Set(os.path.join(data, tiny.STEM + '_train.hdf5'), 16)
+    parts = [np.stack(part) for part in zip(*[found.sample(row) for row in (0, 3)])]
+    losses = []
+    net = model.IMAE(4, 2, 2, num_shapes=2)
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        drawn = sess.run(net.variables)
+        losses.append(sess.run(net.loss, dict(zip(
+            (net.vox3d, net.point_coord, net.point_value), parts))))
+    tf.reset_default_graph()
+    net = model.IMAE(4, 2, 2)
+    with tf.Session() as sess:
+        for variable, value in zip(net.variables, drawn):
+            variable.load(value, sess)
+        losses += [sess.run(net.loss, dict(zip(
+            (net.vox3d, net.point_coord, net.point_value), [part[row:row + 1] for part in parts])))
+                   for row in (0, 1)]
+    np.testing.assert_allclose(losses[0], np.mean(losses[1:]), rtol=1e-5)
+
+
+def test_meshes_of_shapes_samples_and_interpolations_are_written(data, trained, tmp_path, capsys):
+    def run(script, name, *more):
+        assert tiny.call(script, '--data_dir', data, '--dataset', tiny.STEM, '--output_path',
+                         trained, '--sample_dir', tmp_path / name, *MESHES, *more) == 0
+        return sorted(os.listdir(str(tmp_path / name)))
+
+    assert run(gan_main, 'a', '--ae', '--mode=test', '--start=1', '--end=3', '--normals',
+               '--formats', 'ply', 'obj', 'glb') == [
+        'meshes.png', 'out1.glb', 'out1.obj', 'out1.ply', 'out2.glb', 'out2.obj', 'out2.ply']
+    assert run(gan_main, 'b', '--ae', '--mode=interp', '--steps=3') == [
+        'interpolation.png', 'out0.ply', 'out1.ply', 'out2.ply']
+    assert len(run(gan_main, 'c', '--num_samples=2', '--gan_dim=8')) == 3
+    assert run(svr_main, 'd') == ['0.ply', '1.ply', 'meshes.png', 'views.png']
+    assert run(svr_main, 'e', '--mode=interp', '--steps=2', '--refine') == [
+        '0.ply', '1.ply', 'interpolation.png']
+    vertices = meshes.read(str(tmp_path / 'a' / 'out1.ply')).vertices
+    # The decoder adds up the sizes of the coordinates (0.98 of each, for the leak).
+    np.testing.assert_allclose(np.abs(vertices).sum(axis=1), 0.25, atol=0.03)
+
+
+def test_a_picture_gives_a_mesh_with_one_command(trained, tmp_path):
+    rgba = np.zeros([50, 80, 4], np.uint8)
+    rgba[10:40, 20:60] = 90, 90, 90, 255
+    Image.fromarray(rgba).save(str(tmp_path / 'photo.png'))
+    assert tiny.call(svr_main, '--image', tmp_path / 'photo.png', '--output_path', trained,
+                     '--sample_dir', tmp_path, *MESHES) == 0
+    assert {'photo.ply', 'photo_meshes.png', 'photo_input.png'} <= set(os.listdir(str(tmp_path)))
+
+
+def test_a_mesh_of_ones_own_comes_out_where_it_was(trained, tmp_path):
+    cube = np.array([[x, y, z] for x in (5, 6) for y in (-1, 0) for z in (2, 3)], float)
+    quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+    meshes.write(str(tmp_path / 'cube.obj'), cube, quads)
+    assert tiny.call(gan_main, '--mesh', tmp_path / 'cube.obj', '--output_path', trained,
+                     '--sample_dir', tmp_path, *MESHES) == 0
+    vertices = meshes.read(str(tmp_path / 'cube.ply')).vertices
+    np.testing.assert_allclose(vertices.mean(axis=0), [5.5, -0.5, 2.5], atol=0.02)
+
+
+def test_evaluation_writes_tables_beside_the_baseline(data, trained):
+    assert tiny.call(evaluate, '--data_path', data, '--output_path', trained,
+                     '--resolution=64', '--lfd') == 0
+    with open(os.path.join(trained, 'eval', 'ae_test.md')) as stream:
+        table = stream.read()
+    assert '## ae (2 shapes)' in table and '## nearest training shape (2 shapes)' in table
+    with open(os.path.join(trained, 'eval', 'ae_test.csv')) as stream:
+        rows = [line.split(',') for line in stream.read().split('\n')]
+    # The test shapes are the first two of the training set.
+    assert [(row[3], row[-1]) for row in rows if row[0] == 'nearest training shape'] == 2 * [
+        ('1', '0')]
+    assert all(float(row[-1]) > 0 for row in rows if row[0] == 'ae')
+
+
+def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
+    assert tiny.call(freeze_graph, '--model=imnet', '--output_path', trained, '--output', tmp_path,
+                     '--num_points=500') == 0
+    assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.pb')) == [
+        'imnet_decoder.pb', 'imnet_encoder.pb', 'imnet_image.pb']
+    config = gan_main.parse_args(['--ae', '--output_path', trained, '--dataset', tiny.STEM])
+    saved.complete(config, None)
+    tf.reset_default_graph()
+    net, sess = gan_main.load_ae(config)
+    grid = next(tiny.rows(1))['voxels']
+    code = net.codes_of(sess, [grid])[0]
+    with frozen.load(str(tmp_path / 'imnet_encoder.pb')) as graph:
+        found = graph.predict(voxels=grid[None].astype(np.float32))['latent'][0]
+    np.testing.assert_allclose(found, code, atol=1e-5)
+    with frozen.load(str(tmp_path / 'imnet_decoder.pb')) as graph:
+        field = decoder.FrozenField(graph, code)
+        ours = extraction.octree(net.field(sess, code), 64)
+        np.testing.assert_allclose(extraction.octree(field, 64).grid, ours.grid, atol=1e-5)
+    sess.close()
+
+
+@pytest.mark.parametrize('arguments, code, message', [
+    (['--ae', '--train', '--real_size=32', '--batch_size_input=99'], 1, '--batch_size_input=60'),
+    (['--ae', '--train', '--dataset=other'], 1, 'tiny_vox256_img_train.hdf5'),
+    (['--ae', '--mode=mesh'], 2, '--mesh=FILE'),
+    (['--train', '--z_path=no/codes.hdf5'], 1, 'no/codes.hdf5'),
+    (['--ae', '--mode=test', '--checkpoint_dir=no/such'], 1, 'no trained network')])
+def test_bad_options_end_with_one_line(data, tmp_path, capsys, arguments, code, message):
+    assert tiny.call(gan_main, '--data_dir', data, '--output_path', tmp_path, *arguments) == code
+    said = capsys.readouterr().err
+    assert message in said and said.count('\n') == 1
+
+
+def test_a_checkpoint_of_another_size_is_refused_with_both_sizes(data, trained, tmp_path, capsys):
+    assert tiny.call(gan_main, '--ae', '--mode=test', '--data_dir', data, '--output_path', trained,
+                     '--z_dim=7') == 1
+    said = capsys.readouterr().err
+    assert '--z_dim is 7' in said and 'has 4' in said
+
+
+def test_a_field_without_a_surface_says_so_and_what_to_do():
+    with pytest.raises(errors.InputError, match='--leaky_clip'):
+        extraction.surface(extraction.octree(lambda points: np.zeros(len(points)), 64).grid)
+
+
+def test_a_dead_decoder_is_warned_of(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tf, 'minimum', lambda x, y: 0. * x)
+    assert ae(data, tmp_path, '--epoch=1') == 0
+    assert 'The decoder is dead' in capsys.readouterr().out
+
+
+def test_codes_of_another_set_are_refused(data, trained, tmp_path, capsys):
+    with h5py.File(str(tmp_path / 'z.hdf5'), 'w') as stream:
+        stream['zs'] = np.zeros([3, 4], np.float32)
+    assert tiny.call(svr_main, '--train', '--data_dir', data, '--output_path', trained,
+                     '--pretrained_z_dir', tmp_path / 'z.hdf5') == 1
+    assert '3 codes, but the set has 5 shapes' in capsys.readouterr().err
