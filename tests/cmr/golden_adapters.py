@@ -14,7 +14,7 @@ from cmr.src.models import (
     smpl_param_regressor,
 )
 from cmr.src.utils import mesh as mesh_lib
-from tests.cmr import synthetic
+from tests.cmr import golden_data_adapters, synthetic
 
 _MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
@@ -347,3 +347,4 @@ ADAPTERS = {
     ('cmr_smpl', 'body-small-grad'): body_grad, ('cmr_smpl', 'rodrigues'): rodrigues,
     ('cmr_loss', 'loss'): losses, ('cmr_train', 'fused-inference'): fused_inference,
     ('cmr_train', 'head-trajectory'): trajectory, ('cmr_train', 'resnet-trajectory'): trajectory}
+ADAPTERS.update(golden_data_adapters.ADAPTERS)
