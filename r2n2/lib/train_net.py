@@ -121,7 +121,7 @@ def train(found, data, config):
     make, validation, summary = _loaders(found, data, config)
     net = setup.make_net(found, config.plain, config.seed)
     trainer = Trainer(net, found, config)
-    config.settings = found
+    config.settings, config.batch_size = found, found.CONST.BATCH_SIZE
     total, options = found.TRAIN.NUM_ITERATION, found.TRAIN
     init = None
     if config.checkpoint and setup.is_npy(config.checkpoint):

@@ -1,0 +1,1 @@
+"""CMR: one photo of a person to a body mesh (Kolotouros et al. 2019)."""

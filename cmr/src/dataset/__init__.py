@@ -1,0 +1,1 @@
+"""Samples of CMR: files, augmentation, mixture."""

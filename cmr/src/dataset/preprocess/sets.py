@@ -1,0 +1,95 @@
+"""What the raw sets say, as rows of sample files. Box sides are in units of 200 pixels.
+
+Every function returns a dict of arrays with imgname, center [n, 2], scale [n], part [n, 24, 3] and
+what else the set has.
+"""
+import numpy as np
+
+_EXPANSION = 1.2
+_MPII_JOINTS = (0, 1, 2, 3, 4, 5, 14, 15, 12, 13, 6, 7, 8, 9, 10, 11)
+_COCO_JOINTS = (19, 20, 21, 22, 23, 9, 8, 10, 7, 11, 6, 3, 2, 4, 1, 5, 0)
+_COCO_BODY = slice(5, 17)   # all of these must be labelled
+
+
+def _box(low, high):
+    """Centre and scale of boxes between corners [..., 2]."""
+    return (low + high) / 2, _EXPANSION * np.max(high - low, axis=-1) / 200
+
+
+def lsp(joints, first, last, with_masks):
+    """Leeds Sports Pose; pictures first to last of joints.mat.
+
+    Args:
+      joints: [3, 14, 2000], x, y, flag (not looked at).
+      first, last: int, numbers of pictures from 1.
+      with_masks: bool, names of masks and parts too (the test set).
+    """
+    numbers = np.arange(first, last + 1)
+    points = np.asarray(joints, np.float64)[:2, :, numbers - 1].transpose(2, 1, 0)
+    center, scale = _box(points.min(axis=1), points.max(axis=1))
+    part = np.zeros([len(numbers), 24, 3])
+    part[:, :14] = np.concatenate([points, np.ones(points.shape[:2] + (1,))], axis=2)
+    found = {'imgname': np.array(['images/im{:04d}.jpg'.format(n) for n in numbers]),
+             'center': center, 'scale': scale, 'part': part}
+    if with_masks:
+        for name, kind in (('maskname', ''), ('partname', 'part_')):
+            found[name] = np.array(['data/lsp/im{:04d}_{}segmentation.png'.format(n, kind)
+                                    for n in numbers])
+    return found
+
+
+def mpii(center, scale, part, imgname):
+    """MPII; people with a coordinate that is not positive are left out.
+
+    Args:
+      center: [n, 2]; scale: [n]; part: [n, 16, 2]; imgname: bytes [n]; of train.h5.
+    """
+    part = np.asarray(part, np.float64)
+    kept = (part > 0).all(axis=(1, 2))
+    joints = np.zeros([kept.sum(), 24, 3])
+    joints[:, _MPII_JOINTS, :2], joints[:, _MPII_JOINTS, 2] = part[kept], 1
+    names = [name.decode() if isinstance(name, bytes) else str(name)
+             for name in np.asarray(imgname)[kept]]
+    return {'imgname': np.array(['images/' + name for name in names]),
+            'center': np.asarray(center, np.float64)[kept],
+            'scale': np.asarray(scale, np.float64)[kept], 'part': joints}
+
+
+def coco(annotations):
+    """COCO 2014; people whose twelve body keypoints are all labelled.
+
+    Args:
+      annotations: dict of person_keypoints_train2014.json.
+    """
+    names = {image['id']: image['file_name'] for image in annotations['images']}
+    found = {'imgname': [], 'center': [], 'scale': [], 'part': []}
+    for person in annotations['annotations']:
+        points = np.reshape(np.asarray(person['keypoints'], np.float64), [17, 3])
+        points[:, 2] = points[:, 2] > 0
+        if not points[_COCO_BODY, 2].all():
+            continue
+        x, y, width, height = person['bbox']
+        center, scale = _box(np.array([x, y], float), np.array([x + width, y + height], float))
+        part = np.zeros([24, 3])
+        part[list(_COCO_JOINTS)] = points
+        for name, value in zip(found, ('train2014/' + names[person['image_id']], center, scale,
+                                       part)):
+            found[name].append(value)
+    return {name: np.array(value) for name, value in found.items()}
+
+
+def up3d(number, joints, render, pose, betas):
+    """One picture of UP-3D, as a row.
+
+    Args:
+      number: str, such as 00017; joints: [3, 14] (x, y, visible); render: uint8 [H, W, 3], the body
+        before white; pose: [72]; betas: [10].
+    """
+    rows, columns = np.nonzero(render.min(axis=2) < 255)
+    low = np.array([columns.min(), rows.min()], float)
+    high = np.array([columns.max() + 1, rows.max() + 1], float)
+    center, scale = _box(low, high)
+    part = np.zeros([24, 3])
+    part[:14] = joints.T
+    return {'imgname': '{}_image.png'.format(number), 'center': center, 'scale': scale,
+            'part': part, 'pose': np.ravel(pose), 'shape': np.ravel(betas)}

@@ -1,0 +1,57 @@
+"""The graph network: features of a picture at every node of a template, then the nodes' places.
+
+Paper: sections 3.1 and 3.2. B: batch, N: nodes, F: features of a picture.
+"""
+import math
+
+import tensorflow.compat.v1 as tf
+
+from cmr.src.models import graph_layers
+
+
+def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=256, plain=False):
+    """Positions of the nodes and a camera.
+
+    Args:
+      features: [B, F], of the encoder.
+      template: float [N, 3] array, the normalised template of this level.
+      make: layers.Parameters.
+      adjacency: mesh.Adjacency of the level.
+      num_layers, num_channels: int.
+      plain: bool, copy the features to every node as the original does; else the first layer's
+        shares of template and picture are computed apart and added.
+    Returns:
+      (positions [B, N, 3], camera [B, 3]: scale and shift).
+    """
+    batch, size = features.shape.as_list()
+    nodes = len(template)
+    points = tf.constant(template, tf.float32)
+    inner, width = make.scope('gc'), 2 * num_channels
+    if plain:
+        x = tf.concat([tf.tile(points[None], [batch, 1, 1]),
+                       tf.tile(features[:, None], [1, nodes, 1])], axis=2)
+        x = graph_layers.linear(x, inner, '0', width)
+    else:
+        weight, bias = graph_layers.linear_parameters(inner, '0', 3 + size, width)
+        x = (tf.matmul(points, weight[:, :3], transpose_b=True)[None]
+             + (tf.matmul(features, weight[:, 3:], transpose_b=True) + bias)[:, None])
+    for number in range(num_layers + 1):
+        x = graph_layers.res_block(x, inner.scope(str(number + 1)), num_channels, adjacency)
+    return _shape_head(x, make.scope('shape'), adjacency), _camera_head(x, make.scope('camera_fc'))
+
+
+def _shape_head(x, make, adjacency):
+    x = graph_layers.res_block(x, make.scope('0'), 64, adjacency)
+    x = graph_layers.res_block(x, make.scope('1'), 32, adjacency)
+    x = tf.nn.relu(graph_layers.group_norm(x, make, '2', 4))
+    return graph_layers.linear(x, make, '4', 3)
+
+
+def _camera_head(x, make):
+    x = tf.nn.relu(graph_layers.group_norm(x, make, '0'))
+    x = tf.nn.relu(graph_layers.linear(x, make, '2', 1))
+    nodes = x.shape[1].value
+    limit = 1 / math.sqrt(nodes)
+    draw = tf.random_uniform_initializer(-limit, limit)
+    weight = make.get('4.weight', [3, nodes], draw)
+    return tf.matmul(x[:, :, 0], weight, transpose_b=True) + make.get('4.bias', [3], draw)

@@ -1,0 +1,85 @@
+"""Parameters, normalisation and dense layers that the networks of CMR are made of.
+
+Names are those of the original's state dicts. Matrices keep its layout [out, in]; kernels of
+convolutions are [h, w, in, out] here and [out, in, h, w] there.
+"""
+import collections
+import math
+
+import tensorflow.compat.v1 as tf
+
+BATCH_NORM_EPSILON = 1e-5
+_MOMENTUM = 0.9         # of the running statistics; 1 - 0.1, PyTorch's momentum
+
+
+class Parameters:
+    """Makes variables by name once and keeps them in the order in which they were first made.
+
+    Args:
+      is_training: bool or None, batch statistics in normalisation; `updates` collects what moves
+        the running ones.
+      prefix: str, before every name.
+    """
+
+    def __init__(self, is_training=False, prefix='', store=None):
+        self.is_training = is_training
+        self.variables = collections.OrderedDict() if store is None else store.variables
+        self.updates = [] if store is None else store.updates
+        self._prefix = prefix
+
+    def scope(self, name):
+        """The same store, with `name` and a dot before every name."""
+        return Parameters(self.is_training, self._prefix + name + '.', self)
+
+    def get(self, name, shape, initializer, trainable=True):
+        """A variable; an existing one is found again by its name."""
+        name = self._prefix + name
+        if name not in self.variables:
+            self.variables[name] = tf.get_variable(name, shape, tf.float32, initializer,
+                                                   trainable=trainable)
+        return self.variables[name]
+
+    def batch_norm(self, x, name):
+        """Batch normalisation over all axes but the last; the running variance is the unbiased one.
+
+        Args:
+          x: [B, H, W, C] or [B, C].
+        """
+        make, channels = self.scope(name), x.shape[-1].value
+        scale = make.get('weight', [channels], tf.ones_initializer())
+        shift = make.get('bias', [channels], tf.zeros_initializer())
+        mean = make.get('running_mean', [channels], tf.zeros_initializer(), False)
+        variance = make.get('running_var', [channels], tf.ones_initializer(), False)
+        flat = x.shape.ndims == 2
+        if flat:
+            x = tf.reshape(x, [x.shape[0].value, 1, 1, channels])
+        if self.is_training:
+            x, batch_mean, batch_variance = tf.nn.fused_batch_norm(
+                x, scale, shift, epsilon=BATCH_NORM_EPSILON, is_training=True)
+            for old, new in ((mean, batch_mean), (variance, batch_variance)):
+                self.updates.append(tf.assign_sub(old, (1 - _MOMENTUM) * (old - new)))
+        else:
+            x, _, _ = tf.nn.fused_batch_norm(x, scale, shift, mean, variance, BATCH_NORM_EPSILON,
+                                             is_training=False)
+        return tf.reshape(x, [x.shape[0].value, channels]) if flat else x
+
+    def linear(self, x, name, outputs):
+        """PyTorch's Linear layer of [B, n]."""
+        make, inputs = self.scope(name), x.shape[-1].value
+        limit = 1 / math.sqrt(inputs)
+        draw = tf.random_uniform_initializer(-limit, limit)
+        weight = make.get('weight', [outputs, inputs], draw)
+        return tf.matmul(x, weight, transpose_b=True) + make.get('bias', [outputs], draw)
+
+
+def fc_block(x, make, outputs):
+    """Linear, batch normalisation, rectifier."""
+    make = make.scope('fc_block')
+    return tf.nn.relu(make.batch_norm(make.linear(x, '0', outputs), '1'))
+
+
+def fc_res_block(x, make):
+    """Two of them with a shortcut; the second rectifier comes behind the sum."""
+    inner, size = make.scope('fc_block'), x.shape[-1].value
+    y = tf.nn.relu(inner.batch_norm(inner.linear(x, '0', size), '1'))
+    return tf.nn.relu(x + inner.batch_norm(inner.linear(y, '3', size), '4'))

@@ -1,0 +1,1 @@
+"""Meshes, pictures and options of CMR."""

@@ -1,0 +1,350 @@
+"""Runs CMR's networks on golden cases; `tests/golden.py` compares."""
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from cmr.src.loss import loss
+from cmr.src.models import (
+    cmr,
+    geometric_layers,
+    graph_cnn,
+    graph_layers,
+    layers,
+    resnet,
+    smpl,
+    smpl_param_regressor,
+)
+from cmr.src.utils import mesh as mesh_lib
+from tests.cmr import golden_data_adapters, synthetic
+
+_MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+
+
+def _body(case):
+    config = case.config
+    return synthetic.body(config['body_seed'], config['rings'], config['segments'])
+
+
+def _levels(case, body):
+    return synthetic.hierarchy(case.config['hierarchy_seed'], body['v_template'], body['f'],
+                               case.config['sizes'])
+
+
+def _mesh(case, body, path):
+    return mesh_lib.Mesh(body['v_template'], *_levels(case, body), plain=path == 'plain')
+
+
+def to_ours(array):
+    """Kernels [out, in, h, w] to [h, w, in, out]; all else stays."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+
+
+def to_original(array):
+    """Undoes `to_ours`."""
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+
+
+def _session(make, case):
+    """A session whose variables have the case's weights; those must be exactly ours."""
+    given = {name: value for name, value in case.weights.items()
+             if not name.endswith('num_batches_tracked')}
+    assert set(make.variables) == set(given), sorted(set(make.variables) ^ set(given))[:5]
+    sess = tf.Session()
+    sess.run(tf.global_variables_initializer())
+    for name, variable in make.variables.items():
+        variable.load(to_ours(given[name]), sess)
+    return sess
+
+
+def _images(array):
+    return (array.astype(np.float32) / np.float32(255) - _MEAN) / _STD
+
+
+def resnet_forward(case, path):
+    """Features and, in training, running statistics and gradients."""
+    del path
+    tf.reset_default_graph()
+    training = 'probe' in case.inputs
+    make, stages = layers.Parameters(training), []
+    features = resnet.resnet50(tf.constant(_images(case.inputs['image_u8'])), make, stages=stages)
+    names = ['stem', 'layer1', 'layer2', 'layer3', 'layer4']
+    fetches = {'features': features, 'stages': stages}
+    if training:
+        total = tf.reduce_sum(features * case.inputs['probe'])
+        wanted = {_gradient_name(case, name): variable
+                  for name, variable in make.variables.items()
+                  if _gradient_name(case, name)}
+        fetches.update(zip(wanted, tf.gradients(total, list(wanted.values()))))
+    with _session(make, case) as sess:
+        found = sess.run(fetches)
+        if training:
+            sess.run(make.updates)
+            statistics = sess.run(dict(make.variables))
+    for name, stage in zip(names, found['stages']):
+        found[name + '_mean'] = stage.mean(axis=(1, 2))
+        found[name + '_slice'] = stage[0].transpose(2, 0, 1)[:8, :4, :4]
+    for name in case.expected:
+        if 'running' in name:
+            key = [other for other in case.weights
+                   if other.replace('downsample.1', 'downsample').replace('.', '_') == name][0]
+            found[name] = statistics[key]
+        elif name.startswith('grad_'):
+            shape = case.expected[name].shape
+            array = to_original(found[name])
+            array = array.reshape(array.shape[:len(shape)]) if array.ndim > len(shape) else array
+            found[name] = array[tuple(slice(size) for size in shape)]
+    return {name: found[name] for name in case.expected}
+
+
+def _gradient_name(case, name):
+    flat = 'grad_' + name.replace('.', '_')
+    for wanted in case.expected:
+        if wanted in (flat, flat[:-len('_weight')] if flat.endswith('_weight') else flat):
+            return wanted
+    return None
+
+
+def padding(case, path):
+    """Strided operations on even and odd sizes."""
+    del path
+    given, found = case.inputs, {}
+    tf.reset_default_graph()
+    with tf.Session() as sess:
+        for name in case.expected:
+            kind, size = name.split('_')
+            x = tf.constant(given['x_' + size].transpose(0, 2, 3, 1))
+            if kind == 'maxpool':
+                y = resnet.max_pool(x)
+            else:
+                y = resnet.padded_conv(x, tf.constant(to_ours(given['w' + kind[4]])), 2)
+            found[name] = sess.run(y).transpose(0, 3, 1, 2)
+    return found
+
+
+def graphcnn(case, path):
+    """The graph network behind the encoder."""
+    tf.reset_default_graph()
+    body = _body(case)
+    mesh, make = _mesh(case, body, path), layers.Parameters()
+    nodes, camera = graph_cnn.graph_cnn(
+        tf.constant(case.inputs['features']), mesh.ref_vertices, make, mesh.adjacency,
+        case.config['num_layers'], case.config['num_channels'], path == 'plain')
+    with _session(make, case) as sess:
+        nodes, camera = sess.run([nodes, camera])
+    return {'shape': nodes.transpose(0, 2, 1), 'camera': camera}
+
+
+def graph_layers_alone(case, path):
+    """Every layer of the graph network by itself."""
+    tf.reset_default_graph()
+    given = case.inputs
+    adjacency = _mesh(case, _body(case), path).adjacency
+    make = layers.Parameters()
+    x, x32 = [tf.constant(given[name].transpose(0, 2, 1)) for name in ('x', 'x32')]
+    fetches = {'lin': graph_layers.linear(x, make, 'lin', 16),
+               'gn': graph_layers.group_norm(x, make, 'gn', 3),
+               'block_same': graph_layers.res_block(x, make.scope('block_same'), 24, adjacency),
+               'block_diff': graph_layers.res_block(x32, make.scope('block_diff'), 16, adjacency)}
+    conv = graph_layers.convolution(tf.constant(given['xc']), make, 'conv', 16, adjacency)
+    total = tf.reduce_sum(fetches['block_diff'] * given['probe'].transpose(0, 2, 1))
+    names = {'grad_conv_weight': 'conv.weight', 'grad_conv_bias': 'conv.bias',
+             'grad_lin1_W': 'lin1.W', 'grad_lin2_b': 'lin2.b', 'grad_skip_W': 'skip_conv.W',
+             'grad_pre_norm_weight': 'pre_norm.weight', 'grad_norm2_bias': 'norm2.bias'}
+    wanted = [make.variables['block_diff.' + name] for name in names.values()]
+    gradients = tf.gradients(total, [x32] + wanted)
+    with _session(make, case) as sess:
+        found, conv, gradients = sess.run([fetches, conv, gradients])
+    found = {name: value.transpose(0, 2, 1) for name, value in found.items()}
+    found.update(zip(names, gradients[1:]), conv=conv, grad_x32=gradients[0].transpose(0, 2, 1))
+    return {name: found[name] for name in case.expected}
+
+
+def mesh(case, path):
+    """Adjacency, template and sampling between levels."""
+    tf.reset_default_graph()
+    body = _body(case)
+    connections, downs, ups = _levels(case, body)
+    made = mesh_lib.Mesh(body['v_template'], connections, downs, ups,
+                         case.config['num_downsampling'], path == 'plain')
+    found = {'ref_vertices': made.ref_vertices}
+    for level, matrix in enumerate(connections):
+        entries = mesh_lib.adjacency_matrix(matrix, case.config['nsize']).tocoo()
+        order = np.lexsort((entries.col, entries.row))
+        for name in ('row', 'col', 'data'):
+            label = 'adj{}_{}'.format(level, name)
+            if label in case.expected:
+                values = getattr(entries, name)[order]
+                found[label] = values[:len(case.expected[label])]
+    with tf.Session() as sess:
+        found['up'], found['down'] = sess.run([
+            made.upsample(tf.constant(case.inputs['x_up'])),
+            made.downsample(tf.constant(case.inputs['x_down']))])
+    return {name: found[name] for name in case.expected}
+
+
+def regressor(case, path):
+    """Rotations and shape numbers; in training the running statistics too."""
+    del path
+    tf.reset_default_graph()
+    make = layers.Parameters(case.config['train'])
+    rotations, betas, raw = smpl_param_regressor.regressor(tf.constant(case.inputs['x']), make)
+    with _session(make, case) as sess:
+        found = dict(zip(('rotmat', 'betas', 'raw'), sess.run([rotations, betas, raw])))
+        if make.updates:
+            sess.run(make.updates)
+        values = sess.run(dict(make.variables))
+    found.update(running_mean=values['layers.0.fc_block.1.running_mean'],
+                 running_var=values['layers.0.fc_block.1.running_var'],
+                 running_var_2=values['layers.2.fc_block.4.running_var'])
+    return {name: found[name] for name in case.expected}
+
+
+def svd(case, path):
+    """The orthogonal factor and its gradient."""
+    del path
+    tf.reset_default_graph()
+    matrix = tf.constant(case.inputs['A'])
+    rotation = smpl_param_regressor.orthogonal(matrix)
+    gradient = tf.gradients(tf.reduce_sum(rotation * case.inputs['probe']), matrix)[0]
+    det = smpl_param_regressor.determinant(smpl_param_regressor.polar(matrix))
+    with tf.Session() as sess:
+        return dict(zip(('rotmat', 'grad', 'det'), sess.run([rotation, gradient, det])))
+
+
+def body_full(case, path):
+    """Posed bodies and their joints."""
+    del path
+    tf.reset_default_graph()
+    arrays = _body(case)
+    model, given = smpl.Smpl(arrays), case.inputs
+    vertices = model.vertices(tf.constant(given['pose']), tf.constant(given['betas']))
+    others = model.vertices(tf.constant(given['rotmat']), tf.constant(given['betas2']))
+    with tf.Session() as sess:
+        found = dict(zip(('vertices', 'vertices_rotmat', 'joints', 'joints_rotmat'), sess.run(
+            [vertices, others, model.joints(vertices), model.joints(others)])))
+    found['h36m'] = np.einsum('jv,bvc->bjc', arrays['J_regressor_h36m'], found['vertices'])
+    return {name: found[name] for name in case.expected}
+
+
+def body_grad(case, path):
+    """Gradients through the body model."""
+    del path
+    tf.reset_default_graph()
+    model = smpl.Smpl(_body(case))
+    pose, betas, rotmat = [tf.constant(case.inputs[name]) for name in ('pose', 'betas', 'rotmat')]
+    vertices, others = model.vertices(pose, betas), model.vertices(rotmat, betas)
+    probe = case.inputs['probe']
+    gradients = tf.gradients(tf.reduce_sum(vertices * probe), [pose, betas])
+    gradients += tf.gradients(tf.reduce_sum(others * probe), [rotmat])
+    names = ('vertices', 'vertices_rotmat', 'grad_pose', 'grad_betas', 'grad_rotmat')
+    with tf.Session() as sess:
+        return dict(zip(names, sess.run([vertices, others] + gradients)))
+
+
+def rodrigues(case, path):
+    """Axis-angle vectors, quaternions and projection."""
+    del path
+    tf.reset_default_graph()
+    given = {name: tf.constant(value) for name, value in case.inputs.items()}
+    rotmat = geometric_layers.rodrigues(given['theta'])
+    gradient = tf.gradients(tf.reduce_sum(rotmat * given['probe']), given['theta'])[0]
+    with tf.Session() as sess:
+        return dict(zip(('rotmat', 'grad', 'quat_rotmat', 'projected'), sess.run([
+            rotmat, gradient[-case.expected['grad'].shape[0]:],
+            geometric_layers.quat2mat(given['quat']),
+            geometric_layers.orthographic_projection(given['points'], given['camera'])])))
+
+
+def losses(case, path):
+    """Each term and its gradient."""
+    del path
+    tf.reset_default_graph()
+    given = {name: tf.constant(value.astype(np.float32)) for name, value in case.inputs.items()}
+    pose, betas = loss.regressed(given['pred_rotmat'], given['pred_betas'], given['gt_pose'],
+                                 given['gt_betas'], given['has_smpl'])
+    terms = {
+        'keypoints_2d': (loss.keypoints_2d(given['pred_keypoints_2d'], given['gt_keypoints_2d']),
+                         'pred_keypoints_2d'),
+        'keypoints_3d': (loss.keypoints_3d(given['pred_keypoints_3d'], given['gt_keypoints_3d'],
+                                           given['has_pose_3d']), 'pred_keypoints_3d'),
+        'shape': (loss.shape(given['pred_vertices'], given['gt_vertices'], given['has_smpl']),
+                  'pred_vertices'),
+        'regr_pose': (pose, 'pred_rotmat'), 'regr_betas': (betas, 'pred_betas')}
+    fetches = {}
+    for name, (value, source) in terms.items():
+        fetches[name] = value
+        fetches['grad_' + name] = tf.gradients(value, given[source])[0]
+    with tf.Session() as sess:
+        return sess.run(fetches)
+
+
+def _whole(case, path, training):
+    """(parameters, body, outputs) of the whole network of a case, in a fresh graph."""
+    tf.reset_default_graph()
+    arrays = _body(case)
+    body, mesh_of_case = smpl.Smpl(arrays), _mesh(case, arrays, path)
+    make = layers.Parameters(training)
+    given = case.inputs
+    source = ({'features': tf.constant(given['features'])} if 'features' in given
+              else {'images': tf.constant(_images(given['image_u8']))})
+    outputs = cmr.network(make, mesh_of_case, body, num_layers=case.config['num_layers'],
+                          num_channels=case.config['num_channels'], plain=path == 'plain',
+                          **source)
+    return make, body, outputs
+
+
+def fused_inference(case, path):
+    """Picture to both bodies."""
+    make, _, outputs = _whole(case, path, False)
+    with _session(make, case) as sess:
+        found = sess.run(outputs)
+    return {'vertices': found.vertices, 'vertices_smpl': found.vertices_smpl,
+            'camera': found.camera, 'rotmat': found.rotations, 'betas': found.betas}
+
+
+def trajectory(case, path):
+    """Losses and variables over a few steps."""
+    make, body, outputs = _whole(case, path, True)
+    given, config = case.inputs, case.config
+    truth = cmr.Truth(*[tf.constant(given[name].astype(np.float32)) for name in cmr.Truth._fields])
+    terms, projected, projected_smpl = cmr.losses(outputs, truth, body)
+    optimizer = cmr.Adam(config['lr'], config['adam_beta1'], config['adam_beta2'],
+                         config['adam_eps'])
+    step = cmr.update(terms['loss'], make, optimizer, config['wd'])
+    found = {'losses': []}
+    with _session(make, case) as sess:
+        for number in range(config['steps']):
+            values, camera, first, second = sess.run(
+                [list(terms.values()), outputs.camera, projected, projected_smpl])
+            found['losses'].append(values)
+            sess.run(step)
+            if not number:
+                found.update(step1_pred_camera=camera, step1_keypoints_2d=first,
+                             step1_keypoints_2d_smpl=second, step1_regressor_running_mean=sess.run(
+                                 make.variables['smpl_param_regressor.layers.0.fc_block.1.'
+                                                'running_mean']))
+            values = sess.run(dict(make.variables))
+            for name in case.expected:
+                if name.startswith('vars_'):
+                    found.setdefault(name, []).append(_corner(
+                        name, to_original(values[name[5:]]), case.expected[name].shape[1:]))
+    found = {name: np.float32(value) for name, value in found.items()}
+    found.update(losses_step1=found['losses'][0], losses_step2=found['losses'][1])
+    return {name: found[name] for name in case.expected}
+
+
+def _corner(name, array, shape):
+    if name.endswith('layers.0.fc_block.0.weight'):     # columns of predicted coordinates alone
+        columns = [column for column in range(array.shape[1]) if column % 6 < 3][:shape[1]]
+        return array[:shape[0], columns]
+    return array[tuple(slice(size) for size in shape)]
+
+
+ADAPTERS = {
+    ('cmr_resnet', 'forward'): resnet_forward, ('cmr_resnet', 'padding'): padding,
+    ('cmr_graph', 'graphcnn'): graphcnn, ('cmr_graph', 'layers'): graph_layers_alone,
+    ('cmr_graph', 'mesh'): mesh, ('cmr_regressor', 'regressor'): regressor,
+    ('cmr_regressor', 'svd'): svd, ('cmr_smpl', 'body-full'): body_full,
+    ('cmr_smpl', 'body-small-grad'): body_grad, ('cmr_smpl', 'rodrigues'): rodrigues,
+    ('cmr_loss', 'loss'): losses, ('cmr_train', 'fused-inference'): fused_inference,
+    ('cmr_train', 'head-trajectory'): trajectory, ('cmr_train', 'resnet-trajectory'): trajectory}
+ADAPTERS.update(golden_data_adapters.ADAPTERS)

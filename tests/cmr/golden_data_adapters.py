@@ -1,0 +1,166 @@
+"""Runs CMR's data functions on golden cases; `tests/golden.py` compares."""
+import json
+
+import numpy as np
+
+from cmr.src.dataset import base_dataset
+from cmr.src.dataset.preprocess import sets
+from cmr.src.utils import imutils, pose_utils
+
+
+def _channels_first(images):
+    return np.moveaxis(np.asarray(images), -1, -3)
+
+
+def augment_draws(case, path):
+    """Draws of the augmentation."""
+    del path
+    rng = np.random.RandomState(case.config['seed'])
+    drawn = [base_dataset.draw_augmentation(rng, case.config['noise_factor'],
+                                            case.config['rot_factor'],
+                                            case.config['scale_factor'])
+             for _ in range(case.config['count'])]
+    return {'flip': np.array([int(one.flip) for one in drawn]),
+            'pn': np.array([one.noise for one in drawn]),
+            'rot': np.array([one.rot for one in drawn]),
+            'sc': np.array([one.scale for one in drawn])}
+
+
+def crops(case, path):
+    """Boxes inside, across and beyond a picture."""
+    del path
+    size, image = case.config['res'], case.inputs['image'].astype(np.float32)
+    return {'crops': np.stack([imutils.crop(image, row[:2], row[2], (size, size), row[3])
+                               for row in case.config['cases']])}
+
+
+def crop_uint8(case, path):
+    """A crop of an integer picture."""
+    del path
+    size = case.config['res']
+    return {'crop': imutils.crop(case.inputs['image'], case.config['center'],
+                                 case.config['scale'], (size, size))}
+
+
+def rgb(case, path):
+    """Crop, mirror, channel noise."""
+    del path
+    image, size = case.inputs['image'].astype(np.float32), case.config['img_res']
+    found = [imutils.rgb_processing(image, row[:2], row[2], row[3], row[4], noise, size)
+             for row, noise in zip(case.config['cases'], case.inputs['pn'])]
+    return {'rgb': _channels_first(found)}
+
+
+def transforms(case, path):
+    """Matrices and points there and back."""
+    del path
+    given, size = case.inputs, case.config['res']
+    rows = list(zip(given['center'], given['scale'], given['rot'], given['points']))
+    return {'matrix': np.stack([imutils.get_transform(c, s, size, r) for c, s, r, _ in rows]),
+            'forward': np.array([[imutils.transform(p, c, s, size, False, r) for p in points]
+                                 for c, s, r, points in rows]),
+            'inverse': np.array([[imutils.transform(p, c, s, size, True, r) for p in points]
+                                 for c, s, r, points in rows])}
+
+
+def uncrop(case, path):
+    """Crops put back."""
+    del path
+    return {name: imutils.uncrop(case.inputs[name], case.config['center'], case.config['scale'],
+                                 case.config['orig_shape']) for name in case.expected}
+
+
+def keypoints_pose(case, path):
+    """Keypoints, joints and poses, turned and mirrored."""
+    del path
+    given, size = case.inputs, case.config['img_res']
+    rows = range(len(given['rot']))
+    return {
+        'j2d': np.stack([imutils.j2d_processing(
+            given['keypoints'][i], given['center'][i], given['scale'][i], given['rot'][i],
+            given['flip'][i], size) for i in rows]),
+        'j3d': np.stack([imutils.j3d_processing(given['joints3d'][i], given['rot'][i],
+                                                given['flip'][i]) for i in rows]),
+        'pose': np.stack([imutils.pose_processing(given['pose'][i], given['rot'][i],
+                                                  given['flip'][i]) for i in rows])}
+
+
+def item(case, path):
+    """Whole samples."""
+    del path
+    rng, config = np.random.RandomState(case.config['seed']), case.config
+    samples = []
+    for number in range(len(case.inputs['scale'])):
+        row = {name: value[number] for name, value in case.inputs.items()
+               if not name.startswith('image')}
+        augmentation = base_dataset.NONE
+        if config['is_train']:
+            augmentation = base_dataset.draw_augmentation(
+                rng, config['noise_factor'], config['rot_factor'], config['scale_factor'])
+        samples.append(base_dataset.make_sample(
+            case.inputs['image{}'.format(number)].astype(np.float32), row, augmentation,
+            config['img_res']))
+    found = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    found.update(img=_channels_first(found['img']), img_orig=_channels_first(found['img_orig']))
+    return {name: found[name] for name in case.expected}
+
+
+def mixture(case, path):
+    """Which part answers which item."""
+    del path
+    rng, lengths = np.random.RandomState(case.config['seed']), case.config['lengths']
+    length = max(lengths.values())
+    sources = [base_dataset.choose_part(rng.rand(), case.config['partition'])
+               for _ in range(length)]
+    sizes = list(lengths.values())
+    return {'length': np.array(length), 'source': np.array(sources),
+            'local': np.array([number % sizes[source] for number, source in enumerate(sources)])}
+
+
+def procrustes(case, path):
+    """Alignment and the error after it."""
+    del path
+    pred, truth = case.inputs['pred'], case.inputs['gt']
+    error = pose_utils.reconstruction_error(pred, truth)
+    return {'aligned': np.stack([pose_utils.similarity_transform(one, other)
+                                 for one, other in zip(pred, truth)]),
+            'error': error, 'mean': error.mean()}
+
+
+def preprocess_lsp(case, path):
+    """Leeds Sports Pose, test and training set."""
+    del path
+    joints = case.inputs['joints']
+    found = sets.lsp(joints, 1001, 2000, True)
+    found.update(('orig_' + name, value) for name, value in sets.lsp(joints, 1, 1000,
+                                                                     False).items())
+    return {name: found[name][:len(array)] for name, array in case.expected.items()}
+
+
+def preprocess_mpii(case, path):
+    """MPII."""
+    del path
+    return sets.mpii(**case.inputs)
+
+
+def preprocess_coco(case, path):
+    """COCO."""
+    del path
+    return sets.coco(json.loads(str(case.inputs['json'])))
+
+
+def preprocess_up3d(case, path):
+    """UP-3D."""
+    del path
+    rows = [sets.up3d(name, *[case.inputs[key][number]
+                              for key in ('joints', 'render', 'pose', 'betas')])
+            for number, name in enumerate(case.config['names'])]
+    return {name: np.array([row[name] for row in rows]) for name in case.expected}
+
+
+ADAPTERS = {('cmr_data', kind): function for kind, function in [
+    ('augment-draws', augment_draws), ('crop', crops), ('crop-uint8', crop_uint8), ('rgb', rgb),
+    ('transform', transforms), ('uncrop', uncrop), ('keypoints-pose', keypoints_pose),
+    ('item', item), ('mixture', mixture), ('procrustes', procrustes),
+    ('preprocess-lsp', preprocess_lsp), ('preprocess-mpii', preprocess_mpii),
+    ('preprocess-coco', preprocess_coco), ('preprocess-up3d', preprocess_up3d)]}
