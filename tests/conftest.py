@@ -1,10 +1,14 @@
 """What every test finds ready: an empty default graph, and `run`, which evaluates tensors."""
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import pytest
 import tensorflow.compat.v1 as tf
+
+# A shell starts what runs in its background deaf to SIGINT, and so would be all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

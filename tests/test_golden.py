@@ -27,12 +27,13 @@ def _kind(folder):
 
 
 def _quick(folders):
-    """The smallest case of each kind; two whole networks trained together are not quick."""
+    """The smallest case of each kind in a project; two networks trained together are not quick."""
     smallest = {}
     for folder in folders:
         kind = _kind(folder)
         size = sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
         if kind[1] != 'joint-train':
+            kind = kind[0].split('_')[0], kind[1]
             smallest[kind] = min(smallest.get(kind, (size, folder)), (size, folder))
     return {folder for _, folder in smallest.values()}
 

@@ -31,7 +31,16 @@ def _run(script, arguments, folder):
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-@pytest.mark.parametrize('script, misspelt, missing', SCRIPTS, ids=[row[0] for row in SCRIPTS])
+def _rows():
+    """One script of each folder is quick: starting TensorFlow three times takes a while."""
+    seen = set()
+    for row in SCRIPTS:
+        marks = pytest.mark.slow if row[0].split('/')[0] in seen else ()
+        seen.add(row[0].split('/')[0])
+        yield pytest.param(*row, marks=marks, id=row[0])
+
+
+@pytest.mark.parametrize('script, misspelt, missing', _rows())
 def test_script_helps_and_refuses_alike(script, misspelt, missing, tmp_path):
     code, out, _ = _run(script, misspelt[:-1] + ['--help'], tmp_path)
     assert code == 0 and '--debug' in out

@@ -2,10 +2,13 @@
 import json
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from cmr.src.dataset import base_dataset
 from cmr.src.dataset.preprocess import sets
-from cmr.src.utils import imutils, pose_utils
+from cmr.src.models import smpl
+from cmr.src.utils import imutils, metrics, photo, pose_utils
+from tests.cmr import synthetic
 
 
 def _channels_first(images):
@@ -127,6 +130,69 @@ def procrustes(case, path):
             'error': error, 'mean': error.mean()}
 
 
+def demo(case, path):
+    """Boxes of a photo and its crops."""
+    del path
+    given, image = case.inputs, case.inputs['image']
+    found = {}
+    for name in ('bbox', 'openpose'):
+        box = getattr(photo, 'from_' + name)(given[name])
+        found.update({name + '_center': box[0], name + '_scale': box[1]})
+    picture, _ = photo.cropped(image, *photo.whole(image.shape))
+    found['crop_whole'] = _channels_first(picture)[:, ::2, ::2]
+    picture, normal = photo.cropped(image, found['bbox_center'], found['bbox_scale'])
+    found['crop_bbox'] = _channels_first(picture)[:, ::2, ::2]
+    found['norm_bbox'] = _channels_first(normal)[None, :, ::4, ::4]
+    return found
+
+
+def evaluate(case, path):
+    """The printed figures of a set: at the end, and on the way as the original prints them."""
+    del path
+    given, batch, every = case.inputs, case.config['batch'], case.config['log_freq']
+    count = len(given['pred_vertices'])
+    if case.config['dataset'] == 'lsp':
+        return _evaluate_lsp(given, batch, every, count)
+    body = synthetic.body(case.config['body_seed'], case.config['rings'], case.config['segments'])
+    columns = []
+    for name in ('pred_vertices', 'pred_vertices_smpl'):
+        if case.config['dataset'] == 'up-3d':
+            columns.append(metrics.shape_error(given[name], _posed(body, given)))
+            continue
+        joints = metrics.h36m_joints(given[name], body['J_regressor_h36m'])
+        truth = given['pose_3d'][:, list(pose_utils.J24_TO_J14), :3]
+        columns += [metrics.joint_error(joints, truth),
+                    pose_utils.reconstruction_error(joints, truth)]
+    # On the way the original leaves out the batch that it has just measured.
+    running = [1000 * column[:step * batch].mean() for step in range(-(-count // batch))
+               if step % every == every - 1 for column in columns]
+    return {'final': np.array([1000 * column.mean() for column in columns]),
+            'running': np.array(running)}
+
+
+def _posed(body, given):
+    tf.reset_default_graph()
+    vertices = smpl.Smpl(body).vertices(tf.constant(given['pose']), tf.constant(given['betas']))
+    with tf.Session() as sess:
+        return sess.run(vertices)
+
+
+def _evaluate_lsp(given, batch, every, count):
+    masks, parts = metrics.Segmentation(2), metrics.Segmentation(metrics.PART_CLASSES)
+    running = []
+    for number in range(count):
+        box = given['center'][number], given['scale'][number], given['gt_mask'][number].shape
+        mask = imutils.uncrop(given['mask'][number], *box) > 0
+        masks.add(mask.astype(int), (given['gt_mask'][number] > 0).astype(int))
+        labels = imutils.uncrop(given['parts'][number].astype(np.uint8), *box)
+        parts.add(labels, given['gt_parts'][number])
+        step = number // batch
+        if (number + 1) % batch == 0 and step % every == every - 1:
+            running += [masks.accuracy, masks.f1, parts.accuracy, parts.f1]
+    return {'final': np.array([masks.accuracy, masks.f1, parts.accuracy, parts.f1]),
+            'running': np.array(running)}
+
+
 def preprocess_lsp(case, path):
     """Leeds Sports Pose, test and training set."""
     del path
@@ -161,6 +227,7 @@ def preprocess_up3d(case, path):
 ADAPTERS = {('cmr_data', kind): function for kind, function in [
     ('augment-draws', augment_draws), ('crop', crops), ('crop-uint8', crop_uint8), ('rgb', rgb),
     ('transform', transforms), ('uncrop', uncrop), ('keypoints-pose', keypoints_pose),
-    ('item', item), ('mixture', mixture), ('procrustes', procrustes),
+    ('item', item), ('demo', demo), ('eval', evaluate), ('mixture', mixture),
+    ('procrustes', procrustes),
     ('preprocess-lsp', preprocess_lsp), ('preprocess-mpii', preprocess_mpii),
     ('preprocess-coco', preprocess_coco), ('preprocess-up3d', preprocess_up3d)]}

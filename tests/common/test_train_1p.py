@@ -222,7 +222,7 @@ def test_signal_reaches_the_training_once_and_its_end_is_awaited(project, number
     while not (log.exists() and 'ready' in log.read_text()) and time.time() < deadline:
         time.sleep(0.05)
     (os.killpg if whole_group else os.kill)(process.pid, number)
-    text = process.communicate()[0]
+    text = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number
     assert 'saved after [{}]\n'.format(int(number)) in text
     assert 'interrupted' in text and not list(project.results.glob('polygen_*'))

@@ -126,7 +126,7 @@ def cut(prefix, kind='data'):
         stream.truncate(os.path.getsize(path) // 2)
 
 
-@pytest.mark.parametrize('kind', ['data', 'index'])
+@pytest.mark.parametrize('kind', [pytest.param('data', marks=pytest.mark.slow), 'index'])
 def test_a_truncated_checkpoint_is_never_passed_over(copy, solids, kind):
     prefix = os.path.join(copy, 'checkpoints', 'model-4')
     cut(prefix, kind)

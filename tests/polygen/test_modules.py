@@ -372,7 +372,9 @@ def test_the_packed_loss_is_the_masked_sum_with_all_its_gradients(run, name):
     assert_same_gradients(ours, theirs, [variable.op.name for variable in variables])
 
 
-@pytest.mark.parametrize('name', ['vertex-class', 'image', 'face-class'])
+@pytest.mark.parametrize('name', [
+    'vertex-class', pytest.param('image', marks=pytest.mark.slow),
+    pytest.param('face-class', marks=pytest.mark.slow)])
 def test_the_default_computation_is_the_plain_one(run, name):
     batch = batch_for(name, np.random.RandomState(7))
     found = []
