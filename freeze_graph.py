@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import cli, frozen, reporting
 
-MODELS = ('polygen', 'vsl', 'imnet', 'r2n2')
+MODELS = ('polygen', 'vsl', 'imnet', 'r2n2', 'cmr')
 
 
 def parse_args(argv=None):

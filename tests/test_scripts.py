@@ -21,6 +21,13 @@ SCRIPTS = [
     ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'], ['--ae', '--data_dir=no/such/folder']),
     ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_dir=no/such/folder']),
     ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'], None),
+    ('cmr/train.py', ['--num_epoch=5'], ['--data_path=no/such/folder']),
+    ('cmr/eval.py', ['--dataset=up-3d', '--log_frek=5'], ['--output_path=no/such/folder']),
+    ('cmr/demo.py', ['--img=x.jpg', '--bboks=x'], ['--img=x.jpg', '--output_path=no/such/folder']),
+    ('cmr/preprocess.py', ['--data_path=x', '--chek=1'], None),
+    ('cmr/make_dataset.py', ['--output=x', '--num_trains=1'], None),
+    ('cmr/make_template.py', ['--output=x', '--level=1'], None),
+    ('cmr/src/utils/pth2ckpt.py', ['--pth-pat=x'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

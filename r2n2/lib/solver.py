@@ -62,7 +62,8 @@ class Solver:
         """{name: gradient with weight decay}; zero where the loss does not depend on it."""
         names, variables = zip(*self.net.params.items())
         found = collections.OrderedDict()
-        for name, variable, gradient in zip(names, variables, tf.gradients(loss, variables)):
+        pairs = self._optimizer.compute_gradients(loss, var_list=list(variables))
+        for name, (gradient, variable) in zip(names, pairs):
             if gradient is None:
                 gradient = tf.zeros(variable.shape)
             if weights.is_kernel(name) and self._decay:
