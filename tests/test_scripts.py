@@ -21,6 +21,11 @@ SCRIPTS = [
     ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'], ['--ae', '--data_dir=no/such/folder']),
     ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_dir=no/such/folder']),
     ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'], None),
+    ('vsl/vsl_main.py', ['--kl_weigth=1'], ['--data_path=no/such/folder']),
+    ('vsl/vsl_imrec.py', ['--data_path=x', '--gama=1'], ['--data_path=no/such/folder']),
+    ('vsl/make_dataset.py', ['--output=x.mat', '--meshe=x'], None),
+    ('vsl/mat2bin.py', ['--data_path=x', '--batchsize=1'], None),
+    ('vsl/calculate_accuracy.py', ['--codes=x', '--label=1'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

@@ -68,6 +68,9 @@ def add_model_options(parser, presets):
     cli.add_flag(group, '--decode_samples', help='train the decoder on drawn codes, not on means')
     cli.add_flag(group, '--plain', default=None, help='strided convolutions as single operations; '
                  'unset: on GPU and NPU (on a CPU they take minutes a step)')
+    group.add_argument('--class_names', default='', metavar='FILE',
+                       help='names of the classes, a line each, or .json; unset: those that the '
+                            'data bring, else classes.txt beside them')
     group.add_argument('--renderer', choices=('surface', 'mayavi'), default='surface',
                        help='mayavi adds the original\'s pictures of cubes')
 

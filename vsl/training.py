@@ -47,9 +47,21 @@ class Epochs:
         self.seconds += time.perf_counter() - began
         return epoch, data_utils.grids(voxels), images
 
-    def order_after(self, epochs):
-        """Rows in the order of the epoch after the last one, as the original classifies them."""
-        return self._order.at(epochs)
+    def order_at(self, epoch):
+        """Rows of the training split in the order of an epoch, int [N]."""
+        return self._order.at(epoch)
+
+    def orders_to_classify(self, steps, num_test):
+        """Rows in the order in which the original classifies after training.
+
+        Args:
+          steps: int, of the training; num_test: int, test shapes.
+        Returns:
+          dict {'train', 'test': int [N]}: one more shuffle of the training split, then one of the
+          test split, by the same generator.
+        """
+        return {'train': self._order.at(-(-steps // self.steps_per_epoch)),
+                'test': self._order.shuffled(np.arange(num_test))}
 
     def average(self, run, step, values):
         """Adds the losses of a step to those of its epoch, kept in `run.state`.
