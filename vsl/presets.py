@@ -13,7 +13,7 @@ OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
 # original, which its published parameters need, modelnet40-paper.
 PRESETS = {
     'furniture': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
-                  'batch_size': 20, 'total_epoch': 12, 'learning_rate': 5e-4},
+                  'batch_size': 10, 'total_epoch': 20, 'learning_rate': 1e-3},
     'modelnet10': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
                    'batch_size': 100, 'total_epoch': 500, 'learning_rate': 5e-5},
     'modelnet40': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
