@@ -71,6 +71,8 @@ def add_model_options(parser, presets):
     group.add_argument('--class_names', default='', metavar='FILE',
                        help='names of the classes, a line each, or .json; unset: those that the '
                             'data bring, else classes.txt beside them')
+    group.add_argument('--up', choices=('y', 'z'), default='z',
+                       help='vertical axis of the grids in pictures')
     group.add_argument('--renderer', choices=('surface', 'mayavi'), default='surface',
                        help='mayavi adds the original\'s pictures of cubes')
 

@@ -1,11 +1,12 @@
 """What the training loops of vsl_main.py and vsl_imrec.py share: epochs, batches, averages."""
+import json
 import os
 import time
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, reporting
+from common import checkpoints, pictures, reporting
 from vsl import data_utils
 
 _AXES = {'none': None, 'x': 0, 'y': 1}
@@ -100,6 +101,27 @@ def save_as_original(run, model, name):
                                                                            'beta2_power'}]
     tf.train.Saver(variables).save(run.sess, prefix, write_meta_graph=False, write_state=False)
     return prefix
+
+
+def draw_curves(run):
+    """Draws what metrics.jsonl holds over the steps, those of earlier runs too, into eval/.
+
+    Args:
+      run: runs.Run; `eval/losses.png` is written and, where there are measurements,
+        `eval/measures.png`.
+    """
+    with open(os.path.join(run.output_path, 'metrics.jsonl'), encoding='utf-8') as stream:
+        rows = [json.loads(line) for line in stream]
+    for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),
+                            ('measures', lambda key: key.endswith(('_iou', '_accuracy')))):
+        series = {}
+        for row in rows:
+            for key in filter(is_chosen, sorted(row)):
+                steps, values = series.setdefault(key, ([], []))
+                steps.append(row['step'])
+                values.append(row[key])
+        if series:
+            pictures.curves(os.path.join(run.eval_dir, name + '.png'), series)
 
 
 def say_data_time(epochs, run, steps):

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, errors, files, pictures, reporting, runs
+from common import checkpoints, cli, errors, files, reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training, vsl_rec
 
 STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
@@ -93,6 +93,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
             if sums is not None:
                 _end_epoch(run, model, data, epoch, sums, config)
     training.say_data_time(epochs, run, run.step - run.start_step)
+    training.draw_curves(run)
 
 
 def _end_epoch(run, model, data, epoch, sums, config):
@@ -105,7 +106,7 @@ def _end_epoch(run, model, data, epoch, sums, config):
         draw.shapes(os.path.join(run.samples, 'rec-{:04d}'.format(epoch)),
                     np.concatenate([data.test.voxels[:5], decoded]),
                     ['given'] * len(decoded) + ['from image'] * len(decoded), len(decoded),
-                    config.renderer)
+                    config.renderer, config.up)
 
 
 def _codes(model, images, config):
@@ -181,24 +182,23 @@ def retrieve(model, data, folder, config):
     draw.shapes(os.path.join(folder, 'retrieved-{}'.format(data.title)), grids,
                 (['shape of the image'] + ['nearest {}'.format(number + 1)
                                            for number in range(count)]) * 3, count + 1,
-                config.renderer)
+                config.renderer, config.up)
     return found
 
 
 def draw_images(model, data, folder, config):
     """Pictures of test images, of their shapes, and of the shapes found."""
-    rows = np.arange(min(_PICTURES, len(data.test.labels)))
+    count = min(_PICTURES, len(data.test.labels))
+    rows = np.linspace(0, len(data.test.labels) - 1, count).astype(int)
     images = data.test.images[rows]
     if images.dtype != np.uint8 and images.max() > 1:
         images = np.clip(images, 0, 255).astype(np.uint8)
     captions = [data.names[label - 1] for label in data.test.labels[rows]]
-    pictures.image_grid(os.path.join(folder, '{}-images.png'.format(data.title)), list(images),
-                        captions, 5)
-    draw.shapes(os.path.join(folder, '{}-shapes'.format(data.title)), data.test.voxels[rows],
-                captions, renderer=config.renderer)
-    draw.shapes(os.path.join(folder, '{}-found'.format(data.title)),
-                _decoded(model, data.test.images[rows], config), captions,
-                renderer=config.renderer)
+    found = _decoded(model, data.test.images[rows], config)
+    draw.beside(os.path.join(folder, '{}-beside.png'.format(data.title)), images,
+                data.test.voxels[rows], found, captions, config.up)
+    draw.shapes(os.path.join(folder, '{}-found'.format(data.title)), found, captions,
+                renderer=config.renderer, up=config.up)
     return {'images': len(rows)}
 
 

@@ -82,6 +82,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
             if sums is not None:
                 _end_epoch(run, model, data, step, epoch, sums, voxels, config)
     training.say_data_time(epochs, run, run.step - run.start_step)
+    training.draw_curves(run)
 
 
 def _end_epoch(run, model, data, step, epoch, sums, voxels, config):
@@ -93,7 +94,8 @@ def _end_epoch(run, model, data, step, epoch, sums, voxels, config):
         decoded = evaluate.decode(model, evaluate.codes(model, flat))
         draw.shapes(os.path.join(run.samples, 'rec-{:04d}'.format(epoch)),
                     np.concatenate([flat, decoded]),
-                    ['given'] * len(flat) + ['decoded'] * len(flat), len(flat), config.renderer)
+                    ['given'] * len(flat) + ['decoded'] * len(flat), len(flat), config.renderer,
+                    config.up)
     if config.eval_every and (epoch + 1) % config.eval_every == 0:
         codes = {name: evaluate.codes(model, getattr(data, name).voxels)
                  for name in ('train', 'test')}
@@ -179,7 +181,7 @@ def reconstruct(model, codes, data, folder, config):
     draw.shapes(os.path.join(folder, 'reconstructions'),
                 np.concatenate([data.test.voxels[rows], decoded]),
                 [data.names[label - 1] for label in data.test.labels[rows]] + ['decoded'] * 6, 6,
-                config.renderer)
+                config.renderer, config.up)
     return found
 
 
@@ -200,7 +202,7 @@ def generate(model, data, folder, config):
     noise = np.random.RandomState(config.seed).normal(0, _NOISE, [len(rows), codes.shape[1]])
     decoded = evaluate.decode(model, (codes[rows] + noise).astype(np.float32))
     draw.shapes(os.path.join(folder, 'generated-{}'.format(name)), decoded,
-                renderer=config.renderer)
+                renderer=config.renderer, up=config.up)
     return {'class': name, 'shapes': len(decoded)}
 
 
@@ -210,7 +212,7 @@ def interpolate(model, data, folder, config):
     ends = [codes[number % len(codes)] for number in (config.id2, config.id1)]
     decoded = evaluate.decode(model, measures.interpolate(*ends))
     draw.shapes(os.path.join(folder, 'interpolation-{}'.format(name)), decoded, columns=7,
-                renderer=config.renderer)
+                renderer=config.renderer, up=config.up)
     return {'class': name, 'rows': [config.id2, config.id1]}
 
 

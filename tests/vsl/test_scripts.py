@@ -66,7 +66,8 @@ def test_all_stages_run_and_leave_figures_pictures_and_checkpoints(sets, tmp_pat
     for stage in STAGES.split(','):
         assert json.loads((out / 'eval' / (stage + '.json')).read_text())
     assert (out / 'eval' / 'tsne.png').stat().st_size > 1000
-    assert (out / 'eval' / 'generated-bathtub.png').exists()
+    for name in ('generated-bathtub', 'losses', 'measures'):
+        assert (out / 'eval' / (name + '.png')).exists()
     assert [name for name in os.listdir(str(out / 'checkpoints'))
             if re.match(r'modelnet10-0000-cost-\d\.\d{4}\.ckpt\.index', name)]
     assert sorted(name for name in os.listdir(str(out)) if name.endswith('.pb')) == [
@@ -92,7 +93,7 @@ def test_image_training_measures_retrieves_and_draws(sets, tmp_path, capsys):
     assert 'IOU - all - Train: ' in said and 'IoU odd: ' in said and 'Retrieval' in said
     found = json.loads((out / 'eval' / 'iou.json').read_text())
     assert set(found['classes']) == {'odd', 'even'} and 0 <= found['mean_shape'] <= 1
-    assert (out / 'eval' / 'all-images.png').exists() and (out / 'eval' / 'all-found.png').exists()
+    assert (out / 'eval' / 'all-beside.png').exists() and (out / 'eval' / 'all-found.png').exists()
 
 
 @pytest.mark.slow
