@@ -28,6 +28,11 @@ SCRIPTS = [
     ('cmr/make_dataset.py', ['--output=x', '--num_trains=1'], None),
     ('cmr/make_template.py', ['--output=x', '--level=1'], None),
     ('cmr/src/utils/pth2ckpt.py', ['--pth-pat=x'], None),
+    ('vsl/vsl_main.py', ['--kl_weigth=1'], ['--data_path=no/such/folder']),
+    ('vsl/vsl_imrec.py', ['--data_path=x', '--gama=1'], ['--data_path=no/such/folder']),
+    ('vsl/make_dataset.py', ['--output=x.mat', '--meshe=x'], None),
+    ('vsl/mat2bin.py', ['--data_path=x', '--batchsize=1'], None),
+    ('vsl/calculate_accuracy.py', ['--codes=x', '--label=1'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 
