@@ -22,7 +22,7 @@ import threading
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, errors, files, reporting
+from common import checkpoints, device, errors, files, redact, reporting
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'keep_checkpoints', 'modelzoo_log', 'output_path',
@@ -561,7 +561,7 @@ def _write_config(config, chosen):
         'device': chosen,
         'precision': {'asked': asked, 'effective': effective},
         'parameters': _num_parameters(),
-        'command': reporting.safe_command(sys.argv),
+        'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__,
                      'numpy': np.__version__, 'platform': platform.platform()}})
