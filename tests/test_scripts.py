@@ -21,6 +21,7 @@ SCRIPTS = [
     ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'], ['--ae', '--data_dir=no/such/folder']),
     ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_dir=no/such/folder']),
     ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'], None),
+    ('help_modelarts.py', ['data', '--data_url=x', '--modelarts_data_di=y'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

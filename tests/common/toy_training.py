@@ -21,6 +21,7 @@ def parse_args(argv=None):
     parser.add_argument('--hidden_size', type=cli.positive_int, default=8, help='of the network')
     parser.add_argument('--step_seconds', type=float, default=0.0, help='pause inside each step')
     parser.add_argument('--nan_at', type=int, default=0, help='step whose data are not finite')
+    parser.add_argument('--data_path', default=None, help='folder with scale.txt, of the data')
     parser.add_argument('--checkpoint', default=None, help='weights to start from')
     cli.add_run_options(parser, 'output')
     return parser.parse_args(argv)
@@ -51,6 +52,8 @@ def build(config):
 def batch(config, step):
     """Draws the data of a step from (seed, step)."""
     values = np.random.RandomState([config.seed, step]).normal(size=[4, 3])
+    if config.data_path:
+        values = values * np.loadtxt(os.path.join(config.data_path, 'scale.txt'))
     return values * np.nan if step == config.nan_at else values
 
 
