@@ -505,7 +505,8 @@ def _set_aside(run):
     made = ('metrics.jsonl', 'config.json', 'samples', 'eval')
     graphs = [os.path.basename(path)[:-3]
               for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
-    for name in itertools.chain(made, *[(stem + '.pb', stem + '.json') for stem in graphs]):
+    for name in itertools.chain(made, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
+                                         for stem in graphs]):
         path = os.path.join(run.output_path, name)
         if os.path.exists(path):
             os.rename(path, os.path.join(target, name))

@@ -113,7 +113,9 @@ def freeze(config):
             inputs, outputs, aliases, feed, variables = _graph(part, sizes, config)
             with tf.Session(config=device.session_config(config)) as sess:
                 checkpoints.restore(sess, prefix, variables)
-                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed, notes={
-                    'checkpoint': os.path.basename(prefix), 'plain': config.plain,
-                    'leaky_clip': sizes.leaky_clip})
+                rows = {'points': 1, 'latent': None, 'occupancy': 1} if part == 'decoder' else None
+                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed,
+                              batch_axes=rows, notes={
+                                  'checkpoint': os.path.basename(prefix), 'plain': config.plain,
+                                  'leaky_clip': sizes.leaky_clip})
     return paths

@@ -44,7 +44,8 @@ def freeze(config):
             feed = {'views': np.random.RandomState(0).uniform(
                 size=views.shape.as_list()).astype(np.float32)}
             frozen.freeze(sess, {'views': views}, {'occupancy': occupancy}, path,
-                          {'prediction': 'occupancy'}, check_feed=feed, notes={
+                          {'prediction': 'occupancy'}, check_feed=feed,
+                          batch_axes={'views': 1, 'occupancy': 0}, notes={
                               'checkpoint': os.path.basename(weights_path),
                               'network': type(net).__name__, 'plain': config.plain})
     return [path]
