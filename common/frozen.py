@@ -75,7 +75,7 @@ def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=Non
         manifest['max_difference'] = _self_check(path, temporary, feed, expected)
     with files.replacing(sample_path(path)) as temporary:
         np.savez_compressed(temporary, **feed)
-    files.write_json(manifest_path(path), manifest)
+    files.write_json(manifest_path(path), manifest, sort_keys=False)  # the order of the ends counts
     return manifest
 
 
