@@ -11,9 +11,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import cli, deploy, frozen, reporting
+from common import cli, deploy, frozen, npu_survey, reporting
 
-MODELS = ('polygen', 'vsl', 'imnet', 'r2n2')
+MODELS = npu_survey.registered()
 
 
 def parse_args(argv=None):

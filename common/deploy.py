@@ -6,6 +6,7 @@ compares what msame gave with them, and needs NumPy only.
 Example: python -m common.deploy pb_model/vsl_encoder_atc results
 """
 import glob
+import logging
 import os
 import re
 import shlex
@@ -168,6 +169,7 @@ def write_onnx(path):
         raise errors.InputError('--onnx needs packages that are not installed ({}): {} (a virtual '
                                 'environment of its own is safer).'.format(
                                     error, _ONNX_INSTALL)) from error
+    logging.getLogger('tf2onnx').setLevel(logging.CRITICAL)  # what fails is raised too
     sample = frozen.read_sample(path)
     with frozen.load(path) as model:
         expected = model.predict(**sample)

@@ -189,6 +189,11 @@ class Recorder:
             self._writer.close()
 
 
+def num_parameters(variables):
+    """Counts the numbers that a list of variables holds."""
+    return sum(variable.shape.num_elements() for variable in variables)
+
+
 def is_finite(value):
     """Says whether a Python or NumPy number is neither NaN nor infinite."""
     return math.isfinite(float(value))

@@ -540,17 +540,13 @@ def _print_start(run, config, chosen, summary, notes):
     """Prints the first line of a run, and one for each thing that the user should know."""
     _, effective, message = device.effective_precision(config, chosen)
     begins = 'goes on from step {}' if run.start_step else 'starts at step {}'
-    parts = [summary, '{:,} parameters'.format(_num_parameters()),
+    parts = [summary, '{:,} parameters'.format(reporting.num_parameters(tf.trainable_variables())),
              '{} ({})'.format(chosen, effective), 'output in {}'.format(run.output_path),
              begins.format(run.start_step)]
     reporting.say('; '.join(part for part in parts if part))
     for line in [message] + device.explain_ignored(config, chosen) + notes:
         if line:
             reporting.say(line)
-
-
-def _num_parameters():
-    return sum(int(np.prod(variable.shape.as_list())) for variable in tf.trainable_variables())
 
 
 def _write_config(config, chosen):
@@ -561,7 +557,7 @@ def _write_config(config, chosen):
         'seed': getattr(config, 'seed', None),
         'device': chosen,
         'precision': {'asked': asked, 'effective': effective},
-        'parameters': _num_parameters(),
+        'parameters': reporting.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__,

@@ -122,6 +122,10 @@ class Steps:
         return optimizer.apply_gradients([(gradient * scale, variable)
                                           for gradient, variable in pairs])
 
+    def ends(self, bucket):
+        """(placeholders, losses, updates) of a bucket, each a list: vertex model, face model."""
+        return self._buckets[bucket]
+
     def learning_rate(self, step):
         """Linear warm-up, then constant or half a cosine down to 0 at the last step."""
         config = self._config
