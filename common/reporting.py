@@ -9,10 +9,19 @@ import tensorflow.compat.v1 as tf
 
 from common import files, redact
 
+_silent = False     # in the processes of a training but the first
+
+
+def silence():
+    """Makes `say` print nothing in this process: another one reports."""
+    global _silent
+    _silent = True
+
 
 def say(line):
     """Prints one line at once, so that a log behind a pipe is never late."""
-    print(line, flush=True)
+    if not _silent:
+        print(line, flush=True)
 
 
 def format_value(value):

@@ -60,9 +60,9 @@ class Solver:
 
     def _gradients(self, loss):
         """{name: gradient with weight decay}; zero where the loss does not depend on it."""
-        names, variables = zip(*self.net.params.items())
         found = collections.OrderedDict()
-        for name, variable, gradient in zip(names, variables, tf.gradients(loss, variables)):
+        pairs = self._optimizer.compute_gradients(loss, list(self.net.params.values()))
+        for name, (gradient, variable) in zip(self.net.params, pairs):
             if gradient is None:
                 gradient = tf.zeros(variable.shape)
             if weights.is_kernel(name) and self._decay:

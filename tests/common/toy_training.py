@@ -31,9 +31,9 @@ def build(config):
     """Builds the network.
 
     Returns:
-      (points [4, 3], loss, train_op).
+      (points [4 / processes, 3], loss, train_op).
     """
-    points = tf.placeholder(tf.float32, [4, 3], name='points')
+    points = tf.placeholder(tf.float32, [device.per_rank(4), 3], name='points')
     hidden = points
     for name, size in (('hidden', config.hidden_size), ('out', 1)):
         with tf.variable_scope(name):
@@ -45,8 +45,8 @@ def build(config):
     optimizer = device.wrap_optimizer(tf.train.AdamOptimizer(config.learning_rate), config)
     train_op = optimizer.minimize(loss, global_step=tf.train.get_or_create_global_step())
     with tf.control_dependencies([train_op]):
-        train_op = mean.assign(0.9 * mean + 0.1 * tf.reduce_mean(hidden))
-    return points, loss, train_op
+        train_op = mean.assign(0.9 * mean + 0.1 * device.allreduce_mean(tf.reduce_mean(hidden)))
+    return points, device.allreduce_mean(loss), train_op
 
 
 def batch(config, step):
@@ -54,7 +54,7 @@ def batch(config, step):
     values = np.random.RandomState([config.seed, step]).normal(size=[4, 3])
     if config.data_path:
         values = values * np.loadtxt(os.path.join(config.data_path, 'scale.txt'))
-    return values * np.nan if step == config.nan_at else values
+    return device.shard(values * np.nan if step == config.nan_at else values)
 
 
 def train(config):
