@@ -171,6 +171,10 @@ def add_run_options(parser, output_path):
                        help='newest checkpoints that are kept')
     group.add_argument('--report_every', type=positive_int, default=100,
                        help='steps between report lines')
+    group.add_argument('--distribution', default='auto',
+                       choices=('auto', 'none', 'hccl', 'horovod'),
+                       help='how several processes train together: a batch is shared out among '
+                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun')
     add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '
                                            'that ModelZoo tools look for')
     add_flag(group, '--debug', help='show tracebacks and the messages of TensorFlow')
@@ -248,13 +252,16 @@ def _prepare(config, debug):
     """Quietens TensorFlow and checks device and output folder where the options name them."""
     if 'tensorflow' not in sys.modules:
         return
-    from common import device, runs  # here, since tools without TensorFlow use this file too
+    # Here, since tools without TensorFlow use this file too.
+    from common import device, reporting, runs
     if not debug:
         device.quieten()
     if hasattr(config, 'device'):
         device.check_options(config, device.choose(config.device))
     if hasattr(config, 'resume'):  # a script that trains
         runs.check_output(config.output_path)
+        if not device.init(config).rank == 0:
+            reporting.silence()
 
 
 def _message(error):

@@ -1,8 +1,11 @@
-"""Where a graph runs: CPU, GPU or Ascend NPU. The only file that knows npu_bridge.
+"""Where a graph runs: CPU, GPU or Ascend NPU, and beside which other processes.
+
+The only file that knows npu_bridge, its collective operations (HCCL), and Horovod.
 
 Whether npu_bridge exists is found out without importing it, because the import alone moves every
 session of the process to the NPU; it is imported when a run on the NPU is set up.
 """
+import collections
 import dataclasses
 import importlib
 import importlib.util
@@ -16,7 +19,7 @@ from typing import Optional
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from common import errors
+from common import errors, rank_table
 
 # Values of the adapter's parameter `precision_mode`, and of `precision_mode_v2` of newer ones.
 PRECISION_MODES = (
@@ -30,6 +33,12 @@ DEFAULT_MODE = 'allow_mix_precision'
 _FILE_OPTIONS = ('modify_mixlist', 'fusion_switch_file', 'customize_dtypes')
 _DUMP_STEPS = re.compile(r'\d+(-\d+)?(\|\d+(-\d+)?)*$')
 
+# Which of several processes that train together this is. backend: 'none', 'hccl' or 'horovod';
+# rank, size: number of this process and of all; local_rank: number on its machine.
+Ranks = collections.namedtuple('Ranks', 'backend rank size local_rank')
+
+_ALONE = Ranks('none', 0, 1, 0)
+_ranks = _ALONE  # what `init` gave last
 _chosen = None  # what `choose` gave last; `dropout` asks for it while the graph is built
 
 
@@ -356,6 +365,8 @@ def session_config(config, device=None):
         proto.device_count['GPU'] = 0
     elif device == 'gpu':
         proto.gpu_options.allow_growth = True
+        if _ranks.size > 1:
+            proto.gpu_options.visible_device_list = str(_ranks.local_rank)
     else:
         return _npu_session_config(proto, NpuOptions.from_config(config))
     return proto
@@ -415,17 +426,20 @@ def dropout(x, rate, seed=None):
 
 
 def wrap_optimizer(optimizer, config):
-    """Adds loss scaling on the NPU where `--loss_scale` asks for it.
+    """Averages gradients over the processes, and scales the loss where `--loss_scale` asks for it.
 
-    The wrapper skips a step (the global step too) whose gradients overflowed. Call it once for each
-    optimizer: each needs a manager of its own.
+    Loss scaling is for the NPU; it skips a step (the global step too) whose gradients overflowed.
+    Call this once for each optimizer: each needs a manager of its own. Averages are what
+    `compute_gradients` and `minimize` give; tf.gradients knows nothing of them.
 
     Args:
       optimizer: tf.train.Optimizer.
       config: namespace; `device` and `loss_scale` are used where present.
     Returns:
-      tf.train.Optimizer; the bare one off the NPU, so that float32 runs stay equal to the bit.
+      tf.train.Optimizer; the bare one of a single process without loss scaling, so that float32
+      runs stay equal to the bit.
     """
+    optimizer = _averaging(optimizer)
     scale = parse_loss_scale(getattr(config, 'loss_scale', None))
     if scale is None or choose(getattr(config, 'device', 'auto')) != 'npu':
         return optimizer
@@ -441,5 +455,158 @@ def wrap_optimizer(optimizer, config):
             takes_check = 'enable_overflow_check' in inspect.signature(kind).parameters
             extra = {'enable_overflow_check': True} if takes_check else {}
             manager = kind(loss_scale=scale, **extra)
-    return optimizers.NPULossScaleOptimizer(optimizer, manager)
+    return optimizers.NPULossScaleOptimizer(optimizer, manager, is_distributed=_ranks.size > 1)
 
+
+def _averaging(optimizer):
+    if _ranks.size == 1:
+        return optimizer
+    if _ranks.backend == 'horovod':
+        return _horovod().DistributedOptimizer(optimizer, sparse_as_dense=True)
+    if _npu_config_proto() is not None:
+        return _imported('npu_bridge.npu_init').npu_distributed_optimizer_wrapper(optimizer)
+    return _imported('npu_bridge.estimator.npu.npu_optimizer').NPUDistributedOptimizer(optimizer)
+
+
+def init(config=None):
+    """Settles which of several processes this is; call it before the graph is built.
+
+    Args:
+      config: namespace; `device` and `distribution` are used where present: none, hccl (RANK_ID and
+        RANK_SIZE say the place), horovod (started by horovodrun), or auto, which takes HCCL on an
+        NPU with a RANK_SIZE above 1, and Horovod where horovodrun started more than one process.
+    Returns:
+      Ranks.
+    Raises:
+      errors.InputError: the environment contradicts itself, or Horovod is missing.
+      errors.UsageError: HCCL was asked for without an NPU.
+    """
+    global _ranks
+    backend = getattr(config, 'distribution', 'auto')
+    on_npu = choose(getattr(config, 'device', 'auto')) == 'npu'
+    if backend == 'hccl' and not on_npu:
+        raise errors.UsageError('--distribution hccl works on an NPU only; elsewhere it is '
+                                'horovod.')
+    if backend == 'horovod' and on_npu:
+        raise errors.UsageError('--distribution horovod works on CPU and GPU only; on an NPU it is '
+                                'hccl.')
+    if backend == 'auto' and on_npu:
+        backend = 'hccl' if os.environ.get('RANK_SIZE', '1') != '1' else 'none'
+    elif backend == 'auto':
+        backend = 'horovod' if os.environ.get('HOROVOD_SIZE', '1') != '1' else 'none'
+    if backend == 'horovod':
+        library = _horovod()
+        library.init()
+        _ranks = Ranks(backend, library.rank(), library.size(), library.local_rank())
+    else:
+        _ranks = Ranks(backend, *rank_table.place(os.environ)) if backend == 'hccl' else _ALONE
+    return _ranks
+
+
+def _horovod():
+    try:
+        return importlib.import_module('horovod.tensorflow')
+    except ImportError as error:
+        raise errors.InputError(
+            '--distribution horovod needs the package horovod ({}); requirements-extra.txt has the '
+            'line that installs it.'.format(error)) from error
+
+
+def rank():
+    """Number of this process, from 0."""
+    return _ranks.rank
+
+
+def size():
+    """Number of the processes that train together."""
+    return _ranks.size
+
+
+def local_rank():
+    """Number of this process on its machine, from 0."""
+    return _ranks.local_rank
+
+
+def is_chief():
+    """Whether this process saves, reports and draws."""
+    return _ranks.rank == 0
+
+
+def per_rank(batch_size):
+    """Gives the rows of a batch that this process computes.
+
+    Raises:
+      errors.UsageError: the batch cannot be shared out equally.
+    """
+    if batch_size % _ranks.size:
+        raise errors.UsageError('a batch of {} cannot be shared out to {} processes equally; give '
+                                'a multiple.'.format(batch_size, _ranks.size))
+    return batch_size // _ranks.size
+
+
+def shard(items):
+    """Gives the part of a batch that belongs to this process.
+
+    All parts together, in the order of the ranks, are the batch: what a step learns from does not
+    depend on the number of processes.
+
+    Args:
+      items: list or array, rows first; the same in all processes.
+    Returns:
+      the same kind, len(items) / size rows.
+    Raises:
+      errors.UsageError: see `per_rank`.
+    """
+    part = per_rank(len(items))
+    return items[_ranks.rank * part:(_ranks.rank + 1) * part]
+
+
+def allreduce_mean(tensor):
+    """Averages a float tensor over the processes; every process has to run it."""
+    if _ranks.size == 1:
+        return tensor
+    if _ranks.backend == 'horovod':
+        return _horovod().allreduce(tensor, op=_horovod().Average)
+    return _hccl().allreduce(tensor, 'sum') / _ranks.size
+
+
+def allreduce_sum(tensor):
+    """Adds up a float tensor over the processes; every process has to run it."""
+    return tensor if _ranks.size == 1 else allreduce_mean(tensor) * _ranks.size
+
+
+def broadcast_variables(variables=None):
+    """Gives the operation that sets variables to their values in the process of rank 0.
+
+    Whole numbers travel as float32, which is exact up to 2 ** 24.
+
+    Args:
+      variables: list; None means all global variables: moving averages, moments and steps too.
+    Returns:
+      tf.Operation, which every process has to run; None in a single process.
+    """
+    if _ranks.size == 1:
+        return None
+    assigned = []
+    for variable in tf.global_variables() if variables is None else variables:
+        dtype = variable.dtype.base_dtype
+        if not (dtype.is_floating or dtype.is_integer):
+            continue
+        value = _broadcast(variable if dtype.is_floating else tf.cast(variable, tf.float32))
+        assigned.append(tf.assign(variable, tf.cast(value, dtype)))
+    return tf.group(*assigned)
+
+
+def _broadcast(tensor):
+    if _ranks.backend == 'horovod':
+        return _horovod().broadcast(tensor, 0)
+    return _hccl().broadcast([tensor], 0)[0]
+
+
+def barrier():
+    """Gives the operation that ends when every process has come to it; None in a single one."""
+    return None if _ranks.size == 1 else allreduce_mean(tf.zeros([1])).op
+
+
+def _hccl():
+    return _imported('npu_bridge.hccl.hccl_ops')

@@ -51,9 +51,9 @@ def write_text(path, text):
             stream.write(text)
 
 
-def write_json(path, value):
-    """Writes JSON, indented and with sorted keys, in one exchange."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + '\n')
+def write_json(path, value, sort_keys=True):
+    """Writes JSON, indented and with sorted keys (or in their own order), in one exchange."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=sort_keys) + '\n')
 
 
 def read_json(path):

@@ -3,26 +3,35 @@
     frozen.freeze(sess, {'points': points}, {'occupancy': occupancy}, 'model.pb')
     with frozen.load('model.pb') as model:
         occupancy = model.predict(points=array)['occupancy']
+
+Example: python -m common.frozen list model.pb
+         python -m common.frozen run model.pb --input voxels=shapes.npy --output results
 """
 import hashlib
 import os
 import shlex
+import sys
+import zipfile
+
+if __name__ == '__main__':
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf import message
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from common import errors, files, npu_lint
+from common import cli, errors, files, npu_lint
 
 TOLERANCE = 1e-6  # of the self-check, times the largest output where that is above 1
 
 
-def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=None):
+def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=None,
+           batch_axes=None):
     """Writes a network with the values that its variables have in a session.
 
     The graph is checked for what an NPU cannot run, reloaded, and run on one batch beside the
-    session; the file appears only when both agree.
+    session; the file appears only when both agree. What went in is kept in <path>_sample.npz.
 
     Args:
       sess: tf.Session whose graph is built for inference, with all sizes fixed.
@@ -32,9 +41,11 @@ def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=Non
       aliases: dict {further name of an output: name of that output}.
       notes: JSON value for the manifest, such as checkpoint and options.
       check_feed: dict {input name: array} to check with; inputs that it lacks get zeros.
+      batch_axes: dict {name of an input or output: axis of its rows, None: it has none}; the others
+        have their rows along axis 0 where that is as long as the first axis of the other inputs.
     Returns:
-      dict, the manifest: inputs, outputs (shape and dtype), aliases, notes, the command line of
-      ATC, the digest of the file, counts of the lint, the largest difference in the check.
+      dict, the manifest: inputs, outputs (shape, dtype, batch axis), aliases, notes, the command
+      line of ATC, the digest of the file, counts of the lint, the largest difference in the check.
     Raises:
       errors.InputError: a size is unknown, a placeholder has another name, the NPU could not run
         the graph, or the frozen graph gives other values than the session.
@@ -52,21 +63,45 @@ def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=Non
             line for line in npu_lint.describe(findings) if line.startswith('error'))))
     feed = _check_feed(inputs, check_feed or {})
     expected = sess.run(ends, {inputs[name]: value for name, value in feed.items()})
+    described = _describe(inputs), _describe(outputs)
+    _add_batch_axes(*described, batch_axes or {})
     manifest = {
         'model': os.path.basename(path),
-        'inputs': _describe(inputs), 'outputs': _describe(outputs), 'aliases': aliases,
-        'notes': notes, 'atc': _atc_command(path, inputs, outputs),
+        'inputs': described[0], 'outputs': described[1], 'aliases': aliases,
+        'notes': notes, 'atc': atc_command(path, *described),
         'lint': npu_lint.count(findings), 'lint_warnings': npu_lint.describe(findings)}
     with files.replacing(path) as temporary:
         manifest['sha256'] = _write_graph(temporary, graph_def)
         manifest['max_difference'] = _self_check(path, temporary, feed, expected)
-    files.write_json(manifest_path(path), manifest)
+    with files.replacing(sample_path(path)) as temporary:
+        np.savez_compressed(temporary, **feed)
+    files.write_json(manifest_path(path), manifest, sort_keys=False)  # the order of the ends counts
     return manifest
 
 
 def manifest_path(path):
     """Gives the name of the manifest that belongs to a .pb file."""
     return os.path.splitext(path)[0] + '.json'
+
+
+def sample_path(path):
+    """Gives the name of the file with the inputs that a .pb file was checked with."""
+    return os.path.splitext(path)[0] + '_sample.npz'
+
+
+def read_sample(path):
+    """Reads the inputs that a .pb file was checked with, {name: array}.
+
+    Raises:
+      errors.InputError: they are not there, or damaged.
+    """
+    name = sample_path(path)
+    try:
+        with np.load(name, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise errors.InputError('cannot read {} ({}). Freeze {} again.'.format(
+            name, error, path)) from error
 
 
 def _check_inputs(inputs):
@@ -127,6 +162,19 @@ def _describe(tensors):
             for name, tensor in tensors.items()}
 
 
+def _add_batch_axes(inputs, outputs, given):
+    """Adds "batch_axis" to the description of each end; see `freeze`."""
+    unknown = sorted(set(given) - set(inputs) - set(outputs))
+    if unknown:
+        raise errors.InputError('batch_axes names ends that are not there: {}.'.format(
+            ', '.join(unknown)))
+    sizes = {end['shape'][0] for name, end in inputs.items() if end['shape'] and name not in given}
+    for ends in (inputs, outputs):
+        for name, end in ends.items():
+            along_first = len(sizes) == 1 and end['shape'][:1] == list(sizes)
+            end['batch_axis'] = given.get(name, 0 if along_first else None)
+
+
 def _check_feed(inputs, given):
     unknown = sorted(set(given) - set(inputs))
     if unknown:
@@ -183,14 +231,22 @@ def _difference(found, expected):
     return float(np.abs(found - expected)[~equal].max())
 
 
-def _atc_command(path, inputs, outputs):
-    """Gives the command that converts the file for Atlas inference, on a host with CANN."""
+def atc_command(path, inputs, outputs, soc_version='Ascend310'):
+    """Gives the command that converts a .pb file for Atlas inference, on a host with CANN.
+
+    Args:
+      path: str; the command is for the folder of the file.
+      inputs, outputs: dicts {name: {"shape": list of int}}, as in the manifest.
+      soc_version: str, the chip, such as Ascend310 or Ascend310P3.
+    Returns:
+      str.
+    """
     name = os.path.basename(path)
-    shapes = ';'.join('{}:{}'.format(end, ','.join(str(size) for size in tensor.shape.as_list()))
+    shapes = ';'.join('{}:{}'.format(end, ','.join(map(str, tensor['shape'])))
                       for end, tensor in inputs.items())
-    return ('atc --model={} --framework=3 --output={} --soc_version=Ascend310 --input_shape="{}" '
+    return ('atc --model={} --framework=3 --output={} --soc_version={} --input_shape="{}" '
             '--out_nodes="{}" --input_format=ND --log=error'.format(
-                shlex.quote(name), shlex.quote(os.path.splitext(name)[0]), shapes,
+                shlex.quote(name), shlex.quote(os.path.splitext(name)[0]), soc_version, shapes,
                 ';'.join(end + ':0' for end in outputs)))
 
 
@@ -217,7 +273,7 @@ def read_graph(path):
     return graph_def
 
 
-def _read_manifest(path):
+def read_manifest(path):
     """Gives the manifest of a .pb file, or None; one of another file is an error."""
     name = manifest_path(path)
     if not os.path.exists(name):
@@ -242,7 +298,7 @@ def ends_of(path, graph_def):
       (inputs, outputs): lists of names; without a manifest all placeholders, and all nodes that no
       other one uses.
     """
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     if manifest is not None:
         return list(manifest['inputs']), list(manifest['outputs'])
     used = {name.lstrip('^').split(':')[0] for node in graph_def.node for name in node.input}
@@ -268,8 +324,16 @@ def load(path):
     tensors = {name: graph.get_tensor_by_name(name + ':0') for name in names_in + names_out}
     ends = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
                    tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
+    described = [{name: {'shape': list(ends[name][0] or ())} for name in names}
+                 for names in (names_in, names_out)]
+    manifest = read_manifest(path)
+    if manifest is None:
+        _add_batch_axes(*described, {})
+    else:
+        described = manifest['inputs'], manifest['outputs']
+    axes = {name: end.get('batch_axis') for part in described for name, end in part.items()}
     return FrozenModel(path, graph_def, {name: ends[name] for name in names_in},
-                       {name: ends[name] for name in names_out})
+                       {name: ends[name] for name in names_out}, batch_axes=axes)
 
 
 class FrozenModel:
@@ -277,12 +341,14 @@ class FrozenModel:
 
     Attributes:
       inputs, outputs: dict {name: (shape, dtype)}; the shape is a tuple, the dtype a str.
+      batch_axes: dict {name: axis along which its rows lie, or None}.
     """
 
-    def __init__(self, path, graph_def, inputs, outputs, session_config=None):
+    def __init__(self, path, graph_def, inputs, outputs, session_config=None, batch_axes=None):
         self.path = path
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
+        self.batch_axes = dict(batch_axes or {})
         if session_config is None:
             session_config = tf.ConfigProto(allow_soft_placement=True)
             session_config.gpu_options.allow_growth = True
@@ -305,6 +371,45 @@ class FrozenModel:
                 'unknown or missing input' + ('s' if len(wrong) > 1 else ''), ', '.join(wrong)))
         feed = {name + ':0': self._fitting(name, value) for name, value in arrays.items()}
         return self._sess.run({name: name + ':0' for name in self.outputs}, feed)
+
+    def predict_all(self, **arrays):
+        """Runs the network on any number of rows: in portions of the frozen size.
+
+        The last portion is filled up with its last row, and its outputs are cut again.
+
+        Args:
+          **arrays: an array for each input; with a batch axis all of the same number of rows.
+        Returns:
+          dict {output name: array}; of an output without a batch axis, the first portion's.
+        Raises:
+          errors.InputError: as in `predict`, or the numbers of rows differ or are 0.
+        """
+        arrays = {name: np.asarray(value) for name, value in arrays.items()}
+        axes = {name: self.batch_axes.get(name) for name in arrays}
+        counts = {name: array.shape[axes[name]] for name, array in arrays.items()
+                  if axes[name] is not None and axes[name] < array.ndim}
+        if not counts:
+            return self.predict(**arrays)
+        total = max(counts.values())
+        if len(set(counts.values())) > 1 or not total:
+            raise self._refused('the inputs have different numbers of rows, or none: {}'.format(
+                ', '.join('{} {}'.format(*item) for item in sorted(counts.items()))))
+        first = min(counts)
+        portion = self.inputs[first][0][axes[first]]
+        found = []
+        for start in range(0, total, portion):
+            rows = np.minimum(np.arange(start, start + portion), total - 1)
+            found.append(self.predict(**{
+                name: np.take(array, rows, axes[name]) if name in counts else array
+                for name, array in arrays.items()}))
+        return {name: self._joined([values[name] for values in found], total,
+                                   self.batch_axes.get(name)) for name in self.outputs}
+
+    def _joined(self, parts, total, axis):
+        if axis is None:
+            return parts[0]
+        whole = np.concatenate(parts, axis)
+        return np.take(whole, np.arange(total), axis)
 
     def _fitting(self, name, value):
         """Converts a value to the dtype of an input, or says why it does not fit."""
@@ -341,3 +446,54 @@ class FrozenModel:
 def _end_lines(ends):
     return ['{} {} {}'.format(name, dtype, 'of any rank' if shape is None else list(shape))
             for name, (shape, dtype) in ends.items()]
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('action', choices=('list', 'run'), help='what to do with the graph')
+    parser.add_argument('graph', help='frozen graph (.pb)')
+    parser.add_argument('--input', action='append', default=[], metavar='NAME=FILE',
+                        help='array (.npy) for an input, with any number of rows; once for each')
+    parser.add_argument('--output', default='', metavar='FOLDER',
+                        help='where the outputs go, <name>.npy')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    config = parser.parse_args(argv)
+    if config.action == 'run' and not (config.input and config.output):
+        parser.error('run needs --input NAME=FILE and --output FOLDER')
+    for given in config.input:
+        if not given.partition('=')[0] or not given.partition('=')[2]:
+            parser.error('--input must look like NAME=FILE, not "{}"'.format(given))
+    return config
+
+
+def _read_array(path):
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise errors.InputError('cannot read {} as an array (.npy): {}.'.format(
+            path, ' '.join(str(error).split()))) from error
+    if not isinstance(array, np.ndarray):
+        raise errors.InputError('{} holds several arrays; give a .npy file.'.format(path))
+    return array
+
+
+def run_action(config):
+    """Lists the ends of a graph, or runs it on files."""
+    with load(config.graph) as model:
+        if config.action == 'list':
+            print(model)
+            return
+        arrays = {}
+        for given in config.input:
+            name, _, path = given.partition('=')
+            arrays[name] = _read_array(path)
+        for name, value in model.predict_all(**arrays).items():
+            path = os.path.join(config.output, name.replace('/', '_') + '.npy')
+            with files.replacing(path) as temporary:
+                np.save(temporary, value)
+            print('{} {} {}'.format(path, value.dtype, list(value.shape)))
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(run_action, parse_args()))

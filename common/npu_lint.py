@@ -1,12 +1,15 @@
 """Looks through a graph for what an Ascend NPU cannot run, or runs slowly; needs no NPU.
 
 Example: python -m common.npu_lint output/vertex_model.pb
+         python -m common.npu_lint --all
 
-Errors: the graph cannot run there (exit code 1). Warnings: slow, or done on the host. The lists of
-operations follow the restrictions of CANN's TensorFlow adapter for TensorFlow 1.15.
+Errors: the graph cannot run there (exit code 1). Warnings: slow, or done on the host. Errors that
+npu_waivers.json gives a reason for are listed as waived. The lists of operations follow the
+restrictions of CANN's TensorFlow adapter for TensorFlow 1.15.
 """
 import collections
 import os
+import re
 import sys
 
 if __name__ == '__main__':
@@ -14,9 +17,8 @@ if __name__ == '__main__':
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from tensorflow.python.framework import tensor_util
 
-from common import cli, errors
+from common import cli, errors, files
 
 # severity: 'error', 'warning' or 'info'; rule, node, detail: str.
 Finding = collections.namedtuple('Finding', 'severity rule node detail')
@@ -49,9 +51,30 @@ _PLUMBING = frozenset((  # operations whose strings never reach the device
     'SaveV2 RestoreV2 MergeV2Checkpoints ShardedFilename Assert Print PrintV2 ScalarSummary '
     'HistogramSummary MergeSummary').split())
 _SENSITIVE = frozenset('Add AddV2 Sub Mul RealDiv Log Maximum Softmax'.split())
+_OF_SHAPES = frozenset('Shape ShapeN Size Rank'.split())
+_NEVER_FOLDED = _CONTROL_FLOW | _HOST_ONLY | _DYNAMIC_OUTPUT
 _FP16_MAX = 65504.0
 _FP16_MIN = 6e-8
 _MAX_TOP_K = 1024
+_MAX_RANK, _WARN_RANK = 8, 5
+_CONV3D = frozenset('Conv3D Conv3DBackpropInputV2 Conv3DBackpropFilterV2'.split())
+_WAIVERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'npu_waivers.json')
+# What to build instead, by rule.
+REWRITES = {
+    'dtype-unsupported': 'float32 or int32 in the graph; cast and format on the host',
+    'shape-dynamic': 'fixed sizes: pad to the largest, carry a mask, drop or fill the last batch',
+    'op-no-path': 'check losses with NumPy after the step, feed data by tf.data or feed_dict',
+    'op-host-only': 'do it in NumPy before feeding, or precompute it as a constant',
+    'op-dynamic-output': 'masks and products, top_k of a fixed k, index tables made in NumPy',
+    'train-in-infer': 'build for inference: no variables, draws as an input',
+    'numeric-fp16': 'finite constants up to 1e4 in size, epsilons from 1e-4 up, or keep float32',
+    'op-side-effect': 'fetch the value and print it on the host',
+    'op-slow': 'closed forms, one_hot products, draws fed from the host',
+    'control-flow-v1': 'unroll short loops, choose in Python when the graph is built',
+    'conv3d': 'NDHWC, dilation 1, stride 1 in batch and channel, a constant output shape',
+    'rank': 'reshape to fewer axes before',
+    'int64-index': 'int32 indices',
+}
 _SMALL = 16  # values of a constant that was written by hand; a trained weight may be tiny by chance
 
 
@@ -71,13 +94,30 @@ def lint_graph(graph_def, feeds, fetches, mode='infer'):
     graph = imported(graph_def)
     needed = _ancestors(graph, [_op(graph, name) for name in fetches],
                         {_op(graph, name) for name in feeds})
+    folded = _folded(graph)
     findings = []
     for op in graph.get_operations():
         if op in needed:
-            findings += _lint_dtypes(op) + _lint_shapes(op) + _lint_kind(op, mode, feeds)
+            findings += _lint_dtypes(op) + _lint_kind(op, mode, feeds) + _lint_layout(op)
+            if op not in folded:
+                findings += _lint_shapes(op)
             if op.type == 'Const':
                 findings += _lint_constant(op)
     return findings
+
+
+def dtypes(graph_def, feeds, fetches):
+    """Lists the dtypes of all tensors that the fetches need.
+
+    Args:
+      graph_def, feeds, fetches: as in `lint_graph`.
+    Returns:
+      sorted list of str.
+    """
+    graph = imported(graph_def)
+    needed = _ancestors(graph, [_op(graph, name) for name in fetches],
+                        {_op(graph, name) for name in feeds})
+    return sorted({tensor.dtype.base_dtype.name for op in needed for tensor in op.outputs})
 
 
 def imported(graph_def):
@@ -128,13 +168,28 @@ def _is_plumbing(tensor):
         bool(consumers) and all(op.type in _PLUMBING for op in consumers))
 
 
+def _folded(graph):
+    """Collects the operations that are constants once the graph is compiled.
+
+    What is computed of known shapes alone, such as the axes that a gradient is summed over, is
+    folded before the device sees it.
+    """
+    folded = set()
+    for op in graph.get_operations():
+        if op.type == 'Const' or (op.type in _OF_SHAPES and all(
+                tensor.shape.is_fully_defined() for tensor in op.inputs)):
+            folded.add(op)
+        elif op.inputs and op.type not in _NEVER_FOLDED and not op.op_def.is_stateful and all(
+                tensor.op in folded for tensor in op.inputs):
+            folded.add(op)
+    return folded
+
+
 def _lint_shapes(op):
-    if op.type == 'BroadcastGradientArgs' and all(
-            tensor_util.constant_value_as_shape(tensor).is_fully_defined()
-            for tensor in op.inputs):
-        return []   # of two known shapes: folded when the graph is compiled
+    # The last output of this operation is scratch space of cuDNN; nobody knows its shape.
+    outputs = op.outputs[:5] if op.type == 'FusedBatchNormV3' else op.outputs
     return [Finding('error', 'shape-dynamic', op.name, '{} of shape {}'.format(
-        op.type, tensor.shape)) for tensor in op.outputs
+        op.type, tensor.shape)) for tensor in outputs
         if tensor.dtype.base_dtype not in (tf.resource, tf.string)
         and not tensor.shape.is_fully_defined()]
 
@@ -161,6 +216,38 @@ def _lint_kind(op, mode, feeds):
             kind.startswith('Placeholder') and op.name not in feeds)):
         found.append(('error', 'train-in-infer'))
     return [Finding(severity, rule, op.name, kind) for severity, rule in found]
+
+
+def _lint_layout(op):
+    """Applies the limits of 3-D convolutions, of ranks and of indices."""
+    found = []
+    if op.type in _CONV3D:
+        found += [('error', 'conv3d', what) for what in _conv3d_errors(op)]
+        channels = [tensor.shape[-1].value for tensor in op.outputs if tensor.shape.ndims == 5]
+        if any(count and count % 16 for count in channels):
+            found.append(('info', 'conv3d', '{} channels, padded to a multiple of 16'.format(
+                channels[0])))
+    ranks = [tensor.shape.ndims or 0 for tensor in op.outputs]
+    if op.type in ('Transpose', 'Tile', 'Slice', 'StridedSlice') and max(ranks) > _WARN_RANK:
+        severity = 'error' if max(ranks) > _MAX_RANK else 'warning'
+        found.append((severity, 'rank', '{} of {} axes'.format(op.type, max(ranks))))
+    if op.type in ('Gather', 'GatherV2', 'OneHot') and tf.int64 in [
+            tensor.dtype for tensor in op.inputs[:2]]:
+        found.append(('info', 'int64-index', op.type))
+    return [Finding(severity, rule, op.name, what) for severity, rule, what in found]
+
+
+def _conv3d_errors(op):
+    if op.get_attr('data_format') not in (b'NDHWC', b'NCDHW'):
+        yield 'data format {}'.format(op.get_attr('data_format').decode())
+    if set(op.get_attr('dilations')) != {1}:
+        yield 'dilations {}'.format(list(op.get_attr('dilations')))
+    strides = op.get_attr('strides')
+    channel = 4 if op.get_attr('data_format') == b'NDHWC' else 1
+    if strides[0] != 1 or strides[channel] != 1:
+        yield 'strides {}'.format(list(strides))
+    if op.type == 'Conv3DBackpropInputV2' and tf.get_static_value(op.inputs[0]) is None:
+        yield 'an output shape that is no constant'
 
 
 def _is_slow(op):
@@ -210,17 +297,76 @@ def describe(findings):
     return lines
 
 
+def read_waivers(path=_WAIVERS):
+    """Reads the errors that are accepted.
+
+    Args:
+      path: str, a JSON list of {"rule", "node" (regular expression), "reason"}.
+    Returns:
+      list of dicts.
+    Raises:
+      errors.InputError: the file is missing, or an entry lacks one of the three or gives no reason.
+    """
+    entries = files.read_json(path)
+    for entry in entries:
+        if set(entry) != {'rule', 'node', 'reason'} or not entry['reason'].strip():
+            raise errors.InputError('{}: an entry needs "rule", "node" and a "reason", not {}.'
+                                    .format(path, entry))
+    return entries
+
+
+def waive(findings, waivers):
+    """Turns the errors that a waiver names into findings of the severity 'waived'.
+
+    Args:
+      findings: list of Finding; waivers: list of dicts, see `read_waivers`.
+    Returns:
+      list of Finding; the reason stands in the detail.
+    """
+    result = []
+    for finding in findings:
+        reasons = [entry['reason'] for entry in waivers if finding.severity == 'error'
+                   and entry['rule'] == finding.rule and re.search(entry['node'], finding.node)]
+        result.append(finding._replace(severity='waived', detail='{}: {}'.format(
+            finding.detail, reasons[0])) if reasons else finding)
+    return result
+
+
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('graph', help='frozen graph (.pb)')
+    parser.add_argument('graph', nargs='?', default='', help='frozen graph (.pb)')
+    parser.add_argument('--model', default='', metavar='NAME',
+                        help='a model of this project: its training graphs and frozen graphs, as '
+                             'a table')
+    cli.add_flag(parser, '--all', help='the table of every model')
     parser.add_argument('--feeds', default='', help='names of fed nodes, with commas between them; '
                         'by default those of the manifest, else all placeholders')
     parser.add_argument('--fetches', default='', help='names of fetched nodes; by default those of '
                         'the manifest, else all nodes that no other one uses')
     parser.add_argument('--mode', default='infer', choices=('infer', 'train'),
                         help='whether the graph may hold variables and random operations')
-    return parser.parse_args(argv)
+    parser.add_argument('--ops_json', default='', metavar='FILE',
+                        help='npu_supported_ops.json of a CANN installation; other operations are '
+                             'told as warnings')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    config = parser.parse_args(argv)
+    if bool(config.graph) + bool(config.model) + config.all != 1:
+        parser.error('give a graph, --model NAME or --all, one of the three')
+    return config
+
+
+def unknown_operations(graph_def, path):
+    """Finds operations that a CANN installation does not list.
+
+    Args:
+      graph_def: tf.GraphDef; path: str, npu_supported_ops.json, a dict by operation.
+    Returns:
+      list of Finding.
+    """
+    known = set(files.read_json(path))
+    return [Finding('warning', 'op-not-listed', node.name, node.op) for node in graph_def.node
+            if node.op not in known and node.op != 'Placeholder']
 
 
 def lint_file(config):
@@ -228,14 +374,31 @@ def lint_file(config):
     from common import frozen  # here, since freezing uses the rules of this file
     graph_def = frozen.read_graph(config.graph)
     feeds, fetches = frozen.ends_of(config.graph, graph_def)
-    findings = lint_graph(
+    findings = waive(lint_graph(
         graph_def, config.feeds.split(',') if config.feeds else feeds,
-        config.fetches.split(',') if config.fetches else fetches, config.mode)
-    for line in describe(findings):
+        config.fetches.split(',') if config.fetches else fetches, config.mode), read_waivers())
+    if config.ops_json:
+        findings += unknown_operations(graph_def, config.ops_json)
+    for line in describe(findings) + advice(findings):
         print(line)
     print('{}: {error} errors, {warning} warnings'.format(config.graph, **count(findings)))
     return 1 if count(findings)['error'] else 0
 
 
+def advice(findings):
+    """Gives a line with the accepted rewrite for each rule that errors and warnings break."""
+    rules = sorted({finding.rule for finding in findings
+                    if finding.severity in ('error', 'warning') and finding.rule in REWRITES})
+    return ['instead ({}): {}'.format(rule, REWRITES[rule]) for rule in rules]
+
+
+def main(config):
+    """Does what the command line asks."""
+    if config.graph:
+        return lint_file(config)
+    from common import npu_survey  # here, since it uses the rules of this file
+    return npu_survey.print_table([config.model] if config.model else None)
+
+
 if __name__ == '__main__':
-    sys.exit(cli.run(lint_file, parse_args()))
+    sys.exit(cli.run(main, parse_args()))

@@ -3,20 +3,25 @@ import contextlib
 import json
 import math
 import os
-import re
 import time
 
 import tensorflow.compat.v1 as tf
 
-from common import files
+from common import files, redact
 
-_SECRET_WORDS = {'password', 'passwd', 'secret', 'token', 'key', 'credential', 'credentials',
-                 'ak', 'sk'}
+_silent = False     # in the processes of a training but the first
+
+
+def silence():
+    """Makes `say` print nothing in this process: another one reports."""
+    global _silent
+    _silent = True
 
 
 def say(line):
     """Prints one line at once, so that a log behind a pipe is never late."""
-    print(line, flush=True)
+    if not _silent:
+        print(line, flush=True)
 
 
 def format_value(value):
@@ -193,6 +198,11 @@ class Recorder:
             self._writer.close()
 
 
+def num_parameters(variables):
+    """Counts the numbers that a list of variables holds."""
+    return sum(variable.shape.num_elements() for variable in variables)
+
+
 def is_finite(value):
     """Says whether a Python or NumPy number is neither NaN nor infinite."""
     return math.isfinite(float(value))
@@ -201,7 +211,7 @@ def is_finite(value):
 def options_of(config):
     """Gives the options of a namespace as JSON values, without those that hold secrets."""
     return {name: _json_value(value) for name, value in vars(config).items()
-            if not _is_secret(name)}
+            if not redact.is_secret(name)}
 
 
 def _json_value(value):
@@ -211,29 +221,4 @@ def _json_value(value):
         return {str(key): _json_value(part) for key, part in value.items()}
     if isinstance(value, (bool, int, float, type(None))):
         return value
-    return _without_credentials(str(value))
-
-
-def _without_credentials(text):
-    """Takes the user, the password and the query (signatures) out of a URL; leaves other text."""
-    if '://' not in text:
-        return text
-    return re.sub(r'(\w://)[^/@\s]+@', r'\1***@', text.split('?')[0])
-
-
-def _is_secret(name):
-    return bool(_SECRET_WORDS & set(re.split(r'[^a-z]+', name.lower())))
-
-
-def safe_command(arguments):
-    """Gives a command line with the values of secret options and passwords in URLs masked."""
-    safe, mask_next = [], False
-    for argument in arguments:
-        name, equals, _ = argument.partition('=')
-        if mask_next and not argument.startswith('--'):
-            argument = '***'
-        elif name.startswith('-') and equals and _is_secret(name):
-            argument = name + '=***'
-        mask_next = name.startswith('-') and not equals and _is_secret(name)
-        safe.append(_without_credentials(argument))
-    return safe
+    return redact.url(str(value))

@@ -3,6 +3,9 @@
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
 `samples/`, `eval/`, `config.json`, `metrics.jsonl` and TensorBoard's `events*`.
 
+Where several processes train together (`device.init`), the one of rank 0 alone writes and reports;
+the others need the same output folder to know the step that a resumed run goes on from.
+
 A resumed run equals the unbroken one to the last bit on a CPU when the model draws its data and its
 randomness from (seed, step): variables, optimizer slots, step and `Run.state` come back.
 """
@@ -22,11 +25,11 @@ import threading
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, errors, files, reporting
+from common import checkpoints, device, errors, files, redact, reporting
 
 # Options that a resumed run may change without becoming another run.
-_HARMLESS = {'checkpoint', 'debug', 'keep_checkpoints', 'modelzoo_log', 'output_path',
-             'report_every', 'resume', 'save_every', 'training_steps'}
+_HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
+             'output_path', 'report_every', 'resume', 'save_every', 'training_steps'}
 _OWN_REMEDY = ('Give the options of the run that wrote it (config.json in the output folder), '
                'choose another --output_path, or start anew with --noresume.')
 
@@ -187,6 +190,8 @@ class Run:
     def _print_report(self, step, values):
         pace = self._clock.seconds_per_step
         timed = {} if pace is None else {'seconds_per_step': pace}
+        if self._recorder is None:  # another process reports
+            return
         self._recorder.add(step, dict(values, **timed))
         reporting.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
@@ -202,7 +207,8 @@ class Run:
           **values: numbers (or arrays of one element); NaN is recorded as it comes.
         """
         values = {name: np.asarray(value).item() for name, value in values.items()}
-        self._recorder.add(step, values)
+        if self._recorder is not None:
+            self._recorder.add(step, values)
         reporting.say(reporting.progress_line(step, self._total or max(1, step), values))
 
     def paused(self):
@@ -226,7 +232,7 @@ class Run:
           errors.InputError: the disk is full or the folder is gone; earlier checkpoints are whole.
         """
         prefix = os.path.join(self.checkpoints, 'model-{}'.format(step))
-        if step == self._saved_step:
+        if step == self._saved_step or not device.is_chief():
             return prefix
         self._write(prefix, self.state)
         self._saved_step = step
@@ -246,11 +252,14 @@ class Run:
           step: int, the running step.
           value: float, such as a validation loss; NaN is never the best.
         Returns:
-          bool, whether it was saved. `state` remembers "best_value" and "best_step".
+          bool, whether it was saved, by the process of rank 0 alone. `state` remembers
+          "best_value" and "best_step".
         """
         value = float(value)
         best = self.state.get('best_value')
         if not reporting.is_finite(value) or (best is not None and value >= best):
+            return False
+        if not device.is_chief():
             return False
         found = {'best_value': value, 'best_step': step}
         prefix = os.path.join(self.checkpoints, 'best-{}'.format(step))
@@ -393,8 +402,10 @@ def start(config, variables=None, state=None, init=None, summary=None):
     variables = tf.global_variables() if variables is None else list(variables)
     with contextlib.ExitStack() as stack:
         _make_folders(config.output_path)
-        stack.enter_context(_locked(config.output_path))
-        checkpoints.remove_temporary(os.path.join(config.output_path, checkpoints.RUN_FOLDER))
+        if device.is_chief():
+            stack.enter_context(_locked(config.output_path))
+            checkpoints.remove_temporary(os.path.join(config.output_path, checkpoints.RUN_FOLDER))
+        agree = _agreement()
         sess = stack.enter_context(tf.Session(config=proto))
         run = Run(config, sess, variables, state)
         stack.enter_context(_signals(run))
@@ -403,9 +414,11 @@ def start(config, variables=None, state=None, init=None, summary=None):
         if init is not None:
             init(sess)
         notes = _restore(run, config)
-        run._recorder = reporting.Recorder(config.output_path, run.start_step)
-        stack.callback(run._recorder.close)
-        _write_config(config, chosen)
+        agree(run)
+        if device.is_chief():
+            run._recorder = reporting.Recorder(config.output_path, run.start_step)
+            stack.callback(run._recorder.close)
+            _write_config(config, chosen)
         _print_start(run, config, chosen, summary, notes)
         try:
             yield run
@@ -413,6 +426,26 @@ def start(config, variables=None, state=None, init=None, summary=None):
             run._save_if_new()
             raise
         run._finish()
+
+
+def _agreement():
+    """Gives the function (run) that starts all processes from the values of rank 0."""
+    if device.size() == 1:
+        return lambda run: None
+    broadcast = device.broadcast_variables()
+    start_step = tf.placeholder(tf.float32, [], name='start_step')
+    mean_step = device.allreduce_mean(start_step)
+
+    def agree(run):
+        mean = run.sess.run(mean_step, {start_step: run.start_step})
+        if abs(mean - run.start_step) > 0.5 / device.size():
+            raise errors.InputError(
+                'the process of rank {} goes on from step {}, but others do from another one: all '
+                'need the same --output_path, on a disk that they share.'.format(
+                    device.rank(), run.start_step))
+        run.sess.run(broadcast)
+
+    return agree
 
 
 def _make_folders(output_path):
@@ -478,7 +511,7 @@ def _restore(run, config):
                or bool(checkpoints.in_folder(run.checkpoints)))
     if not getattr(config, 'resume', True) or not has_own:
         lines = run._restore_weights(asked) if asked else []
-        return lines + (_set_aside(run) if has_own else [])
+        return lines + (_set_aside(run) if has_own and device.is_chief() else [])
     lines = _changed_options(config)
     if asked and _is_own(asked, run):
         return run._restore_own(asked) + lines
@@ -505,7 +538,8 @@ def _set_aside(run):
     made = ('metrics.jsonl', 'config.json', 'samples', 'eval')
     graphs = [os.path.basename(path)[:-3]
               for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
-    for name in itertools.chain(made, *[(stem + '.pb', stem + '.json') for stem in graphs]):
+    for name in itertools.chain(made, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
+                                         for stem in graphs]):
         path = os.path.join(run.output_path, name)
         if os.path.exists(path):
             os.rename(path, os.path.join(target, name))
@@ -539,17 +573,13 @@ def _print_start(run, config, chosen, summary, notes):
     """Prints the first line of a run, and one for each thing that the user should know."""
     _, effective, message = device.effective_precision(config, chosen)
     begins = 'goes on from step {}' if run.start_step else 'starts at step {}'
-    parts = [summary, '{:,} parameters'.format(_num_parameters()),
+    parts = [summary, '{:,} parameters'.format(reporting.num_parameters(tf.trainable_variables())),
              '{} ({})'.format(chosen, effective), 'output in {}'.format(run.output_path),
              begins.format(run.start_step)]
     reporting.say('; '.join(part for part in parts if part))
     for line in [message] + device.explain_ignored(config, chosen) + notes:
         if line:
             reporting.say(line)
-
-
-def _num_parameters():
-    return sum(int(np.prod(variable.shape.as_list())) for variable in tf.trainable_variables())
 
 
 def _write_config(config, chosen):
@@ -560,8 +590,8 @@ def _write_config(config, chosen):
         'seed': getattr(config, 'seed', None),
         'device': chosen,
         'precision': {'asked': asked, 'effective': effective},
-        'parameters': _num_parameters(),
-        'command': reporting.safe_command(sys.argv),
+        'parameters': reporting.num_parameters(tf.trainable_variables()),
+        'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
         'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__,
                      'numpy': np.__version__, 'platform': platform.platform()}})

@@ -167,6 +167,8 @@ def save(sess, variables, config, kind, epoch, keep):
       str, the prefix.
     """
     place, stem = folder(config, kind), KINDS[kind]
+    if not device.is_chief():
+        return os.path.join(place, '{}-{}'.format(stem, epoch))
     os.makedirs(place, exist_ok=True)
     prefix = os.path.join(place, '{}-{}'.format(stem, epoch))
     try:

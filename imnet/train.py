@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors, reporting
+from common import cli, device, errors, reporting
 from imnet import evaluate, freeze, make_dataset, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import training as gan_training
@@ -170,6 +170,9 @@ class _FreezeOptions:
 
 def run_stages(config):
     """Runs the stages; prints the lines that launch scripts read."""
+    if device.size() > 1:
+        raise errors.UsageError('imnet/train.py runs its stages in one process; with several, '
+                                'train by imnet/IMGAN/main.py and imnet/IMSVR/main.py.')
     complete(config)
     for value in (config.epochs[1] - config.epochs[0], config.epochs[2] - config.epochs[1]):
         if value < 0:

@@ -3,11 +3,13 @@
 The draws are an input (`noise`, uniform in [0, 1)), so a frozen graph is a function of its inputs.
 B: batch, n: vertices at most, L: face tokens at most.
 """
+import argparse
+import functools
 import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, files, frozen
+from common import checkpoints, device, files, frozen, npu_survey
 from polygen import presets, sampling, sequences
 
 _PARTS = {'vertex': 'polygen_vertices', 'face': 'polygen_faces'}     # names of the files
@@ -113,3 +115,37 @@ def is_up_to_date(output_path, step):
         if notes.get('checkpoint') != 'model-{}'.format(step):
             return False
     return True
+
+
+def networks():
+    """The networks of the default preset, for `python -m common.npu_lint`."""
+    def configuration():
+        from polygen import train  # here, since it uses this file
+        config = train.parse_args(['--plain', '--device=cpu', '--num_classes=4'])
+        presets.complete(config)
+        return config, train.Steps
+
+    def training(part):
+        config, make_steps = configuration()
+        size = {'vertex_tokens': 3 * config.max_vertices + 1, 'vertices': config.max_vertices,
+                'face_tokens': config.max_face_tokens}
+        step = tf.placeholder(tf.int32, [], name='step')
+        steps = make_steps(presets.make_models(config), argparse.Namespace(buckets=[size]), config,
+                           step)
+        feeds, losses, updates = steps.ends(0)
+        rate = tf.get_default_graph().get_tensor_by_name('learning_rate:0')
+        return list(feeds[part].values()) + [rate], [losses[part], updates[part]]
+
+    def inference(build):
+        config, _ = configuration()
+        filters = sampling.Filters(config.temperature, config.top_k, config.top_p,
+                                   config.top_k_per_row)
+        ends = build(config, 1, filters)
+        return npu_survey.Graph(*ends, tf.global_variables(), None)
+
+    rows = []
+    for part, (name, build) in enumerate((('vertex model', _vertex_graph),
+                                          ('face model', _face_graph))):
+        rows += [npu_survey.Network(name, True, functools.partial(training, part)),
+                 npu_survey.Network(name, False, functools.partial(inference, build))]
+    return rows

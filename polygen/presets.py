@@ -134,7 +134,8 @@ def _dropout(config, step):
     def drop(inputs, rate):
         calls.append(rate)
         uniform = tf.random.stateless_uniform(
-            tf.shape(inputs), seed=tf.stack([config.seed * 9973 + len(calls), step]))
+            tf.shape(inputs), seed=tf.stack([
+                config.seed * 9973 + device.rank() * 7919 + len(calls), step]))
         return inputs * tf.cast(uniform >= rate, inputs.dtype) / (1. - rate)
 
     return drop

@@ -99,11 +99,13 @@ class Steps:
         self._buckets = []
         for number, size in enumerate(batches.buckets):
             with tf.name_scope('bucket_{}'.format(number)):
-                feeds = measures.placeholders(size, config.batch_size)
+                feeds = measures.placeholders(size, device.per_rank(config.batch_size))
                 losses, updates = [], []
                 for model, feed, name in zip(models, feeds, measures.TARGETS):
                     loss = _loss(model, feed, name, config)
-                    losses.append(loss)
+                    losses.append(device.allreduce_sum(loss))
+                    if device.size() > 1:   # a sum, but gradients are averaged over the processes
+                        loss *= device.size()
                     updates.append(self._update(optimizers[len(updates) % len(optimizers)], loss,
                                                 feed[name + '_mask'], model))
                 self._buckets.append((feeds, losses, updates))
@@ -115,12 +117,17 @@ class Steps:
         variables = model.trainable_variables
         if not self._config.gradient_clip:
             return optimizer.minimize(loss, var_list=variables)
-        pairs = optimizer.compute_gradients(loss / tf.reduce_sum(mask), var_list=variables)
+        tokens = device.allreduce_sum(tf.reduce_sum(mask))
+        pairs = optimizer.compute_gradients(loss / tokens, var_list=variables)
         # tf.clip_by_global_norm asks IsFinite, which the NPU lacks.
         norm = tf.global_norm([gradient for gradient, _ in pairs])
         scale = self._config.gradient_clip / tf.maximum(norm, self._config.gradient_clip)
         return optimizer.apply_gradients([(gradient * scale, variable)
                                           for gradient, variable in pairs])
+
+    def ends(self, bucket):
+        """(placeholders, losses, updates) of a bucket, each a list: vertex model, face model."""
+        return self._buckets[bucket]
 
     def learning_rate(self, step):
         """Linear warm-up, then constant or half a cosine down to 0 at the last step."""
@@ -145,7 +152,7 @@ class Steps:
         feeds, losses, updates = self._buckets[bucket]
         feed = {self._step: step, self._rate: self.learning_rate(step)}
         for tensors, values in zip(feeds, arrays):
-            feed.update({tensors[name]: value for name, value in values.items()})
+            feed.update({tensors[name]: device.shard(value) for name, value in values.items()})
         if self._config.shared_optimizer:   # the order of the updates matters: one call for each
             values = [sess.run((loss, update), feed)[0] for loss, update in zip(losses, updates)]
         else:
@@ -187,10 +194,11 @@ def train(config):
             run.report(step, **values)
             with run.paused():
                 _keep_best(run, step, values, validation, config)
-                if (sampler and config.sample_every and step % config.sample_every == 0
-                        and step < config.training_steps):
+                if (sampler and device.is_chief() and config.sample_every
+                        and step % config.sample_every == 0 and step < config.training_steps):
                     _draw(run, step, sampler, examples, config)
-        _finish(run, sampler, examples, models, config)
+        if device.is_chief():
+            _finish(run, sampler, examples, models, config)
 
 
 def _load(config, path, strict):

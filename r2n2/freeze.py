@@ -3,13 +3,17 @@
 The ends are `views` float32 [V, B, 127, 127, 3], 0 to 1, and `occupancy` [B, 32, 32, 32] (also
 `prediction`). V: views, B: batch.
 """
+import functools
 import os
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, frozen
-from r2n2.lib import layers, setup
+from common import checkpoints, cli, device, frozen, npu_survey
+from r2n2 import models
+from r2n2.lib import layers, setup, solver
+
+_ROWS = {'views': 1, 'occupancy': 0}    # axes of the batch
 
 
 def add_options(parser):
@@ -17,6 +21,16 @@ def add_options(parser):
     setup.add_trained_options(parser)
     parser.add_argument('--views', type=cli.positive_int, default=3, help='V, fixed in the graph')
     cli.add_flag(parser, '--plain', help='single operations, for ATC')
+
+
+def _graph(net, num_views, batch, size):
+    """Inputs, outputs, aliases and a feed to check with."""
+    views = tf.placeholder(tf.float32, [num_views, batch, size, size, 3], name='views')
+    logits = net.build(views).logits
+    occupancy, _ = layers.loss(logits, tf.zeros(logits.shape[:-1]))
+    feed = np.random.RandomState(0).uniform(size=views.shape.as_list()).astype(np.float32)
+    return ({'views': views}, {'occupancy': occupancy}, {'prediction': 'occupancy'},
+            {'views': feed})
 
 
 def freeze(config):
@@ -28,25 +42,19 @@ def freeze(config):
       list of one str, the .pb file.
     """
     found, weights_path = setup.trained(config)
-    size = found.CONST.IMG_H
     path = os.path.join(config.output, 'r2n2_{}_views.pb'.format(config.views))
     with tf.Graph().as_default():
         net = setup.make_net(found, config.plain)
-        views = tf.placeholder(tf.float32, [config.views, config.batch_size, size, size, 3],
-                               name='views')
-        logits = net.build(views).logits
-        occupancy, _ = layers.loss(logits, tf.zeros(logits.shape[:-1]))
+        inputs, outputs, aliases, feed = _graph(net, config.views, config.batch_size,
+                                                found.CONST.IMG_H)
         options = device.session_config(config)
         # Fused operations round other than the single ones of the written graph.
         options.graph_options.rewrite_options.disable_meta_optimizer = True
         with tf.Session(config=options) as sess:
             setup.load(sess, net, weights_path)
-            feed = {'views': np.random.RandomState(0).uniform(
-                size=views.shape.as_list()).astype(np.float32)}
-            frozen.freeze(sess, {'views': views}, {'occupancy': occupancy}, path,
-                          {'prediction': 'occupancy'}, check_feed=feed, notes={
-                              'checkpoint': os.path.basename(weights_path),
-                              'network': type(net).__name__, 'plain': config.plain})
+            frozen.freeze(sess, inputs, outputs, path, aliases, check_feed=feed, batch_axes=_ROWS,
+                          notes={'checkpoint': os.path.basename(weights_path),
+                                 'network': type(net).__name__, 'plain': config.plain})
     return [path]
 
 
@@ -57,3 +65,22 @@ def freeze_run(config, step):
                    checkpoint=config.checkpoint if step is None else own,
                    views=config.views or 3, plain=False)
     return freeze(type(config)(**options))
+
+
+def networks():
+    """The five networks of the paper in its sizes, for `python -m common.npu_lint`."""
+    def training(kind):
+        step = solver.Solver(kind(plain=True)).step(5, 2, 127, masked=True)
+        rate = tf.get_default_graph().get_tensor_by_name('learning_rate:0')
+        return [step.images, step.voxels, step.mask, rate], [step.loss, step.update]
+
+    def inference(kind):
+        net = kind(plain=True)
+        ends = _graph(net, 3, 1, 127)
+        return npu_survey.Graph(*ends, list(net.params.values()), _ROWS)
+
+    rows = []
+    for kind in models.MODELS:
+        rows += [npu_survey.Network(kind.paper_name, True, functools.partial(training, kind)),
+                 npu_survey.Network(kind.paper_name, False, functools.partial(inference, kind))]
+    return rows

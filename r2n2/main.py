@@ -103,6 +103,8 @@ def main_program(config):
     step = None
     if config.train:
         step = train_net.train(found, data, config)
+    if not device.is_chief():
+        return
     if config.evaluate:
         _evaluate(config, found, data)
     if config.freeze:

@@ -33,6 +33,7 @@ SCRIPTS = [
     ('vsl/make_dataset.py', ['--output=x.mat', '--meshe=x'], None),
     ('vsl/mat2bin.py', ['--data_path=x', '--batchsize=1'], None),
     ('vsl/calculate_accuracy.py', ['--codes=x', '--label=1'], None),
+    ('help_modelarts.py', ['data', '--data_url=x', '--modelarts_data_di=y'], None),
     ('freeze_graph.py', ['--model=polygen', '--out=x'],
      ['--model=polygen', '--output_path=no/such/folder'])]
 

@@ -3,12 +3,14 @@
 The ends are `voxels` [B, 30, 30, 30, 1], `latent` [B, D] (also `latent_feature`), `occupancy` (also
 `output`) and `image` [B, 100, 100, 3]. B: batch, D: numbers of all codes.
 """
+import argparse
+import functools
 import os
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, frozen
+from common import checkpoints, cli, device, errors, frozen, npu_survey
 from vsl import presets, vsl, vsl_rec
 
 _PARTS = ('encoder', 'decoder', 'image')
@@ -107,3 +109,27 @@ def freeze_run(config, step):
     options = dict(vars(config), output=config.output_path, parts=None, batch_size=1, preset=None,
                    checkpoint=config.checkpoint if step is None else own)
     return [os.path.basename(path) for path in freeze(type(config)(**options))]
+
+
+def networks():
+    """The networks in the sizes of ModelNet10 and of PASCAL3D jointly, for common.npu_lint."""
+    sizes = {name: presets.PRESETS['modelnet10'][name]
+             for name in ('global_latent_dim', 'local_latent_dim', 'local_latent_num')}
+
+    def training(images):
+        config = argparse.Namespace(
+            batch_size=5, device='cpu', kl_weight=vsl.KL_WEIGHT, kl_warmup_steps=0, free_nats=0.,
+            plain=True, learning_rate=vsl.LEARNING_RATE, seed=0, merge_first_code=False,
+            decode_samples=False, bias_after_product=False, **sizes)
+        model, feeds = presets.make_model(config, None, images)
+        ends = list(feeds.values()) + ([model.gamma, model.keep_prob] if images else [])
+        return ends, [model.loss, model.optimizer]
+
+    def inference(part):
+        *ends, model = _graph(part, 1, sizes, False, plain=True)
+        return npu_survey.Graph(*ends, list(model.params.values()), None)
+
+    rows = [npu_survey.Network('shapes', True, functools.partial(training, False)),
+            npu_survey.Network('images', True, functools.partial(training, True))]
+    return rows + [npu_survey.Network(part, False, functools.partial(inference, part))
+                   for part in _PARTS]

@@ -141,16 +141,19 @@ def make_model(config, step=None, images=False):
       config: completed namespace.
       step: int32 scalar, the training step; images: bool, with the image branch.
     Returns:
-      (model, dict of placeholders to feed: 'x' uint8 [B, 30, 30, 30, 1] and, with images, 'y').
+      (model, dict of placeholders to feed: 'x' uint8 [B, 30, 30, 30, 1] and, with images, 'y'); B:
+      rows of the batch that this process computes.
     """
     on_npu = device.choose(config.device) == 'npu'
-    x = tf.placeholder(tf.uint8, [config.batch_size] + 3 * [vsl.OBJ_RES] + [1])
+    batch_size = device.per_rank(config.batch_size)
+    x = tf.placeholder(tf.uint8, [batch_size] + 3 * [vsl.OBJ_RES] + [1])
     kl_weight = config.kl_weight
     if config.kl_warmup_steps and step is not None:
         kl_weight *= tf.minimum(1., tf.cast(step, tf.float32) / config.kl_warmup_steps)
     arguments = {name: getattr(config, name) for name in _SIZES}
     arguments.update(
-        batch_size=config.batch_size, x=tf.cast(x, tf.float32), plain=config.plain,
+        batch_size=batch_size, share=(device.rank() * batch_size, config.batch_size),
+        x=tf.cast(x, tf.float32), plain=config.plain,
         optimizer=device.wrap_optimizer(tf.train.AdamOptimizer(config.learning_rate), config),
         step=None if on_npu else step, seed=config.seed, kl_weight=kl_weight,
         merge_first_code=config.merge_first_code, decode_samples=config.decode_samples,

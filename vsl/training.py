@@ -6,14 +6,14 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, pictures, reporting
+from common import checkpoints, device, pictures, reporting
 from vsl import data_utils
 
 _AXES = {'none': None, 'x': 0, 'y': 1}
 
 
 class Epochs:
-    """Batches by step, and the averages of each epoch.
+    """Batches by step (this process's part of them), and the averages of each epoch.
 
     Args:
       split: data_utils.Split to train on.
@@ -39,7 +39,7 @@ class Epochs:
         began = time.perf_counter()
         config, size = self._config, self._config.batch_size
         epoch, number = divmod(step - 1, self.steps_per_epoch)
-        rows = self._order.at(epoch)[number * size:(number + 1) * size]
+        rows = device.shard(self._order.at(epoch)[number * size:(number + 1) * size])
         voxels = self._split.voxels[rows]
         if config.augment_shift or config.augment_mirror != 'none':
             voxels = data_utils.augmented(voxels, config.seed, epoch, rows, config.augment_shift,
@@ -93,6 +93,8 @@ def save_as_original(run, model, name):
       str, the prefix.
     """
     prefix = os.path.join(run.checkpoints, name)
+    if not device.is_chief():
+        return prefix
     for other in os.listdir(run.checkpoints):
         if '-cost-' in other and other.endswith('.ckpt.index') and other != name + '.index':
             checkpoints.remove(os.path.join(run.checkpoints, other[:-len('.index')]))

@@ -123,6 +123,8 @@ class VarShapeLearner:
       decode_samples: bool, decode drawn codes instead of their means (Q2).
       kl_weight: float or scalar tensor, weight of the mean divergence.
       free_nats: float, divergence of each code (mean over the batch) that costs nothing.
+      share: (int, int), first row of this batch in the batch of all processes, and its rows; random
+        tensors are drawn for that and cut. None: this is the whole batch.
 
     Attributes:
       x, x_rec: [B, 30, 30, 30, 1].
@@ -140,7 +142,7 @@ class VarShapeLearner:
                  local_latent_num=5, x=None, learning_rate=LEARNING_RATE, optimizer=None,
                  training=True, deterministic=False, step=None, seed=0, plain=False,
                  repeat_encoder=False, merge_first_code=False, decode_samples=False,
-                 kl_weight=KL_WEIGHT, free_nats=0.):
+                 kl_weight=KL_WEIGHT, free_nats=0., share=None):
         if obj_res != OBJ_RES:
             raise ValueError('obj_res must be {}, not {}: the layers fit no other size.'.format(
                 OBJ_RES, obj_res))
@@ -151,6 +153,7 @@ class VarShapeLearner:
         self._plain, self._merge_first_code = plain, merge_first_code
         self._seed, self._step = seed, step
         self._sess = self._saver = None
+        self._share = share or (0, batch_size)
         self.x = tf.placeholder(tf.float32, [batch_size] + 3 * [obj_res] + [1]) if x is None else x
         self.params = self._make_variables()
         self.noise = [self._noise(size, number, deterministic)
@@ -181,9 +184,13 @@ class VarShapeLearner:
 
     def draw(self, stateless, stateful, shape, number):
         """Random tensor number `number`: from (seed, step) where the step is known."""
+        first, rows = self._share
+        whole = [rows] + list(shape[1:])
         if self._step is None:
-            return stateful(shape, seed=self._seed * 9973 + number)
-        return stateless(shape, seed=tf.stack([self._seed * 9973 + number, self._step]))
+            drawn = stateful(whole, seed=self._seed * 9973 + number)
+        else:
+            drawn = stateless(whole, seed=tf.stack([self._seed * 9973 + number, self._step]))
+        return drawn if rows == shape[0] else drawn[first:first + shape[0]]
 
     def _fc(self, inputs, weight, bias):
         return tf.matmul(inputs, self.params[weight]) + self.params[bias]

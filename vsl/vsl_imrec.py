@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, errors, files, reporting, runs
+from common import checkpoints, cli, device, errors, files, reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training, vsl_rec
 
 STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
@@ -81,6 +81,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
     """The loop; one call a step."""
     fetches = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
                'loss_rec': tf.reduce_mean(model.rec_loss), 'loss_lat': model.lat_loss}
+    fetches = {name: device.allreduce_mean(value) for name, value in fetches.items()}
     for step in run.steps(config.training_steps):
         epoch, voxels, images = epochs.at(step)
         gamma = vsl_rec.gamma_at(epoch) if config.gamma is None else config.gamma
@@ -90,7 +91,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
         run.report(step, **values)
         sums = epochs.average(run, step, values)
         with run.paused():
-            if sums is not None:
+            if sums is not None and device.is_chief():
                 _end_epoch(run, model, data, epoch, sums, config)
     training.say_data_time(epochs, run, run.step - run.start_step)
     training.draw_curves(run)
@@ -261,7 +262,8 @@ def main_stages(config):
             training.save_as_original(run, model, '{}-{:03d}-{}-{}-{}-cost-{:.4f}.ckpt'.format(
                 data.title, run.state['last_epoch'], config.local_latent_num,
                 config.local_latent_dim, config.global_latent_dim, run.state['last_total']))
-        _run_stages(model, data, epochs, config, run.step)
+        if device.is_chief():
+            _run_stages(model, data, epochs, config, run.step)
 
 
 def main(argv=None):

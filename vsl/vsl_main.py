@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from matplotlib import cm
 from matplotlib.figure import Figure
 
-from common import cli, files, pictures, reporting, runs
+from common import cli, device, files, pictures, reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training
 
 STAGES = ('train', 'classify', 'reconstruct', 'generate', 'interpolate', 'tsne', 'metrics',
@@ -72,6 +72,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
     """The loop; one call a step."""
     fetches = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
                'loss_rec': tf.reduce_mean(model.rec_loss)}
+    fetches = {name: device.allreduce_mean(value) for name, value in fetches.items()}
     for step in run.steps(config.training_steps):
         epoch, voxels, _ = epochs.at(step)
         values, _ = run.sess.run((fetches, model.optimizer),
@@ -79,7 +80,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
         run.report(step, **values)
         sums = epochs.average(run, step, values)
         with run.paused():
-            if sums is not None:
+            if sums is not None and device.is_chief():
                 _end_epoch(run, model, data, step, epoch, sums, voxels, config)
     training.say_data_time(epochs, run, run.step - run.start_step)
     training.draw_curves(run)
@@ -292,7 +293,8 @@ def main_stages(config):
         if 'last_total' in run.state:
             training.save_as_original(run, model, '{}-{:04d}-cost-{:.4f}.ckpt'.format(
                 config.preset, run.state['last_epoch'], run.state['last_total']))
-        _run_stages(model, data, epochs, config, run.step)
+        if device.is_chief():
+            _run_stages(model, data, epochs, config, run.step)
 
 
 def main(argv=None):

@@ -32,7 +32,7 @@ def train_ae(config):
     prefix = None if not config.resume else config.checkpoint or saved.newest(config, 'ae', False)
     saved.fit_sizes(config, prefix, AE_EF_DIM)
     net = model.IMAE(config.z_dim, config.ef_dim, config.gf_dim, config.plain, config.leaky_clip,
-                     data.num_points, size, config.he_init)
+                     data.num_points, device.per_rank(size), config.he_init)
     optimizer = device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config)
     step_op = ops.minimize(optimizer, net.loss)
     summary = 'IM-AE; {} shapes, {} points each (points_{}) of {}'.format(
@@ -54,14 +54,15 @@ def _ae_loop(run, net, step_op, data, size, config):
     def batch(step):
         epoch, number = divmod(step - 1, config.steps_per_epoch)
         rows = data_utils.order(config.seed, epoch, len(data))[number * size:(number + 1) * size]
+        rows = device.shard(rows)
         return rows, [np.stack(part) for part in zip(*[data.sample(row) for row in rows])]
 
     ahead, means = data_utils.Ahead(batch), saved.EpochMean(run, config.steps_per_epoch)
-    result = {}
+    mean_loss, result = device.allreduce_mean(net.loss), {}
     for step in run.steps(config.training_steps):
         rows, arrays = ahead.get(step, step + 1 if step < config.training_steps else None)
         feed = dict(zip((net.vox3d, net.point_coord, net.point_value), arrays))
-        loss, _ = run.sess.run([net.loss, step_op], feed)
+        loss, _ = run.sess.run([mean_loss, step_op], feed)
         run.report(step, loss_ae=loss)
         mean = means.add(step, loss_ae=loss, inside=arrays[2].mean())
         if mean is None:
@@ -73,7 +74,8 @@ def _ae_loop(run, net, step_op, data, size, config):
                 epoch, -(-config.training_steps // config.steps_per_epoch),
                 reporting.format_value(mean['loss_ae'])))
             _warn_if_dead(mean)
-            if (epoch + 1) % config.checkpoint_every == 0 or step == config.training_steps:
+            if device.is_chief() and ((epoch + 1) % config.checkpoint_every == 0
+                                      or step == config.training_steps):
                 values = run.sess.run(net.values, feed)[-1]
                 cells, truth = data.points(rows[-1])
                 draw.write_projections(os.path.join(config.sample_dir, str(epoch)), cells, values,
@@ -112,7 +114,8 @@ def train_gan(config):
     size = min(modelz.BATCH_SIZE, len(codes))
     config = saved.run_config(config, 'gan', len(codes) // size, _PICTURE_EVERY)
     config.z_dim = codes.shape[1]
-    net = modelz.ZGAN(config.z_dim, config.noise_dim, config.gan_dim, config.gan_dim, size,
+    net = modelz.ZGAN(config.z_dim, config.noise_dim, config.gan_dim, config.gan_dim,
+                      device.per_rank(size),
                       config.penalty_epsilon, config.epsilon_per_code)
     d_step, g_step = net.train_steps(
         lambda: device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config))
@@ -130,23 +133,27 @@ def codes_path(config):
 
 def _gan_loop(run, net, steps, codes, size, config):
     means, result = saved.EpochMean(run, config.steps_per_epoch), {}
+    d_mean, g_mean = device.allreduce_mean(net.d_loss), device.allreduce_mean(net.g_loss)
+    shared = net.epsilon.shape.ndims == 0   # one place for all codes
     for step in run.steps(config.training_steps):
         epoch, number = divmod(step - 1, config.steps_per_epoch)
         rng = np.random.RandomState([config.seed, step])
         # The original shuffles a list of numbers and then takes the codes in their own order.
         rows = (data_utils.order(config.seed, epoch, len(codes)) if config.shuffle_codes
                 else np.arange(len(codes)))[number * size:(number + 1) * size]
-        noise = rng.normal(0, modelz.NOISE_DEVIATION, net.noise.shape.as_list())
-        feed = {net.real: codes[rows], net.noise: noise,
-                net.epsilon: rng.uniform(size=net.epsilon.shape.as_list())}
-        d_loss, _ = run.sess.run([net.d_loss, steps[0]], feed)
-        g_loss, _, fake = run.sess.run([net.g_loss, steps[1], net.fake], feed)
+        noise = rng.normal(0, modelz.NOISE_DEVIATION, [size, config.noise_dim])
+        epsilon = rng.uniform(size=[] if shared else [size, 1])
+        feed = {net.real: codes[device.shard(rows)], net.noise: device.shard(noise),
+                net.epsilon: epsilon if shared else device.shard(epsilon)}
+        d_loss, _ = run.sess.run([d_mean, steps[0]], feed)
+        g_loss, _, fake = run.sess.run([g_mean, steps[1], net.fake], feed)
         run.report(step, loss_d=d_loss, loss_g=g_loss)
         mean = means.add(step, d_loss=d_loss, g_loss=g_loss)
         if mean is None:
             continue
         result = mean
-        if epoch % config.checkpoint_every == 0 or step == config.training_steps:
+        if device.is_chief() and (epoch % config.checkpoint_every == 0
+                                  or step == config.training_steps):
             with run.paused():
                 saved.save(run.sess, net.variables, config, 'gan', epoch, _KEPT['gan'])
                 for name, shown in (('train', codes[rows]), ('gen', fake)):

@@ -54,8 +54,8 @@ def train(config):
     config.z_dim, config.gf_dim, config.leaky_clip = wanted.z_dim, wanted.gf_dim, wanted.leaky_clip
     held = saved.newest(config, 'svr', False) if config.resume else None
     saved.fit_sizes(config, config.checkpoint or held, EF_DIM)
-    net = model.IMSVR(config.z_dim, config.ef_dim, config.gf_dim, size, config.plain,
-                      config.leaky_clip)
+    net = model.IMSVR(config.z_dim, config.ef_dim, config.gf_dim, device.per_rank(size),
+                      config.plain, config.leaky_clip)
     optimizer = device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config)
     step_op = net.train_step(optimizer)
     if config.save_every is None:
@@ -76,20 +76,20 @@ def _loop(run, net, step_op, data, codes, size, config):
         epoch, number = divmod(step - 1, config.steps_per_epoch)
         rows = data_utils.order(config.seed, epoch, len(data))[number * size:(number + 1) * size]
         rng = np.random.RandomState([config.seed, step])
-        return rows, views.batch(data.pixels(), rows, rng)
+        return device.shard(rows), device.shard(views.batch(data.pixels(), rows, rng))
 
     ahead, means = data_utils.Ahead(batch), saved.EpochMean(run, config.steps_per_epoch)
-    result = {'loss': run.state.get('last_mean')}
+    mean_loss, result = device.allreduce_mean(net.loss), {'loss': run.state.get('last_mean')}
     for step in run.steps(config.training_steps):
         rows, pixels = ahead.get(step, step + 1 if step < config.training_steps else None)
-        loss, _ = run.sess.run([net.loss, step_op], {net.view: pixels, net.target: codes[rows]})
+        loss, _ = run.sess.run([mean_loss, step_op], {net.view: pixels, net.target: codes[rows]})
         run.report(step, loss_svr=loss)
         mean = means.add(step, loss_svr=loss)
         epoch = (step - 1) // config.steps_per_epoch
         if mean is not None:
             run.state['last_mean'] = result['loss'] = mean['loss_svr']
-        if step == config.training_steps or (mean is not None
-                                             and epoch % config.checkpoint_every == 0):
+        if device.is_chief() and (step == config.training_steps or (
+                mean is not None and epoch % config.checkpoint_every == 0)):
             with run.paused():
                 reporting.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(
                     result['loss'] if result['loss'] is not None else float(loss))))

@@ -4,7 +4,7 @@ import os
 import cv2
 import numpy as np
 
-from common import errors, voxel_grids
+from common import device, errors, voxel_grids
 from r2n2.lib import data_augmentation
 
 
@@ -142,8 +142,9 @@ class Loader:
 
 
 def training_batch(loader, order, seed, number):
-    """Batch `number` of a training, a function of its arguments alone."""
+    """This process's part of batch `number` of a training, a function of its arguments alone."""
     epoch, indices = order.at(number)
+    indices = device.shard(indices)
     views = loader.views(np.random.RandomState([seed, 1, number]))
     return loader.batch(indices, views,
                         lambda index: np.random.RandomState([seed, 2, epoch, index]))

@@ -60,10 +60,9 @@ class Solver:
 
     def _gradients(self, loss):
         """{name: gradient with weight decay}; zero where the loss does not depend on it."""
-        names, variables = zip(*self.net.params.items())
         found = collections.OrderedDict()
-        pairs = self._optimizer.compute_gradients(loss, var_list=list(variables))
-        for name, (gradient, variable) in zip(names, pairs):
+        pairs = self._optimizer.compute_gradients(loss, list(self.net.params.values()))
+        for name, (gradient, variable) in zip(self.net.params, pairs):
             if gradient is None:
                 gradient = tf.zeros(variable.shape)
             if weights.is_kernel(name) and self._decay:

@@ -1,4 +1,5 @@
 """Trains a network; one graph for each number of views, or one with a mask over the views."""
+import copy
 import os
 
 import numpy as np
@@ -45,7 +46,9 @@ class Trainer:
         self._losses = {}
         for views, step in self._steps.items():
             logits = net.build(step.images, view_mask=step.mask).logits
-            self._losses[views] = layers.loss(logits, step.voxels)[1]
+            self._losses[views] = device.allreduce_mean(layers.loss(logits, step.voxels)[1])
+        self._means = {views: device.allreduce_mean(step.loss)
+                       for views, step in self._steps.items()}
 
     def _feed(self, batch):
         images, voxels = batch
@@ -60,9 +63,9 @@ class Trainer:
 
     def train(self, sess, batch, rate):
         """One update; returns the loss before it."""
-        step, feed, _ = self._feed(batch)
+        step, feed, views = self._feed(batch)
         feed[self._solver.rate] = rate
-        return sess.run((step.loss, step.update), feed)[0]
+        return sess.run((self._means[views], step.update), feed)[0]
 
     def validate(self, sess, batches):
         """Mean loss over batches, without an update."""
@@ -80,11 +83,14 @@ def largest(sess, net):
     return {name: float(value) for name, value in values.items()}
 
 
-def _loaders(found, data, config):
-    """(function that makes training batches, function that makes validation batches, summary)."""
+def _loaders(found, data, config, batch):
+    """(function that makes training batches, function that makes validation batches, summary).
+
+    batch: int, rows of a batch of all processes; `found` has those of this one.
+    """
     pairs = data_io.pairs(data, found.TRAIN.DATASET_PORTION)
     held_out = data_io.pairs(data, found.TEST.DATASET_PORTION)
-    batch, seed = found.CONST.BATCH_SIZE, config.seed
+    seed = config.seed
     if len(pairs) < batch:
         raise errors.InputError('{}: {} models for training are fewer than a batch of {}; give a '
                                 'smaller --batch_size.'.format(data.query_path, len(pairs), batch))
@@ -119,10 +125,11 @@ def train(found, data, config):
       errors.NonFiniteLossError: a loss or a parameter is NaN, or the loss exceeds the limit.
     """
     runs.set_seeds(config.seed)
-    make, validation, summary = _loaders(found, data, config)
+    config.settings, config.batch_size = copy.deepcopy(found), found.CONST.BATCH_SIZE
+    found.CONST.BATCH_SIZE = device.per_rank(config.batch_size)
+    make, validation, summary = _loaders(found, data, config, config.batch_size)
     net = setup.make_net(found, config.plain, config.seed)
     trainer = Trainer(net, found, config)
-    config.settings, config.batch_size = found, found.CONST.BATCH_SIZE
     total, options = found.TRAIN.NUM_ITERATION, found.TRAIN
     init = None
     if config.checkpoint and setup.is_npy(config.checkpoint):
@@ -164,6 +171,8 @@ def _after_step(run, net, trainer, validation, step, options):
 def _export(run, net):
     """Leaves the weights in the original's format too."""
     path = os.path.join(run.checkpoints, 'weights.npy')
+    if not device.is_chief():
+        return
     if run.step > run.start_step or not os.path.exists(path):
         weights.save(run.sess, net, path)
         files.write_text(os.path.join(run.checkpoints, 'weights.txt'),

@@ -67,10 +67,12 @@ def test_the_manifest_holds_the_ends_the_notes_and_the_conversion(tmp_path):
     manifest, _ = frozen_network(tmp_path / 'my model.pb', aliases={'f_output': 'score'},
                                  notes={'checkpoint': 'model-5'})
     assert manifest == json.loads((tmp_path / 'my model.json').read_text())
-    assert manifest['inputs'] == {'points': {'shape': [2, 3], 'dtype': 'float32'},
-                                  'count': {'shape': [], 'dtype': 'int32'}}
-    assert manifest['outputs'] == {'score': {'shape': [2, 4], 'dtype': 'float32'},
-                                   'best': {'shape': [2], 'dtype': 'int32'}}
+    assert manifest['inputs'] == {
+        'points': {'shape': [2, 3], 'dtype': 'float32', 'batch_axis': 0},
+        'count': {'shape': [], 'dtype': 'int32', 'batch_axis': None}}
+    assert manifest['outputs'] == {
+        'score': {'shape': [2, 4], 'dtype': 'float32', 'batch_axis': 0},
+        'best': {'shape': [2], 'dtype': 'int32', 'batch_axis': 0}}
     assert manifest['aliases'] == {'f_output': 'score'}
     assert manifest['notes'] == {'checkpoint': 'model-5'}
     assert manifest['lint']['error'] == 0 and manifest['lint']['warning'] > 0
@@ -213,7 +215,7 @@ def test_wrong_arrays_are_refused_with_what_is_expected(tmp_path, arrays, match)
     with frozen.load(str(tmp_path / 'model.pb')) as model:
         with pytest.raises(errors.InputError, match=match) as caught:
             model.predict(**arrays)
-    assert 'count int32 []; points float32 [2, 3]' in str(caught.value)
+    assert 'points float32 [2, 3]; count int32 []' in str(caught.value)
 
 
 def test_lists_and_wider_numbers_are_taken(tmp_path):
@@ -282,3 +284,83 @@ def test_a_file_that_is_missing_or_no_graph_is_refused(tmp_path, content):
         (tmp_path / 'model.pb').write_bytes(content)
     with pytest.raises(errors.InputError, match='model.pb'):
         frozen.load(str(tmp_path / 'model.pb'))
+
+
+def a_rowwise_network(path, **kwargs):
+    """Freezes rows [2, 3] and a factor -> doubled rows [2, 3], views [4, 2] and a count."""
+    rows = tf.placeholder(tf.float32, [2, 3], name='rows')
+    views = tf.placeholder(tf.float32, [4, 2], name='views')
+    factor = tf.placeholder(tf.float32, [], name='factor')
+    with tf.Session() as sess:
+        return frozen.freeze(
+            sess, {'rows': rows, 'views': views, 'factor': factor},
+            {'scaled': rows * factor, 'turned': views + factor, 'fixed': tf.ones([5]) * factor},
+            str(path), batch_axes={'views': 1, 'turned': 1}, **kwargs)
+
+
+@pytest.mark.parametrize('count', [1, 2, 3, 7])
+def test_more_or_fewer_rows_than_frozen_are_split_filled_up_and_cut(count, tmp_path):
+    manifest = a_rowwise_network(tmp_path / 'model.pb')
+    assert manifest['inputs']['views']['batch_axis'] == 1
+    assert manifest['outputs']['fixed']['batch_axis'] is None
+    rng = np.random.RandomState(0)
+    rows = rng.rand(count, 3).astype(np.float32)
+    views = rng.rand(4, count).astype(np.float32)
+    with frozen.load(str(tmp_path / 'model.pb')) as model:
+        found = model.predict_all(rows=rows, views=views, factor=2.)
+        with pytest.raises(errors.InputError, match='different numbers of rows.*rows 1, views'):
+            model.predict_all(rows=rows[:1], views=np.zeros([4, 9], np.float32), factor=2.)
+    np.testing.assert_array_equal(found['scaled'], rows * 2)
+    np.testing.assert_array_equal(found['turned'], views + 2)
+    np.testing.assert_array_equal(found['fixed'], np.full(5, 2.))
+
+
+def test_a_graph_without_manifest_has_its_rows_along_the_first_axis(tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    (tmp_path / 'model.json').unlink()
+    with frozen.load(str(tmp_path / 'model.pb')) as model:
+        assert model.batch_axes == {'points': 0, 'count': None, 'score': 0, 'best': 0}
+        points = np.concatenate([POINTS, POINTS[:1]])
+        assert model.predict_all(points=points, count=1)['best'].shape == (3,)
+
+
+def test_the_command_line_lists_and_runs_a_graph(tmp_path, capsys):
+    frozen_network(tmp_path / 'model.pb')
+    graph, points = str(tmp_path / 'model.pb'), str(tmp_path / 'a b.npy')
+    np.save(points, np.concatenate([POINTS, POINTS[:1]]))
+    np.save(str(tmp_path / 'count.npy'), np.int32(1))
+    assert frozen.run_action(frozen.parse_args(['list', graph])) is None
+    assert '  input  points float32 [2, 3]' in capsys.readouterr().out
+    frozen.run_action(frozen.parse_args([
+        'run', graph, '--input', 'points=' + points, '--input',
+        'count={}'.format(tmp_path / 'count.npy'), '--output', str(tmp_path / 'out')]))
+    assert 'score.npy float32 [3, 4]' in capsys.readouterr().out
+    score = np.load(str(tmp_path / 'out' / 'score.npy'))
+    np.testing.assert_array_equal(score[0], score[2])
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['run'], 'run needs --input'), (['run', '--input', 'points', '--output', 'x'], 'NAME=FILE'),
+    (['list', '--outptu=x'], 'unknown option --outptu'), (['show'], 'invalid choice')])
+def test_wrong_command_lines_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        frozen.parse_args(arguments[:1] + ['model.pb'] + arguments[1:])
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('content', [b'', b'no array'])
+def test_files_that_hold_no_array_are_refused(content, tmp_path):
+    frozen_network(tmp_path / 'model.pb')
+    (tmp_path / 'x.npy').write_bytes(content)
+    with pytest.raises(errors.InputError, match='cannot read .*x.npy'):
+        frozen.run_action(frozen.parse_args([
+            'run', str(tmp_path / 'model.pb'), '--input=points={}'.format(tmp_path / 'x.npy'),
+            '--output=' + str(tmp_path)]))
+
+
+def test_the_inputs_of_the_check_are_kept(tmp_path):
+    frozen_network(tmp_path / 'model.pb', check_feed={'points': POINTS})
+    np.testing.assert_array_equal(frozen.read_sample(str(tmp_path / 'model.pb'))['points'], POINTS)
+    (tmp_path / 'model_sample.npz').write_bytes(b'cut')
+    with pytest.raises(errors.InputError, match='Freeze .* again'):
+        frozen.read_sample(str(tmp_path / 'model.pb'))

@@ -153,3 +153,72 @@ def test_the_command_line_prints_the_findings_and_says_by_its_code_whether_it_ru
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == code, done.stderr
     assert line in done.stdout
+
+
+def convolved(**kwargs):
+    x = placeholder([1, 4, 4, 4, 16])
+    options = dict({'strides': [1, 1, 1, 1, 1], 'padding': 'SAME'}, **kwargs)
+    tf.nn.conv3d(x, tf.ones([3, 3, 3, 16, 16]), name='y', **options)
+
+
+@pytest.mark.parametrize('kwargs, told', [
+    ({}, []), ({'dilations': [1, 2, 1, 1, 1]}, ['dilations [1, 2, 1, 1, 1]']),
+    ({'strides': [1, 2, 2, 2, 1]}, [])])
+def test_the_limits_of_3d_convolutions_are_told(kwargs, told):
+    convolved(**kwargs)
+    assert [finding.detail for finding in lint(['x'], ['y'])[1]] == told
+
+
+def test_an_output_shape_that_is_no_constant_is_an_error_of_a_transposed_convolution():
+    shape = tf.placeholder(tf.int32, [5], name='shape')
+    tf.nn.conv3d_transpose(placeholder([1, 2, 2, 2, 16]), tf.ones([2, 2, 2, 16, 16]), shape,
+                           [1, 2, 2, 2, 1], name='y')
+    findings = lint(['x', 'shape'], ['y'])[1]
+    assert ('conv3d', 'an output shape that is no constant') in [
+        (finding.rule, finding.detail) for finding in findings]
+
+
+@pytest.mark.parametrize('rank, severity', [(5, None), (6, 'warning'), (9, 'error')])
+def test_many_axes_are_told(rank, severity):
+    tf.transpose(placeholder([1] * rank), list(range(rank))[::-1], name='y')
+    assert [finding.severity for finding in lint(['x'], ['y'])[1]] == (
+        [severity] if severity else [])
+
+
+def test_indices_of_64_bits_are_told():
+    tf.gather(placeholder(), tf.constant([0], tf.int64), name='y')
+    assert lint(['x'], ['y'])[0] == {('info', 'int64-index')}
+
+
+def test_what_known_shapes_give_is_folded_and_no_error():
+    x = placeholder()
+    gradient = tf.gradients(tf.maximum(x, 0.1 * x), x)[0]
+    tf.identity(tf.gradients(tf.reduce_sum(gradient * x), x)[0], name='y')
+    assert lint(['x'], ['y'])[0] == set()
+
+
+def test_an_operation_that_cann_does_not_list_is_a_warning(tmp_path):
+    tf.sqrt(placeholder(), name='y')
+    path = tmp_path / 'ops.json'
+    path.write_text('{"Relu": {"isGray": false, "isHeavy": false}}')
+    found = npu_lint.unknown_operations(tf.get_default_graph().as_graph_def(), str(path))
+    assert [(finding.rule, finding.detail) for finding in found] == [('op-not-listed', 'Sqrt')]
+
+
+@pytest.mark.parametrize('text', ['[{"rule": "rank", "node": "x", "reason": " "}]',
+                                  '[{"rule": "rank", "node": "x"}]'])
+def test_a_waiver_without_a_reason_is_refused(text, tmp_path):
+    (tmp_path / 'waivers.json').write_text(text)
+    with pytest.raises(errors.InputError, match='a "reason"'):
+        npu_lint.read_waivers(str(tmp_path / 'waivers.json'))
+
+
+def test_each_rule_that_the_project_waives_exists():
+    assert {entry['rule'] for entry in npu_lint.read_waivers()} <= set(npu_lint.REWRITES)
+
+
+@pytest.mark.parametrize('arguments', [[], ['a.pb', '--all'], ['--model=vsl', '--all']])
+def test_the_command_line_wants_one_thing_to_look_at(arguments):
+    with pytest.raises(SystemExit) as caught:
+        npu_lint.parse_args(arguments)
+    assert caught.value.code == 2

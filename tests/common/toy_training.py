@@ -21,6 +21,7 @@ def parse_args(argv=None):
     parser.add_argument('--hidden_size', type=cli.positive_int, default=8, help='of the network')
     parser.add_argument('--step_seconds', type=float, default=0.0, help='pause inside each step')
     parser.add_argument('--nan_at', type=int, default=0, help='step whose data are not finite')
+    parser.add_argument('--data_path', default=None, help='folder with scale.txt, of the data')
     parser.add_argument('--checkpoint', default=None, help='weights to start from')
     cli.add_run_options(parser, 'output')
     return parser.parse_args(argv)
@@ -30,9 +31,9 @@ def build(config):
     """Builds the network.
 
     Returns:
-      (points [4, 3], loss, train_op).
+      (points [4 / processes, 3], loss, train_op).
     """
-    points = tf.placeholder(tf.float32, [4, 3], name='points')
+    points = tf.placeholder(tf.float32, [device.per_rank(4), 3], name='points')
     hidden = points
     for name, size in (('hidden', config.hidden_size), ('out', 1)):
         with tf.variable_scope(name):
@@ -44,14 +45,16 @@ def build(config):
     optimizer = device.wrap_optimizer(tf.train.AdamOptimizer(config.learning_rate), config)
     train_op = optimizer.minimize(loss, global_step=tf.train.get_or_create_global_step())
     with tf.control_dependencies([train_op]):
-        train_op = mean.assign(0.9 * mean + 0.1 * tf.reduce_mean(hidden))
-    return points, loss, train_op
+        train_op = mean.assign(0.9 * mean + 0.1 * device.allreduce_mean(tf.reduce_mean(hidden)))
+    return points, device.allreduce_mean(loss), train_op
 
 
 def batch(config, step):
     """Draws the data of a step from (seed, step)."""
     values = np.random.RandomState([config.seed, step]).normal(size=[4, 3])
-    return values * np.nan if step == config.nan_at else values
+    if config.data_path:
+        values = values * np.loadtxt(os.path.join(config.data_path, 'scale.txt'))
+    return device.shard(values * np.nan if step == config.nan_at else values)
 
 
 def train(config):

@@ -1,8 +1,11 @@
 """Double of npu_bridge.npu_init of newer adapters."""
+import os
+
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 import npu_bridge
+from npu_bridge.hccl import hccl_ops
 
 
 def npu_config_proto(config_proto=None):
@@ -19,3 +22,19 @@ def npu_config_proto(config_proto=None):
     rewrites.memory_optimization = RewriterConfig.OFF
     config_proto.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
     return config_proto
+
+
+def npu_distributed_optimizer_wrapper(optimizer):
+    """Makes `compute_gradients` of this object average over the ranks; gives the same object."""
+    npu_bridge.record('npu_distributed_optimizer_wrapper', optimizer=type(optimizer).__name__)
+    size = int(os.environ.get('RANK_SIZE', '1'))
+    if size > 1:
+        compute = optimizer.compute_gradients
+
+        def averaged(loss, *args, **kwargs):
+            return [(gradient if gradient is None else hccl_ops.allreduce(
+                tf.convert_to_tensor(gradient), 'sum', chain=loss.name) / size, variable)
+                    for gradient, variable in compute(loss, *args, **kwargs)]
+
+        optimizer.compute_gradients = averaged
+    return optimizer

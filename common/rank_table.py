@@ -1,0 +1,159 @@
+"""The rank table of HCCL: which device of which machine has which rank.
+
+Example: python -m common.rank_table --server=host-a --device_ips=192.0.2.1,192.0.2.2
+         --output=rank_table.json
+"""
+import os
+import re
+import sys
+
+if __name__ == '__main__':
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from common import cli, errors, files
+
+_COUNTS = (1, 2, 4, 8)      # devices of a machine that can work together
+_RING = 4                   # devices 0-3 and 4-7 are connected among themselves
+_RANKS = ('RANK_ID', 'RANK_SIZE', 'RANK_TABLE_FILE')
+
+
+def make(servers):
+    """Makes a rank table.
+
+    Args:
+      servers: list of (id of the machine, {device number: IP of its network card}).
+    Returns:
+      dict, version 1.0 of the format; ranks are counted in the order given.
+    Raises:
+      errors.InputError: see `validate`.
+    """
+    rank, listed = 0, []
+    for server, devices in servers:
+        rows = []
+        for number, address in sorted(devices.items()):
+            rows.append({'device_id': str(number), 'device_ip': address, 'rank_id': str(rank)})
+            rank += 1
+        listed.append({'server_id': server, 'device': rows})
+    table = {'status': 'completed', 'version': '1.0', 'server_count': str(len(listed)),
+             'server_list': listed}
+    validate(table, 'the rank table')
+    return table
+
+
+def validate(table, path):
+    """Checks what HCCL would hang or fail on.
+
+    Args:
+      table: what was read from JSON; path: str, for messages.
+    Returns:
+      dict {rank: device number}.
+    Raises:
+      errors.InputError: with what is wrong.
+    """
+    def wrong(what):
+        return errors.InputError('{}: {}.'.format(path, what))
+
+    if not isinstance(table, dict) or not isinstance(table.get('server_list'), list):
+        raise wrong('no rank table of version 1.0 (it has no "server_list")')
+    if table.get('status') != 'completed':
+        raise wrong('its status is "{}", not completed: the platform is still writing it'.format(
+            table.get('status')))
+    if table.get('server_count') != str(len(table['server_list'])):
+        raise wrong('"server_count" is {!r}, but it lists {} machines'.format(
+            table.get('server_count'), len(table['server_list'])))
+    ranks = {}
+    for server in table['server_list']:
+        devices = server.get('device', [])
+        for device in devices:
+            for key in ('device_id', 'rank_id'):
+                if not re.match(r'[0-9]+$', str(device.get(key))) or not isinstance(
+                        device[key], str):
+                    raise wrong('"{}" must be a number in quotes, not {!r}'.format(
+                        key, device.get(key)))
+            if not device.get('device_ip'):
+                raise wrong('rank {} has no "device_ip" (hccn_tool -i {} -ip -g shows it)'.format(
+                    device['rank_id'], device['device_id']))
+            if int(device['rank_id']) in ranks:
+                raise wrong('rank {} is there twice'.format(device['rank_id']))
+            ranks[int(device['rank_id'])] = int(device['device_id'])
+        _check_devices([int(device['device_id']) for device in devices], wrong)
+    if sorted(ranks) != list(range(len(ranks))):
+        raise wrong('the ranks must be 0 to {}, not {}'.format(len(ranks) - 1, sorted(ranks)))
+    addresses = [device['device_ip'] for server in table['server_list']
+                 for device in server['device']]
+    if len(set(addresses)) < len(addresses):
+        raise wrong('two devices have the same "device_ip"')
+    return ranks
+
+
+def _check_devices(numbers, wrong):
+    if len(numbers) not in _COUNTS or len(set(numbers)) < len(numbers):
+        raise wrong('a machine takes part with 1, 2, 4 or 8 different devices, not {}'.format(
+            numbers))
+    if 1 < len(numbers) < 8 and len({number // _RING for number in numbers}) > 1:
+        raise wrong('devices {} lie in both rings (0-3 and 4-7); take them from one'.format(
+            numbers))
+
+
+def place(environment):
+    """Finds out the place of this process.
+
+    Args:
+      environment: dict of variables: RANK_ID, RANK_SIZE, and where there is a table
+        RANK_TABLE_FILE; ASCEND_DEVICE_ID.
+    Returns:
+      (rank, number of processes, number of the device on its machine).
+    Raises:
+      errors.InputError: they are missing or contradict each other.
+    """
+    if 'CM_WORKER_SIZE' in environment and 'RANK_SIZE' in environment:
+        raise errors.InputError('CM_WORKER_SIZE and RANK_SIZE exclude each other; unset the '
+                                'variables of one set-up.')
+    numbers = []
+    for name in _RANKS[:2]:
+        value = environment.get(name, '')
+        if not re.match(r'[0-9]+$', value):
+            raise errors.InputError('{} must be a number for HCCL, not "{}".'.format(name, value))
+        numbers.append(int(value))
+    rank, size = numbers
+    if not rank < size:
+        raise errors.InputError('RANK_ID {} must be below RANK_SIZE {}.'.format(rank, size))
+    device = int(environment.get('ASCEND_DEVICE_ID') or 0)
+    path = environment.get('RANK_TABLE_FILE')
+    if path and size > 1:
+        ranks = validate(files.read_json(path), path)
+        if len(ranks) != size:
+            raise errors.InputError('{} has {} ranks, but RANK_SIZE is {}.'.format(
+                path, len(ranks), size))
+        if ranks[rank] != device:
+            raise errors.InputError('{} gives rank {} the device {}, but ASCEND_DEVICE_ID is {}.'
+                                    .format(path, rank, ranks[rank], device))
+    return rank, size, device
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--server', required=True, help='id or IP of the machine')
+    parser.add_argument('--device_ips', required=True,
+                        help='IPs of its devices, with commas between them, from the first device '
+                             'on (hccn_tool -i <n> -ip -g shows each)')
+    parser.add_argument('--first_device', type=cli.non_negative_int, default=0,
+                        help='number of the first device; 4 for the second ring')
+    parser.add_argument('--output', required=True, help='file to write')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def write(config):
+    """Writes the table of one machine."""
+    addresses = config.device_ips.split(',')
+    table = make([(config.server, {config.first_device + number: address
+                                   for number, address in enumerate(addresses)})])
+    files.write_json(config.output, table)
+    print('{}: {} ranks; start a process for each with RANK_TABLE_FILE, RANK_SIZE={}, RANK_ID and '
+          'ASCEND_DEVICE_ID'.format(config.output, len(addresses), len(addresses)))
+
+
+if __name__ == '__main__':
+    sys.exit(cli.run(write, parse_args()))

@@ -1,0 +1,1 @@
+"""Double of horovod: a process for each HOROVOD_RANK."""

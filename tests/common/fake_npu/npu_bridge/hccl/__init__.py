@@ -1,0 +1,1 @@
+"""Double of npu_bridge.hccl."""

@@ -1,0 +1,145 @@
+"""ATC folders, their comparison, and ONNX."""
+import json
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import deploy, errors, frozen
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """Freezes rows [2, 3] -> scores [2, 4] and the best of them; gives the path."""
+    rows = tf.placeholder(tf.float32, [2, 3], name='rows')
+    mask = tf.placeholder(tf.bool, [2], name='mask')
+    scores = tf.matmul(rows, tf.constant(np.random.RandomState(0).randn(3, 4), tf.float32))
+    scores *= tf.cast(mask, tf.float32)[:, None]
+    path = str(tmp_path / 'a net.pb')
+    with tf.Session() as sess:
+        frozen.freeze(sess, {'rows': rows, 'mask': mask}, {
+            'scores': scores, 'best': tf.argmax(scores, 1, output_type=tf.int32)}, path,
+            check_feed={'rows': [[1, 2, 3], [4, 5, 6]], 'mask': [True, True]})
+    return path
+
+
+def returned(folder, tmp_path, change=0., dtype='<f4'):
+    """Writes what msame would give back, with a change of the first score."""
+    results = tmp_path / 'results' / '2026_01_01'
+    results.mkdir(parents=True)
+    scores = np.load(os.path.join(folder, 'expected_0_scores.npy'))
+    scores[0, 0] += change
+    scores.astype(dtype).tofile(str(results / 'net_output_0.bin'))
+    np.load(os.path.join(folder, 'expected_1_best.npy')).astype('<i4').tofile(
+        str(results / 'net_output_1.bin'))
+    return str(results.parent)
+
+
+def test_the_folder_holds_commands_inputs_and_expected_outputs(graph):
+    folder = deploy.write_atc(graph, 'Ascend310P3')
+    assert sorted(os.listdir(folder)) == [
+        'convert.sh', 'expected.json', 'expected_0_scores.npy', 'expected_1_best.npy',
+        'input_0_rows.bin', 'input_1_mask.bin']
+    rows = np.fromfile(os.path.join(folder, 'input_0_rows.bin'), '<f4')
+    np.testing.assert_array_equal(rows, [1, 2, 3, 4, 5, 6])
+    assert os.path.getsize(os.path.join(folder, 'input_1_mask.bin')) == 2
+    with open(os.path.join(folder, 'convert.sh')) as stream:
+        text = stream.read()
+    assert ("atc --model='a net.pb' --framework=3 --output='a net' --soc_version=Ascend310P3 "
+            '--input_shape="rows:2,3;mask:2" --out_nodes="scores:0;best:0" --input_format=ND '
+            '--log=error') in text
+    assert "msame --model ../'a net'.om --input input_0_rows.bin,input_1_mask.bin" in text
+
+
+def test_the_script_calls_the_tools_with_what_is_there(graph, tmp_path):
+    folder, tools = deploy.write_atc(graph, 'Ascend310'), tmp_path / 'tools'
+    tools.mkdir()
+    for name, more in (('atc', 'test -f "a net.pb"'), ('msame', 'test -d results')):
+        (tools / name).write_text(
+            '#!/bin/bash\nset -e\n{}\nprintf "%s\\n" "$@" >"{}"\n'.format(more, tools / 'args'))
+        (tools / name).chmod(0o755)
+    done = subprocess.run(['bash', os.path.join(folder, 'convert.sh')], stdout=subprocess.PIPE,
+                          env=dict(os.environ, PATH='{}:{}'.format(tools, os.environ['PATH'])))
+    assert done.returncode == 0 and b'python -m common.deploy' in done.stdout
+    assert '../a net.om' in (tools / 'args').read_text().split('\n')
+
+
+@pytest.mark.parametrize('change, dtype, code', [
+    (0., '<f4', 0), (0., '<f2', 0), (1e-3, '<f4', 0), (30., '<f4', 1)])
+def test_returned_outputs_are_compared(change, dtype, code, graph, tmp_path, capsys):
+    folder = deploy.write_atc(graph, 'Ascend310')
+    config = deploy.parse_args([folder, returned(folder, tmp_path, change, dtype)])
+    assert deploy.print_comparison(config) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith('FAIL  scores' if code else 'ok    scores') and 'cosine' in lines[0]
+    assert lines[1] == 'ok    best  largest difference 0'
+
+
+def test_the_comparison_needs_no_tensorflow(graph, tmp_path):
+    folder = deploy.write_atc(graph, 'Ascend310')
+    (tmp_path / 'tensorflow.py').write_text('raise ImportError("none here")')
+    done = subprocess.run(
+        [sys.executable, '-m', 'common.deploy', folder, returned(folder, tmp_path)], cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(tmp_path)), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_results_that_are_missing_or_of_another_size_are_told(graph, tmp_path):
+    folder = deploy.write_atc(graph, 'Ascend310')
+    with pytest.raises(errors.InputError, match='holds 0 files'):
+        deploy.compare(folder, str(tmp_path / 'none'))
+    results = returned(folder, tmp_path)
+    with open(os.path.join(results, '2026_01_01', 'net_output_0.bin'), 'ab') as stream:
+        stream.write(b'more')
+    with pytest.raises(errors.InputError, match='has 36 bytes, 8 values of float32'):
+        deploy.compare(folder, results)
+
+
+@pytest.mark.parametrize('text', ['310', 'Ascend', "Ascend310'; ls", ''])
+def test_chips_that_do_not_exist_are_refused(text):
+    with pytest.raises(errors.UsageError, match='--soc_version'):
+        deploy.check_soc_version(text)
+
+
+def test_without_the_packages_the_install_line_is_told(graph, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tf2onnx', None)
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(errors.InputError, match='pip install tf2onnx==1.16.1'):
+        deploy.write_onnx(graph)
+
+
+def test_an_onnx_file_gives_what_the_frozen_graph_gives(graph):
+    pytest.importorskip('tf2onnx')
+    pytest.importorskip('onnxruntime')
+    path, difference = deploy.write_onnx(graph)
+    assert os.path.exists(path) and difference < 1e-5
+
+
+def test_what_a_converter_refuses_is_told(graph, monkeypatch):
+    def refuses(*args, **kwargs):
+        raise ValueError('no such\noperation')
+
+    convert = types.SimpleNamespace(from_graph_def=refuses)
+    monkeypatch.setitem(sys.modules, 'tf2onnx', types.SimpleNamespace(convert=convert))
+    monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace())
+    with pytest.raises(errors.InputError, match='ValueError: no such operation'):
+        deploy.write_onnx(graph)
+
+
+def test_a_graph_without_manifest_cannot_be_taken_further(graph):
+    os.remove(frozen.manifest_path(graph))
+    with pytest.raises(errors.InputError, match='no manifest'):
+        deploy.write_atc(graph, 'Ascend310')
+
+
+def test_the_expected_outputs_are_named(graph):
+    folder = deploy.write_atc(graph, 'Ascend310')
+    with open(os.path.join(folder, 'expected.json')) as stream:
+        assert [output['name'] for output in json.load(stream)['outputs']] == ['scores', 'best']

@@ -1,0 +1,79 @@
+"""The table of all networks."""
+import functools
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import errors, npu_lint, npu_survey
+
+
+def _layer():
+    rows = tf.placeholder(tf.float32, [2, 3], name='rows')
+    weights = tf.get_variable('w', [3, 4])
+    return rows, tf.matmul(rows, weights), weights
+
+
+def _training(wrong):
+    rows, out, _ = _layer()
+    loss = tf.reduce_mean(tf.square(out))
+    if wrong:
+        loss = tf.cast(tf.cast(loss, tf.float64, name='part/double'), tf.float32)
+    return [rows], [loss, tf.train.AdamOptimizer().minimize(loss)]
+
+
+def _inference():
+    rows, out, weights = _layer()
+    return npu_survey.Graph({'rows': rows}, {'scores': out}, {}, {'rows': np.ones([2, 3])},
+                            [weights], None)
+
+
+def networks(wrong):
+    return [npu_survey.Network('net', True, functools.partial(_training, wrong)),
+            npu_survey.Network('net', False, _inference)]
+
+
+@pytest.mark.parametrize('wrong', [False, True])
+def test_each_graph_has_its_row(wrong, monkeypatch, capsys):
+    monkeypatch.setattr(npu_survey, 'networks_of', lambda model: networks(wrong))
+    monkeypatch.setattr(npu_survey.importlib.util, 'find_spec', lambda name: None)
+    assert npu_survey.print_table(['toy']) == int(wrong)
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[cell for cell in line.split('  ') if cell] for line in lines[:3]]
+    assert [cell.strip() for cell in cells[0]] == list(npu_survey._COLUMNS)
+    training, frozen = [[cell.strip() for cell in row] for row in cells[1:]]
+    assert training[:6] == ['toy net', 'training', '2' if wrong else '0', '0', '0', 'yes']
+    assert training[7:] == ['12', '-', '-']
+    assert frozen == ['toy net', 'frozen', '0', '0', '0', 'yes', 'float32', '12', '0.0e+00',
+                      'not installed']
+    if wrong:
+        assert lines[3].startswith('toy net (training): error dtype-unsupported: part/double')
+        assert 'instead (dtype-unsupported): float32 or int32' in lines[-1]
+
+
+def test_a_waived_error_is_told_with_its_reason_and_counts_no_more(monkeypatch, capsys):
+    monkeypatch.setattr(npu_survey, 'networks_of', lambda model: networks(True)[:1])
+    monkeypatch.setattr(npu_lint, 'read_waivers', lambda: [
+        {'rule': 'dtype-unsupported', 'node': 'double|Cast_grad', 'reason': 'a test'}])
+    assert npu_survey.print_table(['toy']) == 0
+    out = capsys.readouterr().out
+    assert 'waived dtype-unsupported: 2 x float64: a test (first: ' in out
+
+
+def test_every_model_that_can_be_frozen_takes_part(monkeypatch, tmp_path):
+    assert npu_survey.registered()[:4] == ['polygen', 'vsl', 'imnet', 'r2n2']
+    for model in npu_survey.registered():
+        found = npu_survey.networks_of(model)
+        assert {network.training for network in found} == {True, False}
+    (tmp_path / 'vsl').mkdir()
+    (tmp_path / 'vsl' / 'freeze.py').write_text('')
+    monkeypatch.setattr(npu_survey, '_ROOT', str(tmp_path))
+    assert npu_survey.registered() == ['vsl']   # one that is not there yet does no harm
+    with pytest.raises(errors.UsageError, match='--model cmr: there are vsl'):
+        npu_survey.networks_of('cmr')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('model', npu_survey.registered())
+def test_no_graph_of_a_model_has_an_error(model, capsys):
+    assert npu_survey.print_table([model]) == 0, capsys.readouterr().out

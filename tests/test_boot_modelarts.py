@@ -1,0 +1,276 @@
+"""ModelArts jobs, rehearsed with folders for buckets and a toy in place of the training."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import boot_modelarts
+import help_modelarts
+from common import errors
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+FAKE = os.path.join(ROOT, 'tests', 'common', 'fake_obs')
+ECHO = '''
+import json, os, sys
+print('arguments ' + json.dumps(sys.argv[1:]))
+output = [a.split('=', 1)[1] for a in sys.argv if a.startswith('--output_path=')][0]
+os.makedirs(os.path.join(output, 'checkpoints'), exist_ok=True)
+open(os.path.join(output, 'checkpoints', 'model-1.index'), 'w').close()
+open(os.path.join(output, '.lock'), 'w').close()
+print('to stderr', file=sys.stderr)
+sys.exit(int(os.environ.get('ECHO_CODE', '0')))
+'''
+
+
+class Job:
+    """A project with two scripts in the place of VSL's, buckets, and the machine's own folders."""
+
+    def __init__(self, tmp_path):
+        self.root = tmp_path / 'the project'
+        (self.root / 'vsl' / 'toy').mkdir(parents=True)
+        for name in ('boot_modelarts.py', 'help_modelarts.py'):
+            shutil.copy(os.path.join(ROOT, name), str(self.root / name))
+        os.symlink(os.path.join(ROOT, 'common'), str(self.root / 'common'))
+        shutil.copy(os.path.join(ROOT, 'tests', 'common', 'toy_training.py'),
+                    str(self.root / 'vsl' / 'toy' / 'train.py'))
+        (self.root / 'vsl' / 'vsl_main.py').write_text(ECHO)
+        (self.root / 'vsl' / 'vsl_imrec.py').write_text(ECHO)
+        self.buckets = tmp_path / 'buckets'
+        self.data = self.buckets / 'b' / 'data set'
+        self.data.mkdir(parents=True)
+        (self.data / 'scale.txt').write_text('2.0')
+        self.out = self.buckets / 'b' / 'out'
+        self.cache = tmp_path / 'cache'
+        self.elsewhere = tmp_path / 'elsewhere'
+        self.elsewhere.mkdir()
+        self.env = dict(os.environ, PORT_OBS_ROOT=str(self.buckets), TMPDIR=str(tmp_path),
+                        MY_SECRET_TOKEN='hunter2hunter2', PYTHONWARNINGS='ignore')
+
+    def start(self, *arguments, **env):
+        """Starts the boot script as ModelArts does, from another folder."""
+        command = [sys.executable, str(self.root / 'boot_modelarts.py'), '--model=vsl',
+                   '--data_url=obs://b/data set', '--train_url=obs://b/out',
+                   '--modelarts_data_dir=' + str(self.cache / 'data'),
+                   '--modelarts_result_dir=' + str(self.cache / 'result')] + list(arguments)
+        return subprocess.Popen(command, cwd=str(self.elsewhere), env=dict(self.env, **env),
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                universal_newlines=True)
+
+    def run(self, *arguments, **env):
+        """Runs it to its end; returns exit code and output."""
+        process = self.start(*arguments, **env)
+        text = process.communicate()[0]
+        assert 'hunter2' not in text
+        return process.returncode, text
+
+    def wait_for(self, pattern):
+        """Waits until a file of train_url matches."""
+        for _ in range(600):
+            if list(self.out.glob(pattern)):
+                return
+            time.sleep(0.1)
+        raise AssertionError('no {} in {}'.format(pattern, list(self.out.rglob('*'))))
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A fresh `Job`."""
+    return Job(tmp_path)
+
+
+def arguments_of(text):
+    return json.loads(re.search('arguments (.*)', text).group(1))
+
+
+@pytest.mark.parametrize('given, script', [
+    ((), 'vsl_main.py'), (('--script=vsl_imrec.py',), 'vsl_imrec.py'),
+    (('--entry', 'vsl_imrec.py', '--num_gpus=1'), 'vsl_imrec.py')])
+def test_the_readme_of_the_seed_chooses_the_script_by_an_option(given, script, job):
+    odd = "--class=a b'c;d$(e)"
+    code, text = job.run('--batch_size=40', odd, '--local_latent_num', '3', *given)
+    assert code == 0, text
+    assert '{} ended with exit code 0'.format(script) in text
+    assert arguments_of(text) == [
+        '--batch_size=40', odd, '--local_latent_num', '3',
+        '--output_path=' + str(job.cache / 'result'), '--data_path=' + str(job.cache / 'data')]
+    assert sorted(path.name for path in job.out.rglob('*')) == [
+        'checkpoints', 'model-1.index', 'train_0.log']
+    assert (job.cache / 'data' / 'scale.txt').read_text() == '2.0'
+
+
+def test_a_failing_script_gives_its_status_and_its_log(job):
+    code, text = job.run(ECHO_CODE='3')
+    assert code == 3 and 'to stderr' in text and 'ended with exit code 3' in text
+    assert 'to stderr' in (job.out / 'train_0.log').read_text()
+    assert (job.out / 'checkpoints' / 'model-1.index').exists()
+
+
+def test_a_misspelt_option_reaches_the_script_which_refuses_it(job):
+    code, text = job.run('--script=toy/train.py', '--trainin_steps=5')
+    assert code == 2 and 'unknown option --trainin_steps; did you mean --training_steps?' in text
+    assert 'unknown option' in (job.out / 'train_0.log').read_text()
+
+
+def test_missing_data_is_told_before_anything_runs(job):
+    shutil.rmtree(str(job.data))
+    code, text = job.run()
+    assert code == 1 and 'data set does not exist' in text and 'arguments' not in text
+
+
+def test_secrets_among_the_options_are_not_printed(job):
+    code, text = job.run('--access_key=hunter2hunter2', '--script=toy/train.py')
+    assert code == 2 and '--access_key=***' in text
+
+
+@pytest.mark.parametrize('given, code, message', [
+    (['--data_path=x'], 2, '--data_path is set from --data_url'),
+    (['--script=../secret.py'], 2, '--script must be a Python file in the folder vsl'),
+    (['--script=none.py'], 1, 'has no script none.py'),
+    (['--data_url=http://host/x'], 1, 'scheme obs, s3 or file')])
+def test_wrong_options_of_its_own_are_refused(given, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        found = boot_modelarts.main(['--model=vsl'] + given)
+    except SystemExit as error:
+        found = error.code
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert found == code and message in capsys.readouterr().err
+
+
+def test_plain_folders_are_used_as_they_lie_and_urls_get_a_folder_each(tmp_path):
+    folder = boot_modelarts._working_folder
+    assert folder(str(tmp_path), '', 'result') == str(tmp_path)
+    assert folder('obs://b/x', 'mine', 'result') == os.path.abspath('mine')
+    first, second = folder('obs://b/x', '', 'result'), folder('obs://b/y', '', 'result')
+    assert first != second and re.match('result-[0-9a-f]{8}$', os.path.basename(first))
+
+
+def test_other_processes_of_a_machine_wait_for_the_first(job):
+    second = job.start(ASCEND_DEVICE_ID='1', RANK_ID='1')
+    time.sleep(1.5)
+    assert second.poll() is None and not (job.cache / 'data').exists()
+    code, _ = job.run()
+    text = second.communicate()[0]
+    assert code == 0 and second.returncode == 0 and 'copied' not in text
+    assert not (job.out / 'train_1.log').exists()  # the first process brings results out
+
+
+def test_results_that_cannot_be_brought_out_are_an_error_of_their_own(job):
+    (job.buckets / 'b' / 'out').write_text('a file where the folder should be')
+    code, text = job.run('--train_url=file://' + str(job.out) + '/below')
+    assert code == 1 and 'The results stay in ' + str(job.cache / 'result') in text
+    assert (job.cache / 'result' / 'checkpoints' / 'model-1.index').exists()
+
+
+TOY = ['--script=toy/train.py', '--training_steps=60', '--device=cpu', '--threads=1',
+       '--save_every=5', '--report_every=5', '--upload_every=0.2']
+
+
+def variables(folder):
+    """Gives step and {name: array} of the newest checkpoint of a results folder."""
+    prefix = tf.train.latest_checkpoint(str(folder / 'checkpoints'))
+    reader = tf.train.load_checkpoint(prefix)
+    return os.path.basename(prefix), {name: reader.get_tensor(name)
+                                      for name in reader.get_variable_to_shape_map()}
+
+
+@pytest.mark.parametrize('number', [
+    signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_a_job_that_was_stopped_goes_on_and_ends_as_one_that_was_not(number, job):
+    first = job.start('--step_seconds=0.1', *TOY)
+    job.wait_for('checkpoints/model-1*.index')
+    if number == signal.SIGKILL:  # a machine that is gone: every process, and its disk
+        training = int((job.cache / 'result' / '.lock').read_text())
+        first.kill()
+        os.kill(training, number)
+        first.communicate()
+    else:
+        first.send_signal(number)
+        text = first.communicate()[0]
+        assert first.returncode == 143, text
+        assert 'stopped by SIGTERM at step' in text
+    shutil.rmtree(str(job.cache))
+    code, text = job.run(*TOY)
+    assert code == 0 and 'goes on from step' in text, text
+
+    assert job.run('--train_url=obs://b/whole',
+                   '--modelarts_result_dir=' + str(job.cache / 'whole'), *TOY)[0] == 0
+    name, found = variables(job.out)
+    expected_name, expected = variables(job.buckets / 'b' / 'whole')
+    assert name == expected_name == 'model-60' and found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value, key)
+    for folder in (job.out, job.buckets / 'b' / 'whole'):
+        rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+        assert [row['step'] for row in rows] == list(range(5, 65, 5))
+        assert not [path for path in folder.rglob('*') if path.name.startswith('.lock')]
+
+
+def test_help_modelarts_brings_data_and_results_as_functions_and_as_a_command(
+        job, monkeypatch, capsys):
+    monkeypatch.setenv('PORT_OBS_ROOT', str(job.buckets))
+    config = boot_modelarts.parse_args([
+        '--model=vsl', '--data_url=obs://b/data set', '--train_url=obs://b/out',
+        '--modelarts_data_dir=' + str(job.cache / 'data'),
+        '--modelarts_result_dir=' + str(job.cache / 'data')])
+    assert help_modelarts.obs_data2modelarts(config).files == 1
+    assert help_modelarts.modelarts2obs(config).files == 1
+    assert (job.out / 'scale.txt').read_text() == '2.0'
+    assert help_modelarts.main(['data', '--data_url=obs://b/out', '--modelarts_data_dir',
+                                str(job.elsewhere)]) == 0
+    assert (job.elsewhere / 'scale.txt').exists()
+    assert help_modelarts.main(['results', '--train_url=obs://b/c', '--modelarts_result_dir',
+                                str(job.elsewhere / 'none')]) == 1
+    assert 'does not exist' in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        help_modelarts.main(['results', '--train_url=obs://b/c'])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize('name, unfinished', [
+    ('checkpoints/model-1.index', False), ('.lock', True), ('checkpoints/.model-1.x.json', True),
+    ('checkpoints/model-1.data-00000-of-00001.tempstate123', True),
+    ('checkpoints/model-1_temp_0a/part-00000-of-00001.index', True)])
+def test_what_a_run_has_not_finished_stays_behind(name, unfinished):
+    assert help_modelarts.is_unfinished(name) == unfinished
+
+
+@pytest.mark.slow
+def test_a_job_with_storage_that_fails_every_other_call_succeeds(job):
+    log = job.elsewhere / 'calls'
+    log.write_text('')
+    job.env.pop('PORT_OBS_ROOT')
+    code, text = job.run(PYTHONPATH=FAKE, FAKE_OBS_ROOT=str(job.buckets), FAKE_OBS_LOG=str(log),
+                         FAKE_OBS_FAULT='every_other')
+    assert code == 0, text
+    assert (job.out / 'checkpoints' / 'model-1.index').exists()
+
+
+def test_storage_that_hangs_ends_the_job_with_a_message(job):
+    log = job.elsewhere / 'calls'
+    log.write_text('')
+    job.env.pop('PORT_OBS_ROOT')
+    code, text = job.run('--obs_timeout=1', '--obs_attempts=1', PYTHONPATH=FAKE,
+                         FAKE_OBS_ROOT=str(job.buckets), FAKE_OBS_LOG=str(log),
+                         FAKE_OBS_FAULT='hang')
+    assert code == 1 and 'no sign of life' in text
+
+
+def test_a_link_out_of_the_results_does_not_keep_the_others_back(job):
+    config = boot_modelarts.parse_args(['--model=vsl', '--train_url=' + str(job.out)])
+    config.modelarts_result_dir = str(job.data)
+    os.symlink('/etc/hostname', str(job.data / 'link'))
+    with pytest.raises(errors.InputError, match="lead out of the folder: 'link'"):
+        help_modelarts.modelarts2obs(config)
+    assert (job.out / 'scale.txt').exists() and not (job.out / 'link').exists()
