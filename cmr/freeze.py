@@ -3,13 +3,15 @@
 The ends are `image` float32 [B, S, S, 3] (normalised, see `options.normalised`), and `vertices`,
 `vertices_smpl` [B, V, 3], `rotations` [B, 24, 3, 3], `betas` [B, 10], `camera` [B, 3].
 """
+import argparse
 import os
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from cmr.src.utils import options
-from common import checkpoints, device, frozen
+from cmr.src.netCell import netWithLoss
+from cmr.src.utils import options, pth2ckpt
+from common import checkpoints, device, frozen, npu_survey
 
 
 def add_options(parser):
@@ -34,21 +36,24 @@ def freeze(config):
     path = os.path.join(config.output, 'cmr.pb')
     with tf.Graph().as_default():
         network = options.Network(config, False)
-        images = network.images(config.batch_size)
-        found = network.build(images, has_classifier=options.pth2ckpt.is_torch(weights))
+        inputs, outputs, feed = _graph(network, config.batch_size, pth2ckpt.is_torch(weights))
         sess_config = device.session_config(config)
         # Fused operations round other than the single ones of the written graph.
         sess_config.graph_options.rewrite_options.disable_meta_optimizer = True
         with tf.Session(config=sess_config) as sess:
             options.load(sess, network, weights)
-            feed = {'image': np.random.RandomState(0).normal(
-                size=images.shape.as_list()).astype(np.float32)}
-            frozen.freeze(sess, {'image': images}, {
-                'vertices': found.vertices, 'vertices_smpl': found.vertices_smpl,
-                'rotations': found.rotations, 'betas': found.betas, 'camera': found.camera},
-                path, check_feed=feed, notes={'checkpoint': os.path.basename(weights),
-                                              'plain': config.plain})
+            frozen.freeze(sess, inputs, outputs, path, check_feed=feed, notes={
+                'checkpoint': os.path.basename(weights), 'plain': config.plain})
     return [path]
+
+
+def _graph(network, batch, has_classifier=False):
+    """(inputs, outputs, example of an input) of the graph to freeze."""
+    images = network.images(batch)
+    found = network.build(images, has_classifier)
+    names = ('vertices', 'vertices_smpl', 'rotations', 'betas', 'camera')
+    feed = np.random.RandomState(0).normal(size=images.shape.as_list()).astype(np.float32)
+    return {'image': images}, {name: getattr(found, name) for name in names}, {'image': feed}
 
 
 def freeze_run(config, step):
@@ -56,3 +61,24 @@ def freeze_run(config, step):
     own = os.path.join(config.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
     return freeze(options.namespace(config, output=config.output_path, batch_size=1,
                                     device='cpu', checkpoint=own))
+
+
+def networks():
+    """The paper's network, for `python -m common.npu_lint`."""
+    config = argparse.Namespace(plain=None, **{name: None for name in options.NETWORK})
+    options.complete(config)
+
+    def training():
+        network = options.Network(config, True)
+        images, truth = network.images(2), netWithLoss.truth(2)
+        losses, *_ = netWithLoss.losses(network.build(images), truth, network.body)
+        update = netWithLoss.update(losses['loss'], network.make, netWithLoss.Adam(3e-4))
+        return [images, *truth], [*losses.values(), update]
+
+    def inference():
+        network = options.Network(config, False)
+        inputs, outputs, feed = _graph(network, 1)
+        return npu_survey.Graph(inputs, outputs, None, feed, list(network.make.variables.values()),
+                                None)
+
+    return [npu_survey.Network('CMR', True, training), npu_survey.Network('CMR', False, inference)]

@@ -43,7 +43,8 @@ def parse_args(argv=None):
     parser.add_argument('--training_steps', '--train_steps', '--training-steps',
                         type=cli.positive_int, default=None,
                         help='optimizer steps in all, instead of --num_epochs')
-    parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH)
+    parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH,
+                        help='pictures in a step, of all processes together')
     parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=3e-4,
                         help='of Adam')
     parser.add_argument('--pretrained_checkpoint', '--checkpoint', '--ckpt_path', default='',
@@ -70,6 +71,8 @@ def _add_training_options(group):
                  help="another order in each epoch; --noshuffle is the original's default")
     group.add_argument('--num_workers', type=cli.non_negative_int, default=2,
                        help='processes that make batches')
+    cli.add_flag(group, '--sync_batch_norm', help='statistics of all processes together; the '
+                 'original takes those of each')
     cli.add_flag(group, '--drop_noise', help='leave out of training what only rounding noise '
                  'moves: biases before a normalisation, the template\'s share of the regressor')
     group.add_argument('--eval_every', type=cli.non_negative_int, default=0,
@@ -85,6 +88,8 @@ def _add_other_names(group):
     options.add_device_target(group)
     group.add_argument('--save_checkpoint_dir', '--log_dir', dest='output_path',
                        default=argparse.SUPPRESS, help='the same as --output_path')
+    cli.add_flag(group, '--distribute', help='several processes, as --distribution=auto finds them '
+                 'anyway')
     group.add_argument('--name', default=None, help='folder below --output_path')
     group.add_argument('--keep_checkpoint_max', type=cli.positive_int, dest='keep_checkpoints',
                        default=argparse.SUPPRESS, help='the same as --keep_checkpoints')
@@ -156,17 +161,15 @@ class Steps:
 
     def __init__(self, network, config, batch):
         self.images = network.images(batch)
-        shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
-                  'has_smpl': [], 'has_pose_3d': []}
-        self._truth = netWithLoss.Truth(**{
-            name: tf.placeholder(tf.float32, [batch] + shape, name=name)
-            for name, shape in shapes.items()})
+        self._truth = netWithLoss.truth(batch)
         outputs = network.build(self.images)
-        self.losses, *_ = netWithLoss.losses(outputs, self._truth, network.body)
+        losses, *_ = netWithLoss.losses(outputs, self._truth, network.body)
+        means = tf.unstack(device.allreduce_mean(tf.stack(list(losses.values()))))
+        self.losses = dict(zip(losses, means))
         self._camera = outputs.camera
         optimizer = device.wrap_optimizer(
             netWithLoss.Adam(config.learning_rate, config.adam_beta1), config)
-        self.update = netWithLoss.update(self.losses['loss'], network.make, optimizer, config.wd,
+        self.update = netWithLoss.update(losses['loss'], network.make, optimizer, config.wd,
                                          config.drop_noise)
         self._still = 0
 
@@ -180,8 +183,7 @@ class Steps:
         """
         feed = {getattr(self._truth, name): batch[name] for name in self._truth._fields}
         feed[self.images] = batch['img']
-        losses, camera, _ = sess.run((self.losses, self._camera, self.update), feed)
-        return losses, camera
+        return sess.run((self.losses, self._camera, self.update), feed)[:2]
 
     def has_collapsed(self, step, camera):
         """Whether the camera has been the same for all pictures for some time; True once."""
@@ -210,16 +212,19 @@ def _first_weights(config, network):
 def train(config):
     """Trains to the last step, going on from a checkpoint in `output_path`."""
     _settle(config)
+    device.init(config)
     runs.set_seeds(config.seed)
     data_path = _data_path(config)
     mixture = datasets.Mixture(data_path, config.dataset)
-    batches = datasets.Batches(mixture, config)
+    batches = datasets.Batches(mixture, config, device.rank(), device.size())
     total = config.training_steps or (config.num_epochs or _EPOCHS) * batches.per_epoch
     config.training_steps = total
     with workers_lib.Workers(batches.at, config.num_workers, 2 * config.num_workers) as workers:
-        network = options.Network(config, True)
-        steps = Steps(network, config, config.batch_size)
-        test = _Test(network, data_path, config) if config.evaluate else None
+        network = options.Network(config, True, sync=config.sync_batch_norm)
+        steps = Steps(network, config, device.per_rank(config.batch_size))
+        test = None
+        if config.evaluate and device.is_chief():
+            test = _Test(network, data_path, config)
         summary = 'CMR; {}'.format(mixture)
         with runs.start(config, init=_first_weights(config, network), summary=summary) as run:
             if run.start_step < total:
@@ -247,7 +252,7 @@ def train(config):
                 test.measure(run, run.step)
                 test.draw(run)
             last = run.step
-    if config.freeze:
+    if config.freeze and device.is_chief():
         for path in freeze.freeze_run(config, last):
             reporting.say('frozen: {}'.format(path))
 

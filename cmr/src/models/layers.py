@@ -8,6 +8,8 @@ import math
 
 import tensorflow.compat.v1 as tf
 
+from common import device
+
 BATCH_NORM_EPSILON = 1e-5
 _MOMENTUM = 0.9         # of the running statistics; 1 - 0.1, PyTorch's momentum
 
@@ -19,17 +21,18 @@ class Parameters:
       is_training: bool or None, batch statistics in normalisation; `updates` collects what moves
         the running ones.
       prefix: str, before every name.
+      sync: bool, statistics of all processes together, not of each.
     """
 
-    def __init__(self, is_training=False, prefix='', store=None):
-        self.is_training = is_training
+    def __init__(self, is_training=False, prefix='', store=None, sync=False):
+        self.is_training, self._sync = is_training, sync
         self.variables = collections.OrderedDict() if store is None else store.variables
         self.updates = [] if store is None else store.updates
         self._prefix = prefix
 
     def scope(self, name):
         """The same store, with `name` and a dot before every name."""
-        return Parameters(self.is_training, self._prefix + name + '.', self)
+        return Parameters(self.is_training, self._prefix + name + '.', self, self._sync)
 
     def get(self, name, shape, initializer, trainable=True):
         """A variable; an existing one is found again by its name."""
@@ -54,8 +57,9 @@ class Parameters:
         if flat:
             x = tf.reshape(x, [x.shape[0].value, 1, 1, channels])
         if self.is_training:
-            x, batch_mean, batch_variance = tf.nn.fused_batch_norm(
-                x, scale, shift, epsilon=BATCH_NORM_EPSILON, is_training=True)
+            norm = _over_processes if self._sync and device.size() > 1 else tf.nn.fused_batch_norm
+            x, batch_mean, batch_variance = norm(x, scale, shift, epsilon=BATCH_NORM_EPSILON,
+                                                 is_training=True)
             for old, new in ((mean, batch_mean), (variance, batch_variance)):
                 self.updates.append(tf.assign_sub(old, (1 - _MOMENTUM) * (old - new)))
         else:
@@ -75,6 +79,18 @@ class Parameters:
         make, limit = self.scope(name), 1 / math.sqrt(inputs)
         draw = tf.random_uniform_initializer(-limit, limit)
         return make.get('weight', [outputs, inputs], draw), make.get('bias', [outputs], draw)
+
+
+def _over_processes(x, scale, shift, epsilon, is_training):
+    """As tf.nn.fused_batch_norm, with the statistics of all processes."""
+    del is_training
+    count = x.shape.num_elements() // x.shape[-1].value * device.size()
+    axes = list(range(x.shape.ndims - 1))
+    both = device.allreduce_mean(tf.stack([tf.reduce_mean(x, axes),
+                                           tf.reduce_mean(tf.square(x), axes)]))
+    mean, variance = both[0], tf.maximum(both[1] - tf.square(both[0]), 0.)
+    y = tf.nn.batch_normalization(x, mean, variance, shift, scale, epsilon)
+    return y, mean, variance * (count / max(1, count - 1))
 
 
 def fc_block(x, make, outputs):

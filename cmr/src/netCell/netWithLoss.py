@@ -16,6 +16,14 @@ Truth.__doc__ = """What a batch is compared with: keypoints [B, 24, 3], pose_3d 
 [B, 72], betas [B, 10], has_smpl and has_pose_3d float [B]."""
 
 
+def truth(batch):
+    """A Truth of placeholders."""
+    shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
+              'has_smpl': [], 'has_pose_3d': []}
+    return Truth(**{name: tf.placeholder(tf.float32, [batch] + shape, name=name)
+                    for name, shape in shapes.items()})
+
+
 def losses(outputs, truth, body):
     """The terms of the loss.
 

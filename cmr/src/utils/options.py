@@ -77,21 +77,21 @@ class Network:
 
     Args:
       config: completed options.
-      is_training: bool.
+      is_training, sync: bool, see layers.Parameters.
       shared: None, or a Network whose body and variables this one has too.
 
     Attributes:
       body: smpl.Smpl; mesh: mesh.Mesh; arrays: dict of the body's file; make: layers.Parameters.
     """
 
-    def __init__(self, config, is_training, shared=None):
+    def __init__(self, config, is_training, shared=None, sync=False):
         self.config = config
         if shared is None:
             self.body, self.mesh, self.arrays = body_lib.load_all(
                 config.body, config.mesh_levels, config.plain)
         else:
             self.body, self.mesh, self.arrays = shared.body, shared.mesh, shared.arrays
-        self.make = layers.Parameters(is_training, store=shared and shared.make)
+        self.make = layers.Parameters(is_training, store=shared and shared.make, sync=sync)
 
     def build(self, images, has_classifier=True):
         """models.cmr.Outputs of pictures [B, S, S, 3], normalised."""
