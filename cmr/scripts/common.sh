@@ -22,6 +22,6 @@ in_background() {
   mkdir -p "$(dirname "$log")"
   local python
   python=$(bash "$project_dir/setup.sh" --print-python)
-  nohup "$python" "$@" >"$log" 2>&1 &
+  PATH=$(dirname "$python"):$PATH nohup "$python" "$@" >"$log" 2>&1 &
   echo "process $! writes to $log"
 }

@@ -41,7 +41,13 @@ def _all(tensor, chain=None):
 def allreduce(tensor, op=None):
     """Averages over all processes."""
     assert op == Average
-    return tf.reduce_mean(_all(tensor), axis=0)
+
+    @tf.custom_gradient
+    def average(value):
+        return (tf.reduce_mean(_all(value), axis=0),
+                lambda upstream: tf.reduce_mean(_all(upstream), axis=0))
+
+    return average(tf.convert_to_tensor(tensor))
 
 
 def broadcast(tensor, root_rank):

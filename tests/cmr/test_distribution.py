@@ -1,0 +1,101 @@
+"""CMR in two processes; Horovod's double exchanges through files."""
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from cmr import train
+from cmr.src.dataset import datasets
+from cmr.src.netCell import netWithLoss
+from cmr.src.utils import options
+from common import checkpoints, runs
+from tests.cmr import tiny
+from tests.common import test_distribution
+
+_STEPS, _HALF = 2, 8
+_NAMES = ('loss_shape', 'loss_keypoints', 'loss_regr_betas', 'loss')
+
+
+def _arguments(folder, name, *others):
+    return ['--data_path={}'.format(folder / 'data'), '--dataset=up-3d', '--threads=16',
+            '--body={}'.format(folder / 'body'), '--batch_size={}'.format(2 * _HALF),
+            '--num_workers=0', '--report_every=1', '--device=cpu', '--drop_noise',
+            '--training_steps={}'.format(_STEPS),
+            '--output_path={}'.format(folder / name)] + tiny.NETWORK + list(others)
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """A folder with a set and first weights, since graphs of other forms draw others."""
+    folder = tmp_path_factory.mktemp('cmr')
+    tiny.make_set(folder / 'data', tiny.make_body(folder / 'body'), 2 * _HALF)
+    assert train.main(_arguments(folder, 'start', '--training_steps=1')) == 0
+    return folder
+
+
+def _two(place, name, *others):
+    """Losses of two processes."""
+    test_distribution.together([os.path.join(test_distribution.ROOT, 'cmr', 'train.py')]
+                               + _arguments(place, name, *others), 'horovod',
+                               place / (name + '_exchange'))
+    return _losses(place / name)
+
+
+def _losses(folder):
+    """[step, name] of a run."""
+    with open(str(folder / 'metrics.jsonl'), encoding='utf-8') as stream:
+        rows = [json.loads(line) for line in stream]
+    return np.array([[row[name] for name in _NAMES] for row in rows])
+
+
+def _assert_equal(found, expected):
+    """Compares losses: those of the graph network to rounding.
+
+    The regressor normalises over few samples, which enlarges rounding a thousand times, and turns
+    with the sign of a determinant: of two faithful runs it differs from the first step on.
+    """
+    np.testing.assert_allclose(np.array(found)[:, :2], np.array(expected)[:, :2], rtol=2e-5)
+    np.testing.assert_allclose(found, expected, rtol=2e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one_that_computes_the_halves_apart(place):
+    """Statistics are those of each process; losses and gradients are averaged."""
+    start = checkpoints.latest(str(place / 'start'))
+    found = _two(place, 'two', '--checkpoint', start)
+    config = train.parse_args(_arguments(place, 'apart'))
+    options.complete(config)
+    tf.reset_default_graph()
+    runs.set_seeds(config.seed)
+    network = options.Network(config, True)
+    halves = [network.images(_HALF) for _ in range(2)]
+    truths = [netWithLoss.truth(_HALF) for _ in range(2)]
+    losses = [netWithLoss.losses(network.build(images), truth, network.body)[0]
+              for images, truth in zip(halves, truths)]
+    means = [(losses[0][name] + losses[1][name]) / 2 for name in _NAMES]
+    update = netWithLoss.update(means[-1], network.make, netWithLoss.Adam(config.learning_rate),
+                                drop_noise=True)
+    batches = datasets.Batches(datasets.Mixture(str(place / 'data'), 'up-3d'), config)
+    expected = []
+    with tf.Session() as sess:
+        options.load(sess, network, start)
+        for step in range(_STEPS):
+            batch, feed = batches.at(step), {}
+            for part, (images, truth) in enumerate(zip(halves, truths)):
+                rows = slice(_HALF * part, _HALF * (part + 1))
+                feed[images] = batch['img'][rows]
+                feed.update({getattr(truth, name): batch[name][rows] for name in truth._fields})
+            expected.append(sess.run((means, update), feed)[0])
+    _assert_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_synchronised_statistics_make_two_processes_one(place):
+    start = ['--checkpoint', checkpoints.latest(str(place / 'start'))]
+    found = _two(place, 'synchronised', '--sync_batch_norm', *start)
+    tf.reset_default_graph()
+    assert train.main(_arguments(place, 'one', *start)) == 0
+    expected = _losses(place / 'one')
+    _assert_equal(found, expected)
