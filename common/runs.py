@@ -209,7 +209,7 @@ class Run:
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if self._recorder is not None:
             self._recorder.add(step, values)
-        reporting.say(reporting.progress_line(step, self._total or step, values))
+        reporting.say(reporting.progress_line(step, self._total or max(1, step), values))
 
     def paused(self):
         """Context manager; the time inside does not count as time of the step."""

@@ -3,11 +3,14 @@
 The kernels of TensorFlow 1.15 for the gradients of a strided Conv3D need seconds a sample on a CPU,
 and one of them is the forward pass of a transposed convolution. Folding each block of stride^3
 cells into the channels (space to depth) turns a strided convolution into one of stride 1, whose
-kernels are fast: the same sums in another order, and the same variables.
+kernels are fast: the same sums in another order, and the same variables. The gradient of the folded
+kernel is one matrix product a tap, which takes a third to two thirds of the time of TensorFlow's.
 
 B: batch, D: side of the larger volume, d: side of the smaller one, k: side of the kernel,
 s: stride, C: channels of the larger volume, N: channels of the smaller one; d = (D - k) // s + 1.
 """
+import itertools
+
 import tensorflow.compat.v1 as tf
 
 
@@ -30,7 +33,9 @@ def conv3d(inputs, kernel, stride, plain=False):
     # Cells at the end that no kernel reaches go; those that only its zeros reach are added.
     used = min(size, blocks * stride)
     inputs = _pad_end(inputs[:, :used, :used, :used], blocks * stride, (1, 2, 3))
-    return tf.nn.conv3d(_fold_cells(inputs, stride), _fold_kernel(kernel, stride), [1] * 5, 'VALID')
+    with _fast_gradients():
+        return tf.nn.conv3d(_fold_cells(inputs, stride), _fold_kernel(kernel, stride), [1] * 5,
+                            'VALID')
 
 
 def conv3d_transpose(inputs, kernel, stride, plain=False):
@@ -51,10 +56,43 @@ def conv3d_transpose(inputs, kernel, stride, plain=False):
         return tf.nn.conv3d_transpose(inputs, kernel, [batch] + 3 * [result] + [channels],
                                       [1, stride, stride, stride, 1], 'VALID')
     blocks = size - 1 + -(-side // stride)
-    folded = tf.nn.conv3d_transpose(
-        inputs, _fold_kernel(kernel, stride),
-        [batch] + 3 * [blocks] + [stride ** 3 * channels], [1] * 5, 'VALID')
+    with _fast_gradients():
+        folded = tf.nn.conv3d_transpose(
+            inputs, _fold_kernel(kernel, stride),
+            [batch] + 3 * [blocks] + [stride ** 3 * channels], [1] * 5, 'VALID')
     return _unfold_cells(folded, stride)[:, :result, :result, :result]
+
+
+def _fast_gradients():
+    """Context: convolutions made inside it have the gradients below."""
+    return tf.get_default_graph().gradient_override_map(
+        {'Conv3D': 'FoldedConv3D', 'Conv3DBackpropInputV2': 'FoldedConv3DTranspose'})
+
+
+@tf.RegisterGradient('FoldedConv3D')
+def _conv3d_gradients(op, gradient):
+    volume, kernel = op.inputs
+    return (tf.nn.conv3d_transpose(gradient, kernel, tf.shape(volume), [1] * 5, 'VALID'),
+            _kernel_gradient(volume, gradient, kernel))
+
+
+@tf.RegisterGradient('FoldedConv3DTranspose')
+def _conv3d_transpose_gradients(op, gradient):
+    _, kernel, inputs = op.inputs
+    return (None, _kernel_gradient(gradient, inputs, kernel),
+            tf.nn.conv3d(gradient, kernel, [1] * 5, 'VALID'))
+
+
+def _kernel_gradient(larger, smaller, kernel):
+    """Gradient of a kernel of stride 1, from the arrays on its two sides: a product a tap."""
+    taps, channels, outputs = [kernel.shape[axis].value for axis in (0, 3, 4)]
+    size = smaller.shape[1].value
+    smaller = tf.reshape(smaller, [-1, outputs])
+    products = []
+    for i, j, k in itertools.product(range(taps), repeat=3):
+        reached = larger[:, i:i + size, j:j + size, k:k + size]
+        products.append(tf.matmul(tf.reshape(reached, [-1, channels]), smaller, transpose_a=True))
+    return tf.reshape(tf.stack(products), kernel.shape)
 
 
 def _pad_end(tensor, size, axes):

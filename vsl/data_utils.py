@@ -6,6 +6,7 @@ models are [27001, N] there, a column a shape, the class id (from 1) before 30^3
 order; images are [3, 100, 100, N], RGB. Occupancies stay uint8, so that a set takes 27 kB a shape.
 """
 import collections
+import json
 import os
 
 import h5py
@@ -118,7 +119,9 @@ def _read_models(stream, path, key):
                 'Threshold the grid when you make it.'.format(
                     path, key, block[row, column], column + (columns.start or 0), row + first - 1))
         voxels[columns, first - 1:first - 1 + len(block)] = block.T
-    wrong = np.flatnonzero(~((labels >= 1) & (labels == np.floor(labels)) & (labels < 2 ** 31)))
+    with np.errstate(invalid='ignore'):     # NaN is no id either
+        right = (labels >= 1) & (labels == np.floor(labels)) & (labels < 2 ** 31)
+    wrong = np.flatnonzero(~right)
     if len(wrong):
         raise errors.InputError('{}: "{}" has the class id {:g} in shape {}; ids are whole numbers '
                                 'from 1.'.format(path, key, labels[wrong[0]], wrong[0]))
@@ -164,18 +167,43 @@ def read_split(path, split, images=False):
     return Split(voxels, labels, pictures)
 
 
-def class_names(path, num_classes):
+def _names_of_file(path):
+    """Class names of a text file, a name a line, or of a JSON list or table {id: name or {"name"}}.
+
+    Raises:
+      errors.InputError: it cannot be read, or is neither.
+    """
+    try:
+        with open(path, encoding='utf-8') as stream:
+            text = stream.read()
+        if not path.endswith('.json'):
+            return [line.strip() for line in text.splitlines() if line.strip()]
+        table = json.loads(text)
+        rows = [table[key] for key in sorted(table)] if isinstance(table, dict) else list(table)
+        return [str(row['name'] if isinstance(row, dict) else row) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.InputError('--class_names {} cannot be read ({}): a text file with a name a '
+                                'line, or a .json list or table of names.'.format(path, error))
+
+
+def class_names(path, num_classes, names_path=''):
     """Names of the classes of a set.
 
-    They come from the file's attribute `class_names`, from `classes.txt` beside it (a name a line),
-    from the well-known sets by their file name, or are numbers.
+    They come from a file that is named, from the set's attribute `class_names`, from the well-known
+    sets by their file name, from `classes.txt` beside the set, or are numbers.
 
     Args:
       path: str, the .mat file.
       num_classes: int, the largest class id.
+      names_path: str, a file of names, a line each, or .json; or empty.
     Returns:
       list of str; the name of class id i is at i - 1.
+    Raises:
+      errors.InputError: a file cannot be read.
     """
+    if names_path:
+        names = _names_of_file(names_path)
+        return names + _numbered(names, num_classes)
     with _open(path) as stream:
         attribute = stream.attrs.get('class_names')
     beside = os.path.join(os.path.dirname(path), 'classes.txt')
@@ -186,9 +214,12 @@ def class_names(path, num_classes):
     elif os.path.basename(path) in _KNOWN_NAMES:
         names = list(_KNOWN_NAMES[os.path.basename(path)])
     elif os.path.isfile(beside):
-        with open(beside, encoding='utf-8') as stream:
-            names = stream.read().split()
-    return names + ['class{}'.format(number + 1) for number in range(len(names), num_classes)]
+        names = _names_of_file(beside)
+    return names + _numbered(names, num_classes)
+
+
+def _numbered(names, num_classes):
+    return ['class{}'.format(number + 1) for number in range(len(names), num_classes)]
 
 
 def class_id(text, names):

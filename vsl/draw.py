@@ -23,21 +23,22 @@ def _drawable(grid):
     return found
 
 
-def shapes(path, grids, captions=None, columns=5, renderer='surface'):
+def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
     """Draws shapes side by side and writes their surfaces.
 
     Args:
       path: str without an ending; `<path>.png` and `<path>/<number>.obj` are written, with mayavi
         `<path>/<number>.png` too.
-      grids: [N, 27000], occupancies in [0, 1]; axes x, y, z, z up.
+      grids: [N, 27000], occupancies in [0, 1]; axes x, y, z.
       captions: list of str, or None.
       columns: int, shapes in a row.
       renderer: 'surface' or 'mayavi'.
+      up: 'y' or 'z', vertical axis of the grids.
     Raises:
       errors.InputError: mayavi is asked for and missing, or a file cannot be written.
     """
     volumes = np.reshape(grids, [-1] + 3 * [data_utils.GRID])
-    pictures.mesh_grid(path + '.png', [_drawable(grid) for grid in volumes], captions, columns,
+    pictures.mesh_grid(path + '.png', [_drawable(grid) for grid in volumes], captions, columns, up,
                        edges=False, size=1.8)
     for number, grid in enumerate(volumes):
         vertices, triangles = voxel_grids.surface(grid)
@@ -46,6 +47,26 @@ def shapes(path, grids, captions=None, columns=5, renderer='surface'):
     if renderer == 'mayavi':
         for number, grid in enumerate(grids):
             draw_sample(grid, os.path.join(path, '{:02d}.png'.format(number)))
+
+
+def beside(path, images, given, found, captions, up='z'):
+    """Draws images, their shapes and the shapes that were found, side by side, three in a row.
+
+    Args:
+      path: str, the .png.
+      images: uint8 [N, H, W, 3], or float in [0, 1].
+      given, found: [N, 27000], occupancies in [0, 1].
+      captions: list of str, one for each image.
+      up: 'y' or 'z', vertical axis of the grids.
+    Raises:
+      errors.InputError: the file cannot be written.
+    """
+    fields, titles = [], []
+    for image, true, ours, caption in zip(images, given, found, captions):
+        fields.append(image)
+        fields += [_drawable(np.reshape(grid, 3 * [data_utils.GRID])) for grid in (true, ours)]
+        titles += [caption, 'shape', 'found']
+    pictures.mesh_grid(path, fields, titles, 9, up, edges=False, size=1.4)
 
 
 def draw_sample(voxel, savepath):

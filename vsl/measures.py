@@ -1,6 +1,6 @@
 """Measures of reconstructions and codes: IoU, classification, active units, neighbours."""
 import numpy as np
-from sklearn import decomposition, model_selection, svm
+from sklearn import decomposition, model_selection, pipeline, preprocessing, svm
 
 from common import errors
 
@@ -46,6 +46,18 @@ def fit_svm(codes, labels, c=1., gamma='auto'):
         raise errors.InputError('classification needs shapes of two classes or more in the '
                                 'training split, found {}.'.format(len(np.unique(labels))))
     return svm.SVC(kernel='rbf', C=c, gamma=gamma).fit(codes, labels)
+
+
+def fit_linear(codes, labels):
+    """A linear support vector machine on codes of unit deviation: what a linear probe can read.
+
+    Args:
+      codes: [N, D]; labels: [N], of two classes or more.
+    Returns:
+      sklearn.pipeline.Pipeline.
+    """
+    return pipeline.make_pipeline(preprocessing.StandardScaler(), svm.SVC(kernel='linear')).fit(
+        codes, labels)
 
 
 def search_svm(codes, labels, test_codes, test_labels, seed=0):

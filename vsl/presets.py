@@ -13,7 +13,7 @@ OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
 # original, which its published parameters need, modelnet40-paper.
 PRESETS = {
     'furniture': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
-                  'batch_size': 20, 'total_epoch': 12, 'learning_rate': 5e-4},
+                  'batch_size': 10, 'total_epoch': 20, 'learning_rate': 1e-3},
     'modelnet10': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
                    'batch_size': 100, 'total_epoch': 500, 'learning_rate': 5e-5},
     'modelnet40': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
@@ -68,6 +68,11 @@ def add_model_options(parser, presets):
     cli.add_flag(group, '--decode_samples', help='train the decoder on drawn codes, not on means')
     cli.add_flag(group, '--plain', default=None, help='strided convolutions as single operations; '
                  'unset: on GPU and NPU (on a CPU they take minutes a step)')
+    group.add_argument('--class_names', default='', metavar='FILE',
+                       help='names of the classes, a line each, or .json; unset: those that the '
+                            'data bring, else classes.txt beside them')
+    group.add_argument('--up', choices=('y', 'z'), default='z',
+                       help='vertical axis of the grids in pictures')
     group.add_argument('--renderer', choices=('surface', 'mayavi'), default='surface',
                        help='mayavi adds the original\'s pictures of cubes')
 

@@ -1,11 +1,12 @@
 """What the training loops of vsl_main.py and vsl_imrec.py share: epochs, batches, averages."""
+import json
 import os
 import time
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, reporting
+from common import checkpoints, device, pictures, reporting
 from vsl import data_utils
 
 _AXES = {'none': None, 'x': 0, 'y': 1}
@@ -47,9 +48,21 @@ class Epochs:
         self.seconds += time.perf_counter() - began
         return epoch, data_utils.grids(voxels), images
 
-    def order_after(self, epochs):
-        """Rows in the order of the epoch after the last one, as the original classifies them."""
-        return self._order.at(epochs)
+    def order_at(self, epoch):
+        """Rows of the training split in the order of an epoch, int [N]."""
+        return self._order.at(epoch)
+
+    def orders_to_classify(self, steps, num_test):
+        """Rows in the order in which the original classifies after training.
+
+        Args:
+          steps: int, of the training; num_test: int, test shapes.
+        Returns:
+          dict {'train', 'test': int [N]}: one more shuffle of the training split, then one of the
+          test split, by the same generator.
+        """
+        return {'train': self._order.at(-(-steps // self.steps_per_epoch)),
+                'test': self._order.shuffled(np.arange(num_test))}
 
     def average(self, run, step, values):
         """Adds the losses of a step to those of its epoch, kept in `run.state`.
@@ -90,6 +103,27 @@ def save_as_original(run, model, name):
                                                                            'beta2_power'}]
     tf.train.Saver(variables).save(run.sess, prefix, write_meta_graph=False, write_state=False)
     return prefix
+
+
+def draw_curves(run):
+    """Draws what metrics.jsonl holds over the steps, those of earlier runs too, into eval/.
+
+    Args:
+      run: runs.Run; `eval/losses.png` is written and, where there are measurements,
+        `eval/measures.png`.
+    """
+    with open(os.path.join(run.output_path, 'metrics.jsonl'), encoding='utf-8') as stream:
+        rows = [json.loads(line) for line in stream]
+    for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),
+                            ('measures', lambda key: key.endswith(('_iou', '_accuracy')))):
+        series = {}
+        for row in rows:
+            for key in filter(is_chosen, sorted(row)):
+                steps, values = series.setdefault(key, ([], []))
+                steps.append(row['step'])
+                values.append(row[key])
+        if series:
+            pictures.curves(os.path.join(run.eval_dir, name + '.png'), series)
 
 
 def say_data_time(epochs, run, steps):

@@ -1,8 +1,8 @@
 """VarShapeLearner: a variational autoencoder of voxel grids with a chain of latent codes.
 
-Liu, Giles, Ororbia: "Learning a Hierarchical Latent-Variable Model of 3D Shapes", 3DV 2018,
-section 3. One global code z_0 and local codes z_1 .. z_n, each of which sees the features of the
-shape, the global code and the local code before it; the decoder sees all of them.
+Liu, Giles, Ororbia: "Learning a Hierarchical Latent-Variable Model of 3D Shapes", 3DV 2018. One
+global code z_0 and local codes z_1 .. z_n, each of which sees the features of the shape, the global
+code and the local code before it; the decoder sees all of them.
 
 B: batch (fixed when the graph is built), G: numbers of the global code, L: of a local code,
 n: local codes, D = G + n L: numbers of all codes. Grids: [B, 30, 30, 30, 1], occupancy in [0, 1].
@@ -135,6 +135,7 @@ class VarShapeLearner:
       kl_loss: list of [B]; kl_loss_all: [B], their mean over the codes.
       rec_loss: [B, 30, 1]; loss: scalar; gradients: list of (gradient before clipping, variable).
       optimizer: the training operation.
+      saver: tf.train.Saver of all variables that were there when it was first asked for.
     """
 
     def __init__(self, obj_res=OBJ_RES, batch_size=100, global_latent_dim=10, local_latent_dim=5,
@@ -150,7 +151,8 @@ class VarShapeLearner:
         self.sizes = [global_latent_dim] + local_latent_num * [local_latent_dim]
         self.latent_size = sum(self.sizes)
         self._plain, self._merge_first_code = plain, merge_first_code
-        self._seed, self._step, self._sess = seed, step, None
+        self._seed, self._step = seed, step
+        self._sess = self._saver = None
         self._share = share or (0, batch_size)
         self.x = tf.placeholder(tf.float32, [batch_size] + 3 * [obj_res] + [1]) if x is None else x
         self.params = self._make_variables()
@@ -197,7 +199,7 @@ class VarShapeLearner:
         return tf.nn.relu(self._fc(inputs, weight, bias))
 
     def _features(self):
-        """Features of the shapes, [B, 100] (paper, section 3.3, "shape encoder")."""
+        """Features of the shapes, [B, 100] (the paper's shape encoder)."""
         hidden = self.x
         for number, stride in ((1, 2), (2, 2), (3, 1)):
             name = 'enc_conv{}'.format(number)
@@ -209,7 +211,7 @@ class VarShapeLearner:
         return self.enc_fc2
 
     def _encode(self, repeat_encoder):
-        """q(z | x): the codes one after the other (paper, eq. 3 and 4)."""
+        """q(z | x): the codes one after the other."""
         features = self._features()
         self.z_mean, self.z_logstd, self.z_all = [], [], []
         self._add_code(features, 'z')
@@ -241,7 +243,7 @@ class VarShapeLearner:
         self.z_logstd.append(logstd)
 
     def decode(self, latent):
-        """p(x | z): occupancies of codes (paper, section 3.2).
+        """p(x | z): occupancies of codes.
 
         Args:
           latent: [B, D].
@@ -291,6 +293,13 @@ class VarShapeLearner:
     @sess.setter
     def sess(self, sess):
         self._sess = sess
+
+    @property
+    def saver(self):
+        if self._saver is None:
+            with self.x.graph.as_default():
+                self._saver = tf.train.Saver()
+        return self._saver
 
     def model_fit(self, x):
         """One optimizer step.

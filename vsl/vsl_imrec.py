@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, errors, files, pictures, reporting, runs
+from common import checkpoints, cli, device, errors, files, reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training, vsl_rec
 
 STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
@@ -47,7 +47,8 @@ def parse_args(argv=None):
                        help='epochs between pictures')
     cli.add_run_options(parser, presets.OUTPUT_PATH + '_imrec')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='weights to start from, or to use where train is no stage')
+                        help='weights to start from (of vsl_main.py: the shape part), or to use '
+                        'where train is no stage')
     return parser.parse_args(argv)
 
 
@@ -59,7 +60,7 @@ class Data:
         self.train, self.test = (data_utils.read_split(self.path, split, images=True)
                                  for split in ('train', 'test'))
         largest = max(self.train.labels.max(), self.test.labels.max())
-        self.names = data_utils.class_names(self.path, largest)
+        self.names = data_utils.class_names(self.path, largest, config.class_names)
         chosen = config.class_name or ('all' if config.preset == 'jointly' else '1')
         self.label = 0 if chosen == 'all' else data_utils.class_id(chosen, self.names)
         self.title = 'all' if not self.label else self.names[self.label - 1]
@@ -93,6 +94,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
             if sums is not None and device.is_chief():
                 _end_epoch(run, model, data, epoch, sums, config)
     training.say_data_time(epochs, run, run.step - run.start_step)
+    training.draw_curves(run)
 
 
 def _end_epoch(run, model, data, epoch, sums, config):
@@ -105,7 +107,7 @@ def _end_epoch(run, model, data, epoch, sums, config):
         draw.shapes(os.path.join(run.samples, 'rec-{:04d}'.format(epoch)),
                     np.concatenate([data.test.voxels[:5], decoded]),
                     ['given'] * len(decoded) + ['from image'] * len(decoded), len(decoded),
-                    config.renderer)
+                    config.renderer, config.up)
 
 
 def _codes(model, images, config):
@@ -181,31 +183,30 @@ def retrieve(model, data, folder, config):
     draw.shapes(os.path.join(folder, 'retrieved-{}'.format(data.title)), grids,
                 (['shape of the image'] + ['nearest {}'.format(number + 1)
                                            for number in range(count)]) * 3, count + 1,
-                config.renderer)
+                config.renderer, config.up)
     return found
 
 
 def draw_images(model, data, folder, config):
     """Pictures of test images, of their shapes, and of the shapes found."""
-    rows = np.arange(min(_PICTURES, len(data.test.labels)))
+    count = min(_PICTURES, len(data.test.labels))
+    rows = np.linspace(0, len(data.test.labels) - 1, count).astype(int)
     images = data.test.images[rows]
     if images.dtype != np.uint8 and images.max() > 1:
         images = np.clip(images, 0, 255).astype(np.uint8)
     captions = [data.names[label - 1] for label in data.test.labels[rows]]
-    pictures.image_grid(os.path.join(folder, '{}-images.png'.format(data.title)), list(images),
-                        captions, 5)
-    draw.shapes(os.path.join(folder, '{}-shapes'.format(data.title)), data.test.voxels[rows],
-                captions, renderer=config.renderer)
-    draw.shapes(os.path.join(folder, '{}-found'.format(data.title)),
-                _decoded(model, data.test.images[rows], config), captions,
-                renderer=config.renderer)
+    found = _decoded(model, data.test.images[rows], config)
+    draw.beside(os.path.join(folder, '{}-beside.png'.format(data.title)), images,
+                data.test.voxels[rows], found, captions, config.up)
+    draw.shapes(os.path.join(folder, '{}-found'.format(data.title)), found, captions,
+                renderer=config.renderer, up=config.up)
     return {'images': len(rows)}
 
 
 def _run_stages(model, data, epochs, config, step):
     """Runs the stages after training; figures go to eval/<stage>.json."""
     folder = os.path.join(config.output_path, 'eval')
-    order = epochs.order_after(max(0, -(-config.training_steps // epochs.steps_per_epoch) - 1))
+    order = epochs.order_at(max(0, -(-config.training_steps // epochs.steps_per_epoch) - 1))
     work = {'iou': lambda: measure_iou(model, data, order, config),
             'retrieve': lambda: retrieve(model, data, folder, config),
             'pictures': lambda: draw_images(model, data, folder, config),
@@ -215,6 +216,27 @@ def _run_stages(model, data, epochs, config, step):
         files.write_json(os.path.join(folder, stage + '.json'), work[stage]())
     if stages:
         reporting.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
+
+
+def _shape_part(config, model):
+    """Takes the shape part from a --checkpoint that has no image branch.
+
+    Args:
+      config: namespace; `checkpoint` is emptied where this function deals with it.
+      model: vsl_rec.VarShapeLearner.
+    Returns:
+      function(sess) for `runs.start`, or None where the checkpoint is whole, or there is none.
+    """
+    if not config.checkpoint:
+        return None
+    prefix = checkpoints.latest(config.checkpoint)
+    if 'image_fc2' in checkpoints.variables_of(prefix):
+        return None
+    reporting.say('weights of the shape part from {}; the image branch starts anew'.format(prefix))
+    config.checkpoint = ''
+    shape_part = [model.params[name] for name in model.shape_names]
+    return lambda sess: checkpoints.restore(
+        sess, prefix, shape_part, remedy='Give the sizes that it was trained with.')
 
 
 def main_stages(config):
@@ -231,7 +253,8 @@ def main_stages(config):
         _run_stages(model, data, epochs, config, None)
         return
     summary = 'VSL from images ({}); {}'.format(config.preset, data)
-    with runs.start(config, summary=summary) as run:
+    init = _shape_part(config, model)
+    with runs.start(config, summary=summary, init=init) as run:
         model.sess = run.sess
         _train(run, model, feeds, step_tensor, data, epochs, config)
         run.save(run.step)

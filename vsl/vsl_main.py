@@ -56,12 +56,12 @@ def parse_args(argv=None):
 class Data:
     """The set: `path`, `train` and `test` (data_utils.Split), `names` of the classes."""
 
-    def __init__(self, path):
+    def __init__(self, path, names_path=''):
         self.path = path
         self.train = data_utils.read_split(path, 'train')
         self.test = data_utils.read_split(path, 'test')
         largest = max(self.train.labels.max(), self.test.labels.max())
-        self.names = data_utils.class_names(path, largest)
+        self.names = data_utils.class_names(path, largest, names_path)
 
     def __str__(self):
         return '{} and {} shapes of {} classes in {}'.format(
@@ -83,6 +83,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
             if sums is not None and device.is_chief():
                 _end_epoch(run, model, data, step, epoch, sums, voxels, config)
     training.say_data_time(epochs, run, run.step - run.start_step)
+    training.draw_curves(run)
 
 
 def _end_epoch(run, model, data, step, epoch, sums, voxels, config):
@@ -94,7 +95,8 @@ def _end_epoch(run, model, data, step, epoch, sums, voxels, config):
         decoded = evaluate.decode(model, evaluate.codes(model, flat))
         draw.shapes(os.path.join(run.samples, 'rec-{:04d}'.format(epoch)),
                     np.concatenate([flat, decoded]),
-                    ['given'] * len(flat) + ['decoded'] * len(flat), len(flat), config.renderer)
+                    ['given'] * len(flat) + ['decoded'] * len(flat), len(flat), config.renderer,
+                    config.up)
     if config.eval_every and (epoch + 1) % config.eval_every == 0:
         codes = {name: evaluate.codes(model, getattr(data, name).voxels)
                  for name in ('train', 'test')}
@@ -109,20 +111,21 @@ def _iou(model, codes, voxels):
     return measures.iou(evaluate.decode(model, codes), voxels)
 
 
-def classify(codes, data, order, config, sizes):
+def classify(codes, data, orders, config, sizes):
     """Support vector machine on the codes, as the paper has it.
 
     Args:
       codes: dict {'train', 'test': [N, D]}; data: Data.
-      order: rows of the training split; the whole batches at its front give the original's figure.
+      orders: dict {'train', 'test': rows}; the whole batches at the front of both give the
+        original's figure.
       config: namespace; sizes: list of int, numbers of each code.
     Returns:
       dict of figures; `train_accuracy` and `test_accuracy` are of all shapes.
     """
     labels = {'train': data.train.labels, 'test': data.test.labels}
     found = {}
-    rows = {'train': order[:len(order) // config.batch_size * config.batch_size],
-            'test': np.arange(len(labels['test']) // config.batch_size * config.batch_size)}
+    rows = {split: order[:len(order) // config.batch_size * config.batch_size]
+            for split, order in orders.items()}
     for name, chosen in (('whole_batch_', rows),
                          ('', {split: np.arange(len(labels[split])) for split in rows})):
         if not len(chosen['test']):
@@ -147,6 +150,10 @@ def classify(codes, data, order, config, sizes):
                                               labels['test'], codes['train'].shape[1]).items():
             found['baseline ' + name] = value
             reporting.say('baseline {}: test: {:.4f}'.format(name, value))
+    found['linear_test_accuracy'] = measures.accuracy(
+        measures.fit_linear(codes['train'], labels['train']), codes['test'], labels['test'])
+    reporting.say('Shape classification (linear probe): test: {:.4f}'.format(
+        found['linear_test_accuracy']))
     found['active_units'] = measures.active_units(codes['train'], sizes)
     reporting.say('active units by code (of {}): {}'.format(
         ', '.join(map(str, sizes)), ', '.join(map(str, found['active_units']))))
@@ -175,7 +182,7 @@ def reconstruct(model, codes, data, folder, config):
     draw.shapes(os.path.join(folder, 'reconstructions'),
                 np.concatenate([data.test.voxels[rows], decoded]),
                 [data.names[label - 1] for label in data.test.labels[rows]] + ['decoded'] * 6, 6,
-                config.renderer)
+                config.renderer, config.up)
     return found
 
 
@@ -190,23 +197,23 @@ def _class_codes(model, data, config):
 
 
 def generate(model, data, folder, config):
-    """Shapes from codes of a class with noise on them (paper, section 4.2)."""
+    """Shapes from codes of a class with noise on them."""
     codes, name = _class_codes(model, data, config)
     rows = np.arange(config.num_samples) % len(codes)
     noise = np.random.RandomState(config.seed).normal(0, _NOISE, [len(rows), codes.shape[1]])
     decoded = evaluate.decode(model, (codes[rows] + noise).astype(np.float32))
     draw.shapes(os.path.join(folder, 'generated-{}'.format(name)), decoded,
-                renderer=config.renderer)
+                renderer=config.renderer, up=config.up)
     return {'class': name, 'shapes': len(decoded)}
 
 
 def interpolate(model, data, folder, config):
-    """Seven shapes on the way from one code to another (paper, section 4.2)."""
+    """Seven shapes on the way from one code to another."""
     codes, name = _class_codes(model, data, config)
     ends = [codes[number % len(codes)] for number in (config.id2, config.id1)]
     decoded = evaluate.decode(model, measures.interpolate(*ends))
     draw.shapes(os.path.join(folder, 'interpolation-{}'.format(name)), decoded, columns=7,
-                renderer=config.renderer)
+                renderer=config.renderer, up=config.up)
     return {'class': name, 'rows': [config.id2, config.id1]}
 
 
@@ -249,9 +256,9 @@ def _run_stages(model, data, epochs, config, step):
     stages = [stage for stage in config.stages if stage != 'train']
     codes = {name: evaluate.codes(model, getattr(data, name).voxels) for name in ('train', 'test')
              if {'classify', 'reconstruct', 'tsne', 'metrics'} & set(stages)}
-    order = epochs.order_after(-(-config.training_steps // epochs.steps_per_epoch))
+    orders = epochs.orders_to_classify(config.training_steps, len(data.test.labels))
     work = {
-        'classify': lambda: classify(codes, data, order, config, model.sizes),
+        'classify': lambda: classify(codes, data, orders, config, model.sizes),
         'reconstruct': lambda: reconstruct(model, codes, data, folder, config),
         'generate': lambda: generate(model, data, folder, config),
         'interpolate': lambda: interpolate(model, data, folder, config),
@@ -268,7 +275,7 @@ def main_stages(config):
     """Trains and runs the other stages, as the options say."""
     runs.set_seeds(config.seed)
     presets.complete(config, presets.PRESETS, 'modelnet10' if config.data_path else 'furniture')
-    data = Data(presets.find_data(config))
+    data = Data(presets.find_data(config), config.class_names)
     data_utils.class_id(config.class_name, data.names)  # a wrong name is told before training
     per_epoch = presets.steps_of(config, len(data.train.labels), data.path)
     step_tensor = tf.placeholder(tf.int32, [], name='step')

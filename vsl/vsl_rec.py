@@ -1,6 +1,6 @@
 """VarShapeLearner with an image branch, for the shape in a single image.
 
-Liu, Giles, Ororbia 2018, section 3.5 ("image encoder"): a 2-D network learns the codes that the
+The image regressor of Liu, Giles, Ororbia 2018: a 2-D network learns the codes that the
 shape encoder gives to the shape of the image; decoding them gives the shape.
 
 Letters as in vsl.py. Images are [B, 100, 100, 3] RGB, in whatever range the data have.
@@ -56,6 +56,7 @@ class VarShapeLearner(vsl.VarShapeLearner):
 
     Attributes (besides those of vsl.VarShapeLearner):
       y: [B, 100, 100, 3].
+      shape_names: list of str, variables that a network without images has too.
       gamma, keep_prob: scalar placeholders, weight of the latent loss and share of units kept.
       dropout_uniform: [B, 200], uniform draws in [0, 1) of the dropout; may be fed.
       learned_feature: [B, D], codes of the images.
@@ -71,6 +72,7 @@ class VarShapeLearner(vsl.VarShapeLearner):
     def _make_variables(self):
         sizes = (self.sizes[0], self.sizes[1], self.local_latent_num)
         weights, biases = vsl.weight_shapes(*sizes), vsl.bias_sizes(*sizes)
+        self.shape_names = list(weights) + list(biases)
         weights.update(image_weight_shapes(self.latent_size))
         biases.update(image_bias_sizes(self.latent_size))
         return vsl.make_variables(weights, biases)

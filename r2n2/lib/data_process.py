@@ -1,20 +1,11 @@
-"""Batches of views and voxels, made by worker processes.
-
-A batch is a function of the seed and its number: how many workers there are changes nothing. Worker
-w makes the batches w, w + workers, ... into a queue of its own; the reader takes turns.
-"""
-import multiprocessing
+"""Batches of views and voxels, each a function of the seed and its number."""
 import os
-import queue
-import traceback
 
 import cv2
 import numpy as np
 
 from common import device, errors, voxel_grids
 from r2n2.lib import data_augmentation
-
-_PATIENCE = 0.5     # seconds between two looks at whether the other side still lives
 
 
 def read_image(path):
@@ -163,94 +154,3 @@ def training_order(count, batch, seed):
     """Order of a training: each epoch a permutation of its own."""
     return Order(count, batch, lambda epoch: np.random.RandomState([seed, 0, epoch]).permutation(
         count))
-
-
-class Workers:
-    """Processes that make batches ahead; a context manager.
-
-    Args:
-      make: function (number) -> batch; it runs in the workers.
-      count: int, processes; 0 makes batches when they are asked for.
-      first: int, number of the first batch.
-      depth: int, batches that wait at most, in all.
-    """
-
-    def __init__(self, make, count, first=0, depth=15):
-        self._make, self._next = make, first
-        context = multiprocessing.get_context('fork')
-        self._queues = [context.Queue(max(1, depth // count)) for _ in range(count)]
-        self._processes = [
-            context.Process(target=_work, daemon=True,
-                            args=(make, first + place, count, self._queues[place], os.getpid()))
-            for place in range(count)]
-        self._first = first
-        for process in self._processes:
-            process.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.close()
-
-    def get(self):
-        """The next batch, in order.
-
-        Raises:
-          errors.InputError: what a worker met, or that it died.
-        """
-        number, self._next = self._next, self._next + 1
-        if not self._processes:
-            return self._make(number)
-        place = (number - self._first) % len(self._processes)
-        while True:
-            try:
-                error, batch = self._queues[place].get(timeout=_PATIENCE)
-                break
-            except queue.Empty:
-                process = self._processes[place]
-                if not process.is_alive():
-                    raise errors.InputError(
-                        'the loader process {} ended with exit code {} before batch {} (killed, or '
-                        'out of memory?). Start again: the run goes on from its last checkpoint.'
-                        .format(place, process.exitcode, number))
-        if error is not None:
-            self.close()
-            raise error
-        return batch
-
-    def close(self):
-        """Ends the processes; nothing waits for them."""
-        for process, waiting in zip(self._processes, self._queues):
-            process.terminate()
-            waiting.cancel_join_thread()
-            waiting.close()
-        for process in self._processes:
-            process.join(5)
-        self._processes = []
-
-
-def _work(make, number, step, waiting, parent):
-    """Runs in a worker: puts (error or None, batch) until the parent is gone."""
-    import signal
-    signal.signal(signal.SIGINT, signal.SIG_IGN)    # the parent decides when to stop
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    while True:
-        try:
-            item = None, make(number)
-        except errors.InputError as error:
-            item = error, None
-        except Exception as error:  # whatever it is, the run has to end with it
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            item = errors.InputError('a loader process failed at {}:{}: {!r}'.format(
-                os.path.basename(place.filename), place.lineno, error)), None
-        while True:
-            try:
-                waiting.put(item, timeout=_PATIENCE)
-                break
-            except queue.Full:
-                if os.getppid() != parent:
-                    return
-        if item[0] is not None:
-            return
-        number += step

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import device, errors, files, reporting, runs
+from common import workers as workers_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, setup, solver, weights
 
 _VALIDATION_SEED = 7919     # so that validation draws other views than training
@@ -135,20 +136,21 @@ def train(found, data, config):
         path, config.checkpoint = config.checkpoint, ''
         init = lambda sess: weights.load(sess, net, path)  # noqa: E731
     name = '3D-R2N2 {}; {}'.format(type(net).paper_name, summary)
-    with runs.start(config, init=init, summary=name) as run:
-        first = run.start_step
-        with data_process.Workers(make, min(options.NUM_WORKER, max(1, total - first)), first,
-                                  options.QUEUE_SIZE) as workers:
-            for step in run.steps(total):
-                loss = trainer.train(run.sess, workers.get(), rate_at(options, step))
-                run.report(step, loss=loss)
-                if loss > options.LOSS_LIMIT:
-                    raise errors.NonFiniteLossError(
-                        'loss {:.3g} at step {} exceeds TRAIN.LOSS_LIMIT {}; what was saved before '
-                        'is in {}. Try a lower --learning_rate.'.format(
-                            float(loss), step, options.LOSS_LIMIT, run.checkpoints))
-                with run.paused():
-                    _after_step(run, net, trainer, validation, step, options)
+    with workers_lib.Workers(make, options.NUM_WORKER, options.QUEUE_SIZE) as workers, \
+            runs.start(config, init=init, summary=name) as run:
+        if run.start_step < total:
+            workers.begin(run.start_step)
+        for step in run.steps(total):
+            loss = trainer.train(run.sess, workers.get(), rate_at(options, step))
+            run.report(step, loss=loss)
+            if loss > options.LOSS_LIMIT:
+                raise errors.NonFiniteLossError(
+                    'loss {:.3g} at step {} exceeds TRAIN.LOSS_LIMIT {}; what was saved before '
+                    'is in {}. Try a lower --learning_rate.'.format(
+                        float(loss), step, options.LOSS_LIMIT, run.checkpoints))
+            with run.paused():
+                _after_step(run, net, trainer, validation, step, options)
+        workers.close()
         _export(run, net)
         return run.step
 

@@ -8,10 +8,17 @@ import os
 import sys
 
 from common import cli, files
-from tests.benchmarks import polygen_sampling, polygen_step, timing
+from tests.benchmarks import (
+    imnet_extraction,
+    imnet_step,
+    polygen_sampling,
+    polygen_step,
+    r2n2_step,
+    timing,
+    vsl_step,
+)
 
-BENCHMARKS = (polygen_step, polygen_sampling)
-
+BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, r2n2_step, vsl_step)
 
 RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recorded.json')
 

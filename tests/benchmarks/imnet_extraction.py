@@ -20,6 +20,7 @@ from scipy import spatial
 from common import checkpoints, cli, files, reporting
 from imnet import data_utils, decoder, extraction, saved
 from imnet.IMGAN import model
+from tests.benchmarks import timing
 
 _CONFIG = tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
 
@@ -193,11 +194,25 @@ def measure(config):
                           row['exact']['seconds'] / row['products']['seconds'], **row['octree']))
     if config.output:
         files.write_json(config.output, results)
+    return results
+
+
+def short():
+    """Rows of a short run with a narrow decoder, for `python -m tests.benchmarks`: CPU seconds."""
+    (found,) = measure(parse_args(['--gf_dim', '16'])).values()
+    return [timing.Row('IM-NET extraction at 256^3',
+                       '{}, decoder of width 16, CPU time, 1 thread(s)'.format(mode), mode,
+                       found[mode]['seconds'], 'original procedure', found['original']['seconds'])
+            for mode in extraction.MODES]
+
+
+def _main_work(config):
+    measure(config)
 
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(measure, parse_args(argv))
+    return cli.run(_main_work, parse_args(argv))
 
 
 if __name__ == '__main__':

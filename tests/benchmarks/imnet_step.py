@@ -17,6 +17,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, files, reporting
 from imnet.IMGAN import model, ops
+from tests.benchmarks import timing
 
 _POINTS = {16: 4096, 32: 4096, 64: 16384}
 
@@ -108,11 +109,26 @@ def measure(config):
         found[str(size)] = rows
     if config.output:
         files.write_json(config.output, found)
+    return found
+
+
+def short():
+    """Rows of a short run, for `python -m tests.benchmarks`: CPU seconds."""
+    config = parse_args(['--sizes', '16', '--repeats', '2'])
+    rows = measure(config)['16']
+    setting = '16^3, {} points, CPU time, {} thread(s)'.format(_POINTS[16], config.threads)
+    return [timing.Row('IM-NET training step', setting, 'CPU path', rows['fast x1'][1], other,
+                       rows[kind][1])
+            for kind, other in (('plain', 'plain graph'), ('products', 'matrix products alone'))]
+
+
+def _main_work(config):
+    measure(config)
 
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(measure, parse_args(argv))
+    return cli.run(_main_work, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -13,7 +13,9 @@ from cmr.src.models import (
     smpl,
     smpl_param_regressor,
 )
+from cmr.src.netCell import netWithLoss
 from cmr.src.utils import mesh as mesh_lib
+from cmr.src.utils import pth2ckpt
 from tests.cmr import golden_data_adapters, synthetic
 
 _MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -33,16 +35,6 @@ def _mesh(case, body, path):
     return mesh_lib.Mesh(body['v_template'], *_levels(case, body), plain=path == 'plain')
 
 
-def to_ours(array):
-    """Kernels [out, in, h, w] to [h, w, in, out]; all else stays."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
-
-
-def to_original(array):
-    """Undoes `to_ours`."""
-    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-
-
 def _session(make, case):
     """A session whose variables have the case's weights; those must be exactly ours."""
     given = {name: value for name, value in case.weights.items()
@@ -51,7 +43,7 @@ def _session(make, case):
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
     for name, variable in make.variables.items():
-        variable.load(to_ours(given[name]), sess)
+        variable.load(pth2ckpt.to_ours(given[name]), sess)
     return sess
 
 
@@ -89,7 +81,7 @@ def resnet_forward(case, path):
             found[name] = statistics[key]
         elif name.startswith('grad_'):
             shape = case.expected[name].shape
-            array = to_original(found[name])
+            array = pth2ckpt.to_original(found[name])
             array = array.reshape(array.shape[:len(shape)]) if array.ndim > len(shape) else array
             found[name] = array[tuple(slice(size) for size in shape)]
     return {name: found[name] for name in case.expected}
@@ -115,7 +107,7 @@ def padding(case, path):
             if kind == 'maxpool':
                 y = resnet.max_pool(x)
             else:
-                y = resnet.padded_conv(x, tf.constant(to_ours(given['w' + kind[4]])), 2)
+                y = resnet.padded_conv(x, tf.constant(pth2ckpt.to_ours(given['w' + kind[4]])), 2)
             found[name] = sess.run(y).transpose(0, 3, 1, 2)
     return found
 
@@ -305,11 +297,12 @@ def trajectory(case, path):
     """Losses and variables over a few steps."""
     make, body, outputs = _whole(case, path, True)
     given, config = case.inputs, case.config
-    truth = cmr.Truth(*[tf.constant(given[name].astype(np.float32)) for name in cmr.Truth._fields])
-    terms, projected, projected_smpl = cmr.losses(outputs, truth, body)
-    optimizer = cmr.Adam(config['lr'], config['adam_beta1'], config['adam_beta2'],
+    truth = netWithLoss.Truth(*[tf.constant(given[name].astype(np.float32))
+                                for name in netWithLoss.Truth._fields])
+    terms, projected, projected_smpl = netWithLoss.losses(outputs, truth, body)
+    optimizer = netWithLoss.Adam(config['lr'], config['adam_beta1'], config['adam_beta2'],
                          config['adam_eps'])
-    step = cmr.update(terms['loss'], make, optimizer, config['wd'])
+    step = netWithLoss.update(terms['loss'], make, optimizer, config['wd'])
     found = {'losses': []}
     with _session(make, case) as sess:
         for number in range(config['steps']):
@@ -325,8 +318,9 @@ def trajectory(case, path):
             values = sess.run(dict(make.variables))
             for name in case.expected:
                 if name.startswith('vars_'):
-                    found.setdefault(name, []).append(_corner(
-                        name, to_original(values[name[5:]]), case.expected[name].shape[1:]))
+                    value = pth2ckpt.to_original(values[name[5:]])
+                    found.setdefault(name, []).append(_corner(name, value,
+                                                              case.expected[name].shape[1:]))
     found = {name: np.float32(value) for name, value in found.items()}
     found.update(losses_step1=found['losses'][0], losses_step2=found['losses'][1])
     return {name: found[name] for name in case.expected}

@@ -1,13 +1,12 @@
 """Data of 3D-R2N2: batches that depend on the seed alone, workers that fail loudly, bad files."""
 import os
 import shutil
-import signal
-import time
 
 import numpy as np
 import pytest
 
 from common import errors
+from common import workers as workers_lib
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process
 from tests.r2n2 import tiny
@@ -37,7 +36,8 @@ def batches(loader, workers, count=7, seed=5, first=0):
     def make(number):
         return data_process.training_batch(loader, order, seed, number)
 
-    with data_process.Workers(make, workers, first, depth=3) as made:
+    with workers_lib.Workers(make, workers, depth=3) as made:
+        made.begin(first)
         return [made.get() for _ in range(count)]
 
 
@@ -71,26 +71,6 @@ def test_an_error_of_a_worker_is_the_error_of_the_run(folder, tmp_path):
         os.remove(os.path.join(broken, 'ShapeNetVox32', 'chair', name, 'model.binvox'))
     with pytest.raises(errors.InputError, match='chair.*model.binvox'):
         batches(make_loader(broken), 2, 20)
-
-
-def test_a_killed_worker_ends_the_run_with_a_message(loader):
-    def make(number):
-        if number == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    with data_process.Workers(make, 2, 0, depth=4) as workers:
-        with pytest.raises(errors.InputError, match='exit code -9 before batch [13]'):
-            [workers.get() for _ in range(5)]
-
-
-def test_workers_end_with_their_reader(loader):
-    workers = data_process.Workers(lambda number: number, 2, 0, depth=2)
-    processes = list(workers._processes)
-    workers.get()
-    began = time.time()
-    workers.close()
-    assert time.time() - began < 5 and not any(process.is_alive() for process in processes)
 
 
 def test_mirrored_together_keeps_views_and_grid_in_step(folder):

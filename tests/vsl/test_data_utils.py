@@ -114,6 +114,25 @@ def test_class_names_come_from_the_file_beside_or_from_the_known_sets(tmp_path):
     assert data_utils.class_names(str(tmp_path / 'PASCAL3D.mat'), 10)[1] == 'bike'
 
 
+@pytest.mark.parametrize('name, text', [
+    ('n.txt', 'door frame\nwheel\n'), ('n.json', '["door frame", "wheel"]'),
+    ('n.json', '{"02": {"id": "02", "name": "wheel"}, "01": {"id": "01", "name": "door frame"}}')])
+def test_class_names_may_be_given_in_a_file(tmp_path, name, text):
+    write(tmp_path / 'PASCAL3D.mat')
+    (tmp_path / name).write_text(text)
+    assert data_utils.class_names(str(tmp_path / 'PASCAL3D.mat'), 3, str(tmp_path / name)) == [
+        'door frame', 'wheel', 'class3']
+
+
+@pytest.mark.parametrize('name, text', [
+    ('n.json', '{'), ('n.json', '[{"id": 1}]'), ('n.txt', None)])
+def test_a_file_without_class_names_is_refused(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(errors.InputError, match='--class_names .* a name a line'):
+        data_utils.class_names('never.mat', 3, str(tmp_path / name))
+
+
 def test_a_class_is_found_by_name_or_id_and_others_are_refused():
     names = ['chair', 'sofa']
     assert data_utils.class_id('sofa', names) == data_utils.class_id('2', names) == 2

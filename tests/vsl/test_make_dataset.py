@@ -1,4 +1,6 @@
 """Tests of vsl/make_dataset.py: meshes, binvox files and images to a set."""
+from unittest import mock
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -71,6 +73,32 @@ def test_a_folder_of_meshes_becomes_a_set_and_broken_files_are_left_out(tmp_path
     np.testing.assert_array_equal(train.voxels[0].reshape(30, 30, 30), expected())
     assert data_utils.class_names(output, 2) == ['bed', 'chair']
     assert not (tmp_path / 'out.mat.parts').exists()
+
+
+@pytest.mark.slow
+def test_two_hundred_meshes_in_one_call_that_goes_on_after_an_interruption(tmp_path, monkeypatch,
+                                                                           capfd):
+    broken = ['OFF\n9 9 9\n1 2', '', 'OFF\n3 1 0\n0 0 0\n1 nan 0\n0 1 0\n3 0 1 2\n', 'solid']
+    for number in range(200):
+        folder = tmp_path / 'in' / 'abc'[number % 3] / ('test' if number % 5 == 0 else 'train')
+        if number % 25 == 7:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / '{:03d}.off'.format(number)).write_text(broken[number // 25 % 4])
+        else:
+            asymmetric(folder / '{:03d}{}'.format(number, ('.obj', '.ply', '.glb')[number % 3]))
+    arguments = ['--meshes', str(tmp_path / 'in'), '--output', str(tmp_path / 'out.mat')]
+    with monkeypatch.context() as patch:
+        patch.setattr(data_utils, 'write', mock.Mock(side_effect=KeyboardInterrupt))
+        assert run(*arguments) == 130
+    assert not (tmp_path / 'out.mat').exists()
+    capfd.readouterr()
+    assert run(*arguments) == 0
+    said = capfd.readouterr().out
+    assert 'going on: 192 of 200 shapes are done already' in said
+    assert said.count('left out: ') == 8 and 'a second' in said
+    assert '152 shapes for training, 40 for testing, 3 classes; 8 left out' in said
+    train = data_utils.read_split(str(tmp_path / 'out.mat'), 'train')
+    assert (train.voxels == expected().ravel()).all()
 
 
 def test_work_that_was_done_before_an_interruption_is_not_done_again(tmp_path, monkeypatch):

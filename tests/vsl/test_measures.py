@@ -46,6 +46,14 @@ def test_the_searched_classifier_separates_what_can_be_separated():
     assert measures.accuracy(measures.fit_svm(train, labels), test, test_labels) == 1
 
 
+def test_a_linear_probe_reads_what_a_plane_divides():
+    train, labels = separable(0)
+    test, test_labels = separable(1)
+    scale = [1., 1000., 1e-3]   # units of any size do
+    probe = measures.fit_linear(train * scale, labels)
+    assert measures.accuracy(probe, test * scale, test_labels) == 1
+
+
 def test_the_search_agrees_with_the_library_about_its_own_choice():
     rng = np.random.RandomState(2)
     train, test = rng.normal(size=[60, 4]), rng.normal(size=[30, 4])

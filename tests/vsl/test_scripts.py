@@ -2,8 +2,10 @@
 import json
 import os
 import re
+import shutil
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -64,7 +66,8 @@ def test_all_stages_run_and_leave_figures_pictures_and_checkpoints(sets, tmp_pat
     for stage in STAGES.split(','):
         assert json.loads((out / 'eval' / (stage + '.json')).read_text())
     assert (out / 'eval' / 'tsne.png').stat().st_size > 1000
-    assert (out / 'eval' / 'generated-bathtub.png').exists()
+    for name in ('generated-bathtub', 'losses', 'measures'):
+        assert (out / 'eval' / (name + '.png')).exists()
     assert [name for name in os.listdir(str(out / 'checkpoints'))
             if re.match(r'modelnet10-0000-cost-\d\.\d{4}\.ckpt\.index', name)]
     assert sorted(name for name in os.listdir(str(out)) if name.endswith('.pb')) == [
@@ -90,7 +93,7 @@ def test_image_training_measures_retrieves_and_draws(sets, tmp_path, capsys):
     assert 'IOU - all - Train: ' in said and 'IoU odd: ' in said and 'Retrieval' in said
     found = json.loads((out / 'eval' / 'iou.json').read_text())
     assert set(found['classes']) == {'odd', 'even'} and 0 <= found['mean_shape'] <= 1
-    assert (out / 'eval' / 'all-images.png').exists() and (out / 'eval' / 'all-found.png').exists()
+    assert (out / 'eval' / 'all-beside.png').exists() and (out / 'eval' / 'all-found.png').exists()
 
 
 @pytest.mark.slow
@@ -145,6 +148,71 @@ def test_bad_input_ends_with_one_line(sets, tmp_path, capsys, script, arguments,
                 *arguments) == code
     said = capsys.readouterr().err
     assert message in said and said.count('\n') == 1
+
+
+def spoil(source, target, change):
+    """Copies a set and changes the copy; `change` takes the open file."""
+    shutil.copy(str(source), str(target))
+    with h5py.File(str(target), 'r+') as stream:
+        change(stream)
+
+
+def without_first_row(stream):
+    rows = stream['train'][1:]
+    del stream['train']
+    stream['train'] = rows
+
+
+def in_train(key, index, value):
+    """A change of one element; rows are copied as floats, so that any value fits."""
+    def change(stream):
+        rows = stream[key][()].astype(np.float32)
+        rows[index] = value
+        del stream[key]
+        stream[key] = rows
+    return change
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda stream: stream.move('train', 'training'), 'no dataset "train" (found: test, training)'),
+    (without_first_row, 'has the shape (27000, 20) in HDF5, expected (27001, N)'),
+    (in_train('train', (0, 3), 0), 'class id 0 in shape 3'),
+    (in_train('train', (5, 2), 2), 'occupancy 2.0 in shape 2, cell 4; only 0 and 1')])
+def test_a_bad_set_ends_training_with_one_line_before_it_starts(sets, tmp_path, capsys, change,
+                                                                message):
+    spoil(sets / 'shapes.mat', tmp_path / 'bad.mat', change)
+    assert call(vsl_main, '--data_path', tmp_path / 'bad.mat', '--output_path', tmp_path / 'run',
+                *SIZES) == 1
+    out, said = capsys.readouterr()
+    assert message in said and 'bad.mat' in said and said.count('\n') == 1 and 'step' not in out
+
+
+def test_a_truncated_set_and_images_with_nan_end_with_one_line(sets, tmp_path, capsys):
+    data = (sets / 'images.mat').read_bytes()
+    (tmp_path / 'cut.mat').write_bytes(data[:len(data) // 2])
+    spoil(sets / 'images.mat', tmp_path / 'nan.mat',
+          in_train('image_train', (0, 1, 2, 3), np.nan))
+    for name, message in (('cut.mat', 'Is it whole?'), ('nan.mat', '"image_train" holds NaN')):
+        assert call(vsl_imrec, '--data_path', tmp_path / name, '--output_path', tmp_path / 'run',
+                    '--class=all', *SIZES) == 1
+        said = capsys.readouterr().err
+        assert message in said and name in said and said.count('\n') == 1
+
+
+def test_images_may_start_from_a_network_of_shapes(sets, tmp_path, capsys):
+    model = vsl.VarShapeLearner(batch_size=1, global_latent_dim=3, local_latent_dim=2,
+                                local_latent_num=2, training=False)
+    model.params['dec_fc2_1'].load(np.full([1024], 7.), model.sess)
+    model.saver.save(model.sess, str(tmp_path / 'shapes-0-cost-0.1.ckpt'))
+    arguments = ['--data_path', sets / 'images.mat', '--output_path', tmp_path / 'run',
+                 '--checkpoint', tmp_path / 'shapes-0-cost-0.1.ckpt', '--class=all',
+                 '--stages=train', '--training_steps=1']
+    assert call(vsl_imrec, *arguments, *SIZES) == 0
+    assert 'the image branch starts anew' in capsys.readouterr().out
+    found = values(tmp_path / 'run')
+    assert np.abs(found['dec_fc2_1'] - 7).max() < 0.01 and np.abs(found['image_fc1']).max() > 0
+    assert call(vsl_imrec, *arguments, '--preset=separately', '--batch_size=5', '--noresume') == 1
+    assert 'belongs to another network' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('script', [vsl_main, vsl_imrec, make_dataset])

@@ -59,17 +59,22 @@ class Parameters:
             for old, new in ((mean, batch_mean), (variance, batch_variance)):
                 self.updates.append(tf.assign_sub(old, (1 - _MOMENTUM) * (old - new)))
         else:
-            x, _, _ = tf.nn.fused_batch_norm(x, scale, shift, mean, variance, BATCH_NORM_EPSILON,
-                                             is_training=False)
+            # The kernel of tf.nn.fused_batch_norm; all outputs of this version have known sizes.
+            x = tf.raw_ops.FusedBatchNormV2(x=x, scale=scale, offset=shift, mean=mean,
+                                            variance=variance, epsilon=BATCH_NORM_EPSILON,
+                                            is_training=False).y
         return tf.reshape(x, [x.shape[0].value, channels]) if flat else x
 
     def linear(self, x, name, outputs):
         """PyTorch's Linear layer of [B, n]."""
-        make, inputs = self.scope(name), x.shape[-1].value
-        limit = 1 / math.sqrt(inputs)
+        weight, bias = self.linear_parameters(name, x.shape[-1].value, outputs)
+        return tf.matmul(x, weight, transpose_b=True) + bias
+
+    def linear_parameters(self, name, inputs, outputs):
+        """Its weight [out, in] and bias."""
+        make, limit = self.scope(name), 1 / math.sqrt(inputs)
         draw = tf.random_uniform_initializer(-limit, limit)
-        weight = make.get('weight', [outputs, inputs], draw)
-        return tf.matmul(x, weight, transpose_b=True) + make.get('bias', [outputs], draw)
+        return make.get('weight', [outputs, inputs], draw), make.get('bias', [outputs], draw)
 
 
 def fc_block(x, make, outputs):

@@ -19,7 +19,8 @@ class Smpl:
     Args:
       body: dict of arrays: v_template [V, 3], weights [V, 24], shapedirs [V, 3, 10 or more],
         posedirs [V, 3, 207], J_regressor [24, V] (dense or sparse), kintree_table [2, 24],
-        f [F, 3], J_regressor_extra [14, V].
+        f [F, 3], J_regressor_extra [14, V]; or J_regressor_24 [24, V], the training joints as they
+        are, in place of the last.
     """
 
     def __init__(self, body):
@@ -32,7 +33,11 @@ class Smpl:
         self.shapedirs = dense('shapedirs')[:, :, :NUM_BETAS]
         self.posedirs = dense('posedirs')
         self.joint_regressor = dense('J_regressor')
-        self.extra_regressor = dense('J_regressor_extra')
+        if 'J_regressor_24' in body:
+            self._training_joints = dense('J_regressor_24')
+        else:
+            both = np.concatenate([self.joint_regressor, dense('J_regressor_extra')])
+            self._training_joints = both[list(JOINTS_IDX)]
         self.faces = np.asarray(body['f'], np.int32)
         table = np.asarray(body['kintree_table']).astype(np.int64)
         columns = {joint: column for column, joint in enumerate(table[1].tolist())}
@@ -77,8 +82,7 @@ class Smpl:
 
     def joints(self, vertices):
         """The 24 training joints [B, 24, 3] of vertices [B, V, 3]."""
-        both = np.concatenate([self.joint_regressor, self.extra_regressor])
-        return _each(tf.constant(both[list(JOINTS_IDX)]), vertices)
+        return _each(tf.constant(self._training_joints), vertices)
 
 
 def _turned(rotation, vector):

@@ -7,28 +7,48 @@ import tensorflow.compat.v1 as tf
 from cmr.src.models import layers
 
 NUM_JOINTS, NUM_BETAS = 24, 10
+WIDTH = 1024            # of the hidden layers
 _ITERATIONS = 12
+_SQUARINGS = 10
 _FLOOR = 1e-6
 
 
-def regressor(x, make):
+def regressor(x, make, template=None, nearest=False):
     """Rotations and shape numbers.
 
     Args:
-      x: [B, N, 6], predicted and template coordinates of each node.
+      x: [B, N, 6], predicted and template coordinates of each node; [B, N, 3] with `template`.
       make: layers.Parameters.
+      template: None, or float [N, 3] array: its share of the first layer, the same for all
+        pictures, is then computed once.
+      nearest: see `orthogonal`.
     Returns:
       (rotation matrices [B, 24, 3, 3], betas [B, 10], the raw outputs [B, 226]).
     """
     batch, nodes, channels = x.shape.as_list()
-    make = make.scope('layers')
-    x = layers.fc_block(tf.reshape(x, [batch, nodes * channels]), make.scope('0'), 1024)
+    make, flat = make.scope('layers'), tf.reshape(x, [batch, nodes * channels])
+    if template is None:
+        x = layers.fc_block(flat, make.scope('0'), WIDTH)
+    else:
+        x = _split_block(flat, template, make.scope('0.fc_block'))
     for name in ('1', '2'):
         x = layers.fc_res_block(x, make.scope(name))
     raw = make.linear(x, '3', 9 * NUM_JOINTS + NUM_BETAS)
     matrices = tf.reshape(raw[:, :9 * NUM_JOINTS], [batch * NUM_JOINTS, 3, 3])
-    rotations = tf.reshape(orthogonal(matrices), [batch, NUM_JOINTS, 3, 3])
+    rotations = tf.reshape(orthogonal(matrices, nearest), [batch, NUM_JOINTS, 3, 3])
     return rotations, raw[:, 9 * NUM_JOINTS:], raw
+
+
+def _split_block(flat, template, make):
+    """The first block on predicted coordinates [B, 3 N], the template's share added."""
+    nodes = len(template)
+    weight, bias = make.linear_parameters('0', 6 * nodes, WIDTH)
+    parts = tf.reshape(weight, [WIDTH, nodes, 6])
+    moved = tf.reshape(parts[:, :, :3], [WIDTH, 3 * nodes])
+    fixed = tf.reshape(parts[:, :, 3:], [WIDTH, 3 * nodes])
+    share = tf.matmul(tf.constant(template.reshape(1, -1)), fixed, transpose_b=True)
+    return tf.nn.relu(make.batch_norm(tf.matmul(flat, moved, transpose_b=True) + (share + bias),
+                                      '1'))
 
 
 def _rows(matrix):
@@ -64,34 +84,63 @@ def polar(matrix):
     return x
 
 
-@tf.custom_gradient
-def orthogonal(matrix):
-    """Orthogonal factors times their determinants, as the original has it.
+def orthogonal(matrix, nearest=False):
+    """Orthogonal matrices of determinant 1 to which others are turned.
 
-    With a negative determinant this is minus the factor, not the nearest rotation; kept, since the
-    trained weights count on it. The gradient is in closed form, finite for equal singular values.
+    With a negative determinant the original gives minus the polar factor, which is not the nearest
+    rotation; the trained weights count on it. The gradient is in closed form, finite for equal
+    singular values.
 
     Args:
       matrix: [n, 3, 3].
+      nearest: bool, the nearest rotation instead, where the axis of the smallest singular value
+        is mirrored.
     Returns:
-      [n, 3, 3], determinant 1.
+      [n, 3, 3].
     """
+    return (_nearest if nearest else _signed)(matrix)
+
+
+@tf.custom_gradient
+def _signed(matrix):
     factor = polar(matrix)
     sign = tf.sign(determinant(factor))[:, None, None]
+    return factor * sign, lambda upstream: _gradient(matrix, factor, upstream * sign)
 
-    def gradient(upstream):
-        # For the symmetric P = R^T A and the skew K = R^T G - G^T R, dA = R Y where P Y + Y P = K;
-        # as vectors of the skew matrices that is (tr(P) I - P) y = k.
-        inner = tf.matmul(factor, upstream * sign, transpose_a=True)
-        skew = inner - tf.transpose(inner, [0, 2, 1])
-        k = tf.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
-        stretch = tf.matmul(factor, matrix, transpose_a=True)
-        stretch = 0.5 * (stretch + tf.transpose(stretch, [0, 2, 1]))
-        sums = tf.linalg.trace(stretch)[:, None, None] * tf.eye(3) - stretch
-        det = tf.maximum(determinant(sums), _FLOOR ** 3)[:, None]
-        y = tf.reduce_sum(cofactors(sums) * k[:, None, :], axis=2) / det
-        zero = tf.zeros_like(y[:, 0])
-        rows = [zero, -y[:, 2], y[:, 1], y[:, 2], zero, -y[:, 0], -y[:, 1], y[:, 0], zero]
-        return tf.matmul(factor, tf.reshape(tf.stack(rows, axis=1), [-1, 3, 3]))
 
-    return factor * sign, gradient
+@tf.custom_gradient
+def _nearest(matrix):
+    factor = polar(matrix)
+    stretch = _symmetric(tf.matmul(factor, matrix, transpose_a=True))
+    # Powers of tr(P) I - P tend to v v^T, v the direction of the least stretch.
+    power = tf.linalg.trace(stretch)[:, None, None] * tf.eye(3) - stretch
+    for _ in range(_SQUARINGS):
+        power /= tf.maximum(tf.linalg.trace(power), 1e-20)[:, None, None]
+        power = tf.matmul(power, power)
+    power /= tf.maximum(tf.linalg.trace(power), 1e-20)[:, None, None]
+    mirrored = factor - 2 * tf.matmul(factor, power)
+    negative = tf.tile((determinant(factor) < 0)[:, None, None], [1, 3, 3])
+    rotation = tf.where(negative, mirrored, factor)
+    return rotation, lambda upstream: _gradient(matrix, rotation, upstream)
+
+
+def _symmetric(matrix):
+    return 0.5 * (matrix + tf.transpose(matrix, [0, 2, 1]))
+
+
+def _gradient(matrix, factor, upstream):
+    """Gradient of an orthogonal factor R of A.
+
+    For the symmetric P = R^T A and the skew K = R^T G - G^T R it is R Y where P Y + Y P = K; as
+    vectors of the skew matrices that is (tr(P) I - P) y = k.
+    """
+    inner = tf.matmul(factor, upstream, transpose_a=True)
+    skew = inner - tf.transpose(inner, [0, 2, 1])
+    k = tf.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
+    stretch = _symmetric(tf.matmul(factor, matrix, transpose_a=True))
+    sums = tf.linalg.trace(stretch)[:, None, None] * tf.eye(3) - stretch
+    det = tf.maximum(determinant(sums), _FLOOR ** 3)[:, None]
+    y = tf.reduce_sum(cofactors(sums) * k[:, None, :], axis=2) / det
+    zero = tf.zeros_like(y[:, 0])
+    rows = [zero, -y[:, 2], y[:, 1], y[:, 2], zero, -y[:, 0], -y[:, 1], y[:, 0], zero]
+    return tf.matmul(factor, tf.reshape(tf.stack(rows, axis=1), [-1, 3, 3]))

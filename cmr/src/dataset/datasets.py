@@ -1,0 +1,224 @@
+"""Sets of samples, their mixture, and batches; each a function of seed, epoch and index alone."""
+import os
+
+import cv2
+import numpy as np
+
+from cmr.src import config as config_lib
+from cmr.src.dataset import base_dataset
+from common import errors
+
+_SHAPES = {'center': (2,), 'scale': (), 'part': (24, 3), 'pose': (72,), 'shape': (10,),
+           'S': (24, 4)}
+_REQUIRED = ('imgname', 'center', 'scale')
+NUM_JOINTS, NUM_POSE, NUM_BETAS = 24, 72, 10
+
+
+def read_image(path):
+    """Reads a picture.
+
+    Returns:
+      uint8 [H, W, 3], RGB.
+    Raises:
+      errors.InputError: the file is missing, cut short, or no picture.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise errors.InputError('cannot read the picture {}: {}.'.format(path, error.strerror))
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    whole = bytes(data[:2]) != b'\xff\xd8' or b'\xff\xd9' in bytes(data[-64:])
+    if image is None or not whole:
+        raise errors.InputError('{} is no whole picture; get it anew.'.format(path))
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class Set:
+    """The samples of a file.
+
+    Args:
+      name: str, of config.ROOTS.
+      path: str, sample file (.npz).
+      folder: str, root of its pictures.
+
+    Attributes:
+      rows: dict of arrays.
+    """
+
+    def __init__(self, name, path, folder):
+        self.name, self.path, self.folder = name, path, folder
+        self.rows = _read_rows(path)
+
+    def __len__(self):
+        return len(self.rows['imgname'])
+
+    def row(self, index):
+        """dict of a sample's values but its names."""
+        return {name: self.rows[name][index] for name in _SHAPES if name in self.rows}
+
+    def image(self, index):
+        """Its picture, uint8 [H, W, 3] RGB."""
+        return read_image(self.image_path(index))
+
+    def image_path(self, index):
+        """Path of its picture."""
+        return os.path.join(self.folder, str(self.rows['imgname'][index]))
+
+    def sample(self, index, augmentation, size, stretch=True):
+        """See base_dataset.make_sample.
+
+        Raises:
+          errors.InputError: the picture cannot be read, or the box holds none of it.
+        """
+        row, image = self.row(index), self.image(index)
+        reach = 100. * row['scale'] * augmentation.scale
+        low, high = row['center'] - reach, row['center'] + reach
+        if (high < 1).any() or (low > np.array(image.shape[1::-1]) - 1).any():
+            raise errors.InputError('{}: the box of sample {} (centre {:.0f}, {:.0f}, side {:.0f}) '
+                                    'lies outside of {} ({} x {}).'.format(
+                                        self.path, index, *row['center'], 200 * row['scale'],
+                                        self.image_path(index), *image.shape[1::-1]))
+        return base_dataset.make_sample(image.astype(np.float32), row, augmentation, size, stretch)
+
+
+def _read_rows(path):
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            missing = [name for name in _REQUIRED if name not in held.files]
+            if missing:
+                raise errors.InputError('{} has no {} (found: {}).'.format(
+                    path, ', '.join(missing), ', '.join(sorted(held.files))))
+            rows = {name: held[name] for name in held.files}
+    except OSError as error:
+        raise errors.InputError('cannot read the sample file {}: {}. python cmr/preprocess.py '
+                                'makes it.'.format(path, error.strerror or error))
+    except ValueError as error:
+        raise errors.InputError('{} is no .npz of plain arrays: {}.'.format(path, error))
+    count = len(rows['imgname'])
+    if not count:
+        raise errors.InputError('{} holds no sample.'.format(path))
+    for name, shape in _SHAPES.items():
+        if name not in rows:
+            continue
+        if rows[name].shape != (count,) + shape:
+            raise errors.InputError('{}: {} is {}, expected {}.'.format(
+                path, name, rows[name].shape, (count,) + shape))
+        if not np.isfinite(rows[name]).all():
+            raise errors.InputError('{}: {} of sample {} is not finite.'.format(
+                path, name, np.argwhere(~np.isfinite(rows[name]))[0, 0]))
+    if (rows['scale'] <= 0).any():
+        raise errors.InputError('{}: scale of sample {} is not positive.'.format(
+            path, np.flatnonzero(rows['scale'] <= 0)[0]))
+    for name in ('imgname', 'maskname', 'partname'):
+        for text in rows.get(name, ()):
+            parts = str(text).replace('\\', '/').split('/')
+            if os.path.isabs(str(text)) or '..' in parts:
+                raise errors.InputError('{}: {} {} leads out of the set.'.format(path, name, text))
+    return rows
+
+
+def open_set(data_path, name, is_train):
+    """Opens a set.
+
+    Args:
+      data_path: str; name: str, of config.TRAIN_FILES or config.TEST_FILES; is_train: bool.
+    Raises:
+      errors.InputError: its sample file or pictures are missing.
+    """
+    table = config_lib.TRAIN_FILES if is_train else config_lib.TEST_FILES
+    if name not in table:
+        raise errors.UsageError('no data set {} for {} (there are: {}).'.format(
+            name, 'training' if is_train else 'evaluation', ', '.join(sorted(table))))
+    path = os.path.join(config_lib.extras(data_path), table[name])
+    folder = config_lib.root(data_path, name)
+    found = Set(name, path, folder)
+    if not os.path.isdir(folder):
+        raise errors.InputError('{} belongs to pictures in {}, which does not exist.'.format(
+            path, folder))
+    return found
+
+
+class Mixture:
+    """Several sets that answer by shares, or one alone.
+
+    Args:
+      data_path: str; name: str, of config.MIXTURES or config.TRAIN_FILES.
+    """
+
+    def __init__(self, data_path, name):
+        names, self._shares = config_lib.MIXTURES.get(name, ((name,), (1.,)))
+        self.sets = [open_set(data_path, one, True) for one in names]
+
+    def __len__(self):
+        return max(map(len, self.sets))
+
+    def choose(self, index, rng):
+        """(set, index in it) of an index of the mixture; a set alone draws nothing."""
+        if len(self.sets) == 1:
+            return self.sets[0], index
+        chosen = self.sets[base_dataset.choose_part(rng.uniform(), self._shares)]
+        return chosen, index % len(chosen)
+
+    def __str__(self):
+        return ', '.join('{} {}'.format(len(one), one.name) for one in self.sets)
+
+
+class Batches:
+    """Batches of a training; batch n is a function of (seed, n) alone, whatever the ranks are.
+
+    Args:
+      mixture: Mixture.
+      config: namespace: batch_size (of all ranks together), seed, img_res, shuffle, augmentation,
+        augmentation_rgb, noise_factor, rot_factor, scale_factor, stretch.
+      rank, ranks: int, which share of each batch.
+    Raises:
+      errors.InputError: a batch is larger than the set, or not to be shared out evenly.
+    """
+
+    def __init__(self, mixture, config, rank=0, ranks=1):
+        self._mixture, self._config = mixture, config
+        if len(mixture) < config.batch_size:
+            raise errors.InputError('{} samples ({}) are fewer than a batch of {}; give a smaller '
+                                    '--batch_size.'.format(len(mixture), mixture,
+                                                           config.batch_size))
+        if config.batch_size % ranks:
+            raise errors.UsageError('--batch_size {} cannot be shared out among {} processes.'
+                                    .format(config.batch_size, ranks))
+        size = config.batch_size // ranks
+        self._mine = slice(rank * size, (rank + 1) * size)
+        self.per_epoch = len(mixture) // config.batch_size
+        self._epoch = self._order = None
+
+    def indices(self, number):
+        """(epoch, this rank's indices) of batch `number`, from 0."""
+        epoch, place = divmod(number, self.per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.arange(len(self._mixture))
+            if self._config.shuffle:
+                rng = np.random.RandomState([self._config.seed, 0, epoch])
+                self._order = rng.permutation(len(self._mixture))
+        start = place * self._config.batch_size
+        return epoch, self._order[start:start + self._config.batch_size][self._mine]
+
+    def at(self, number):
+        """dict of arrays of batch `number`: img, keypoints, pose_3d, pose, betas, masks."""
+        epoch, indices = self.indices(number)
+        return stacked([self._sample(index, epoch) for index in indices])
+
+    def _sample(self, index, epoch):
+        config = self._config
+        rng = np.random.RandomState([config.seed, 1, epoch, index])
+        chosen, place = self._mixture.choose(index, rng)
+        augmentation = base_dataset.draw_augmentation(rng, config.noise_factor, config.rot_factor,
+                                                      config.scale_factor)
+        if not config.augmentation_rgb:
+            augmentation = augmentation._replace(noise=np.ones(3))
+        if not config.augmentation:
+            augmentation = base_dataset.NONE
+        return chosen.sample(place, augmentation, config.img_res, config.stretch)
+
+
+def stacked(samples):
+    """A batch of samples: float32 arrays by the names of models.cmr.Truth, and img."""
+    names = ('img', 'keypoints', 'pose_3d', 'pose', 'betas', 'has_smpl', 'has_pose_3d')
+    return {name: np.stack([np.float32(sample[name]) for sample in samples]) for name in names}

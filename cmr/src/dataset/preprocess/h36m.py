@@ -1,0 +1,100 @@
+"""Human3.6M: every fifth frame of the test subjects, with joints in metres from the root.
+
+Positions are CDF files, for which the package cdflib is needed.
+"""
+import glob
+import os
+
+import cv2
+import h5py
+import numpy as np
+
+from common import errors, files
+
+_SUBJECTS = ('S9', 'S11')
+_STEP = 5                   # frames between samples
+_CAMERA = '60457274'        # the only one of protocol 2
+# 17 of the 32 stored joints, and their places among the 24.
+_STORED = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
+_PLACES = (14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6)
+
+
+def rows(folder, protocol):
+    """Rows of a protocol; pictures are written to images/ below the folder.
+
+    Args:
+      folder: str, with S9/ and S11/ as published; protocol: 1 or 2.
+    Raises:
+      errors.InputError: a file is missing or cdflib is.
+    """
+    found = {'imgname': [], 'center': [], 'scale': [], 'S': []}
+    for subject in _SUBJECTS:
+        pattern = os.path.join(folder, subject, 'MyPoseFeatures', 'D3_Positions_mono', '*.cdf')
+        paths = sorted(glob.glob(pattern))
+        if not paths:
+            raise errors.InputError('no positions of {}: nothing matches {}.'.format(
+                subject, pattern))
+        for path in paths:
+            action, camera = os.path.basename(path)[:-len('.cdf')].rsplit('.', 1)
+            if '_ALL' in action or (protocol == 2 and camera != _CAMERA):
+                continue
+            _sequence(folder, subject, action, camera, _positions(path), found)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def _positions(path):
+    try:
+        import cdflib
+    except ImportError:
+        raise errors.InputError('{} is a CDF file; reading it needs the package cdflib: pip '
+                                'install cdflib==0.4.9.'.format(path))
+    return np.asarray(cdflib.CDF(path)['Pose'][0], np.float64).reshape(-1, 32, 3) / 1000.
+
+
+def _sequence(folder, subject, action, camera, positions, found):
+    """Adds every fifth frame of a sequence."""
+    base = os.path.join(folder, subject)
+    box_path = os.path.join(base, 'MySegmentsMat', 'ground_truth_bb',
+                            '{}.{}.mat'.format(action, camera))
+    video_path = os.path.join(base, 'Videos', '{}.{}.mp4'.format(action, camera))
+    for path in (box_path, video_path):
+        if not os.path.exists(path):
+            raise errors.InputError('{} is missing.'.format(path))
+    video = cv2.VideoCapture(video_path)
+    video.read()            # the original throws the first picture away, and so is one off
+    with h5py.File(box_path, 'r') as boxes:
+        for frame in range(len(positions)):
+            has_picture, image = video.read()
+            if not has_picture:
+                break
+            if frame % _STEP:
+                continue
+            mask = boxes[boxes['Masks'][frame, 0]][:].T
+            center, scale = box(mask)
+            name = '{}_{}.{}_{:06d}.jpg'.format(subject, action.replace(' ', '_'), camera,
+                                                frame + 1)
+            target = os.path.join(folder, 'images', name)
+            if not os.path.exists(target):
+                with files.replacing(target) as temporary:
+                    cv2.imwrite(temporary, image)
+            for key, value in zip(found, ('images/' + name, center, scale,
+                                          joints(positions[frame]))):
+                found[key].append(value)
+    video.release()
+
+
+def box(mask):
+    """(centre, scale) of a mask [H, W], not expanded."""
+    lines, columns = np.nonzero(mask)
+    low = np.array([columns.min(), lines.min()], float)
+    high = np.array([columns.max() + 1, lines.max() + 1], float)
+    return (low + high) / 2, (high - low).max() / 200
+
+
+def joints(position):
+    """[24, 4] of stored joints [32, 3] in metres: from the root, with confidence."""
+    chosen = position[np.array(_STORED) - 1]
+    chosen = chosen - chosen[0]
+    result = np.zeros([24, 4])
+    result[list(_PLACES), :3], result[list(_PLACES), 3] = chosen, 1
+    return result

@@ -1,0 +1,1 @@
+"""The network with its losses, and as it predicts."""

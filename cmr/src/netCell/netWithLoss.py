@@ -1,0 +1,76 @@
+"""The network with its losses, and a step of its training."""
+import collections
+import re
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from cmr.src.loss import loss
+from cmr.src.models import geometric_layers
+
+_BEFORE_NORM = re.compile(r'smpl_param_regressor\.layers\.\d\.fc_block\.[03]\.bias$')
+_FIRST_WEIGHT = 'smpl_param_regressor.layers.0.fc_block.0.weight'
+
+Truth = collections.namedtuple('Truth', 'keypoints pose_3d pose betas has_smpl has_pose_3d')
+Truth.__doc__ = """What a batch is compared with: keypoints [B, 24, 3], pose_3d [B, 24, 4], pose
+[B, 72], betas [B, 10], has_smpl and has_pose_3d float [B]."""
+
+
+def losses(outputs, truth, body):
+    """The terms of the loss.
+
+    Returns:
+      (OrderedDict {name: scalar} in the order of loss.NAMES, keypoints [B, 24, 2] of the graph's
+      mesh, the same of SMPL's).
+    """
+    real = body.vertices(truth.pose, truth.betas)
+    terms, projected = {}, []
+    for suffix, vertices, camera in (
+            ('', outputs.vertices, outputs.camera),
+            ('_smpl', outputs.vertices_smpl, tf.stop_gradient(outputs.camera))):
+        joints = body.joints(vertices)
+        projected.append(geometric_layers.orthographic_projection(joints, camera))
+        terms['loss_shape' + suffix] = loss.shape(vertices, real, truth.has_smpl)
+        terms['loss_keypoints' + suffix] = loss.keypoints_2d(projected[-1], truth.keypoints)
+        terms['loss_keypoints_3d' + suffix] = loss.keypoints_3d(joints, truth.pose_3d,
+                                                                truth.has_pose_3d)
+    terms['loss_regr_pose'], terms['loss_regr_betas'] = loss.regressed(
+        outputs.rotations, outputs.betas, truth.pose, truth.betas, truth.has_smpl)
+    terms['loss'] = loss.total(terms)
+    ordered = collections.OrderedDict((name, terms[name]) for name in loss.NAMES)
+    return (ordered, *projected)
+
+
+class Adam(tf.train.AdamOptimizer):
+    """Adam with PyTorch's epsilon, which is added to the corrected root."""
+
+    def _prepare(self):
+        super()._prepare()
+        _, beta2_power = self._get_beta_accumulators()
+        self._epsilon_t = self._epsilon_t * tf.sqrt(1. - beta2_power)
+
+
+def update(total, make, optimizer, weight_decay=0., drop_noise=False):
+    """One step of all trainable parameters that the loss depends on.
+
+    Args:
+      total: scalar; make: layers.Parameters; optimizer: tf.train.Optimizer.
+      weight_decay: float, times the parameter, added to its gradient.
+      drop_noise: bool, leave out parameters whose true gradient is zero (biases before a batch
+        normalisation, the template's share of the regressor); Adam moves them by rounding noise.
+    Returns:
+      tf.Operation; it moves the running statistics too.
+    """
+    variables = [variable for variable in make.variables.values() if variable.trainable]
+    pairs = []
+    for gradient, variable in optimizer.compute_gradients(total, var_list=variables):
+        name = variable.op.name
+        if gradient is None or drop_noise and _BEFORE_NORM.search(name):
+            continue
+        if drop_noise and name == _FIRST_WEIGHT:
+            mask = np.tile(np.float32([1, 1, 1, 0, 0, 0]), variable.shape[1].value // 6)
+            gradient *= mask
+        pairs.append((gradient + weight_decay * variable if weight_decay else gradient, variable))
+    # Variables of TensorFlow 1 change in place: no update before every gradient is there.
+    with tf.control_dependencies(make.updates + [gradient for gradient, _ in pairs]):
+        return optimizer.apply_gradients(pairs)

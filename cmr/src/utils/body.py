@@ -1,0 +1,212 @@
+"""Body models and mesh levels from files: SMPL's own layouts, or plain arrays.
+
+A body's folder holds a model file (.npz of plain arrays, or SMPL's .pkl) and mesh_downsampling.npz
+(of plain arrays, or the original's with pickled matrices); for SMPL also J_regressor_extra.npy, for
+Human3.6M J_regressor_h36m.npy.
+"""
+import os
+import zipfile
+
+import numpy as np
+import scipy.sparse
+
+from cmr.src.models import smpl
+from cmr.src.utils import mesh as mesh_lib
+from cmr.src.utils import pickles
+from common import errors, files
+
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+                       'data', 'cc0_body')
+_SHAPES = {'v_template': ('V', 3), 'weights': ('V', 24), 'shapedirs': ('V', 3, None),
+           'posedirs': ('V', 3, 207), 'J_regressor': (24, 'V'), 'kintree_table': (2, 24),
+           'f': (None, 3)}
+_EXTRA = {'J_regressor_extra': 14, 'J_regressor_h36m': 17, 'J_regressor_24': 24}
+_MODEL_NAMES = ('body_model.npz', 'smpl.npz', 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl',
+                'smpl.pkl')
+_LEVELS_NAME = 'mesh_downsampling.npz'
+
+
+def find(path):
+    """The model file of a folder, or the file itself.
+
+    Raises:
+      errors.InputError: the folder has none.
+    """
+    if not os.path.isdir(path):
+        return path
+    found = [name for name in _MODEL_NAMES if os.path.exists(os.path.join(path, name))]
+    found += sorted(name for name in os.listdir(path) if name.endswith('.pkl'))
+    if not found:
+        raise errors.InputError('{} has no body model ({}). Get SMPL from its makers, or leave '
+                                '--body out: the free body that ships is used then.'.format(
+                                    path, ', '.join(_MODEL_NAMES)))
+    return os.path.join(path, found[0])
+
+
+def load(path=SHIPPED):
+    """Reads a body model and what lies beside it.
+
+    Args:
+      path: str, model file or its folder.
+    Returns:
+      dict of arrays for `smpl.Smpl`; J_regressor_h36m too where it is known.
+    Raises:
+      errors.InputError: a file is missing, damaged or has other arrays.
+    """
+    path = find(path)
+    try:
+        with open(path, 'rb') as stream:
+            is_archive = stream.read(4) == b'PK\3\4'
+            stream.seek(0)
+            held = {} if is_archive else pickles.load(stream, path)
+    except OSError as error:
+        raise errors.InputError('cannot read the body model {}: {}.'.format(path, error.strerror))
+    if is_archive:
+        held = _archive(path)
+    if not isinstance(held, dict):
+        raise errors.InputError('{} is no body model: it holds no names.'.format(path))
+    missing = sorted(set(_SHAPES) - set(held))
+    if missing:
+        raise errors.InputError('the body model {} has no {} (found: {}).'.format(
+            path, ', '.join(missing), ', '.join(sorted(map(str, held)))))
+    body = {name: pickles.plain(held[name], path, name) for name in _SHAPES}
+    count = len(body['v_template'])
+    for name, shape in _SHAPES.items():
+        _check_shape(path, name, body[name], [count if size == 'V' else size for size in shape])
+    for name, rows in _EXTRA.items():
+        beside = os.path.join(os.path.dirname(path), name + '.npy')
+        if name in held:
+            body[name] = pickles.plain(held[name], path, name)
+        elif os.path.exists(beside):
+            body[name], path_of = _array(beside), beside
+            _check_shape(path_of, name, body[name], [rows, count])
+    if 'J_regressor_extra' not in body and 'J_regressor_24' not in body:
+        raise errors.InputError('{}: J_regressor_extra.npy (float [14, {}]) of the original is '
+                                'missing beside it.'.format(path, count))
+    if np.asarray(body['f']).min() < 0 or np.asarray(body['f']).max() >= count:
+        raise errors.InputError('{}: f names vertices beyond its {}.'.format(path, count))
+    return body
+
+
+def _array(path):
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise errors.InputError('{} is no array of numbers: {}.'.format(path, error))
+
+
+def _check_shape(path, name, value, shape):
+    found = list(value.shape)
+    if len(found) != len(shape) or any(want not in (None, size)
+                                       for size, want in zip(found, shape)):
+        raise errors.InputError('{}: {} is {}, expected {}.'.format(
+            path, name, found, ['any' if size is None else size for size in shape]))
+
+
+def _archive(path):
+    """Arrays of an .npz; object arrays by `pickles`, keys named M left out (they hold meshes)."""
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                name = os.path.splitext(member)[0]
+                if name == 'M' or not member.endswith('.npy'):
+                    continue
+                with archive.open(member) as stream:
+                    found[name] = _member(stream, path, name)
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise errors.InputError('{} cannot be read as an .npz: {}. Get it anew.'.format(
+            path, error))
+    return found
+
+
+def _member(stream, path, name):
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError('{} has format {}'.format(name, version))
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        return pickles.load(stream, '{} ({})'.format(path, name))
+    count = int(np.prod(shape, dtype=np.int64))
+    raw = stream.read(count * dtype.itemsize)
+    if len(raw) != count * dtype.itemsize:
+        raise ValueError('{} is cut short'.format(name))
+    return np.frombuffer(raw, dtype).reshape(shape, order='F' if fortran else 'C')
+
+
+def load_levels(path, num_vertices):
+    """Reads the levels of a mesh.
+
+    Args:
+      path: str, mesh_downsampling.npz or its folder.
+      num_vertices: int, of the body.
+    Returns:
+      (A, D, U): lists of scipy sparse matrices, finest first.
+    Raises:
+      errors.InputError: the file is missing, damaged, or belongs to another body.
+    """
+    if os.path.isdir(path):
+        path = os.path.join(path, _LEVELS_NAME)
+    if not os.path.exists(path):
+        raise errors.InputError('{} is missing; python cmr/make_template.py makes it for a body '
+                                'model.'.format(path))
+    held = _archive(path)
+    plain = 'A0_row' in held
+    levels = []
+    for kind in 'ADU':
+        if plain:
+            names = sorted(name[1:-4] for name in held
+                           if name.startswith(kind) and name.endswith('_row'))
+            levels.append([_coordinates(held, kind + number, path) for number in names])
+        elif kind not in held:
+            raise errors.InputError('{} has no {} (found: {}).'.format(
+                path, kind, ', '.join(sorted(held))))
+        else:
+            levels.append([pickles.plain(matrix, path, kind) for matrix in held[kind]])
+    (connections, downs, ups), sizes = levels, [matrix.shape[0] for matrix in levels[0]]
+    expected = ([(size, size) for size in sizes], list(zip(sizes[1:], sizes)),
+                list(zip(sizes, sizes[1:])))
+    for kind, matrices, shapes in zip('ADU', levels, expected):
+        if [matrix.shape for matrix in matrices] != shapes:
+            raise errors.InputError('{}: the sizes of {} are {}, expected {}.'.format(
+                path, kind, [matrix.shape for matrix in matrices], shapes))
+    if sizes[0] != num_vertices:
+        raise errors.InputError('{} belongs to a body of {} vertices, not {}.'.format(
+            path, sizes[0], num_vertices))
+    return connections, downs, ups
+
+
+def _coordinates(held, name, path):
+    try:
+        parts = [held['{}_{}'.format(name, part)] for part in ('val', 'row', 'col', 'shape')]
+    except KeyError as error:
+        raise errors.InputError('{} has no {}.'.format(path, error.args[0]))
+    values, rows, columns, shape = parts
+    return scipy.sparse.coo_matrix((values, (rows, columns)), shape=tuple(map(int, shape))).tocsr()
+
+
+def save_levels(path, connections, downs, ups):
+    """Writes the levels of a mesh as plain arrays."""
+    arrays = {}
+    for kind, matrices in zip('ADU', (connections, downs, ups)):
+        for number, matrix in enumerate(matrices):
+            matrix = scipy.sparse.coo_matrix(matrix)
+            for part, value in (('val', matrix.data.astype(np.float32)),
+                                ('row', matrix.row.astype(np.int32)),
+                                ('col', matrix.col.astype(np.int32)),
+                                ('shape', np.array(matrix.shape))):
+                arrays['{}{}_{}'.format(kind, number, part)] = value
+    with files.replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def load_all(path, levels_path='', plain=False):
+    """(smpl.Smpl, mesh.Mesh, dict of the body's arrays) of a body's files."""
+    arrays = load(path or SHIPPED)
+    folder = os.path.dirname(find(path or SHIPPED))
+    levels = load_levels(levels_path or folder, len(arrays['v_template']))
+    if len(levels[1]) < 1:
+        raise errors.InputError('{} has no level below the body.'.format(levels_path or folder))
+    return (smpl.Smpl(arrays), mesh_lib.Mesh(arrays['v_template'], *levels, plain=plain), arrays)

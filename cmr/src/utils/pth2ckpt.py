@@ -1,0 +1,166 @@
+"""Converts weights between PyTorch's files and checkpoints of TensorFlow, in both directions.
+
+An ImageNet ResNet-50 (resnet50-19c8e357.pth) becomes the encoder; a checkpoint of GraphCMR becomes
+the whole network.
+
+Example: python cmr/src/utils/pth2ckpt.py --pth-path=resnet50.pth --ckpt-path=resnet50.ckpt
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))))
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from cmr.src.utils import torch_file
+from common import checkpoints, cli, errors, files, reporting
+
+PARTS = ('graph_cnn', 'smpl_param_regressor')
+ENCODER = 'graph_cnn.resnet.'
+_COUNTER = 'num_batches_tracked'
+
+
+def is_torch(path):
+    """Whether a path names a file of PyTorch."""
+    return os.path.splitext(path)[1].lower() in ('.pth', '.pt')
+
+
+def to_ours(array):
+    """Kernels [out, in, h, w] become [h, w, in, out]; all else stays."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+
+
+def to_original(array):
+    """Undoes `to_ours`."""
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+
+
+def read(path):
+    """Reads the weights of a PyTorch file under our names.
+
+    Args:
+      path: str, an ImageNet ResNet-50, or a checkpoint of GraphCMR.
+    Returns:
+      dict {name: float32 array}; the encoder's alone from a ResNet-50.
+    Raises:
+      errors.InputError: the file is neither.
+    """
+    held = torch_file.read(path)
+    if not isinstance(held, dict):
+        raise errors.InputError('{} holds {}, expected named weights.'.format(
+            path, type(held).__name__))
+    if all(isinstance(held.get(part), dict) for part in PARTS):
+        named = {'{}.{}'.format(part, name): value
+                 for part in PARTS for name, value in held[part].items()}
+    elif 'conv1.weight' in held and 'layer4.2.conv3.weight' in held:
+        named = {ENCODER + name: value for name, value in held.items()}
+    else:
+        raise errors.InputError('{} is neither a ResNet-50 nor a checkpoint of GraphCMR (found: '
+                                '{}).'.format(path, ', '.join(sorted(map(str, held))[:5])))
+    found = {}
+    for name, value in named.items():
+        if name.endswith(_COUNTER):
+            continue
+        if not isinstance(value, np.ndarray) or not np.isfinite(value).all():
+            raise errors.InputError('{}: {} is no array of finite numbers.'.format(path, name))
+        found[name] = to_ours(value.astype(np.float32))
+    return found
+
+
+def assign(sess, variables, path, prefix=''):
+    """Gives variables the values of a PyTorch file.
+
+    Args:
+      sess: tf.Session; variables: dict {our name: variable}; path: str.
+      prefix: str, only variables with it are wanted.
+    Raises:
+      errors.InputError: some are missing, have another shape, or are not known; all are listed.
+    """
+    found = read(path)
+    wanted = {name: one for name, one in variables.items() if name.startswith(prefix)}
+    problems = [('missing', sorted(set(wanted) - set(found))),
+                ('unexpected', sorted(set(found) - set(variables))),
+                ('of another shape', sorted(
+                    '{} {} in the file, {} here'.format(name, list(found[name].shape),
+                                                        one.shape.as_list())
+                    for name, one in wanted.items()
+                    if name in found and list(found[name].shape) != one.shape.as_list()))]
+    listed = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
+    if listed:
+        raise errors.InputError('{} belongs to another network ({}). Give the sizes of its network '
+                                '(--num_layers, --num_channels, --resnet_width).'.format(
+                                    path, '; '.join(listed)))
+    for name, variable in wanted.items():
+        variable.load(found[name], sess)
+
+
+def export(values, path):
+    """Writes weights as a checkpoint that GraphCMR loads.
+
+    Args:
+      values: dict {our name: array}; path: str, .pt or .pth.
+    """
+    held = {part: {} for part in PARTS}
+    for name, value in values.items():
+        part, inner = name.split('.', 1)
+        if part not in held:
+            continue        # slots and counters of the optimizer
+        held[part][inner] = np.ascontiguousarray(to_original(value))
+        if inner.endswith('running_var'):
+            held[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
+    torch_file.write(path, held)
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--pth-path', '--pth_path', default='resnet50-19c8e357.pth',
+                        help='file of PyTorch')
+    parser.add_argument('--ckpt-path', '--ckpt_path', default='pretrained_resnet50.ckpt',
+                        help='prefix of the checkpoint')
+    parser.add_argument('--dict-file', '--dict_file', default='',
+                        help='JSON {name in the file: our name}, for other ResNet-50s')
+    cli.add_flag(parser, '--reverse', help='write --pth-path from the checkpoint --ckpt-path')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def _renamed(path, table):
+    """Weights of a file under the names of a table."""
+    names = files.read_json(table)
+    held = torch_file.read(path)
+    missing = sorted(set(names) - set(held))
+    if missing:
+        raise errors.InputError('{} has no {}, which {} names.'.format(
+            path, ', '.join(missing), table))
+    return {ours: to_ours(np.asarray(held[theirs], np.float32))
+            for theirs, ours in names.items()}
+
+
+def convert(config):
+    """Converts a file."""
+    if config.reverse:
+        prefix = checkpoints.latest(config.ckpt_path)
+        export(checkpoints.read(prefix), config.pth_path)
+        reporting.say('{} from {}'.format(config.pth_path, prefix))
+        return
+    values = (_renamed(config.pth_path, config.dict_file) if config.dict_file
+              else read(config.pth_path))
+    with tf.Graph().as_default(), tf.Session() as sess:
+        variables = [tf.get_variable(name, value.shape) for name, value in values.items()]
+        for variable, value in zip(variables, values.values()):
+            variable.load(value, sess)
+        os.makedirs(os.path.dirname(os.path.abspath(config.ckpt_path)), exist_ok=True)
+        tf.train.Saver(variables).save(sess, config.ckpt_path, write_meta_graph=False,
+                                       write_state=False)
+    reporting.say('{} weights of {} in {}'.format(len(values), config.pth_path, config.ckpt_path))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(convert, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Pictures of bodies: shaded over a photo, from the side, as silhouettes and as parts."""
+import numpy as np
+
+from cmr.src import config as config_lib
+from common import rasterizer
+
+PINK = (0.9, 0.7, 0.7)
+LIGHT_BLUE = (0.65098039, 0.74117647, 0.85882353)
+# Places of the lamps before they are turned about y, and their strengths.
+_LAMPS = np.array([[-200., -100, -100], [800, 10, 300], [-500, 500, 1000]])
+_STRENGTHS = (1., 1., 0.7)
+_LAMP_TURN = np.radians(120)
+
+
+def _about_y(angle):
+    return np.array([[np.cos(angle), 0., np.sin(angle)], [0., 1., 0.],
+                     [-np.sin(angle), 0., np.cos(angle)]])
+
+
+def translation(camera, size):
+    """Place [3] of the body before a perspective camera.
+
+    Args:
+      camera: (scale, x, y) of the weak perspective; size: int, pixels a side.
+    """
+    return np.array([camera[1], camera[2],
+                     2 * config_lib.FOCAL_LENGTH / (size * camera[0] + 1e-9)])
+
+
+def project(vertices, camera, size):
+    """Pixels and depth [V, 3] of vertices in a square picture."""
+    placed = vertices + translation(camera, size)
+    pixels = config_lib.FOCAL_LENGTH * placed[:, :2] / placed[:, 2:] + size / 2
+    return np.concatenate([pixels, placed[:, 2:]], axis=1)
+
+
+def vertex_normals(vertices, faces):
+    """Unit normals [V, 3], means over the faces by area."""
+    corners = vertices[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices, dtype=np.float64)
+    for axis in range(3):
+        for corner in range(3):
+            normals[:, axis] += np.bincount(faces[:, corner], across[:, axis], len(vertices))
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def render(vertices, faces, camera, size, color=PINK, background=None):
+    """Draws a body with three lamps.
+
+    Args:
+      vertices: [V, 3]; faces: int [F, 3]; camera: (scale, x, y); size: int, pixels a side.
+      color: RGB 0..1, or an array [V, 3].
+      background: uint8 [size, size, 3], or None for white.
+    Returns:
+      uint8 [size, size, 3].
+    """
+    faces = np.asarray(faces, np.int64)
+    placed = np.asarray(vertices, np.float64) + translation(camera, size)
+    normals, light = vertex_normals(placed, faces), np.zeros(len(placed))
+    for lamp, strength in zip(_LAMPS.dot(_about_y(_LAMP_TURN).T), _STRENGTHS):
+        toward = lamp - placed
+        toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+        light += strength * np.maximum((normals * toward).sum(axis=1), 0)
+    shades = np.clip(light[:, None] * np.asarray(color, np.float64), 0, 1)
+    index, weights, _ = rasterizer.rasterize(project(vertices, camera, size), faces, size, size)
+    picture = np.full([size, size, 3], 255, np.uint8) if background is None else background.copy()
+    drawn = index >= 0
+    mixed = np.einsum('pk,pkc->pc', weights[drawn], shades[faces[index[drawn]]])
+    picture[drawn] = np.round(255 * mixed).astype(np.uint8)
+    return picture
+
+
+def from_side(vertices):
+    """Vertices turned 90 degrees about y round their mean."""
+    middle = vertices.mean(axis=0)
+    return (vertices - middle).dot(_about_y(np.radians(90)).T) + middle
+
+
+def silhouette(vertices, faces, camera, size):
+    """Index of the face at each pixel, int32 [size, size]; -1 where no body is."""
+    return rasterizer.rasterize(project(vertices, camera, size), faces, size, size)[0]
+
+
+def face_parts(texture, cube):
+    """Part of each face, int [F], by its colour.
+
+    Args:
+      texture: vertex_texture.npy, float [1, F, 2, 2, 2, 3]; cube: cube_parts.npy, looked up by
+        hundredths of red, green and blue.
+    """
+    color = np.asarray(texture, np.float64)[0, :, 0, 0, 0]
+    place = np.minimum(np.floor(100 * color).astype(np.int64), np.array(cube.shape) - 1)
+    return cube[tuple(place.T)].astype(np.int64)

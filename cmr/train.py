@@ -1,0 +1,321 @@
+"""Trains CMR: one photo of a person to a body mesh and to the parameters of a body model.
+
+Without --data_path pictures of posed bodies are made first, and a narrow network learns from them.
+
+Example: python cmr/train.py --data_path=datasets --dataset=itw --num_epochs=50
+"""
+import argparse
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from cmr import eval as eval_script
+from cmr import freeze, make_dataset
+from cmr.src import config as config_lib
+from cmr.src.dataset import datasets
+from cmr.src.netCell import evalNet, netWithLoss
+from cmr.src.utils import options, pth2ckpt, renderer
+from common import cli, device, errors, files, pictures, reporting, runs
+from common import workers as workers_lib
+
+# The quick start's network, set and length, where no --data_path is given.
+QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 112}
+QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 300, 1200, 96
+_EPOCHS, _BATCH = 50, 16
+_PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
+_DRAWN, _CAPTIONS = 4, ('photo', 'graph network', 'SMPL parameters', 'from the side')
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--data_path', default='', help='folder of the sets and of extras/')
+    parser.add_argument('--dataset', default=None,
+                        choices=sorted(config_lib.MIXTURES) + sorted(config_lib.TRAIN_FILES),
+                        help='mixture or set (itw; up-3d without --data_path)')
+    parser.add_argument('--num_epochs', '--train_epochs', '--total_epoch', '--epoch',
+                        type=cli.positive_int, default=None,
+                        help='rounds over the longest set (default: {})'.format(_EPOCHS))
+    parser.add_argument('--training_steps', '--train_steps', '--training-steps',
+                        type=cli.positive_int, default=None,
+                        help='optimizer steps in all, instead of --num_epochs')
+    parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH)
+    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=3e-4,
+                        help='of Adam')
+    parser.add_argument('--pretrained_checkpoint', '--checkpoint', '--ckpt_path', default='',
+                        dest='checkpoint', help='weights to start from: a checkpoint, its folder, '
+                        'a checkpoint of GraphCMR (.pt), or an ImageNet ResNet-50 (.pth, or '
+                        'converted) for the encoder')
+    _add_training_options(parser.add_argument_group('training'))
+    options.add_network_options(parser)
+    cli.add_run_options(parser, options.OUTPUT_PATH)
+    _add_other_names(parser.add_argument_group("names of the original and of the MindSpore port"))
+    return parser.parse_args(argv)
+
+
+def _add_training_options(group):
+    group.add_argument('--adam_beta1', type=cli.fraction_below_one, default=0.9)
+    group.add_argument('--wd', type=cli.non_negative_float, default=0., help='weight decay')
+    for name, value, text in (('rot_factor', 30., 'deviation of rotations, degrees'),
+                              ('noise_factor', 0.4, 'largest noise of a channel'),
+                              ('scale_factor', 0.25, 'deviation of scales')):
+        group.add_argument('--' + name, type=cli.non_negative_float, default=value, help=text)
+    cli.add_flag(group, '--augmentation', default=True, help='augment at all')
+    cli.add_flag(group, '--augmentation_rgb', default=True, help='noise of the channels')
+    cli.add_flag(group, '--shuffle', '--do_shuffle', '--shuffle_train', default=True,
+                 help="another order in each epoch; --noshuffle is the original's default")
+    group.add_argument('--num_workers', type=cli.non_negative_int, default=2,
+                       help='processes that make batches')
+    cli.add_flag(group, '--drop_noise', help='leave out of training what only rounding noise '
+                 'moves: biases before a normalisation, the template\'s share of the regressor')
+    group.add_argument('--eval_every', type=cli.non_negative_int, default=0,
+                       help='steps between measurements on the test set, with --evaluate; 0: '
+                            'before and after')
+    cli.add_flag(group, '--evaluate', help='measure on the test set of UP-3D before and after')
+    cli.add_flag(group, '--freeze', help='write a .pb at the end')
+    group.add_argument('--time_to_run', type=cli.positive_float, default=None,
+                       help='seconds after which to save and stop; the same command goes on')
+
+
+def _add_other_names(group):
+    options.add_device_target(group)
+    group.add_argument('--save_checkpoint_dir', '--log_dir', dest='output_path',
+                       default=argparse.SUPPRESS, help='the same as --output_path')
+    group.add_argument('--name', default=None, help='folder below --output_path')
+    group.add_argument('--keep_checkpoint_max', type=cli.positive_int, dest='keep_checkpoints',
+                       default=argparse.SUPPRESS, help='the same as --keep_checkpoints')
+    group.add_argument('--checkpoint_steps', type=cli.positive_int, dest='save_every',
+                       default=argparse.SUPPRESS, help='the same as --save_every')
+    group.add_argument('--summary_steps', type=cli.positive_int, dest='report_every',
+                       default=argparse.SUPPRESS, help='the same as --report_every')
+    for name in ('augmentation', 'augmentation_rgb', 'shuffle_train'):
+        dest = 'shuffle' if name == 'shuffle_train' else name
+        group.add_argument('--no_' + name, dest=dest, action='store_const', const=False,
+                           default=argparse.SUPPRESS, help='the same as --no' + dest)
+    group.add_argument('--from_json', '--config', default='', metavar='FILE',
+                       help='JSON of options; those of the command line are not replaced')
+
+
+def _read_json(config, argv):
+    """Takes options from --from_json that the command line does not give."""
+    if not config.from_json:
+        return
+    held = files.read_json(config.from_json)
+    given = {argument.split('=')[0].lstrip('-') for argument in argv if argument.startswith('-')}
+    for name, value in (held.items() if isinstance(held, dict) else ()):
+        if not hasattr(config, name):
+            raise errors.UsageError('{}: there is no option {}.'.format(config.from_json, name))
+        if name not in given:
+            setattr(config, name, value)
+
+
+def _settle(config):
+    """Settles options that depend on others."""
+    options.settle_device(config)
+    if config.checkpoint in ('None', 'none'):       # as the MindSpore port's scripts write it
+        config.checkpoint = ''
+    if config.name:
+        config.output_path = os.path.join(config.output_path, config.name)
+        config.name = None
+    if not config.data_path:
+        for name, value in QUICK.items():
+            if getattr(config, name) is None:
+                setattr(config, name, value)
+        if config.training_steps is None and config.num_epochs is None:
+            config.training_steps = QUICK_STEPS
+    config.dataset = config.dataset or ('itw' if config.data_path else 'up-3d')
+    options.complete(config)
+
+
+def _data_path(config):
+    """Folder of the sets; generated first where none is given."""
+    if config.data_path:
+        return config.data_path
+    folder = os.path.join(config.output_path, options.GENERATED)
+    done = os.path.join(folder, config_lib.EXTRAS, config_lib.TEST_FILES['up-3d'])
+    if os.path.exists(done):
+        reporting.say('no --data_path given: using the posed bodies in {}'.format(folder))
+    else:
+        reporting.say('no --data_path given: drawing posed bodies into {}'.format(folder))
+        make_dataset.make(make_dataset.parse_args(
+            ['--output', folder, '--num_train={}'.format(_QUICK_PICTURES),
+             '--num_test={}'.format(_QUICK_TEST)] + ['--body=' + config.body] * bool(config.body)))
+    return folder
+
+
+class Steps:
+    """The graph of a training step.
+
+    Args:
+      network: options.Network that trains; config: completed options; batch: int.
+    """
+
+    def __init__(self, network, config, batch):
+        self.images = network.images(batch)
+        shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
+                  'has_smpl': [], 'has_pose_3d': []}
+        self._truth = netWithLoss.Truth(**{
+            name: tf.placeholder(tf.float32, [batch] + shape, name=name)
+            for name, shape in shapes.items()})
+        outputs = network.build(self.images)
+        self.losses, *_ = netWithLoss.losses(outputs, self._truth, network.body)
+        self._camera = outputs.camera
+        optimizer = device.wrap_optimizer(
+            netWithLoss.Adam(config.learning_rate, config.adam_beta1), config)
+        self.update = netWithLoss.update(self.losses['loss'], network.make, optimizer, config.wd,
+                                         config.drop_noise)
+        self._still = 0
+
+    def run(self, sess, batch):
+        """One update.
+
+        Args:
+          sess: tf.Session; batch: dict of datasets.stacked.
+        Returns:
+          (dict of losses before it, camera [B, 3]).
+        """
+        feed = {getattr(self._truth, name): batch[name] for name in self._truth._fields}
+        feed[self.images] = batch['img']
+        losses, camera, _ = sess.run((self.losses, self._camera, self.update), feed)
+        return losses, camera
+
+    def has_collapsed(self, step, camera):
+        """Whether the camera has been the same for all pictures for some time; True once."""
+        spread = camera.std(axis=0).max() / max(np.abs(camera).max(), 1e-6)
+        self._still = self._still + 1 if spread < _SPREAD and step > _GRACE else 0
+        return self._still == _PATIENCE
+
+
+def _first_weights(config, network):
+    """Function that loads an encoder or a whole network from elsewhere, or None."""
+    path = config.checkpoint
+    if not path:
+        return None
+    variables = network.make.variables
+    if pth2ckpt.is_torch(path):
+        found = pth2ckpt.read(path)
+    else:
+        return None
+    config.checkpoint = ''
+    whole = any(not name.startswith(pth2ckpt.ENCODER) for name in found)
+    prefix = '' if whole else pth2ckpt.ENCODER
+    reporting.say('weights of {}{}'.format(path, '' if whole else ' for the encoder'))
+    return lambda sess: pth2ckpt.assign(sess, variables, path, prefix)
+
+
+def train(config):
+    """Trains to the last step, going on from a checkpoint in `output_path`."""
+    _settle(config)
+    runs.set_seeds(config.seed)
+    data_path = _data_path(config)
+    mixture = datasets.Mixture(data_path, config.dataset)
+    batches = datasets.Batches(mixture, config)
+    total = config.training_steps or (config.num_epochs or _EPOCHS) * batches.per_epoch
+    config.training_steps = total
+    with workers_lib.Workers(batches.at, config.num_workers, 2 * config.num_workers) as workers:
+        network = options.Network(config, True)
+        steps = Steps(network, config, config.batch_size)
+        test = _Test(network, data_path, config) if config.evaluate else None
+        summary = 'CMR; {}'.format(mixture)
+        with runs.start(config, init=_first_weights(config, network), summary=summary) as run:
+            if run.start_step < total:
+                workers.begin(run.start_step)
+            began = time.time()
+            if test and not run.step:
+                test.measure(run, 0)
+            for step in run.steps(total):
+                losses, camera = steps.run(run.sess, workers.get())
+                _report(run, step, losses, batches.per_epoch, config)
+                if steps.has_collapsed(step, camera):
+                    reporting.say('warning: the camera is the same for all pictures (step {}); the '
+                                  'network has collapsed. Start again with another --seed.'.format(
+                                      step))
+                with run.paused():
+                    if test and step < total and config.eval_every and (
+                            step % config.eval_every == 0):
+                        test.measure(run, step)
+                if config.time_to_run and time.time() - began > config.time_to_run:
+                    run.save(step)
+                    reporting.say('--time_to_run is over at step {}'.format(step))
+                    return
+            workers.close()
+            if test and run.step > run.start_step:
+                test.measure(run, run.step)
+                test.draw(run)
+            last = run.step
+    if config.freeze:
+        for path in freeze.freeze_run(config, last):
+            reporting.say('frozen: {}'.format(path))
+
+
+def _report(run, step, losses, per_epoch, config):
+    """The report line, and the MindSpore port's."""
+    run.report(step, **losses)
+    if run.due(step, config.report_every):
+        epoch, place = divmod(step - 1, per_epoch)
+        reporting.say('epoch: {} step: {}, loss is {}'.format(epoch + 1, place + 1,
+                                                              losses['loss']))
+
+
+class _Test:
+    """Measures and draws on the test set of UP-3D while training."""
+
+    def __init__(self, network, data_path, config):
+        self._set, self._config = datasets.open_set(data_path, 'up-3d', False), config
+        shared = options.Network(config, False, network)
+        self._predictor = evalNet.Predictor(shared, min(config.batch_size, len(self._set)))
+        self._trained = datasets.open_set(data_path, 'up-3d', True)
+
+    def _batches(self):
+        config = options.namespace(self._config, shuffle=False)
+        return eval_script.batches(self._set, self._predictor.batch, config)
+
+    def measure(self, run, step):
+        """Prints and records the figures of a step; at the first, those of the mean pose too."""
+        self._predictor.sess = run.sess
+        make, count = self._batches()
+        figures = eval_script.measure(self._predictor, self._set, 'up-3d', map(make, range(count)))
+        if not step:
+            figures.update(eval_script.baseline(self._predictor, self._set, self._trained))
+        for name, value in figures.items():
+            reporting.say('{}: {}'.format(name, value))
+        run.record(step, **{name.lower().replace(' ', '_').replace('(', '').replace(')', ''): value
+                            for name, value in figures.items()})
+        eval_script.write(self._config.output_path, 'up-3d', step, figures)
+
+    def draw(self, run):
+        """Pictures of the first samples: photo, both bodies over it, one from the side."""
+        _, batch = self._batches()[0](0)
+        found = self._predictor.predict(batch['img'])
+        faces, size = self._predictor.network.body.faces, self._config.img_res
+        images = []
+        for number in range(min(_DRAWN, len(batch['img']))):
+            photo = self._set.sample(number, datasets.base_dataset.NONE, size,
+                                     self._config.stretch)['img_orig']
+            photo = np.round(255 * photo).astype(np.uint8)
+            camera = found.camera[number]
+            images.append(photo)
+            for vertices, color in ((found.vertices[number], renderer.LIGHT_BLUE),
+                                    (found.vertices_smpl[number], renderer.PINK)):
+                images.append(renderer.render(vertices, faces, camera, size, color, photo))
+            images.append(renderer.render(renderer.from_side(found.vertices[number]), faces, camera,
+                                       size, renderer.LIGHT_BLUE))
+        path = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
+        pictures.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
+                            columns=len(_CAPTIONS))
+        reporting.say('pictures in {}'.format(path))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    config = parse_args(argv)
+    return cli.run(lambda found: (_read_json(found, argv), train(found))[1], config)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

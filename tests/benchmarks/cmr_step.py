@@ -1,0 +1,146 @@
+"""Times CMR's graph part and training step against the plain graph, and against ResNet-50 alone.
+
+The plain graph copies the picture's features to every node, multiplies by the dense adjacency, and
+gives the regressor the template with every picture.
+
+Example: python -m tests.benchmarks.cmr_step --graph_batch 1 8 --step_batch 4 16
+"""
+import argparse
+import sys
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from cmr.src.models import cmr, layers, resnet
+from cmr.src.netCell import netWithLoss
+from cmr.src.utils import options
+from common import cli, device
+from tests.benchmarks import timing
+
+_RATE = 1e-5
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--graph_batch', type=cli.positive_int, nargs='+', default=[1, 8],
+                        help='pictures at a time, graph part and bodies')
+    parser.add_argument('--step_batch', type=cli.positive_int, nargs='+', default=[4, 16],
+                        help='pictures in a training step')
+    parser.add_argument('--resnet_width', type=cli.positive_int, default=64)
+    parser.add_argument('--num_channels', type=cli.positive_int, default=256)
+    parser.add_argument('--num_layers', type=cli.positive_int, default=5)
+    parser.add_argument('--img_res', type=cli.positive_int, default=224)
+    parser.add_argument('--repetitions', type=cli.positive_int, default=3,
+                        help='of which the median counts')
+    parser.add_argument('--threads', type=cli.non_negative_int, default=1,
+                        help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def _network(config, plain, is_training):
+    sizes = {name: getattr(config, name) for name in options.NETWORK}
+    found = argparse.Namespace(plain=plain, nearest_rotation=None, body=None, mesh_levels=None,
+                               stretch=None, **{name: value for name, value in sizes.items()})
+    options.complete(found)
+    return options.Network(found, is_training)
+
+
+def _session(config):
+    sess = tf.Session(config=device.session_config(config, 'cpu'))
+    sess.run(tf.global_variables_initializer())
+    return sess
+
+
+def _graph_job(config, batch, plain):
+    """Function that takes features to both bodies."""
+    with tf.Graph().as_default():
+        network = _network(config, plain, False)
+        features = tf.placeholder(tf.float32, [batch, 32 * config.resnet_width])
+        outputs = cmr.network(network.make, network.mesh, network.body, features=features,
+                              num_layers=config.num_layers, num_channels=config.num_channels,
+                              plain=plain)
+        sess = _session(config)
+    feed = {features: np.random.RandomState(0).uniform(size=features.shape.as_list())}
+    return lambda: sess.run((outputs.vertices, outputs.vertices_smpl, outputs.camera), feed)
+
+
+def _truth(batch):
+    rng = np.random.RandomState(1)
+    shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
+              'has_smpl': [], 'has_pose_3d': []}
+    return netWithLoss.Truth(**{
+        name: tf.constant(rng.uniform(0.1, 1, [batch] + shape).astype(np.float32))
+        for name, shape in shapes.items()})
+
+
+def _images(config, batch):
+    size = [batch, config.img_res, config.img_res, 3]
+    return tf.constant(np.random.RandomState(0).normal(size=size).astype(np.float32))
+
+
+def _step_job(config, batch, plain):
+    """Function that makes one training step."""
+    with tf.Graph().as_default():
+        network = _network(config, plain, True)
+        outputs = network.build(_images(config, batch))
+        losses, *_ = netWithLoss.losses(outputs, _truth(batch), network.body)
+        update = netWithLoss.update(losses['loss'], network.make, netWithLoss.Adam(_RATE))
+        sess = _session(config)
+    return lambda: sess.run(update)
+
+
+def _encoder_job(config, batch):
+    """Function that makes a step of the encoder alone, on the mean of its features."""
+    with tf.Graph().as_default():
+        make = layers.Parameters(True)
+        features = resnet.resnet50(_images(config, batch), make, config.resnet_width)
+        update = netWithLoss.update(tf.reduce_mean(features), make, netWithLoss.Adam(_RATE))
+        sess = _session(config)
+    return lambda: sess.run(update)
+
+
+def rows(config):
+    """Measures; list of timing.Row."""
+    sizes = 'ResNet width {}, {} x {} channels'.format(config.resnet_width, config.num_layers,
+                                                       config.num_channels)
+    found = []
+    for batch in config.graph_batch:
+        seconds = timing.in_turns({way: _graph_job(config, batch, way == 'plain')
+                                   for way in ('ours', 'plain')}, config.repetitions)
+        found.append(timing.Row('CMR graph part and bodies', '{}, batch {}, {} thread(s)'.format(
+            sizes, batch, config.threads), 'shared work', seconds['ours'], 'plain graph',
+            seconds['plain']))
+    for batch in config.step_batch:
+        setting = '{}, {} pixels, batch {}, {} thread(s)'.format(sizes, config.img_res, batch,
+                                                                 config.threads)
+        jobs = {way: _step_job(config, batch, way == 'plain') for way in ('ours', 'plain')}
+        jobs['encoder'] = _encoder_job(config, batch)
+        seconds = timing.in_turns(jobs, config.repetitions)
+        for other, name in (('plain', 'plain graph'), ('encoder', 'ResNet-50 alone')):
+            found.append(timing.Row('CMR training step', setting, 'shared work', seconds['ours'],
+                                    name, seconds[other]))
+    return found
+
+
+def short():
+    """Rows of a short run, for `python -m tests.benchmarks`."""
+    return rows(parse_args(['--graph_batch', '1', '--step_batch', '4', '--resnet_width', '16',
+                            '--repetitions', '1']))
+
+
+def _print(config):
+    print(timing.describe(config.threads) + '\n', flush=True)
+    print(timing.table(rows(config)))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    config = parse_args(argv)
+    config.device = 'cpu'
+    return cli.run(_print, config)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

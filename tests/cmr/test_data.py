@@ -1,0 +1,236 @@
+"""Samples of CMR: mixtures, workers, bad files, raw sets."""
+import argparse
+import json
+import os
+import pickle
+import shutil
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from cmr import preprocess
+from cmr.src import config as config_lib
+from cmr.src.dataset import base_dataset, datasets
+from cmr.src.dataset.preprocess import h36m
+from common import errors, workers
+from tests.cmr import tiny
+
+OPTIONS = dict(batch_size=4, seed=1, img_res=64, shuffle=True, augmentation=True,
+               augmentation_rgb=True, noise_factor=0.4, rot_factor=30., scale_factor=0.25,
+               stretch=True)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp('set')
+    return tiny.make_set(place / 'data', tiny.make_body(place / 'body'))
+
+
+def batches(folder, rank=0, ranks=1, **changes):
+    config = argparse.Namespace(**dict(OPTIONS, **changes))
+    return datasets.Batches(datasets.Mixture(folder, 'up-3d'), config, rank, ranks)
+
+
+def test_batches_do_not_depend_on_workers_or_ranks(folder):
+    made = batches(folder)
+    alone = [made.at(number) for number in range(5)]
+    with workers.Workers(batches(folder).at, 2) as found:
+        found.begin(0)
+        for batch in alone:
+            other = found.get()
+            for name, value in batch.items():
+                np.testing.assert_array_equal(value, other[name])
+    halves = [batches(folder, rank, 2) for rank in range(2)]
+    for number, batch in enumerate(alone):
+        both = [half.at(number)['img'] for half in halves]
+        np.testing.assert_array_equal(np.concatenate(both), batch['img'])
+
+
+def test_every_epoch_has_every_sample_and_draws_of_its_own(folder):
+    made = batches(folder)
+    assert made.per_epoch == 2
+    seen = [np.concatenate([made.indices(2 * epoch + place)[1] for place in range(2)])
+            for epoch in range(3)]
+    for order in seen:
+        assert sorted(order) == list(range(8))
+    assert any((one != seen[0]).any() for one in seen[1:])
+    still = batches(folder, shuffle=False)
+    np.testing.assert_array_equal(still.indices(1)[1], [4, 5, 6, 7])
+    assert (still.at(0)['img'] != still.at(2)['img']).any()     # another augmentation
+    fixed = batches(folder, shuffle=False, augmentation=False)
+    np.testing.assert_array_equal(fixed.at(0)['img'], fixed.at(2)['img'])
+
+
+def test_keypoints_fall_on_the_body(folder):
+    found = datasets.open_set(folder, 'up-3d', True)
+    for index in range(4):
+        image, part = found.image(index), found.rows['part'][index]
+        low, high = part[:, :2].min(axis=0), part[:, :2].max(axis=0)
+        center, reach = found.rows['center'][index], 100 * found.rows['scale'][index]
+        assert (part[:, 2] == 1).all() and image.shape == (96, 96, 3)
+        assert (low > center - reach).all() and (high < center + reach).all()
+
+
+def test_a_mixture_takes_from_all_and_names_the_missing(folder, tmp_path):
+    place = str(tmp_path / 'all')
+    shutil.copytree(folder, place)
+    with pytest.raises(errors.InputError, match='lsp_dataset_original_train.npz'):
+        datasets.Mixture(place, 'itw')
+    held = dict(np.load(os.path.join(place, 'extras', 'up_3d_trainval.npz')))
+    for name in ('lsp-orig', 'mpii', 'coco'):
+        rows = {key: held[key][:3] for key in ('imgname', 'center', 'scale', 'part')}
+        np.savez(os.path.join(place, 'extras', config_lib.TRAIN_FILES[name]), **rows)
+        shutil.copytree(os.path.join(place, 'up-3d'), config_lib.root(place, name))
+    mixture = datasets.Mixture(place, 'itw')
+    assert len(mixture) == 8
+    names = {mixture.choose(5, np.random.RandomState(seed))[0].name for seed in range(60)}
+    assert names == {'lsp-orig', 'mpii', 'coco', 'up-3d'}
+    assert all(mixture.choose(7, np.random.RandomState(seed))[1] in (1, 7) for seed in range(20))
+    with pytest.raises(errors.InputError, match='h36m_train.npz'):
+        datasets.Mixture(place, 'all')
+
+
+def _changed(folder, tmp_path, **rows):
+    place = str(tmp_path / 'changed')
+    shutil.copytree(folder, place)
+    path = os.path.join(place, 'extras', 'up_3d_trainval.npz')
+    held = dict(np.load(path))
+    for name, value in rows.items():
+        if value is None:
+            del held[name]
+        else:
+            held[name] = value(held[name].copy())
+    np.savez(path, **held)
+    return place
+
+
+def _nan(array):
+    array[2, 1] = np.nan
+    return array
+
+
+@pytest.mark.parametrize('rows, message', [
+    ({'center': None}, r'up_3d_trainval.npz has no center \(found: imgname'),
+    ({'pose': lambda array: array[:, :71]}, r'pose is \(8, 71\), expected \(8, 72\)'),
+    ({'part': lambda array: array[:5]}, r'part is \(5, 24, 3\), expected \(8, 24, 3\)'),
+    ({'center': _nan}, 'center of sample 2 is not finite'),
+    ({'scale': np.zeros_like}, 'scale of sample 0 is not positive'),
+    ({'imgname': lambda array: np.array(['../../x.png'] * 8)}, 'leads out of the set')])
+def test_bad_sample_files(folder, tmp_path, rows, message):
+    with pytest.raises(errors.InputError, match=message):
+        batches(_changed(folder, tmp_path, **rows))
+
+
+def test_bad_pictures(folder, tmp_path):
+    place = _changed(folder, tmp_path, center=lambda array: array + 5000)
+    with pytest.raises(errors.InputError, match='box of sample .* lies outside of .*_image.png'):
+        batches(place).at(0)
+    shutil.rmtree(place)
+    shutil.copytree(folder, place)
+    path = os.path.join(place, 'up-3d', '00003_image.png')
+    for data, message in ((b'', 'no whole picture'), (b'\xff\xd8\xff\xe0 nothing', 'no whole'),
+                          (None, 'cannot read the picture .*00003_image.png')):
+        os.remove(path)
+        if data is not None:
+            with open(path, 'wb') as stream:
+                stream.write(data)
+        with pytest.raises(errors.InputError, match=message):
+            [batches(place, shuffle=False).at(number) for number in range(2)]
+    jpeg = cv2.imencode('.jpg', np.zeros([96, 96, 3], np.uint8))[1].tobytes()
+    with open(path, 'wb') as stream:
+        stream.write(jpeg[:len(jpeg) * 2 // 3])
+    with pytest.raises(errors.InputError, match='no whole picture'):
+        batches(place, shuffle=False).at(0)
+
+
+def test_bad_batches_and_names(folder):
+    with pytest.raises(errors.InputError, match='8 samples .* fewer than a batch of 9'):
+        batches(folder, batch_size=9)
+    with pytest.raises(errors.UsageError, match='shared out among 3'):
+        batches(folder, ranks=3)
+    with pytest.raises(errors.UsageError, match='no data set lsp for training'):
+        datasets.open_set(folder, 'lsp', True)
+
+
+def test_a_sample_without_keypoints_has_no_confidence(folder):
+    row = {'center': np.array([48., 48.]), 'scale': 0.5}
+    sample = base_dataset.make_sample(np.ones([96, 96, 3], np.float32), row, base_dataset.NONE, 64)
+    assert not sample['keypoints'][:, 2].any() and sample['has_smpl'] == 0
+
+
+def _raw(place):
+    """Two pictures of each raw set, in the layouts as published."""
+    rng = np.random.RandomState(0)
+    up3d = os.path.join(place, 'UP_3D', 'up-3d')
+    os.makedirs(up3d)
+    picture = np.full([60, 80, 3], 255, np.uint8)
+    picture[10:50, 20:45] = 100
+    for number in ('00000', '00007'):
+        stem = os.path.join(up3d, number)
+        for name in ('_image.png', '_render_light.png'):
+            cv2.imwrite(stem + name, picture)
+        np.save(stem + '_joints.npy', rng.uniform(20, 45, [3, 14]))
+        with open(stem + '_body.pkl', 'wb') as stream:
+            pickle.dump({'pose': rng.randn(72), 'betas': rng.randn(10)}, stream, protocol=2)
+    with open(os.path.join(up3d, 'trainval.txt'), 'w', encoding='ascii') as stream:
+        stream.write('/00000_image.png\n\n/00007_image.png\n')
+    lsp = os.path.join(place, 'LSP', 'lsp_dataset_original')
+    os.makedirs(lsp)
+    scipy.io.savemat(os.path.join(lsp, 'joints.mat'), {'joints': rng.uniform(5, 90, [14, 3, 4])})
+    mpii = os.path.join(place, 'MPII')
+    os.makedirs(mpii)
+    with h5py.File(os.path.join(mpii, 'train.h5'), 'w') as stream:
+        stream['center'], stream['scale'] = rng.uniform(0, 9, [3, 2]), np.ones(3)
+        stream['part'] = rng.uniform(1, 50, [3, 16, 2]) * np.array([1, 1, -1])[:, None, None]
+        stream['imgname'] = np.array([b'a.jpg', b'b.jpg', b'c.jpg'])
+
+
+def test_raw_sets_become_sample_files_and_missing_ones_are_named(tmp_path, capsys):
+    place = str(tmp_path / 'raw')
+    _raw(place)
+    assert preprocess.main(['--data_path', place, '--train_files']) == 0
+    out = capsys.readouterr().out
+    assert 'coco_2014_train.npz: left out' in out and 'train2014.zip' in out
+    found = datasets.open_set(place, 'up-3d', True)
+    assert list(found.rows['imgname']) == ['00000_image.png', '00007_image.png']
+    np.testing.assert_allclose(found.rows['center'][0], [32.5, 30])
+    np.testing.assert_allclose(found.rows['scale'], 1.2 * 40 / 200)
+    extras = os.path.join(place, 'extras')
+    lsp, mpii = [np.load(os.path.join(extras, config_lib.TRAIN_FILES[name]))
+                 for name in ('lsp-orig', 'mpii')]
+    assert len(lsp['imgname']) == 4 and lsp['part'].shape == (4, 24, 3)
+    assert list(mpii['imgname']) == ['images/a.jpg', 'images/b.jpg']
+    assert preprocess.main(['--data_path', place, '--train_files', '--sets=up-3d',
+                            '--check=2']) == 0
+    assert os.path.getsize(os.path.join(extras, 'up_3d_trainval_check.png')) > 2000
+
+
+def test_preprocessing_without_any_set_fails_with_the_places(tmp_path, capsys):
+    assert preprocess.main(['--data_path', str(tmp_path), '--eval_files']) == 1
+    seen = capsys.readouterr()
+    assert 'up-3d.zip' in seen.out and 'nothing of' in seen.err
+    assert preprocess.main(['--data_path', str(tmp_path)]) == 2
+    assert preprocess.main(['--data_path', str(tmp_path), '--train_files', '--sets=lps']) == 2
+
+
+def test_coco_annotations_that_are_none(tmp_path):
+    place = tmp_path / 'coco2014' / 'annotations'
+    place.mkdir(parents=True)
+    (place / 'person_keypoints_train2014.json').write_text(json.dumps({'images': []}))
+    assert preprocess.main(['--data_path', str(tmp_path), '--train_files', '--sets=coco']) == 1
+
+
+def test_joints_of_human36m_have_their_places():
+    position = np.zeros([32, 3])
+    position[:, 0] = np.arange(1, 33)
+    found = h36m.joints(position)
+    assert found[14, 3] == 1 and found[14, 0] == 0          # the root
+    assert found[0, 0] == 3 - 11 and found[6, 0] == 27 - 11  # ankle and wrist on the right
+    assert found[:, 3].sum() == 17
+    mask = np.zeros([50, 60])
+    mask[10:30, 20:25] = 1
+    center, scale = h36m.box(mask)
+    assert list(center) == [22.5, 20] and scale == 0.1

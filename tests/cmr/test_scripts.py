@@ -1,0 +1,197 @@
+"""CMR's scripts end to end on a small body: train, go on, measure, draw, freeze, convert."""
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import freeze_graph
+from cmr import demo, train
+from cmr import eval as eval_script
+from cmr.src.utils import options, pth2ckpt, torch_file
+from common import checkpoints, frozen
+from tests.cmr import tiny
+
+PHOTO = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """A folder with a body, a set, and a run of three steps."""
+    folder = tmp_path_factory.mktemp('cmr')
+    body = tiny.make_body(folder / 'body')
+    tiny.make_set(folder / 'data', body)
+    assert run(folder, 'out', 3, '--evaluate') == 0
+    return folder
+
+
+def run(folder, name, steps, *others):
+    tf.reset_default_graph()
+    return train.main(['--data_path={}'.format(folder / 'data'), '--dataset=up-3d',
+                       '--body={}'.format(folder / 'body'), '--batch_size=4', '--threads=1',
+                       '--num_workers=1', '--report_every=1', '--device=cpu',
+                       '--training_steps={}'.format(steps),
+                       '--output_path={}'.format(folder / name)] + tiny.NETWORK + list(others))
+
+
+def losses(folder, name):
+    with open(str(folder / name / 'metrics.jsonl'), encoding='utf-8') as stream:
+        rows = [json.loads(line) for line in stream]
+    return {row['step']: row['loss'] for row in rows if 'loss' in row}
+
+
+def measure(folder, *others):
+    return eval_script.main(['--data_path={}'.format(folder / 'data'), '--device=cpu',
+                             '--batch_size=2', '--num_workers=1'] + list(others))
+
+
+def test_a_run_leaves_figures_pictures_and_losses(place):
+    with open(str(place / 'out' / 'eval' / 'up-3d.json'), encoding='utf-8') as stream:
+        found = json.load(stream)
+    assert found['step'] == 3
+    assert {'Shape Error (NonParam)', 'MPJPE (Param)',
+            'Reconstruction Error (Param)'} <= set(found['figures'])
+    assert all(np.isfinite(value) and value > 0 for value in found['figures'].values())
+    assert os.path.exists(str(place / 'out' / 'samples' / 'step_000003.png'))
+    assert sorted(losses(place, 'out')) == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_the_unbroken_one(place):
+    assert run(place, 'parts', 1) == 0 and run(place, 'parts', 3) == 0
+    assert losses(place, 'parts') == losses(place, 'out')
+
+
+@pytest.mark.slow
+def test_time_to_run_saves_and_ends_well(place, capsys):
+    assert run(place, 'timed', 50, '--time_to_run=0.001') == 0
+    assert '--time_to_run is over at step 1' in capsys.readouterr().out
+    assert checkpoints.latest(str(place / 'timed')).endswith('model-1')
+
+
+@pytest.mark.slow
+def test_evaluation_measures_every_sample_in_any_batch(place, capsys):
+    args = ['--output_path={}'.format(place / 'out'), '--baseline']
+    assert measure(place, *args) == 0
+    first = capsys.readouterr().out
+    assert '*** Final Results ***' in first and 'Shape Error (mean pose)' in first
+    assert '3 samples' in first
+    tf.reset_default_graph()
+    assert measure(place, *args, '--batch_size=3', '--shuffle', '--num_workers=0') == 0
+    figures = [dict(re.findall(r'^(.*): ([\d.]+)$', text.split('Final Results')[1], re.MULTILINE))
+               for text in (first, capsys.readouterr().out)]
+    assert len(figures[0]) == 9 and set(figures[0]) == set(figures[1])
+    for name, value in figures[0].items():
+        np.testing.assert_allclose(float(value), float(figures[1][name]), rtol=1e-4)
+
+
+def test_human36m_needs_its_regressor_and_lsp_its_parts(place, capsys):
+    assert measure(place, '--output_path={}'.format(place / 'out'), '--dataset=lsp') == 1
+    assert 'lsp_dataset_test.npz' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('box', [
+    pytest.param('', marks=pytest.mark.slow), 'bbox',
+    pytest.param('openpose', marks=pytest.mark.slow)])
+def test_demo_writes_meshes_and_pictures(place, box):
+    out = str(place / ('demo_' + box))
+    arguments = ['--img', PHOTO, '--outfile', out, '--device=cpu',
+                 '--output_path={}'.format(place / 'out')]
+    if box:
+        arguments += ['--' + box, '{}_{}.json'.format(os.path.splitext(PHOTO)[0], box)]
+    assert demo.main(arguments) == 0
+    for kind in ('gcnn', 'smpl'):
+        for suffix in ('.obj', '.glb', '.png', '_side.png'):
+            assert os.path.getsize('{}_{}{}'.format(out, kind, suffix)) > 200
+
+
+def test_demo_refuses_what_is_no_photo(place, tmp_path, capsys):
+    bad = tmp_path / 'x.jpg'
+    bad.write_bytes(b'\xff\xd8 no picture')
+    box = tmp_path / 'box.json'
+    box.write_text('{"bbox": [900, 900, 10, 10]}')
+    points = tmp_path / 'points.json'
+    points.write_text(json.dumps({'people': [{'pose_keypoints_2d': [1., 2., 0.1] * 25}]}))
+    for arguments, message in (
+            (['--img', str(bad)], 'x.jpg is no whole picture'),
+            (['--img', str(tmp_path / 'none.jpg')], 'cannot read the picture'),
+            (['--img', PHOTO, '--bbox', str(box)], 'lies outside of'),
+            (['--img', PHOTO, '--openpose', str(points)], 'no keypoint of the person')):
+        assert demo.main(arguments + ['--output_path={}'.format(place / 'out')]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_the_frozen_graph_gives_what_the_checkpoint_gives(place, tmp_path):
+    tf.reset_default_graph()
+    assert freeze_graph.main(['--model=cmr', '--batch_size=2', '--output', str(tmp_path),
+                              '--output_path={}'.format(place / 'out')]) == 0
+    with frozen.load(str(tmp_path / 'cmr.pb')) as graph:
+        found = graph.predict(image=np.zeros([2, 64, 64, 3], np.float32))
+    assert {name: value.shape for name, value in found.items()} == {
+        'vertices': (2, 162, 3), 'vertices_smpl': (2, 162, 3), 'rotations': (2, 24, 3, 3),
+        'betas': (2, 10), 'camera': (2, 3)}
+    np.testing.assert_array_equal(found['vertices'][0], found['vertices'][1])
+
+
+@pytest.mark.slow
+def test_weights_go_to_pytorch_and_back(place, tmp_path):
+    prefix = checkpoints.latest(str(place / 'out'))
+    path = str(tmp_path / 'graphcmr.pt')
+    assert pth2ckpt.main(['--reverse', '--ckpt-path', prefix, '--pth-path', path]) == 0
+    held = torch_file.read(path)
+    assert held['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 7, 7)   # as PyTorch has it
+    assert 'resnet.bn1.num_batches_tracked' in held['graph_cnn']
+    ours = checkpoints.read(prefix)
+    for name, value in pth2ckpt.read(path).items():
+        np.testing.assert_array_equal(value, ours[name])
+    tf.reset_default_graph()
+    body = ['--body={}'.format(place / 'body')] + tiny.NETWORK
+    assert measure(place, '--checkpoint', path, '--output_path', str(tmp_path), *body) == 0
+    with open(str(tmp_path / 'eval' / 'up-3d.json'), encoding='utf-8') as stream:
+        figures = json.load(stream)['figures']
+    with open(str(place / 'out' / 'eval' / 'up-3d.json'), encoding='utf-8') as stream:
+        for name, value in json.load(stream)['figures'].items():
+            if 'mean pose' not in name:
+                np.testing.assert_allclose(figures[name], value, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
+    held = {name[len(pth2ckpt.ENCODER):]: pth2ckpt.to_original(value) for name, value in
+            checkpoints.read(checkpoints.latest(str(place / 'out'))).items()
+            if name.startswith(pth2ckpt.ENCODER) and '/' not in name}
+    path = str(tmp_path / 'resnet50.pth')
+    torch_file.write(path, held)
+    assert run(place, 'from_encoder', 1, '--pretrained_checkpoint', path) == 0
+    assert 'resnet50.pth for the encoder' in capsys.readouterr().out
+    ckpt = str(tmp_path / 'encoder.ckpt')
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', ckpt]) == 0
+    assert run(place, 'from_converted', 1, '--pretrained_checkpoint', ckpt) == 0
+    assert losses(place, 'from_converted') == losses(place, 'from_encoder')
+
+
+@pytest.mark.slow
+def test_checkpoints_that_do_not_fit_are_refused(place, capsys):
+    capsys.readouterr()
+    for sizes in (['--resnet_width=8'], ['--num_channels=32']):
+        tf.reset_default_graph()
+        assert measure(place, '--output_path={}'.format(place / 'out'), *sizes) == 1
+        assert 'belongs to another network' in capsys.readouterr().err
+    assert run(place, 'out', 4, '--resnet_width=8') == 1
+    assert run(place, 'none', 1, '--batch_size=9') == 1
+    assert 'fewer than a batch of 9' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_options_of_a_json_file(place, tmp_path, capsys):
+    path = tmp_path / 'options.json'
+    path.write_text(json.dumps({'num_layers': 2, 'learning_rate': 0.5}))
+    assert run(place, 'json', 1, '--from_json', str(path), '--learning_rate=1e-4') == 0
+    with open(str(place / 'json' / 'config.json'), encoding='utf-8') as stream:
+        found = json.load(stream)['options']
+    assert found['learning_rate'] == 1e-4
+    path.write_text(json.dumps({'num_layerz': 2}))
+    assert run(place, 'json2', 1, '--from_json', str(path)) == 2
+    assert 'no option num_layerz' in capsys.readouterr().err

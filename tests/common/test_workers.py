@@ -1,0 +1,73 @@
+"""Worker processes: order, ends, deaths."""
+import os
+import signal
+import time
+
+import pytest
+
+from common import errors, workers
+
+
+def test_batches_come_in_order():
+    for count in (0, 1, 3):
+        with workers.Workers(lambda number: number ** 2, count, depth=4) as made:
+            made.begin(5)
+            assert [made.get() for _ in range(8)] == [number ** 2 for number in range(5, 13)]
+
+
+def test_an_unforeseen_error_names_its_place():
+    with workers.Workers(lambda number: 1 // (number - 2), 2) as made:
+        made.begin(0)
+        with pytest.raises(errors.InputError, match=r'test_workers.py:\d+: ZeroDivisionError'):
+            [made.get() for _ in range(4)]
+
+
+def test_a_killed_worker_ends_the_run_with_a_message():
+    def make(number):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with workers.Workers(make, 2, depth=4) as made:
+        made.begin(0)
+        with pytest.raises(errors.InputError, match='exit code -9 before batch [13]'):
+            [made.get() for _ in range(5)]
+
+
+@pytest.mark.parametrize('started', [True, False])
+def test_workers_end_with_their_reader(started):
+    made = workers.Workers(lambda number: number, 2, depth=2)
+    processes = list(made._processes)
+    if started:
+        made.begin(0)
+        made.get()
+    began = time.time()
+    made.close()
+    assert time.time() - began < 5 and not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize('started', [True, False])
+def test_workers_of_a_killed_reader_go(started):
+    reading, writing = os.pipe()
+    reader = os.fork()
+    if not reader:
+        made = workers.Workers(lambda number: number, 2, depth=2)
+        if started:
+            made.begin(0)
+        os.write(writing, ' '.join(str(one.pid) for one in made._processes).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(reader, 0)
+    left = [int(word) for word in os.read(reading, 100).split()]
+    limit = time.time() + 10
+    while left and time.time() < limit:
+        time.sleep(0.2)
+        left = [pid for pid in left if _alive(pid)]
+    assert not left
+
+
+def _alive(pid):
+    try:
+        with open('/proc/{}/stat'.format(pid), encoding='ascii') as stream:
+            return stream.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except OSError:
+        return False
