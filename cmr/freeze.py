@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr.src.utils import options
-from common import checkpoints, device, frozen
+from common import checkpoints, device, frozen, npu_survey
 
 
 def add_options(parser):
@@ -56,3 +56,32 @@ def freeze_run(config, step):
     own = os.path.join(config.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
     return freeze(options.namespace(config, output=config.output_path, batch_size=1,
                                     device='cpu', checkpoint=own))
+
+
+def networks():
+    """The network in the paper's sizes, for `python -m common.npu_lint`."""
+    def configuration():
+        from cmr import train  # here, since it uses this file
+        config = train.parse_args(['--plain', '--device=cpu'])
+        options.complete(config)
+        return config, train.Steps
+
+    def training():
+        config, make_steps = configuration()
+        steps = make_steps(options.Network(config, True), config, 2)
+        feeds = [op.outputs[0] for op in tf.get_default_graph().get_operations()
+                 if op.type == 'Placeholder']
+        return feeds, [steps.losses['loss'], steps.update]
+
+    def inference():
+        network = options.Network(configuration()[0], False)
+        images = network.images(1)
+        found = network.build(images, has_classifier=False)
+        feed = np.random.RandomState(0).normal(size=images.shape.as_list())
+        return npu_survey.Graph({'image': images}, {
+            name: getattr(found, name) for name in ('vertices', 'vertices_smpl', 'rotations',
+                                                    'betas', 'camera')},
+            {}, {'image': feed}, list(network.make.variables.values()), None)
+
+    return [npu_survey.Network('body', True, training),
+            npu_survey.Network('body', False, inference)]
