@@ -43,7 +43,8 @@ def networks_of(model):
     if model not in registered():
         raise errors.UsageError('--model {}: there are {}.'.format(
             model, ', '.join(registered())))
-    return importlib.import_module(model + '.freeze').networks()
+    # One whose freeze.py has no `networks` yet does no harm.
+    return getattr(importlib.import_module(model + '.freeze'), 'networks', list)()
 
 
 def survey(network, folder):

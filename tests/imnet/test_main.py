@@ -180,7 +180,7 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
     assert tiny.call(freeze_graph, '--model=imnet', '--output_path', trained, '--output', tmp_path,
                      '--num_points=500') == 0
     assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.pb')) == [
-        'imnet_decoder.pb', 'imnet_encoder.pb', 'imnet_image.pb']
+        'imnet_decoder.pb', 'imnet_encoder.pb', 'imnet_generator.pb', 'imnet_image.pb']
     config = gan_main.parse_args(['--ae', '--output_path', trained, '--dataset', tiny.STEM])
     saved.complete(config, None)
     tf.reset_default_graph()

@@ -272,7 +272,8 @@ def test_freeze_graph_freezes_a_part_of_a_run(finished, tmp_path):
         freeze_graph, '--model=polygen', *run_options(finished.folder), '--parts', 'face',
         '--output={}'.format(tmp_path), '--batch_size=3', '--top_p=0')
     assert code == 0
-    assert sorted(os.listdir(str(tmp_path))) == ['polygen_faces.json', 'polygen_faces.pb']
+    assert sorted(os.listdir(str(tmp_path))) == [
+        'polygen_faces.json', 'polygen_faces.pb', 'polygen_faces_sample.npz']
     assert 'input  noise float32 [3, 20]' in out and 'output faces int32 [3, 20]' in out
 
 

@@ -1,4 +1,5 @@
 """Double of npu_bridge.npu_init of newer adapters."""
+import json
 import os
 
 import tensorflow.compat.v1 as tf
@@ -21,7 +22,21 @@ def npu_config_proto(config_proto=None):
     rewrites.remapping = RewriterConfig.OFF
     rewrites.memory_optimization = RewriterConfig.OFF
     config_proto.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
+    if 'FAKE_NPU_LOG' in os.environ:
+        _log(rewrites)
     return config_proto
+
+
+def _log(rewrites):
+    """Appends a configuration to a file, and prints what the real adapter prints on an NPU."""
+    parameters = {name: getattr(value, value.WhichOneof('value'))
+                  for name, value in rewrites.custom_optimizers[0].parameter_map.items()}
+    parameters.update(remapping=rewrites.remapping,
+                      memory_optimization=rewrites.memory_optimization,
+                      entries=len(rewrites.custom_optimizers))
+    with open(os.environ['FAKE_NPU_LOG'], 'a') as stream:
+        stream.write(json.dumps(parameters, default=bytes.decode) + '\n')
+    print('The model has been compiled on the Ascend AI processor', flush=True)
 
 
 def npu_distributed_optimizer_wrapper(optimizer):
