@@ -27,6 +27,7 @@ common_values=(
   'loss_scale|False, True or a number'
   'data_dump_step|steps to dump, as 0|5|10'
   'threads|CPU threads of an operation'
+  'distribution|auto, none, hccl or horovod: how several processes train together'
   'save_every|steps between checkpoints'
   'keep_checkpoints|newest checkpoints that are kept'
   'report_every|steps between report lines'

@@ -75,10 +75,11 @@ def test_clipped_adam_makes_the_first_step_as_long_as_the_learning_rate():
 
 
 def test_a_shape_is_learned_by_heart():
-    model = vsl.VarShapeLearner(**SMALL, learning_rate=2e-3)
+    tf.set_random_seed(0)
+    model = vsl.VarShapeLearner(**SMALL, learning_rate=1e-3, deterministic=True)
     shape = np.zeros([2, 30, 30, 30, 1], np.float32)
     shape[:, 8:22, 10:20, 5:12] = 1
-    losses = [model.model_fit(shape) for _ in range(40)]
+    losses = [model.model_fit(shape) for _ in range(60)]
     assert losses[-1] < 0.1 * losses[0]
 
 
