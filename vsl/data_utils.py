@@ -301,7 +301,7 @@ def grids(voxels):
     return voxels.reshape(-1, GRID, GRID, GRID, 1)
 
 
-def augmented(voxels, seed, epoch, rows, shift=0, mirror_axis=None):
+def augmented(voxels, seed, epoch, rows, shift=0, mirror_axes=()):
     """Moves and mirrors shapes at random; each draw depends on (seed, epoch, row) alone.
 
     Args:
@@ -309,7 +309,7 @@ def augmented(voxels, seed, epoch, rows, shift=0, mirror_axis=None):
       seed, epoch: int.
       rows: int [B], numbers of the shapes in the set.
       shift: int, cells of the largest move along each axis; what leaves the grid is lost.
-      mirror_axis: 0, 1 or 2, the axis that every second shape is mirrored along; None: none.
+      mirror_axes: axes out of 0, 1, 2 along each of which every second shape is mirrored.
     Returns:
       uint8 [B, 27000], a copy.
     """
@@ -317,10 +317,8 @@ def augmented(voxels, seed, epoch, rows, shift=0, mirror_axis=None):
     result = np.zeros_like(volumes)
     for number, row in enumerate(rows):
         rng = np.random.RandomState([seed, epoch, row])
-        moves, mirrored = rng.randint(-shift, shift + 1, 3), rng.randint(2)
-        volume = volumes[number]
-        if mirror_axis is not None and mirrored:
-            volume = np.flip(volume, mirror_axis)
+        moves = rng.randint(-shift, shift + 1, 3)
+        volume = np.flip(volumes[number], [axis for axis in mirror_axes if rng.randint(2)])
         target = tuple(slice(max(0, move), GRID + min(0, move)) for move in moves)
         source = tuple(slice(max(0, -move), GRID - max(0, move)) for move in moves)
         result[number][target] = volume[source]

@@ -1,5 +1,6 @@
 """Sizes of VSL's networks by data set, the options that change them, and building a network."""
 import argparse
+import math
 import os
 
 import tensorflow.compat.v1 as tf
@@ -53,6 +54,8 @@ def add_model_options(parser, presets):
                        help='optimizer steps in all, instead of --total_epoch')
     group.add_argument('--learning_rate', type=cli.positive_float, default=None,
                        help='of Adam' + _PRESET)
+    group.add_argument('--schedule', choices=('constant', 'cosine'), default='constant',
+                       help='of the learning rate: half a cosine falls to 0 at the last step')
     group.add_argument('--kl_weight', type=cli.non_negative_float, default=vsl.KL_WEIGHT,
                        help='of the divergence beside the reconstruction')
     group.add_argument('--kl_warmup_steps', type=cli.non_negative_int, default=0,
@@ -61,8 +64,8 @@ def add_model_options(parser, presets):
                        help='divergence of each code that costs nothing')
     group.add_argument('--augment_shift', type=cli.non_negative_int, default=0,
                        help='cells by which shapes are moved at random in training, at most')
-    group.add_argument('--augment_mirror', choices=('none', 'x', 'y'), default='none',
-                       help='axis along which every second shape is mirrored in training')
+    group.add_argument('--augment_mirror', choices=('none', 'x', 'y', 'xy'), default='none',
+                       help='axes along each of which every second shape is mirrored in training')
     cli.add_flag(group, '--merge_first_code', help='let the first local code see the shape, which '
                  'the original meant but does not do')
     cli.add_flag(group, '--decode_samples', help='train the decoder on drawn codes, not on means')
@@ -150,11 +153,14 @@ def make_model(config, step=None, images=False):
     kl_weight = config.kl_weight
     if config.kl_warmup_steps and step is not None:
         kl_weight *= tf.minimum(1., tf.cast(step, tf.float32) / config.kl_warmup_steps)
+    rate = config.learning_rate
+    if config.schedule == 'cosine' and step is not None:
+        rate *= 0.5 * (1. + tf.cos(math.pi / config.training_steps * tf.cast(step, tf.float32)))
     arguments = {name: getattr(config, name) for name in _SIZES}
     arguments.update(
         batch_size=batch_size, share=(device.rank() * batch_size, config.batch_size),
         x=tf.cast(x, tf.float32), plain=config.plain,
-        optimizer=device.wrap_optimizer(tf.train.AdamOptimizer(config.learning_rate), config),
+        optimizer=device.wrap_optimizer(tf.train.AdamOptimizer(rate), config),
         step=None if on_npu else step, seed=config.seed, kl_weight=kl_weight,
         merge_first_code=config.merge_first_code, decode_samples=config.decode_samples,
         free_nats=config.free_nats)

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from common import checkpoints, device, pictures, reporting
 from vsl import data_utils
 
-_AXES = {'none': None, 'x': 0, 'y': 1}
+_AXES = {'none': (), 'x': (0,), 'y': (1,), 'xy': (0, 1)}
 
 
 class Epochs:

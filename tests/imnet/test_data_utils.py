@@ -36,6 +36,7 @@ def test_small_sets_and_copied_chunks_give_the_same_samples(path, tmp_path, monk
     assert whole.names() == ['ball/0', 'ball/1', 'ball/2']
 
 
+@pytest.mark.slow
 def test_a_set_of_many_gigabytes_is_read_in_little_memory(tmp_path):
     path = str(tmp_path / 'huge_train.hdf5')
     count = 60000

@@ -71,6 +71,7 @@ def values_of(out, kind='ae'):
     return checkpoints.read(checkpoints.latest(os.path.join(out, kind)))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_the_unbroken_one(data, tmp_path):
     assert ae(data, tmp_path / 'whole', '--training_steps=7') == 0
     assert ae(data, tmp_path / 'parts', '--training_steps=3') == 0

@@ -121,7 +121,9 @@ def test_the_same_command_again_says_it_is_done_and_makes_whole_what_is_missing(
         assert name == 'config.json' or again[name] == before[name], name
 
 
-@pytest.mark.parametrize('options', [(), RANDOM], ids=['plain data', 'random data and dropout'])
+@pytest.mark.parametrize('options', [
+    pytest.param((), id='plain data'),
+    pytest.param(RANDOM, id='random data and dropout', marks=pytest.mark.slow)])
 def test_a_resumed_run_equals_the_unbroken_one_to_the_last_bit(tmp_path, solids, unbroken, options):
     whole, folder = unbroken[options]
     tiny.train(tmp_path, solids, 2, *options)
@@ -192,7 +194,9 @@ def test_a_tiny_gradient_clip_stops_learning_and_a_large_one_changes_nothing(tmp
     assert (free < 0.97).all()
 
 
-@pytest.mark.parametrize('options', [(), ('--memory_efficient',)], ids=['plain', 'memory'])
+@pytest.mark.parametrize('options', [
+    pytest.param((), id='plain'),
+    pytest.param(('--memory_efficient',), id='memory', marks=pytest.mark.slow)])
 def test_one_mesh_is_learnt_by_heart(tmp_path, options):
     data = tiny.write_solids(tmp_path / 'data', ['b_pyramid'])
     steps = 120 if not options else 20

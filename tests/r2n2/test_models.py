@@ -53,6 +53,7 @@ def test_full_networks_have_the_published_numbers_of_parameters(graph):
             assert sum(np.prod(v.shape.as_list()) for v in net.params.values()) == expected
 
 
+@pytest.mark.slow
 def test_batch_normalisation_learns_statistics_and_uses_them_at_test_time(graph):
     net = models.ResidualGRUNet(batch_norm=True, **WIDTHS)
     trainer = solver.Solver(net)

@@ -46,6 +46,7 @@ def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
     assert 'Total mAP' in out and 'mean shape' in out
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_the_unbroken_one(run, data, tmp_path):
     folder, _ = run
     assert tiny.train(tmp_path, data, 2)[0] == 0

@@ -172,14 +172,17 @@ def test_augmentation_moves_and_mirrors_by_seed_epoch_and_row_alone():
     grid[10:15, 12:14, 20:28] = 1
     voxels = np.repeat(grid.reshape(1, -1), 8, axis=0)
     rows = np.arange(8)
-    first = data_utils.augmented(voxels, 0, 3, rows, shift=2, mirror_axis=0)
+    first = data_utils.augmented(voxels, 0, 3, rows, shift=2, mirror_axes=(0,))
     np.testing.assert_array_equal(
-        first[5:6], data_utils.augmented(voxels[:1], 0, 3, [5], shift=2, mirror_axis=0))
+        first[5:6], data_utils.augmented(voxels[:1], 0, 3, [5], shift=2, mirror_axes=(0,)))
     assert (first.sum(axis=1) == grid.sum()).all()
     corners = {tuple(np.argwhere(row.reshape(30, 30, 30)).min(axis=0)) for row in first}
     assert len(corners) > 4
     assert all(10 <= y <= 14 and 18 <= z <= 22 for _, y, z in corners)
     np.testing.assert_array_equal(data_utils.augmented(voxels, 0, 3, rows), voxels)
+    both = data_utils.augmented(voxels, 0, 0, rows, mirror_axes=(0, 1)).reshape(-1, 30, 30, 30)
+    wanted = [np.flip(grid, axes) for axes in ((), (0,), (1,), (0, 1))]
+    assert {row.tobytes() for row in both} == {row.tobytes() for row in wanted}
 
 
 def test_too_few_shapes_for_a_batch_are_told():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from vsl import VarShapeLearner, vsl, vsl_rec
+from vsl import VarShapeLearner, presets, vsl, vsl_main, vsl_rec
 
 SMALL = {'batch_size': 2, 'global_latent_dim': 3, 'local_latent_dim': 2, 'local_latent_num': 2}
 
@@ -72,6 +72,20 @@ def test_clipped_adam_makes_the_first_step_as_long_as_the_learning_rate():
     model.model_fit(voxels())
     moved = model.sess.run(model.params['dec_conv3_1']) - before
     np.testing.assert_allclose(np.abs(moved), 1e-3, rtol=1e-3)
+
+
+def test_the_cosine_schedule_ends_with_the_learning_rate_at_zero():
+    config = vsl_main.parse_args(['--schedule=cosine', '--training_steps=8', '--batch_size=2',
+                                  '--preset=modelnet10', '--learning_rate=1e-3'])
+    presets.complete(config, presets.PRESETS, 'modelnet10')
+    step = tf.placeholder(tf.int32, [])
+    model, feeds = presets.make_model(config, step)
+    for number, expected in ((0, 1e-3), (4, 5e-4), (8, 0)):
+        model.sess.run(tf.global_variables_initializer())   # a first update is as long as the rate
+        before = model.sess.run(model.params['dec_conv3_1'])
+        model.sess.run(model.optimizer, {feeds['x']: voxels(), step: number})
+        moved = np.abs(model.sess.run(model.params['dec_conv3_1']) - before)
+        np.testing.assert_allclose(moved, expected, rtol=2e-3, atol=1e-9)
 
 
 def test_a_shape_is_learned_by_heart():
