@@ -35,7 +35,7 @@ def freeze(config):
     weights = options.trained(config)
     path = os.path.join(config.output, 'cmr.pb')
     with tf.Graph().as_default():
-        network = options.Network(config, False)
+        network = options.Network(config, False, portable=True)
         inputs, outputs, feed = _graph(network, config.batch_size, pth2ckpt.is_torch(weights))
         sess_config = device.session_config(config)
         # Fused operations round other than the single ones of the written graph.
@@ -69,14 +69,14 @@ def networks():
     options.complete(config)
 
     def training():
-        network = options.Network(config, True)
+        network = options.Network(config, True, portable=True)
         images, truth = network.images(2), netWithLoss.truth(2)
         losses, *_ = netWithLoss.losses(network.build(images), truth, network.body)
         update = netWithLoss.update(losses['loss'], network.make, netWithLoss.Adam(3e-4))
         return [images, *truth], [*losses.values(), update]
 
     def inference():
-        network = options.Network(config, False)
+        network = options.Network(config, False, portable=True)
         inputs, outputs, feed = _graph(network, 1)
         return npu_survey.Graph(inputs, outputs, None, feed, list(network.make.variables.values()),
                                 None)

@@ -9,6 +9,7 @@ import sys
 
 from common import cli, files
 from tests.benchmarks import (
+    cmr_step,
     imnet_extraction,
     imnet_step,
     polygen_sampling,
@@ -18,7 +19,8 @@ from tests.benchmarks import (
     vsl_step,
 )
 
-BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, r2n2_step, vsl_step)
+BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, r2n2_step, vsl_step,
+              cmr_step)
 
 RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recorded.json')
 

@@ -42,7 +42,7 @@ def parse_args(argv=None):
 def _network(config, plain, is_training):
     sizes = {name: getattr(config, name) for name in options.NETWORK}
     found = argparse.Namespace(plain=plain, nearest_rotation=None, body=None, mesh_levels=None,
-                               stretch=None, **{name: value for name, value in sizes.items()})
+                               stretch=None, device='cpu', **sizes)
     options.complete(found)
     return options.Network(found, is_training)
 
@@ -59,8 +59,7 @@ def _graph_job(config, batch, plain):
         network = _network(config, plain, False)
         features = tf.placeholder(tf.float32, [batch, 32 * config.resnet_width])
         outputs = cmr.network(network.make, network.mesh, network.body, features=features,
-                              num_layers=config.num_layers, num_channels=config.num_channels,
-                              plain=plain)
+                              num_layers=config.num_layers, num_channels=config.num_channels)
         sess = _session(config)
     feed = {features: np.random.RandomState(0).uniform(size=features.shape.as_list())}
     return lambda: sess.run((outputs.vertices, outputs.vertices_smpl, outputs.camera), feed)

@@ -21,6 +21,9 @@ from tests.cmr import golden_data_adapters, synthetic
 _MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
+_FORMS = {'plain': 'dense', 'cpu': 'sparse'}
+
+
 def _body(case):
     config = case.config
     return synthetic.body(config['body_seed'], config['rings'], config['segments'])
@@ -32,7 +35,8 @@ def _levels(case, body):
 
 
 def _mesh(case, body, path):
-    return mesh_lib.Mesh(body['v_template'], *_levels(case, body), plain=path == 'plain')
+    return mesh_lib.Mesh(body['v_template'], *_levels(case, body),
+                         form=_FORMS[path])
 
 
 def _session(make, case):
@@ -116,10 +120,10 @@ def graphcnn(case, path):
     """The graph network behind the encoder."""
     tf.reset_default_graph()
     body = _body(case)
-    mesh, make = _mesh(case, body, path), layers.Parameters()
+    mesh, make = _mesh(case, body, path), layers.Parameters(plain=path == 'plain')
     nodes, camera = graph_cnn.graph_cnn(
         tf.constant(case.inputs['features']), mesh.ref_vertices, make, mesh.adjacency,
-        case.config['num_layers'], case.config['num_channels'], path == 'plain')
+        case.config['num_layers'], case.config['num_channels'])
     with _session(make, case) as sess:
         nodes, camera = sess.run([nodes, camera])
     return {'shape': nodes.transpose(0, 2, 1), 'camera': camera}
@@ -130,7 +134,7 @@ def graph_layers_alone(case, path):
     tf.reset_default_graph()
     given = case.inputs
     adjacency = _mesh(case, _body(case), path).adjacency
-    make = layers.Parameters()
+    make = layers.Parameters(plain=path == 'plain')
     x, x32 = [tf.constant(given[name].transpose(0, 2, 1)) for name in ('x', 'x32')]
     fetches = {'lin': graph_layers.linear(x, make, 'lin', 16),
                'gn': graph_layers.group_norm(x, make, 'gn', 3),
@@ -156,7 +160,7 @@ def mesh(case, path):
     body = _body(case)
     connections, downs, ups = _levels(case, body)
     made = mesh_lib.Mesh(body['v_template'], connections, downs, ups,
-                         case.config['num_downsampling'], path == 'plain')
+                         case.config['num_downsampling'], _FORMS[path])
     found = {'ref_vertices': made.ref_vertices}
     for level, matrix in enumerate(connections):
         entries = mesh_lib.adjacency_matrix(matrix, case.config['nsize']).tocoo()
@@ -274,13 +278,12 @@ def _whole(case, path, training):
     tf.reset_default_graph()
     arrays = _body(case)
     body, mesh_of_case = smpl.Smpl(arrays), _mesh(case, arrays, path)
-    make = layers.Parameters(training)
+    make = layers.Parameters(training, plain=path == 'plain')
     given = case.inputs
     source = ({'features': tf.constant(given['features'])} if 'features' in given
               else {'images': tf.constant(_images(given['image_u8']))})
     outputs = cmr.network(make, mesh_of_case, body, num_layers=case.config['num_layers'],
-                          num_channels=case.config['num_channels'], plain=path == 'plain',
-                          **source)
+                          num_channels=case.config['num_channels'], **source)
     return make, body, outputs
 
 

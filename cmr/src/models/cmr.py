@@ -11,7 +11,7 @@ rotations: [B, 24, 3, 3] and betas: [B, 10] of the regressor; vertices_smpl: [B,
 
 
 def network(make, mesh, body, images=None, features=None, num_layers=5, num_channels=256,
-            resnet_width=64, plain=False, nearest=False, has_classifier=True):
+            resnet_width=64, nearest=False, has_classifier=True):
     """Builds the network.
 
     Args:
@@ -20,8 +20,6 @@ def network(make, mesh, body, images=None, features=None, num_layers=5, num_chan
       images: [B, 224, 224, 3], normalised; or
       features: [B, 2048] in their place.
       num_layers, num_channels, resnet_width: int, sizes.
-      plain: bool, compute as the original does; else what is the same for all nodes or all
-        pictures once.
       nearest: see smpl_param_regressor.orthogonal; has_classifier: see resnet.resnet50.
     Returns:
       Outputs.
@@ -31,12 +29,10 @@ def network(make, mesh, body, images=None, features=None, num_layers=5, num_chan
         features = resnet.resnet50(images, graph.scope('resnet'), resnet_width,
                                    has_classifier=has_classifier)
     nodes, camera = graph_cnn.graph_cnn(features, mesh.ref_vertices, graph, mesh.adjacency,
-                                        num_layers, num_channels, plain)
-    found, template = tf.stop_gradient(nodes), mesh.ref_vertices
-    if plain:
-        copies = tf.tile(tf.constant(template)[None], [features.shape[0].value, 1, 1])
-        found, template = tf.concat([found, copies], axis=2), None
+                                        num_layers, num_channels)
+    template = tf.tile(tf.constant(mesh.ref_vertices)[None], [features.shape[0].value, 1, 1])
     rotations, betas, _ = smpl_param_regressor.regressor(
-        found, make.scope('smpl_param_regressor'), template, nearest)
+        tf.concat([tf.stop_gradient(nodes), template], axis=2), make.scope('smpl_param_regressor'),
+        nearest)
     return Outputs(nodes, mesh.upsample(nodes), camera, rotations, betas,
                    body.vertices(rotations, betas))

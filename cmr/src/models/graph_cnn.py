@@ -9,17 +9,16 @@ import tensorflow.compat.v1 as tf
 from cmr.src.models import graph_layers
 
 
-def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=256, plain=False):
+def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=256):
     """Positions of the nodes and a camera.
 
     Args:
       features: [B, F], of the encoder.
       template: float [N, 3] array, the normalised template of this level.
-      make: layers.Parameters.
+      make: layers.Parameters; where it is not plain, the shares of template and picture in what is
+        linear in them are computed apart and added, not on a copy of the features for every node.
       adjacency: mesh.Adjacency of the level.
       num_layers, num_channels: int.
-      plain: bool, copy the features to every node as the original does; else the first layer's
-        shares of template and picture are computed apart and added.
     Returns:
       (positions [B, N, 3], camera [B, 3]: scale and shift).
     """
@@ -27,16 +26,24 @@ def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=25
     nodes = len(template)
     points = tf.constant(template, tf.float32)
     inner, width = make.scope('gc'), 2 * num_channels
-    if plain:
+    shortcut = None
+    if make.plain:
         x = tf.concat([tf.tile(points[None], [batch, 1, 1]),
                        tf.tile(features[:, None], [1, nodes, 1])], axis=2)
         x = graph_layers.linear(x, inner, '0', width)
     else:
         weight, bias = graph_layers.linear_parameters(inner, '0', 3 + size, width)
-        x = (tf.matmul(points, weight[:, :3], transpose_b=True)[None]
-             + (tf.matmul(features, weight[:, 3:], transpose_b=True) + bias)[:, None])
+        of_point = tf.transpose(weight[:, :3])
+        of_picture = tf.matmul(features, weight[:, 3:], transpose_b=True) + bias
+        x = tf.matmul(points, of_point)[None] + of_picture[:, None]
+
+        def shortcut(weight, bias):
+            of_point_2 = tf.matmul(of_point, weight, transpose_b=True)
+            of_picture_2 = tf.matmul(of_picture, weight, transpose_b=True) + bias
+            return tf.matmul(points, of_point_2)[None] + of_picture_2[:, None]
     for number in range(num_layers + 1):
-        x = graph_layers.res_block(x, inner.scope(str(number + 1)), num_channels, adjacency)
+        x = graph_layers.res_block(x, inner.scope(str(number + 1)), num_channels, adjacency,
+                                   None if number else shortcut)
     return _shape_head(x, make.scope('shape'), adjacency), _camera_head(x, make.scope('camera_fc'))
 
 

@@ -13,42 +13,25 @@ _SQUARINGS = 10
 _FLOOR = 1e-6
 
 
-def regressor(x, make, template=None, nearest=False):
+def regressor(x, make, nearest=False):
     """Rotations and shape numbers.
 
     Args:
-      x: [B, N, 6], predicted and template coordinates of each node; [B, N, 3] with `template`.
+      x: [B, N, 6], predicted and template coordinates of each node.
       make: layers.Parameters.
-      template: None, or float [N, 3] array: its share of the first layer, the same for all
-        pictures, is then computed once.
       nearest: see `orthogonal`.
     Returns:
       (rotation matrices [B, 24, 3, 3], betas [B, 10], the raw outputs [B, 226]).
     """
     batch, nodes, channels = x.shape.as_list()
     make, flat = make.scope('layers'), tf.reshape(x, [batch, nodes * channels])
-    if template is None:
-        x = layers.fc_block(flat, make.scope('0'), WIDTH)
-    else:
-        x = _split_block(flat, template, make.scope('0.fc_block'))
+    x = layers.fc_block(flat, make.scope('0'), WIDTH)
     for name in ('1', '2'):
         x = layers.fc_res_block(x, make.scope(name))
     raw = make.linear(x, '3', 9 * NUM_JOINTS + NUM_BETAS)
     matrices = tf.reshape(raw[:, :9 * NUM_JOINTS], [batch * NUM_JOINTS, 3, 3])
     rotations = tf.reshape(orthogonal(matrices, nearest), [batch, NUM_JOINTS, 3, 3])
     return rotations, raw[:, 9 * NUM_JOINTS:], raw
-
-
-def _split_block(flat, template, make):
-    """The first block on predicted coordinates [B, 3 N], the template's share added."""
-    nodes = len(template)
-    weight, bias = make.linear_parameters('0', 6 * nodes, WIDTH)
-    parts = tf.reshape(weight, [WIDTH, nodes, 6])
-    moved = tf.reshape(parts[:, :, :3], [WIDTH, 3 * nodes])
-    fixed = tf.reshape(parts[:, :, 3:], [WIDTH, 3 * nodes])
-    share = tf.matmul(tf.constant(template.reshape(1, -1)), fixed, transpose_b=True)
-    return tf.nn.relu(make.batch_norm(tf.matmul(flat, moved, transpose_b=True) + (share + bias),
-                                      '1'))
 
 
 def _rows(matrix):

@@ -202,11 +202,11 @@ def save_levels(path, connections, downs, ups):
         np.savez_compressed(temporary, **arrays)
 
 
-def load_all(path, levels_path='', plain=False):
+def load_all(path, levels_path='', form='gather'):
     """(smpl.Smpl, mesh.Mesh, dict of the body's arrays) of a body's files."""
     arrays = load(path or SHIPPED)
     folder = os.path.dirname(find(path or SHIPPED))
     levels = load_levels(levels_path or folder, len(arrays['v_template']))
     if len(levels[1]) < 1:
         raise errors.InputError('{} has no level below the body.'.format(levels_path or folder))
-    return (smpl.Smpl(arrays), mesh_lib.Mesh(arrays['v_template'], *levels, plain=plain), arrays)
+    return (smpl.Smpl(arrays), mesh_lib.Mesh(arrays['v_template'], *levels, form=form), arrays)

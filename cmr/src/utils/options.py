@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from cmr.src.models import cmr, layers
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pth2ckpt
-from common import checkpoints, cli, errors, runs
+from common import checkpoints, cli, device, errors, runs
 
 MODEL_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUTPUT_PATH = os.path.join(MODEL_DIR, 'output')
@@ -79,27 +79,30 @@ class Network:
       config: completed options.
       is_training, sync: bool, see layers.Parameters.
       shared: None, or a Network whose body and variables this one has too.
+      portable: bool, only operations that an NPU has too, whatever the device.
 
     Attributes:
       body: smpl.Smpl; mesh: mesh.Mesh; arrays: dict of the body's file; make: layers.Parameters.
     """
 
-    def __init__(self, config, is_training, shared=None, sync=False):
+    def __init__(self, config, is_training, shared=None, sync=False, portable=False):
         self.config = config
         if shared is None:
+            sparse = not portable and device.choose(config.device) != 'npu'
             self.body, self.mesh, self.arrays = body_lib.load_all(
-                config.body, config.mesh_levels, config.plain)
+                config.body, config.mesh_levels,
+                'dense' if config.plain else 'sparse' if sparse else 'gather')
         else:
             self.body, self.mesh, self.arrays = shared.body, shared.mesh, shared.arrays
-        self.make = layers.Parameters(is_training, store=shared and shared.make, sync=sync)
+        self.make = layers.Parameters(is_training, store=shared and shared.make, sync=sync,
+                                      plain=config.plain)
 
     def build(self, images, has_classifier=True):
         """models.cmr.Outputs of pictures [B, S, S, 3], normalised."""
         config = self.config
         return cmr.network(self.make, self.mesh, self.body, images, num_layers=config.num_layers,
                            num_channels=config.num_channels, resnet_width=config.resnet_width,
-                           plain=config.plain, nearest=config.nearest_rotation,
-                           has_classifier=has_classifier)
+                           nearest=config.nearest_rotation, has_classifier=has_classifier)
 
     def images(self, batch):
         """A placeholder of normalised pictures."""

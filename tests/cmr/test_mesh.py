@@ -1,0 +1,36 @@
+"""Tests of cmr/src/utils/mesh.py beyond the golden cases."""
+import numpy as np
+import pytest
+import scipy.sparse
+import tensorflow.compat.v1 as tf
+
+from cmr.src.utils import mesh
+
+
+def products(form, matrix, x, probe):
+    """Product of a batch and the gradient of its sum with the probe, in one form."""
+    tf.reset_default_graph()
+    given = tf.constant(x)
+    y = mesh.Adjacency(matrix, form).multiply(given)
+    with tf.Session() as sess:
+        return sess.run([y, tf.gradients(y * probe, given)[0]])
+
+
+@pytest.mark.parametrize('form', ['sparse', 'gather', 'dense'])
+def test_each_form_multiplies_by_the_matrix_and_its_transpose(form):
+    rng = np.random.RandomState(0)
+    matrix = scipy.sparse.random(9, 7, 0.3, 'csr', np.float32, rng)
+    assert np.diff(matrix.indptr).min() == 0    # an empty row is among them
+    x, probe = rng.normal(size=[2, 7, 5]), rng.normal(size=[2, 9, 5])
+    y, gradient = products(form, matrix, x.astype(np.float32), probe.astype(np.float32))
+    full = matrix.toarray()
+    np.testing.assert_allclose(y, full @ x, atol=1e-5)
+    np.testing.assert_allclose(gradient, full.T @ probe, atol=1e-5)
+
+
+def test_what_an_npu_runs_has_no_sparse_product():
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, [2, 7, 5])
+        tf.gradients(mesh.Adjacency(scipy.sparse.eye(7), 'gather').multiply(x), x)
+    kinds = {op.type for op in graph.get_operations()}
+    assert not [kind for kind in kinds if 'Sparse' in kind or 'Scatter' in kind]
