@@ -53,6 +53,8 @@ class Layers:
 
     def leaky(self, x):
         """Leaky rectifier, as the original computes it."""
+        if not self.plain:
+            return tf.nn.leaky_relu(x, self.slope)
         return 0.5 * (1 + self.slope) * x + 0.5 * (1 - self.slope) * tf.abs(x)
 
     def conv(self, name, x, filters, size):
@@ -65,8 +67,11 @@ class Layers:
           size: int, side of the kernel.
         """
         kernel = self._kernel(name, x, filters, size)
-        convolve = tf.nn.conv2d if x.shape.ndims == 4 else tf.nn.conv3d
-        return convolve(x, kernel, [1] * x.shape.ndims, 'SAME') + self._bias(name, filters)
+        if x.shape.ndims == 4:
+            y = tf.nn.conv2d(x, kernel, [1] * 4, 'SAME')
+        else:
+            y = volume_conv.conv3d_same(x, kernel, self.plain)
+        return y + self._bias(name, filters)
 
     def unpooled_conv(self, name, x, filters, size=3):
         """`conv` of `unpool` of a volume, without the multiplications by zeros on a CPU."""
@@ -117,9 +122,8 @@ def initializer(filler, fans, seed):
 
 def pool(x):
     """Largest of 2 x 2 at stride 2, with a border of one that never wins: n becomes n // 2 + 1."""
-    size = x.shape[1].value // 2 + 1, x.shape[2].value // 2 + 1
-    padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=_NEVER)
-    padded = padded[:, :2 * size[0], :2 * size[1]]
+    borders = [[1, 1 - side % 2] for side in x.shape.as_list()[1:3]]
+    padded = tf.pad(x, [[0, 0]] + borders + [[0, 0]], constant_values=_NEVER)
     return tf.nn.max_pool2d(padded, 2, 2, 'VALID')
 
 
