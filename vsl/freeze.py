@@ -120,7 +120,8 @@ def networks():
         config = argparse.Namespace(
             batch_size=5, device='cpu', kl_weight=vsl.KL_WEIGHT, kl_warmup_steps=0, free_nats=0.,
             plain=True, learning_rate=vsl.LEARNING_RATE, schedule='constant', seed=0,
-            merge_first_code=False, decode_samples=False, bias_after_product=False, **sizes)
+            merge_first_code=False, decode_samples=False, bias_after_product=False,
+            detach_codes=False, **sizes)
         model, feeds = presets.make_model(config, None, images)
         ends = list(feeds.values()) + ([model.gamma, model.keep_prob] if images else [])
         return ends, [model.loss, model.optimizer]

@@ -166,7 +166,8 @@ def make_model(config, step=None, images=False):
         free_nats=config.free_nats)
     if not images:
         return vsl.VarShapeLearner(**arguments), {'x': x}
-    model = vsl_rec.VarShapeLearner(bias_after_product=config.bias_after_product, **arguments)
+    model = vsl_rec.VarShapeLearner(bias_after_product=config.bias_after_product,
+                                    detach_codes=config.detach_codes, **arguments)
     return model, {'x': x, 'y': model.y}
 
 

@@ -43,6 +43,8 @@ def parse_args(argv=None):
                        'epochs, which is 1e-8 for the first ten')
     cli.add_flag(group, '--bias_after_product', help='add the last bias of the image branch where '
                  'it belongs, which the original does not do')
+    cli.add_flag(group, '--detach_codes', help='let the latent loss train the image branch only, '
+                 'so that a large --gamma cannot shrink the codes of the shapes')
     group.add_argument('--print_step', type=cli.positive_int, default=2,
                        help='epochs between pictures')
     cli.add_run_options(parser, presets.OUTPUT_PATH + '_imrec')

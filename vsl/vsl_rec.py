@@ -51,6 +51,7 @@ class VarShapeLearner(vsl.VarShapeLearner):
     Args:
       y: [B, 100, 100, 3], or None for a placeholder.
       bias_after_product: bool, mend the original's slip in the last layer of the image branch (Q3).
+      detach_codes: bool, the latent loss trains the image branch only, not the shape encoder.
       keep_units: bool, no dropout at all, for frozen graphs.
       **kwargs: as in vsl.VarShapeLearner.
 
@@ -63,10 +64,11 @@ class VarShapeLearner(vsl.VarShapeLearner):
       lat_loss: scalar, half the squared distance of both codes, summed over batch and code.
     """
 
-    def __init__(self, *args, y=None, bias_after_product=False, keep_units=False, **kwargs):
+    def __init__(self, *args, y=None, bias_after_product=False, detach_codes=False,
+                 keep_units=False, **kwargs):
         self.y = y
         self._keep_units = keep_units
-        self._bias_after_product = bias_after_product
+        self._bias_after_product, self._detach_codes = bias_after_product, detach_codes
         super().__init__(*args, **kwargs)
 
     def _make_variables(self):
@@ -105,7 +107,8 @@ class VarShapeLearner(vsl.VarShapeLearner):
 
     def _build_losses(self, kl_weight, free_nats):
         super()._build_losses(kl_weight, free_nats)
-        self.lat_loss = 0.5 * tf.reduce_sum(tf.square(self.latent_feature - self.learned_feature))
+        wanted = tf.stop_gradient(self.latent_feature) if self._detach_codes else self.latent_feature
+        self.lat_loss = 0.5 * tf.reduce_sum(tf.square(wanted - self.learned_feature))
         self.loss += self.gamma * self.lat_loss
 
     def model_fit(self, x, y, gamma, keep_prob):
