@@ -107,7 +107,9 @@ class VarShapeLearner(vsl.VarShapeLearner):
 
     def _build_losses(self, kl_weight, free_nats):
         super()._build_losses(kl_weight, free_nats)
-        wanted = tf.stop_gradient(self.latent_feature) if self._detach_codes else self.latent_feature
+        wanted = self.latent_feature
+        if self._detach_codes:
+            wanted = tf.stop_gradient(wanted)
         self.lat_loss = 0.5 * tf.reduce_sum(tf.square(wanted - self.learned_feature))
         self.loss += self.gamma * self.lat_loss
 

@@ -159,7 +159,8 @@ def test_the_last_bias_of_the_image_branch_is_added_once_when_mended():
 @pytest.mark.parametrize('detached', [False, True])
 def test_the_latent_loss_reaches_the_shape_encoder_unless_detached(detached):
     model = vsl_rec.VarShapeLearner(**SMALL, detach_codes=detached)
-    reached = tf.gradients(model.lat_loss, [model.params[name] for name in ('enc_fc1', 'image_fc1')])
+    ends = [model.params[name] for name in ('enc_fc1', 'image_fc1')]
+    reached = tf.gradients(model.lat_loss, ends)
     assert [gradient is not None for gradient in reached] == [not detached, True]
 
 
