@@ -232,6 +232,22 @@ def test_a_signal_ends_the_run_after_a_checkpoint_and_the_run_goes_on_from_there
     assert train(tmp_path, step + 2) == {step + 1: whole[step + 1], step + 2: whole[step + 2]}
 
 
+def test_a_signal_during_a_save_leaves_a_whole_checkpoint(tmp_path, monkeypatch):
+    write = tf.train.Saver.save
+
+    def interrupted(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return write(*args, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(runs.Interrupted) as caught:
+        patch.setattr(tf.train.Saver, 'save', interrupted)
+        train(tmp_path, 9, save_every=3)
+    assert caught.value.exit_code == 143 and saved(tmp_path) == [3, 4]
+    whole = train(tmp_path / 'whole', 5, save_every=3)
+    assert train(tmp_path, 5) == {5: whole[5]}
+    assert_same_arrays(arrays(tmp_path, 3), arrays(tmp_path / 'whole', 3))
+
+
 def test_a_second_ctrl_c_stops_at_once(tmp_path):
     process = start_process(tmp_path, 5, '--step_seconds=30')
     wait_for(process, 'starts at step 0')
