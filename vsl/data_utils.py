@@ -325,6 +325,11 @@ def augmented(voxels, seed, epoch, rows, shift=0, mirror_axes=()):
     return result.reshape(voxels.shape)
 
 
+def mirrored(voxels, axis):
+    """Shapes mirrored along an axis, uint8 [N, 27000]."""
+    return np.flip(voxels.reshape(-1, GRID, GRID, GRID), axis + 1).reshape(voxels.shape)
+
+
 def write(path, splits, names, notes=None):
     """Writes a set in the layout that `read_split` reads, compressed, in one exchange.
 

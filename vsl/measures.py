@@ -60,7 +60,7 @@ def fit_linear(codes, labels):
         codes, labels)
 
 
-def search_svm(codes, labels, test_codes, test_labels, seed=0):
+def search_svm(codes, labels, test_codes, test_labels, seed=0, copies=()):
     """Test accuracy of that classifier with C and gamma by cross-validation on the training split.
 
     The kernels come from one matrix of distances, so that codes of thousands of numbers do too.
@@ -68,9 +68,13 @@ def search_svm(codes, labels, test_codes, test_labels, seed=0):
     Args:
       codes: [N, D]; labels: int [N]; test_codes: [M, D]; test_labels: int [M].
       seed: int, of the folds.
+      copies: list of [N, D], the same shapes seen otherwise (mirrored): further examples to fit
+        on, never held out, and left out with the shape itself.
     Returns:
-      (accuracy float, dict of the chosen C and gamma).
+      (accuracy float, dict of the chosen C and gamma, and `score`, its accuracy on held-out folds).
     """
+    views = 1 + len(copies)
+    codes, count = np.concatenate([codes] + list(copies)), len(codes)
     distances = _squared_distances(codes, codes)
     scale = 1. / max(float(distances.mean()), 1e-12)
     counts = np.unique(labels, return_counts=True)[1]
@@ -80,6 +84,9 @@ def search_svm(codes, labels, test_codes, test_labels, seed=0):
     folds = int(np.clip(counts.min(), 2, 5))
     parts = list(model_selection.StratifiedKFold(folds, shuffle=True, random_state=seed).split(
         labels, labels))
+    parts = [(np.concatenate([fit + count * view for view in range(views)]), held)
+             for fit, held in parts]
+    labels = np.tile(labels, views)
     best = (-1., None)
     for gamma in [scale * factor for factor in (0.1, 0.3, 1., 3., 10., 30.)]:
         kernel = np.exp(-gamma * distances)
@@ -91,7 +98,7 @@ def search_svm(codes, labels, test_codes, test_labels, seed=0):
     c, gamma = best[1]
     classifier = svm.SVC(kernel='precomputed', C=c).fit(np.exp(-gamma * distances), labels)
     predicted = classifier.predict(np.exp(-gamma * _squared_distances(test_codes, codes)))
-    return float(np.mean(predicted == test_labels)), {'C': c, 'gamma': gamma}
+    return float(np.mean(predicted == test_labels)), {'C': c, 'gamma': gamma, 'score': best[0]}
 
 
 def _squared_distances(ours, theirs):
@@ -193,18 +200,23 @@ def _pca(train, size):
         train.astype(np.float32))
 
 
-def baselines(train, train_labels, test, test_labels, size):
+def baselines(train, train_labels, test, test_labels, size, copies=()):
     """Test accuracies of simple classifiers, fitted on the training split.
 
     Args:
       train, test: uint8 [N, 27000]; train_labels, test_labels: [N].
       size: int, numbers of the PCA's codes.
+      copies: list of uint8 [N, 27000], see `search_svm`; then the support vector machines only.
     Returns:
       dict {name: float}.
     """
     fitted = _pca(train, size)
     codes, test_codes = fitted.transform(train), fitted.transform(test)
+    machines = {
+        'SVM on PCA codes': search_svm(codes, train_labels, test_codes, test_labels,
+                                       copies=[fitted.transform(copy) for copy in copies])[0],
+        'SVM on voxels': search_svm(train, train_labels, test, test_labels, copies=copies)[0]}
+    if copies:
+        return {name + ', mirrored too': value for name, value in machines.items()}
     neighbor = train_labels[nearest(test_codes, codes, 1)[:, 0]]
-    return {'1-NN on PCA codes': float(np.mean(neighbor == test_labels)),
-            'SVM on PCA codes': search_svm(codes, train_labels, test_codes, test_labels)[0],
-            'SVM on voxels': search_svm(train, train_labels, test, test_labels)[0]}
+    return {'1-NN on PCA codes': float(np.mean(neighbor == test_labels)), **machines}

@@ -39,6 +39,8 @@ def parse_args(argv=None):
                        help='epochs between measurements of accuracy and IoU; 0: at the end only')
     cli.add_flag(group, '--search_svm', help='also C and gamma by cross-validation on the training '
                  'split')
+    cli.add_flag(group, '--search_mirrored', help='the same once more, with the training shapes '
+                 'mirrored along x and along y as further examples (minutes with --baselines)')
     cli.add_flag(group, '--baselines', help='also simple classifiers, and the IoU of a PCA')
     group.add_argument('--class', dest='class_name', default='1',
                        help='name or id of the class to generate and interpolate')
@@ -111,14 +113,15 @@ def _iou(model, codes, voxels):
     return measures.iou(evaluate.decode(model, codes), voxels)
 
 
-def classify(codes, data, orders, config, sizes):
+def classify(model, codes, data, orders, config):
     """Support vector machine on the codes, as the paper has it.
 
     Args:
+      model: VarShapeLearner with a session.
       codes: dict {'train', 'test': [N, D]}; data: Data.
       orders: dict {'train', 'test': rows}; the whole batches at the front of both give the
         original's figure.
-      config: namespace; sizes: list of int, numbers of each code.
+      config: namespace.
     Returns:
       dict of figures; `train_accuracy` and `test_accuracy` are of all shapes.
     """
@@ -139,26 +142,40 @@ def classify(codes, data, orders, config, sizes):
         reporting.say('Shape classification{}: train: {:.4f}, test: {:.4f}'.format(
             ' (whole batches)' if name else ' (all shapes)', found[name + 'train_accuracy'],
             found[name + 'test_accuracy']))
-    if config.search_svm:
-        found['searched_test_accuracy'], chosen = measures.search_svm(
-            codes['train'], labels['train'], codes['test'], labels['test'])
-        reporting.say('Shape classification (C {:g}, gamma {:.3g} by cross-validation): test: '
-                      '{:.4f}'.format(chosen['C'], chosen['gamma'],
-                                      found['searched_test_accuracy']))
-    if config.baselines:
-        for name, value in measures.baselines(data.train.voxels, labels['train'], data.test.voxels,
-                                              labels['test'], codes['train'].shape[1]).items():
-            found['baseline ' + name] = value
-            reporting.say('baseline {}: test: {:.4f}'.format(name, value))
+    if config.search_svm or config.baselines:
+        found.update(_search(model, codes, labels, data, [], config))
+    if config.search_mirrored:
+        copies = [data_utils.mirrored(data.train.voxels, axis) for axis in (0, 1)]
+        found.update(_search(model, codes, labels, data, copies, config))
     found['linear_test_accuracy'] = measures.accuracy(
         measures.fit_linear(codes['train'], labels['train']), codes['test'], labels['test'])
     reporting.say('Shape classification (linear probe): test: {:.4f}'.format(
         found['linear_test_accuracy']))
-    found['active_units'] = measures.active_units(codes['train'], sizes)
+    found['active_units'] = measures.active_units(codes['train'], model.sizes)
     reporting.say('active units by code (of {}): {}'.format(
-        ', '.join(map(str, sizes)), ', '.join(map(str, found['active_units']))))
+        ', '.join(map(str, model.sizes)), ', '.join(map(str, found['active_units']))))
     reporting.say(reporting.accuracy_line(found['train_accuracy'], 'train'))
     reporting.say(reporting.accuracy_line(found['test_accuracy']))
+    return found
+
+
+def _search(model, codes, labels, data, copies, config):
+    """Figures of classifiers with C and gamma by cross-validation; see measures.search_svm."""
+    accuracy, chosen = measures.search_svm(
+        codes['train'], labels['train'], codes['test'], labels['test'],
+        copies=[evaluate.codes(model, copy) for copy in copies])
+    ending = ', mirrored too' if copies else ''
+    found = {'searched_test_accuracy' + ending: accuracy,
+             'held_out_accuracy' + ending: chosen['score']}
+    reporting.say('Shape classification (C {:g}, gamma {:.3g} by cross-validation{}): held-out '
+                  'folds: {:.4f}, test: {:.4f}'.format(chosen['C'], chosen['gamma'], ending,
+                                                       chosen['score'], accuracy))
+    if config.baselines:
+        for name, value in measures.baselines(
+                data.train.voxels, labels['train'], data.test.voxels, labels['test'],
+                codes['train'].shape[1], copies).items():
+            found['baseline ' + name] = value
+            reporting.say('baseline {}: test: {:.4f}'.format(name, value))
     return found
 
 
@@ -258,7 +275,7 @@ def _run_stages(model, data, epochs, config, step):
              if {'classify', 'reconstruct', 'tsne', 'metrics'} & set(stages)}
     orders = epochs.orders_to_classify(config.training_steps, len(data.test.labels))
     work = {
-        'classify': lambda: classify(codes, data, orders, config, model.sizes),
+        'classify': lambda: classify(model, codes, data, orders, config),
         'reconstruct': lambda: reconstruct(model, codes, data, folder, config),
         'generate': lambda: generate(model, data, folder, config),
         'interpolate': lambda: interpolate(model, data, folder, config),

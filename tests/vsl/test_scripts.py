@@ -58,7 +58,7 @@ def test_all_stages_run_and_leave_figures_pictures_and_checkpoints(sets, tmp_pat
     out = tmp_path / 'run'
     assert call(vsl_main, '--data_path', sets / 'shapes.mat', '--output_path', out,
                 '--training_steps=4', '--num_samples=2', '--stages=train,freeze,' + STAGES,
-                '--search_svm', '--baselines', '--print_step=1', '--eval_every=1', *SIZES) == 0
+                '--search_mirrored', '--baselines', '--print_step=1', '--eval_every=1', *SIZES) == 0
     said = capsys.readouterr().out
     assert re.search(r'Epoch: 0000 \| kl-loss: [\d.]+ \+ rec-loss: [\d.]+ = total-loss: ', said)
     assert 'Shape classification (all shapes): train: ' in said and 'active units' in said

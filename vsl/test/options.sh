@@ -10,10 +10,11 @@ model_values=(
   'stages|out of train,classify,reconstruct,generate,interpolate,tsne,metrics,freeze'
   'class|name or id of the class to generate and interpolate'
   global_latent_dim local_latent_dim local_latent_num kl_weight kl_warmup_steps free_nats
-  augment_shift augment_mirror renderer up print_step eval_every id1 id2 num_samples
+  schedule augment_shift augment_mirror renderer up print_step eval_every id1 id2 num_samples
 )
 model_flags=(
   'search_svm|C and gamma of the classifier by cross-validation too'
+  'search_mirrored|the same with mirrored training shapes as further examples'
   'baselines|measure simple classifiers and a PCA too'
   merge_first_code decode_samples plain
 )
