@@ -495,5 +495,10 @@ def run_action(config):
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))
 
 
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(run_action, parse_args(argv))
+
+
 if __name__ == '__main__':
-    sys.exit(cli.run(run_action, parse_args()))
+    sys.exit(main())
