@@ -60,6 +60,12 @@ SCRIPTS = [
     ('common/npu_lint.py', ['x.pb', '--fetch=y'], [NOWHERE + '/x.pb']),
     ('common/rank_table.py', ['--server=x', '--device_ips=y', '--output=z', '--first_devise=4'],
      None),
+    ('examples/polygen_sample.py', ['0', '--sead=1'], ['0', '--graphs=' + NOWHERE]),
+    ('examples/vsl_reconstruct.py', ['x.obj', '--graph=y'], [NOWHERE + '/x.obj']),
+    ('examples/r2n2_reconstruct.py', ['x.png', '--treshold=1'],
+     ['x.png', '--graph=' + NOWHERE + '/x.pb']),
+    ('examples/imnet_reconstruct.py', ['x.png', '--graph=y'], [NOWHERE + '/x.png']),
+    ('examples/cmr_body.py', ['x.jpg', '--boddy=y'], ['x.jpg', '--graphs=' + NOWHERE]),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
     ('tests/benchmarks/__main__.py', ['--recort'], None),
     ('tests/benchmarks/cmr_step.py', ['--thread=1'], None),
@@ -104,8 +110,11 @@ def call(monkeypatch, tmp_path, capsys):
 
 
 def _subprocess(script, arguments, folder):
-    done = subprocess.run([sys.executable, os.path.join(ROOT, script)] + arguments,
-                          cwd=str(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [os.path.join(ROOT, script)]
+    if script.startswith('tests/'):     # those run as modules, from the root
+        command, folder = ['-m', script[:-len('.py')].replace('/', '.')], ROOT
+    done = subprocess.run([sys.executable] + command + arguments, cwd=str(folder),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
