@@ -1,4 +1,4 @@
-"""Version, change log, conda environment and Dockerfile go by the same lock and the same setup.sh."""
+"""Version, change log, conda environment and image go by the same lock and the same setup.sh."""
 import os
 import re
 
