@@ -2,6 +2,7 @@
 import importlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -88,6 +89,10 @@ def _names():
             for script, misspelt, _ in SCRIPTS]
 
 
+def _module(script):
+    return script[:-len('.py')].replace('/', '.')
+
+
 @pytest.fixture
 def call(monkeypatch, tmp_path, capsys):
     """Runs a script's main in an empty folder; gives exit code, stdout and stderr."""
@@ -98,7 +103,7 @@ def call(monkeypatch, tmp_path, capsys):
         tf.reset_default_graph()
         monkeypatch.setattr(sys, 'argv', [script])
         try:
-            code = importlib.import_module(script[:-3].replace('/', '.')).main(arguments)
+            code = importlib.import_module(_module(script)).main(arguments)
         except SystemExit as stop:      # the parser's way out
             code = stop.code
         out, err = capsys.readouterr()
@@ -112,7 +117,7 @@ def call(monkeypatch, tmp_path, capsys):
 def _subprocess(script, arguments, folder):
     command = [os.path.join(ROOT, script)]
     if script.startswith('tests/'):     # those run as modules, from the root
-        command, folder = ['-m', script[:-len('.py')].replace('/', '.')], ROOT
+        command, folder = ['-m', _module(script)], ROOT
     done = subprocess.run([sys.executable] + command + arguments, cwd=str(folder),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
@@ -235,3 +240,48 @@ def test_smoke_test_passes(tmp_path):
 def test_no_placeholder_is_left_in_a_readme(folder, name):
     with open(os.path.join(ROOT, folder, name), encoding='utf-8') as stream:
         assert re.findall(r'@[A-Z_]+@', stream.read()) == []
+
+
+def _shown_commands():
+    """(where, script, its arguments) of the command lines in docstrings and READMEs."""
+    texts = [(script, importlib.import_module(_module(script)).__doc__)
+             for script in sorted({script for script, _, _ in SCRIPTS})]
+    for folder in ('', 'polygen', 'vsl', 'r2n2', 'imnet', 'cmr'):
+        for name in ('README.md', 'README_CN.md'):
+            with open(os.path.join(ROOT, folder, name), encoding='utf-8') as stream:
+                texts.append((os.path.join(folder, name), stream.read()))
+    line = re.compile(r'^ *(?:Examples?: )?\$?python (-m )?([\w/.]+)(( [^\n]*)?(\n +--[^\n]*)*)',
+                      re.MULTILINE)
+    scripts = {script for script, _, _ in SCRIPTS}
+    for where, text in texts:
+        for module, script, arguments, *_ in line.findall(text.replace('\\\n', ' ')):
+            if module:
+                script = script.replace('.', '/') + '.py'
+            arguments = re.split(r' #', arguments)[0]   # what stands behind it is a remark
+            if script in scripts and '...' not in arguments:
+                yield where, script, shlex.split(arguments)
+
+
+def test_commands_that_docstrings_and_readmes_show_have_known_options(capsys):
+    wrong, count = [], 0
+    for where, script, arguments in _shown_commands():
+        parse = getattr(importlib.import_module(_module(script)), 'parse_args', None)
+        try:
+            count += parse is not None and bool(parse(arguments))
+        except SystemExit as stop:
+            if stop.code:
+                wrong.append((where, script, arguments, capsys.readouterr().err))
+    assert wrong == [] and count > 100
+
+
+@pytest.mark.parametrize('script', [
+    'polygen/train.py', 'vsl/vsl_main.py', 'vsl/vsl_imrec.py', 'r2n2/main.py', 'imnet/train.py',
+    'imnet/IMGAN/main.py', 'imnet/IMSVR/main.py', 'cmr/train.py'])
+def test_scripts_that_train_share_their_options(script, call):
+    _, out, _ = call(script, ['--help'])
+    for names in ('--data_path', '--output_path', '--device', '--precision_mode', '--seed',
+                  '--training_steps --train_steps --training-steps', '--batch_size',
+                  '--learning_rate', '--checkpoint --ckpt_path', '--resume --noresume', '--threads',
+                  '--save_every', '--report_every', '--debug'):
+        for name in names.split():
+            assert re.search(r'(?<![\w-]){}(?![\w-])'.format(name), out), name
