@@ -87,6 +87,12 @@ def _names():
     return [script + ''.join(argument[len('--model'):] for argument in misspelt or ()
                              if script == 'freeze_graph.py' and argument.startswith('--model'))
             for script, misspelt, _ in SCRIPTS]
+SHELL_SCRIPTS = ['setup.sh', 'tests/run.sh', 'polygen/test/model_test.sh'] + [
+    '{}/test/train_{}_1p.sh'.format(model, kind)
+    for model in ('polygen', 'vsl', 'r2n2', 'imnet', 'cmr') for kind in ('full', 'performance')] + [
+        'cmr/scripts/{}.sh'.format(name)
+        for name in ('convert_resnet', 'generate_dataset', 'run_distributed_train_gpu',
+                     'run_eval_gpu', 'run_standalone_train_gpu')]
 
 
 def _module(script):
@@ -162,6 +168,22 @@ def test_script_helps_and_refuses_alike(script, misspelt, missing, call, tmp_pat
 def test_script_starts_from_any_folder(script, tmp_path):
     code, out, err = _subprocess(script, ['--help'], tmp_path)
     assert code == 0 and out.startswith('usage: ') and 'Traceback' not in err
+
+
+@pytest.mark.parametrize('script', SHELL_SCRIPTS)
+def test_shell_script_helps_and_refuses_alike(script, tmp_path):
+    def run(argument):
+        done = subprocess.run(['bash', os.path.join(ROOT, script), argument], cwd=str(tmp_path),
+                              env=dict(os.environ, PYTHON=sys.executable), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    code, out, _ = run('--help')
+    stem = os.path.splitext(os.path.basename(script))[0]
+    assert code == 0 and re.search(r'(bash|usage:) (\S+/)?{}'.format(stem), out)
+    if script != 'tests/run.sh':    # passes options on to pytest
+        code, out, err = run('--no_such_option=1')
+        assert code == 2 and out == '' and '--no_such_option' in err.splitlines()[-1]
 
 
 def _polygen(folder):
