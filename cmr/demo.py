@@ -43,21 +43,36 @@ def upright(vertices):
     return vertices * [1, -1, -1]
 
 
-def demo(config):
-    """Predicts and writes."""
-    weights = options.trained(config)
-    image, size = datasets.read_image(config.img), config.img_res
-    if config.bbox:
-        center, scale = photo.read_box(config.bbox, 'bbox')
-    elif config.openpose:
-        center, scale = photo.read_box(config.openpose, 'openpose')
+def person(path, size, bbox='', openpose=''):
+    """The person of a photo as the network takes it.
+
+    Args:
+      path: str; size: int, pixels a side.
+      bbox, openpose: str, JSON file of a box or of keypoints; both empty: the whole photo.
+    Returns:
+      (float32 [size, size, 3] from 0 to 1; the same normalised).
+    Raises:
+      errors.InputError: a file cannot be read, or the box lies outside of the photo.
+    """
+    image = datasets.read_image(path)
+    if bbox:
+        center, scale = photo.read_box(bbox, 'bbox')
+    elif openpose:
+        center, scale = photo.read_box(openpose, 'openpose')
     else:
         center, scale = photo.whole(image.shape)
     reach, limit = 100 * scale, np.array(image.shape[1::-1])
     if (center + reach < 1).any() or (center - reach > limit - 1).any():
         raise errors.InputError('the box (centre {:.0f}, {:.0f}, side {:.0f}) lies outside of {} '
-                                '({} x {}).'.format(*center, 2 * reach, config.img, *limit))
-    picture, normal = photo.cropped(image, center, scale, size)
+                                '({} x {}).'.format(*center, 2 * reach, path, *limit))
+    return photo.cropped(image, center, scale, size)
+
+
+def demo(config):
+    """Predicts and writes."""
+    weights = options.trained(config)
+    size = config.img_res
+    picture, normal = person(config.img, size, config.bbox, config.openpose)
     with evalNet.opened(config, weights, 1) as predictor:
         found = predictor.predict(normal[None])
         faces = predictor.network.body.faces

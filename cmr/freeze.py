@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import options, pth2ckpt
-from common import checkpoints, device, frozen, npu_survey
+from common import checkpoints, cli, device, frozen, npu_survey
 
 
 def add_options(parser):
@@ -20,7 +20,9 @@ def add_options(parser):
                         help='checkpoint, its folder, or a file of PyTorch')
     parser.add_argument('--output_path', default=options.OUTPUT_PATH,
                         help='folder of a run, where no --checkpoint is given')
-    parser.add_argument('--device', default='cpu', choices=('cpu', 'gpu'))
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'gpu'),
+                        help='where the check runs')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
     options.add_network_options(parser)
 
 

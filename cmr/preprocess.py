@@ -146,6 +146,8 @@ def preprocess(config):
     """Makes what can be made and names what is missing; 1 where nothing could be made."""
     if not config.train_files and not config.eval_files:
         raise errors.UsageError('say what to make: --train_files, --eval_files or both.')
+    if not os.path.isdir(config.data_path):
+        raise errors.InputError('--data_path {} is no folder.'.format(config.data_path))
     wanted = [name for name in config.sets.split(',') if name]
     unknown = sorted(set(wanted) - set(_SOURCES))
     if unknown:

@@ -214,5 +214,10 @@ def print_comparison(config):
     return 0 if all(row[3] for row in rows) else 1
 
 
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(print_comparison, parse_args(argv))
+
+
 if __name__ == '__main__':
-    sys.exit(cli.run(print_comparison, parse_args()))
+    sys.exit(main())

@@ -265,7 +265,8 @@ def read_graph(path):
         with open(path, 'rb') as stream:
             graph_def.ParseFromString(stream.read())
     except OSError as error:
-        raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror)) from error
+        raise errors.InputError('cannot read the graph {}: {}. python freeze_graph.py makes it '
+                                'of a checkpoint.'.format(path, error.strerror)) from error
     except message.DecodeError as error:
         raise errors.InputError('{} is no frozen graph, or is cut short.'.format(path)) from error
     if not graph_def.node:
@@ -467,7 +468,12 @@ def parse_args(argv=None):
     return config
 
 
-def _read_array(path):
+def read_array(path):
+    """Reads a .npy file.
+
+    Raises:
+      errors.InputError: it cannot be read, or is no array.
+    """
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -487,7 +493,7 @@ def run_action(config):
         arrays = {}
         for given in config.input:
             name, _, path = given.partition('=')
-            arrays[name] = _read_array(path)
+            arrays[name] = read_array(path)
         for name, value in model.predict_all(**arrays).items():
             path = os.path.join(config.output, name.replace('/', '_') + '.npy')
             with files.replacing(path) as temporary:
@@ -495,5 +501,10 @@ def run_action(config):
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))
 
 
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(run_action, parse_args(argv))
+
+
 if __name__ == '__main__':
-    sys.exit(cli.run(run_action, parse_args()))
+    sys.exit(main())

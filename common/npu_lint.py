@@ -392,7 +392,7 @@ def advice(findings):
     return ['instead ({}): {}'.format(rule, REWRITES[rule]) for rule in rules]
 
 
-def main(config):
+def lint(config):
     """Does what the command line asks."""
     if config.graph:
         return lint_file(config)
@@ -400,5 +400,10 @@ def main(config):
     return npu_survey.print_table([config.model] if config.model else None)
 
 
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(lint, parse_args(argv))
+
+
 if __name__ == '__main__':
-    sys.exit(cli.run(main, parse_args()))
+    sys.exit(main())

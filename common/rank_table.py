@@ -155,5 +155,10 @@ def write(config):
           'ASCEND_DEVICE_ID'.format(config.output, len(addresses), len(addresses)))
 
 
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(write, parse_args(argv))
+
+
 if __name__ == '__main__':
-    sys.exit(cli.run(write, parse_args()))
+    sys.exit(main())

@@ -25,6 +25,7 @@ import threading
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import common
 from common import checkpoints, device, errors, files, redact, reporting
 
 # Options that a resumed run may change without becoming another run.
@@ -593,5 +594,6 @@ def _write_config(config, chosen):
         'parameters': reporting.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
-        'versions': {'python': platform.python_version(), 'tensorflow': tf.__version__,
-                     'numpy': np.__version__, 'platform': platform.platform()}})
+        'versions': {'project': common.__version__, 'python': platform.python_version(),
+                     'tensorflow': tf.__version__, 'numpy': np.__version__,
+                     'platform': platform.platform()}})

@@ -92,7 +92,7 @@ def freeze(config):
                 weights.restore(sess)
                 frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed, notes={
                     'checkpoint': weights.name, 'sampling': filters._asdict(),
-                    'valid_only': config.valid_only})
+                    'valid_only': config.valid_only, 'num_classes': config.num_classes})
     return paths
 
 

@@ -1,126 +1,309 @@
-"""Every script of the project behaves alike; imports keep to the rules."""
-import ast
+"""Every script of the project behaves alike: help, misspelt options, missing data, two steps."""
+import importlib
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 
 import pytest
+import tensorflow.compat.v1 as tf
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MODELS = ('vsl', 'polygen', 'r2n2', 'imnet', 'cmr')
-# Script, arguments with an option misspelt, arguments whose data is missing (None: takes no data).
+NOWHERE = 'no/such/folder'
+# Script, arguments with a misspelt option at the end (None: the script passes options on), and
+# arguments whose data is missing (None: takes no data).
 SCRIPTS = [
-    ('polygen/train.py', ['--trainin_steps=5'], ['--data_path=no/such/folder']),
-    ('polygen/sample.py', ['--num_sample=5'], ['--output_path=no/such/folder']),
-    ('polygen/evaluate.py', ['--num_sample=5'], ['--output_path=no/such/folder']),
+    ('polygen/train.py', ['--trainin_steps=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('polygen/sample.py', ['--num_sample=5'], ['--output_path=' + NOWHERE]),
+    ('polygen/evaluate.py', ['--num_sample=5'], ['--output_path=' + NOWHERE]),
     ('polygen/model_test.py', ['--sead=5'], None),
-    ('r2n2/main.py', ['--evaluat'], ['--data_path=no/such/folder']),
-    ('r2n2/demo.py', ['--treshold=0.4'], ['no/such/picture.png', '--output_path=no/such/folder']),
-    ('r2n2/tools/make_dataset.py', ['--output=x', '--meshe=x'], None),
-    ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'], ['--ae', '--data_dir=no/such/folder']),
-    ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_dir=no/such/folder']),
-    ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'], None),
-    ('cmr/train.py', ['--num_epoch=5'], ['--data_path=no/such/folder']),
-    ('cmr/eval.py', ['--dataset=up-3d', '--log_frek=5'], ['--output_path=no/such/folder']),
-    ('cmr/demo.py', ['--img=x.jpg', '--bboks=x'], ['--img=x.jpg', '--output_path=no/such/folder']),
-    ('cmr/preprocess.py', ['--data_path=x', '--chek=1'], None),
-    ('cmr/make_dataset.py', ['--output=x', '--num_trains=1'], None),
-    ('cmr/make_template.py', ['--output=x', '--level=1'], None),
-    ('cmr/src/utils/pth2ckpt.py', ['--pth-pat=x'], None),
-    ('vsl/vsl_main.py', ['--kl_weigth=1'], ['--data_path=no/such/folder']),
-    ('vsl/vsl_imrec.py', ['--data_path=x', '--gama=1'], ['--data_path=no/such/folder']),
-    ('vsl/make_dataset.py', ['--output=x.mat', '--meshe=x'], None),
-    ('vsl/mat2bin.py', ['--data_path=x', '--batchsize=1'], None),
-    ('vsl/calculate_accuracy.py', ['--codes=x', '--label=1'], None),
-    ('help_modelarts.py', ['data', '--data_url=x', '--modelarts_data_di=y'], None),
-    ('freeze_graph.py', ['--model=polygen', '--out=x'],
-     ['--model=polygen', '--output_path=no/such/folder'])]
+    ('vsl/vsl_main.py', ['--kl_weigth=1'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('vsl/vsl_imrec.py', ['--data_path=x', '--gama=1'],
+     ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('vsl/make_dataset.py', ['--output=x.mat', '--meshe=x'],
+     ['--output=x.mat', '--meshes=' + NOWHERE]),
+    ('vsl/mat2bin.py', ['--data_path=x', '--batchsize=1'],
+     ['--output=x', '--data_path=' + NOWHERE]),
+    ('vsl/calculate_accuracy.py', ['--codes=x', '--label=1'], ['--codes=x', '--labels=' + NOWHERE]),
+    ('r2n2/main.py', ['--evaluat'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('r2n2/demo.py', ['--treshold=0.4'], ['--output_path=' + NOWHERE]),
+    ('r2n2/tools/make_dataset.py', ['--output=x', '--meshe=x'],
+     ['--output=x', '--meshes=' + NOWHERE]),
+    ('imnet/train.py', ['--svr_epoch=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('imnet/evaluate.py', ['--pictrues=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('imnet/make_dataset.py', ['--output=x', '--shape=5'], None),
+    ('imnet/IMGAN/main.py', ['--ae', '--real_sise=16'],
+     ['--ae', '--data_path=' + NOWHERE, '--output_path=out']),
+    ('imnet/IMSVR/main.py', ['--imagge=x'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('imnet/point_sampling/gather_vox.py', ['--input=x', '--output=y', '--worker=2'],
+     ['--input=' + NOWHERE, '--output=y']),
+    ('imnet/point_sampling/gather_img.py', ['--input=x', '--output=y', '--categori=z'],
+     ['--input=' + NOWHERE, '--output=y']),
+    ('imnet/point_sampling/gather_all.py', ['--input=x', '--datset=y'], ['--input=' + NOWHERE]),
+    ('cmr/train.py', ['--num_epoch=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
+    ('cmr/eval.py', ['--dataset=up-3d', '--log_frek=5'], ['--output_path=' + NOWHERE]),
+    ('cmr/demo.py', ['--img=x.jpg', '--bboks=x'], ['--img=x.jpg', '--output_path=' + NOWHERE]),
+    ('cmr/preprocess.py', ['--data_path=x', '--chek=1'],
+     ['--train_files', '--data_path=' + NOWHERE]),
+    ('cmr/make_dataset.py', ['--output=x', '--num_trains=1'], ['--output=x', '--body=' + NOWHERE]),
+    ('cmr/make_template.py', ['--output=x.npz', '--level=1'],
+     ['--output=x.npz', '--body=' + NOWHERE]),
+    ('cmr/src/utils/pth2ckpt.py', ['--pth-pat=x'], ['--pth-path=' + NOWHERE]),
+    ('boot_modelarts.py', None,
+     ['--model=vsl', '--data_url=file:///' + NOWHERE, '--modelarts_data_dir=x',
+      '--train_url=out']),
+    ('help_modelarts.py', ['data', '--data_url=x', '--modelarts_data_di=y'],
+     ['data', '--data_url=' + NOWHERE, '--modelarts_data_dir=y']),
+    ('common/frozen.py', ['list', 'x.pb', '--outputs=y'], ['list', NOWHERE + '/x.pb']),
+    ('common/deploy.py', ['x', 'y', '--cosin=1'], [NOWHERE, 'y']),
+    ('common/npu_lint.py', ['x.pb', '--fetch=y'], [NOWHERE + '/x.pb']),
+    ('common/rank_table.py', ['--server=x', '--device_ips=y', '--output=z', '--first_devise=4'],
+     None),
+    ('examples/polygen_sample.py', ['0', '--sead=1'], ['0', '--graphs=' + NOWHERE]),
+    ('examples/vsl_reconstruct.py', ['x.obj', '--graph=y'], [NOWHERE + '/x.obj']),
+    ('examples/r2n2_reconstruct.py', ['x.png', '--treshold=1'],
+     ['x.png', '--graph=' + NOWHERE + '/x.pb']),
+    ('examples/imnet_reconstruct.py', ['x.png', '--graph=y'], [NOWHERE + '/x.png']),
+    ('examples/cmr_body.py', ['x.jpg', '--boddy=y'], ['x.jpg', '--graphs=' + NOWHERE]),
+    ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
+    ('tests/benchmarks/__main__.py', ['--recort'], None),
+    ('tests/benchmarks/cmr_step.py', ['--thread=1'], None),
+    ('tests/benchmarks/imnet_extraction.py', ['--row=1'], ['--checkpoint=' + NOWHERE]),
+    ('tests/benchmarks/imnet_step.py', ['--thread=1'], None),
+    ('tests/benchmarks/polygen_sampling.py', ['--thread=1'], None),
+    ('tests/benchmarks/polygen_step.py', ['--thread=1'], None),
+    ('tests/benchmarks/r2n2_step.py', ['--thread=1'], None),
+    ('tests/benchmarks/vsl_step.py', ['--thread=1'], None),
+] + [('freeze_graph.py', ['--model=' + model, '--out=x'],
+      ['--model=' + model, '--output=x', '--output_path=' + NOWHERE])
+     for model in ('polygen', 'vsl', 'r2n2', 'imnet', 'cmr')]
+NO_SCRIPTS = {'common/obs.py',                  # answers its own process, on a pipe
+              'tests/common/toy_training.py'}   # of the tests of common/runs.py
 
 
-def _run(script, arguments, folder):
-    done = subprocess.run([sys.executable, os.path.join(ROOT, script)] + arguments,
-                          cwd=str(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def _names():
+    return [script + ''.join(argument[len('--model'):] for argument in misspelt or ()
+                             if script == 'freeze_graph.py' and argument.startswith('--model'))
+            for script, misspelt, _ in SCRIPTS]
+SHELL_SCRIPTS = ['setup.sh', 'tests/run.sh', 'polygen/test/model_test.sh'] + [
+    '{}/test/train_{}_1p.sh'.format(model, kind)
+    for model in ('polygen', 'vsl', 'r2n2', 'imnet', 'cmr') for kind in ('full', 'performance')] + [
+        'cmr/scripts/{}.sh'.format(name)
+        for name in ('convert_resnet', 'generate_dataset', 'run_distributed_train_gpu',
+                     'run_eval_gpu', 'run_standalone_train_gpu')]
+
+
+def _module(script):
+    return script[:-len('.py')].replace('/', '.')
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capsys):
+    """Runs a script's main in an empty folder; gives exit code, stdout and stderr."""
+    monkeypatch.chdir(str(tmp_path))
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(script, arguments):
+        tf.reset_default_graph()
+        monkeypatch.setattr(sys, 'argv', [script])
+        try:
+            code = importlib.import_module(_module(script)).main(arguments)
+        except SystemExit as stop:      # the parser's way out
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    yield run
+    for number, action in kept.items():
+        signal.signal(number, action)
+
+
+def _subprocess(script, arguments, folder):
+    command = [os.path.join(ROOT, script)]
+    if script.startswith('tests/'):     # those run as modules, from the root
+        command, folder = ['-m', _module(script)], ROOT
+    done = subprocess.run([sys.executable] + command + arguments, cwd=str(folder),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
-def _rows():
-    """One script of each folder is quick: starting TensorFlow three times takes a while."""
-    seen = set()
-    for row in SCRIPTS:
-        marks = pytest.mark.slow if row[0].split('/')[0] in seen else ()
-        seen.add(row[0].split('/')[0])
-        yield pytest.param(*row, marks=marks, id=row[0])
+def test_the_table_has_every_script():
+    found = set()
+    for place, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith('.') and name != 'output']
+        for name in names:
+            path = os.path.join(place, name)
+            if name.endswith('.py') and path != os.path.abspath(__file__):
+                with open(path, encoding='utf-8') as stream:
+                    if "__name__ == '__main__'" in stream.read():
+                        found.add(os.path.relpath(path, ROOT))
+    assert found == {script for script, _, _ in SCRIPTS} | NO_SCRIPTS
 
 
-@pytest.mark.parametrize('script, misspelt, missing', _rows())
-def test_script_helps_and_refuses_alike(script, misspelt, missing, tmp_path):
-    code, out, _ = _run(script, misspelt[:-1] + ['--help'], tmp_path)
-    assert code == 0 and '--debug' in out
-    code, _, err = _run(script, misspelt, tmp_path)
-    assert code == 2 and misspelt[-1].split('=')[0] in err
+@pytest.mark.parametrize('script, misspelt, missing', SCRIPTS, ids=_names())
+def test_script_helps_and_refuses_alike(script, misspelt, missing, call, tmp_path):
+    program = os.path.basename(script)
+    code, out, err = call(script, (misspelt or [])[:-1] + ['--help'])
+    assert (code, err) == (0, '') and out.startswith('usage: {} [-h]'.format(program))
+    assert '--debug' in out and re.search(r'^Examples?:', out, re.MULTILINE)
+    if misspelt is not None:
+        code, out, err = call(script, misspelt)
+        assert (code, out) == (2, '')
+        assert re.fullmatch(r'{0}: error: unknown option {1}; did you mean --[\w-]+\? '
+                            r'\({0} --help lists the options\)\n'.format(
+                                re.escape(program), misspelt[-1].split('=')[0]), err)
     if missing is not None:
-        code, _, err = _run(script, missing + ['--device=cpu'], tmp_path)
-        last = err.strip().split('\n')[-1]
-        assert code == 1 and last.startswith('error: ') and 'no/such/folder' in last
-    assert os.listdir(str(tmp_path)) in ([], ['no'])
+        code, _, err = call(script, missing)
+        assert code == 1 and re.fullmatch(r'error: [^\n]*{}[^\n]*\.\n'.format(NOWHERE), err)
+        assert 'Error:' not in err      # the name of an exception that nothing has explained
+    left = [name for _, _, names in os.walk(str(tmp_path)) for name in names]
+    assert left == []
+
+
+@pytest.mark.parametrize('script', [
+    pytest.param(script, marks=() if script == 'help_modelarts.py' else pytest.mark.slow)
+    for script in sorted({script for script, _, _ in SCRIPTS})])
+def test_script_starts_from_any_folder(script, tmp_path):
+    code, out, err = _subprocess(script, ['--help'], tmp_path)
+    assert code == 0 and out.startswith('usage: ') and 'Traceback' not in err
+
+
+@pytest.mark.parametrize('script', SHELL_SCRIPTS)
+def test_shell_script_helps_and_refuses_alike(script, tmp_path):
+    def run(argument):
+        done = subprocess.run(['bash', os.path.join(ROOT, script), argument], cwd=str(tmp_path),
+                              env=dict(os.environ, PYTHON=sys.executable), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    code, out, _ = run('--help')
+    stem = os.path.splitext(os.path.basename(script))[0]
+    assert code == 0 and re.search(r'(bash|usage:) (\S+/)?{}'.format(stem), out)
+    if script != 'tests/run.sh':    # passes options on to pytest
+        code, out, err = run('--no_such_option=1')
+        assert code == 2 and out == '' and '--no_such_option' in err.splitlines()[-1]
+
+
+def _polygen(folder):
+    from tests.polygen import tiny
+    return ['--data_path=' + tiny.write_solids(folder)] + tiny.OPTIONS
+
+
+def _vsl(folder):
+    return ['--batch_size=1', '--stages=train', '--print_step=0', '--report_every=1']
+
+
+def _vsl_images(folder):
+    import numpy as np
+
+    from vsl import data_utils, make_dataset
+    splits, names = make_dataset.make_furniture(0, 1, 1)
+    splits = {name: split._replace(images=np.zeros([len(names), 100, 100, 3], np.uint8))
+              for name, split in splits.items()}
+    data_utils.write(str(folder / 'set.mat'), splits, names)
+    return ['--data_path={}'.format(folder / 'set.mat'), '--stages=train', '--batch_size=1',
+            '--report_every=1']
+
+
+def _r2n2(folder):
+    from tests.r2n2 import tiny
+    return ['--data_path=' + tiny.make_data(folder), '--batch_size=2', '--workers=1',
+            '--report_every=1', '--set'] + tiny.SET
+
+
+def _imnet(folder):
+    from tests.imnet import tiny
+    return ['--ae', '--train', '--real_size=16', '--batch_size_input=60', '--report_every=1',
+            '--data_path=' + tiny.write(str(folder))] + tiny.SIZES
+
+
+def _cmr(folder):
+    from tests.cmr import tiny
+    body = tiny.make_body(folder / 'body')
+    return ['--data_path=' + tiny.make_set(folder / 'set', body), '--body=' + body,
+            '--dataset=up-3d', '--batch_size=4', '--num_workers=1',
+            '--report_every=1'] + tiny.NETWORK
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('script, options', [
+    ('polygen/train.py', _polygen), ('vsl/vsl_main.py', _vsl), ('vsl/vsl_imrec.py', _vsl_images),
+    ('r2n2/main.py', _r2n2), ('imnet/IMGAN/main.py', _imnet), ('cmr/train.py', _cmr)],
+    ids=lambda value: value if isinstance(value, str) else '')
+def test_two_steps_leave_the_same_lines_and_files_in_every_model(script, options, call, tmp_path):
+    (tmp_path / 'data').mkdir()
+    run = ['--output_path=out', '--training_steps=2', '--device=cpu', '--threads=1']
+    arguments = run + options(tmp_path / 'data')
+    for begins in ('starts at step 0', 'goes on from step 2'):
+        code, out, err = call(script, arguments)
+        assert code == 0, err
+        first = [line for line in out.splitlines() if ' parameters; ' in line]
+        assert len(first) == 1
+        # IM-NET's three networks have a folder each.
+        assert re.fullmatch(r'\S.*; [\d,]+ parameters; cpu \(float32\); output in out(/ae)?; '
+                            + begins, first[0])
+        if begins.startswith('starts'):
+            assert re.search(r'^step 2/2  100.0%(  \w+ [\d.e+-]+)+  [\d.]+ s/step', out, re.M)
+    held = {name for _, folders, names in os.walk('out') for name in folders + names}
+    assert {'config.json', 'metrics.jsonl', 'checkpoints'} <= held
+    assert set(os.listdir(str(tmp_path))) == {'data', 'out'}
 
 
 @pytest.mark.slow
 def test_smoke_test_passes(tmp_path):
-    code, out, err = _run('polygen/model_test.py', [], tmp_path)
+    code, out, err = _subprocess('polygen/model_test.py', [], tmp_path)
     assert code == 0 and out.count('ok  ') == 5, err
 
 
-def _sources():
-    for folder in MODELS + ('common', '.'):
-        for place, folders, names in os.walk(os.path.join(ROOT, folder)):
-            if folder == '.':
-                folders[:] = []
-            for name in names:
-                if name.endswith('.py'):
-                    path = os.path.join(place, name)
-                    with open(path, encoding='utf-8') as stream:
-                        yield os.path.relpath(path, ROOT), stream.read()
-
-
-def _imported(text):
-    """Names of the packages that a file imports, at any depth."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name.split('.')[0]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module.split('.')[0]
-
-
-def test_models_import_neither_each_other_nor_tests_and_common_no_model():
-    wrong = []
-    for path, text in _sources():
-        package = path.split(os.sep)[0]
-        if package in MODELS + ('common',):
-            strangers = set(MODELS) - {package} | {'tests'}
-            wrong += [(path, name) for name in _imported(text) if name in strangers]
-    assert wrong == []
-
-
-@pytest.mark.parametrize('name, home', [('npu_bridge', 'common/device.py'),
-                                        ('hccl', 'common/device.py'),
-                                        ('horovod', 'common/device.py'),
-                                        ('moxing', 'common/obs.py')])
-def test_platform_packages_are_imported_in_one_file(name, home):
-    pattern = re.compile(r'(import|from|_imported\(.)\s*{}\b'.format(name))
-    assert [path for path, text in _sources() if pattern.search(text) and path != home] == []
-
-
-def test_nothing_dangerous_or_old_is_used():
-    pattern = re.compile(r'os\.system\(|shell=True|except:\s*$|pickle\.load\(|yaml\.load\(|'
-                         r'tf\.contrib|tf\.layers', re.MULTILINE)
-    assert [path for path, text in _sources() if pattern.search(text)] == []
-
-
-@pytest.mark.parametrize('name', ['README.md', 'README_CN.md', 'polygen/README.md',
-                                  'polygen/README_CN.md'])
-def test_no_placeholder_is_left_in_a_readme(name):
-    with open(os.path.join(ROOT, name), encoding='utf-8') as stream:
+@pytest.mark.parametrize('folder', ['', 'polygen', 'vsl', 'r2n2', 'imnet', 'cmr'])
+@pytest.mark.parametrize('name', ['README.md', 'README_CN.md'])
+def test_no_placeholder_is_left_in_a_readme(folder, name):
+    with open(os.path.join(ROOT, folder, name), encoding='utf-8') as stream:
         assert re.findall(r'@[A-Z_]+@', stream.read()) == []
+
+
+def _shown_commands():
+    """(where, script, its arguments) of the command lines in docstrings and READMEs."""
+    texts = [(script, importlib.import_module(_module(script)).__doc__)
+             for script in sorted({script for script, _, _ in SCRIPTS})]
+    for folder in ('', 'polygen', 'vsl', 'r2n2', 'imnet', 'cmr'):
+        for name in ('README.md', 'README_CN.md'):
+            with open(os.path.join(ROOT, folder, name), encoding='utf-8') as stream:
+                texts.append((os.path.join(folder, name), stream.read()))
+    line = re.compile(r'^ *(?:Examples?: )?\$?python (-m )?([\w/.]+)(( [^\n]*)?(\n +--[^\n]*)*)',
+                      re.MULTILINE)
+    scripts = {script for script, _, _ in SCRIPTS}
+    for where, text in texts:
+        for module, script, arguments, *_ in line.findall(text.replace('\\\n', ' ')):
+            if module:
+                script = script.replace('.', '/') + '.py'
+            arguments = re.split(r' #', arguments)[0]   # what stands behind it is a remark
+            if script in scripts and '...' not in arguments:
+                yield where, script, shlex.split(arguments)
+
+
+def test_commands_that_docstrings_and_readmes_show_have_known_options(capsys):
+    wrong, count = [], 0
+    for where, script, arguments in _shown_commands():
+        parse = getattr(importlib.import_module(_module(script)), 'parse_args', None)
+        try:
+            count += parse is not None and bool(parse(arguments))
+        except SystemExit as stop:
+            if stop.code:
+                wrong.append((where, script, arguments, capsys.readouterr().err))
+    assert wrong == [] and count > 100
+
+
+@pytest.mark.parametrize('script', [
+    'polygen/train.py', 'vsl/vsl_main.py', 'vsl/vsl_imrec.py', 'r2n2/main.py', 'imnet/train.py',
+    'imnet/IMGAN/main.py', 'imnet/IMSVR/main.py', 'cmr/train.py'])
+def test_scripts_that_train_share_their_options(script, call):
+    _, out, _ = call(script, ['--help'])
+    for names in ('--data_path', '--output_path', '--device', '--precision_mode', '--seed',
+                  '--training_steps --train_steps --training-steps', '--batch_size',
+                  '--learning_rate', '--checkpoint --ckpt_path', '--resume --noresume', '--threads',
+                  '--save_every', '--report_every', '--debug'):
+        for name in names.split():
+            assert re.search(r'(?<![\w-]){}(?![\w-])'.format(name), out), name

@@ -14,8 +14,8 @@ _MAYAVI = ('--renderer mayavi needs the package mayavi, which this Python does n
 _MOST_TRIANGLES = 10000
 
 
-def _drawable(grid):
-    """Surface of a grid, coarser where it would have too many triangles."""
+def drawable(grid):
+    """Surface of a grid [X, Y, Z], coarser where it would have too many triangles."""
     for step in (1, 2, 3, 5, 8):
         found = voxel_grids.surface(grid, step=step)
         if len(found[1]) <= _MOST_TRIANGLES:
@@ -38,7 +38,7 @@ def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
       errors.InputError: mayavi is asked for and missing, or a file cannot be written.
     """
     volumes = np.reshape(grids, [-1] + 3 * [data_utils.GRID])
-    pictures.mesh_grid(path + '.png', [_drawable(grid) for grid in volumes], captions, columns, up,
+    pictures.mesh_grid(path + '.png', [drawable(grid) for grid in volumes], captions, columns, up,
                        edges=False, size=1.8)
     for number, grid in enumerate(volumes):
         vertices, triangles = voxel_grids.surface(grid)
@@ -64,7 +64,7 @@ def beside(path, images, given, found, captions, up='z'):
     fields, titles = [], []
     for image, true, ours, caption in zip(images, given, found, captions):
         fields.append(image)
-        fields += [_drawable(np.reshape(grid, 3 * [data_utils.GRID])) for grid in (true, ours)]
+        fields += [drawable(np.reshape(grid, 3 * [data_utils.GRID])) for grid in (true, ours)]
         titles += [caption, 'shape', 'found']
     pictures.mesh_grid(path, fields, titles, 9, up, edges=False, size=1.4)
 

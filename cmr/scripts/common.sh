@@ -6,10 +6,17 @@ project_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cmr=$project_dir/cmr
 data_path=${CMR_DATA:-$cmr/datasets}
 
-# Ends with the script's usage when the number of arguments is not from $1 to $2.
+# Ends with the usage $3 for --help, and where the other arguments are options or not from $1 to $2.
 expect() {
-  local least=$1 most=$2 usage=$3 given=$4
-  if ((given < least || given > most)); then
+  local least=$1 most=$2 usage=$3 argument
+  shift 3
+  for argument in "$@"; do
+    case $argument in
+      -h | --help) echo "usage: bash $usage" && exit 0 ;;
+      -*) echo "error: unknown option ${argument%%=*}; usage: bash $usage" >&2 && exit 2 ;;
+    esac
+  done
+  if (($# < least || $# > most)); then
     echo "usage: bash $usage" >&2
     exit 2
   fi

@@ -4,6 +4,6 @@
 set -euo pipefail
 # shellcheck source=cmr/scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-expect 2 2 'convert_resnet.sh PTH_PATH CKPT_PATH' $#
+expect 2 2 'convert_resnet.sh PTH_PATH CKPT_PATH' "$@"
 in_background convert_resnet.log "$cmr/src/utils/pth2ckpt.py" \
   --pth-path="$(realpath "$1")" --ckpt-path="$(realpath -m "$2")"

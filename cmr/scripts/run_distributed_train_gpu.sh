@@ -5,8 +5,8 @@
 set -euo pipefail
 # shellcheck source=cmr/scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-expect 1 2 'run_distributed_train_gpu.sh DEVICE_NUM [CKPT]' $#
-[[ $1 =~ ^[1-9][0-9]*$ ]] || expect 1 0 'run_distributed_train_gpu.sh DEVICE_NUM [CKPT]' $#
+expect 1 2 'run_distributed_train_gpu.sh DEVICE_NUM [CKPT]' "$@"
+[[ $1 =~ ^[1-9][0-9]*$ ]] || expect 1 0 'run_distributed_train_gpu.sh DEVICE_NUM [CKPT]' "$@"
 batch=$((16 * $1))  # 16 pictures a device, as the MindSpore port
 in_background distribute_training_gpu.log -m horovod.runner.launch --gloo -np "$1" -H "localhost:$1" \
   python "$cmr/train.py" --data_path="$data_path" --device="${CMR_DEVICE:-gpu}" --distribute \

@@ -4,7 +4,7 @@
 set -euo pipefail
 # shellcheck source=cmr/scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-expect 3 3 'run_eval_gpu.sh DEVICE_ID DATASET CKPT' $#
+expect 3 3 'run_eval_gpu.sh DEVICE_ID DATASET CKPT' "$@"
 export CUDA_VISIBLE_DEVICES=$1
 in_background eval_gpu.log "$cmr/eval.py" --data_path="$data_path" --device="${CMR_DEVICE:-gpu}" \
   --dataset="$2" --checkpoint="$(realpath -m "$3")" --log_freq=10

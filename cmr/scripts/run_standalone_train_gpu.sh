@@ -4,7 +4,7 @@
 set -euo pipefail
 # shellcheck source=cmr/scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-expect 1 2 'run_standalone_train_gpu.sh DEVICE_ID [CKPT]' $#
+expect 1 2 'run_standalone_train_gpu.sh DEVICE_ID [CKPT]' "$@"
 export CUDA_VISIBLE_DEVICES=$1
 in_background training_gpu.log "$cmr/train.py" --data_path="$data_path" --device="${CMR_DEVICE:-gpu}" \
   --num_epochs=80 --batch_size=16 --do_shuffle --keep_checkpoint_max=80 --checkpoint_steps=1771 \

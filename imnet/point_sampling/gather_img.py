@@ -58,6 +58,9 @@ def read_views(folder):
 
 def gather(config):
     """Gathers the views of one category."""
+    if not os.path.isdir(config.input):
+        raise errors.InputError('--input {} is no folder. Give one with '
+                                '<shape>/rendering/00.png to 23.png.'.format(config.input))
     category = config.category or os.path.basename(os.path.abspath(config.input))
     folder = os.path.join(config.output, category)
     listed = os.path.join(folder, '{}_vox256.txt'.format(category[:8]))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import common
 from common import checkpoints, errors, files, reporting, runs
 from tests.common import toy_training
 
@@ -484,6 +485,7 @@ def test_the_options_are_recorded_for_later_scripts_without_secrets(tmp_path, mo
     assert record['command'][-1] == '--max_face_tokens=500'
     assert record['precision'] == {'asked': 'mix', 'effective': 'float32'}
     assert record['seed'] == 0 and record['versions']['tensorflow'] == tf.__version__
+    assert record['versions']['project'] == common.__version__
     assert runs.read_options(str(tmp_path))['hidden_size'] == 8
 
 

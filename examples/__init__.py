@@ -1,0 +1,1 @@
+"""Short scripts that use frozen graphs: one for each model, see README.md."""

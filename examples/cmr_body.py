@@ -1,0 +1,50 @@
+"""Makes the body mesh of a person in a photo with CMR's frozen graph.
+
+Example: python examples/cmr_body.py photo.jpg --bbox=photo_bbox.json --output=body.obj
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from cmr import demo
+from cmr.src.utils import body as body_lib
+from common import cli, errors, frozen, meshes
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('photo', help='of one person')
+    parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--bbox', default='', help='JSON of a box; comes before --openpose')
+    parser.add_argument('--openpose', default='', help='JSON of OpenPose, first person; unset, and '
+                        'no --bbox: the whole photo')
+    parser.add_argument('--body', default=body_lib.SHIPPED, help='body model of the network')
+    parser.add_argument('--output', default='body.obj', help='mesh to write')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def reconstruct(config):
+    """Predicts the vertices and writes them with the faces of the body model."""
+    faces = body_lib.load(config.body)['f'].astype(int)
+    with frozen.load(os.path.join(config.graphs, 'cmr.pb')) as model:
+        _, picture = demo.person(config.photo, model.inputs['image'][0][1], config.bbox,
+                                 config.openpose)
+        found = model.predict_all(image=picture[None])
+    vertices = found['vertices'][0]
+    if faces.max() + 1 != len(vertices):
+        raise errors.InputError('{} has {} vertices, the network {}; give the --body that it was '
+                                'trained with.'.format(config.body, faces.max() + 1, len(vertices)))
+    meshes.write(config.output, demo.upright(vertices), faces)
+    print('{}: {} vertices; camera scale {:.3f}, shift {:.3f} {:.3f}'.format(
+        config.output, len(vertices), *found['camera'][0]))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(reconstruct, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""Makes a mesh of pictures of an object with a frozen graph of 3D-R2N2.
+
+Example: python examples/r2n2_reconstruct.py front.png side.png --graph=pb_model/r2n2_3_views.pb
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import numpy as np
+
+from common import cli, errors, frozen, meshes, voxel_grids
+from r2n2 import demo
+from r2n2.lib import data_augmentation
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('pictures', nargs='+', help='views, at most as many as the graph takes; '
+                        'fewer are shown to it again')
+    parser.add_argument('--graph', default=os.path.join('pb_model', 'r2n2_3_views.pb'),
+                        help='file that freeze_graph.py wrote')
+    parser.add_argument('--output', default='object.obj', help='mesh to write, of unit size')
+    parser.add_argument('--threshold', type=cli.fraction, default=0.4,
+                        help='occupancy at the surface')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def reconstruct(config):
+    """Predicts the grid and writes its surface."""
+    with frozen.load(config.graph) as model:
+        count, _, size = model.inputs['views'][0][:3]
+        if len(config.pictures) > count:
+            raise errors.UsageError('{} takes {} pictures, not {}. Freeze one with --views={}.'
+                                    .format(config.graph, count, *2 * [len(config.pictures)]))
+        views = [demo.prepared(path, size) for path in config.pictures]
+        views = np.stack([views[number % len(views)] for number in range(count)])
+        grid = model.predict_all(views=data_augmentation.scaled(views[:, None]))['occupancy'][0]
+    vertices, triangles = voxel_grids.surface(grid, config.threshold)
+    if not len(triangles):
+        raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}).'.format(
+            config.threshold, grid.max()))
+    meshes.write(config.output, vertices / len(grid) - 0.5, triangles)
+    print('{}: {} cells occupied'.format(config.output, int((grid > config.threshold).sum())))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(reconstruct, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

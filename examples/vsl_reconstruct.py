@@ -1,0 +1,61 @@
+"""Encodes a shape with VSL's frozen graphs and decodes it again: .obj, and a .png of both.
+
+Example: python examples/vsl_reconstruct.py chair.obj --graphs=pb_model --output=decoded.obj
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli, errors, frozen, meshes, pictures, voxel_grids
+from vsl import data_utils, draw, make_dataset
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('shape', help='mesh, .binvox, or occupancies [30, 30, 30] (.npy, z up)')
+    parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--output', default='decoded.obj', help='mesh to write, in cells')
+    parser.add_argument('--up', choices=('y', 'z'), default='z', help='vertical axis of the file')
+    parser.add_argument('--threshold', type=cli.fraction, default=0.5,
+                        help='occupancy at the surface')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def _grid(config):
+    if os.path.splitext(config.shape)[1].lower() != '.npy':
+        return make_dataset.voxelize(config.shape, config.up)
+    grid = frozen.read_array(config.shape)
+    if grid.shape != 3 * (data_utils.GRID,):
+        raise errors.InputError('{} has the shape {}, not [30, 30, 30].'.format(
+            config.shape, list(grid.shape)))
+    return grid > 0.5
+
+
+def reconstruct(config):
+    """Encodes, decodes, writes."""
+    grid = _grid(config)
+    with frozen.load(os.path.join(config.graphs, 'vsl_encoder.pb')) as encoder:
+        latent = encoder.predict_all(voxels=data_utils.grids(grid))['latent']
+    with frozen.load(os.path.join(config.graphs, 'vsl_decoder.pb')) as decoder:
+        found = decoder.predict_all(latent=latent)['occupancy'].reshape(grid.shape)
+    vertices, triangles = voxel_grids.surface(found, config.threshold)
+    if not len(triangles):
+        raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}).'.format(
+            config.threshold, found.max()))
+    meshes.write(config.output, vertices, triangles)
+    picture, occupied = os.path.splitext(config.output)[0] + '.png', found > config.threshold
+    pictures.mesh_grid(picture, [draw.drawable(grid), draw.drawable(occupied)],
+                       ['given', 'decoded'], edges=False)
+    print('{}: {} cells, {} in the given shape; {}'.format(
+        config.output, int(occupied.sum()), int(grid.sum()), picture))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(reconstruct, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
