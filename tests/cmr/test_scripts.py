@@ -16,6 +16,8 @@ from tests.cmr import tiny
 
 PHOTO = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
 
+pytestmark = pytest.mark.slow    # every network here has all layers of ResNet-50
+
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
@@ -58,20 +60,17 @@ def test_a_run_leaves_figures_pictures_and_losses(place):
     assert sorted(losses(place, 'out')) == [1, 2, 3]
 
 
-@pytest.mark.slow
 def test_a_resumed_run_equals_the_unbroken_one(place):
     assert run(place, 'parts', 1) == 0 and run(place, 'parts', 3) == 0
     assert losses(place, 'parts') == losses(place, 'out')
 
 
-@pytest.mark.slow
 def test_time_to_run_saves_and_ends_well(place, capsys):
     assert run(place, 'timed', 50, '--time_to_run=0.001') == 0
     assert '--time_to_run is over at step 1' in capsys.readouterr().out
     assert checkpoints.latest(str(place / 'timed')).endswith('model-1')
 
 
-@pytest.mark.slow
 def test_evaluation_measures_every_sample_in_any_batch(place, capsys):
     args = ['--output_path={}'.format(place / 'out'), '--baseline']
     assert measure(place, *args) == 0
@@ -135,7 +134,6 @@ def test_the_frozen_graph_gives_what_the_checkpoint_gives(place, tmp_path):
     np.testing.assert_array_equal(found['vertices'][0], found['vertices'][1])
 
 
-@pytest.mark.slow
 def test_weights_go_to_pytorch_and_back(place, tmp_path):
     prefix = checkpoints.latest(str(place / 'out'))
     path = str(tmp_path / 'graphcmr.pt')
@@ -157,7 +155,6 @@ def test_weights_go_to_pytorch_and_back(place, tmp_path):
                 np.testing.assert_allclose(figures[name], value, rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
     held = {name[len(pth2ckpt.ENCODER):]: pth2ckpt.to_original(value) for name, value in
             checkpoints.read(checkpoints.latest(str(place / 'out'))).items()
@@ -172,7 +169,6 @@ def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
     assert losses(place, 'from_converted') == losses(place, 'from_encoder')
 
 
-@pytest.mark.slow
 def test_checkpoints_that_do_not_fit_are_refused(place, capsys):
     capsys.readouterr()
     for sizes in (['--resnet_width=8'], ['--num_channels=32']):
@@ -184,7 +180,6 @@ def test_checkpoints_that_do_not_fit_are_refused(place, capsys):
     assert 'fewer than a batch of 9' in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_options_of_a_json_file(place, tmp_path, capsys):
     path = tmp_path / 'options.json'
     path.write_text(json.dumps({'num_layers': 2, 'learning_rate': 0.5}))

@@ -94,6 +94,7 @@ def test_the_stages_share_a_folder_and_checkpoints_have_the_original_names(data,
     assert (tmp_path / 'samples' / '3_1t.png').exists()
 
 
+@pytest.mark.slow
 def test_an_original_checkpoint_alone_is_gone_on_from_at_the_next_epoch(data, tmp_path, capsys):
     assert ae(data, tmp_path / 'a', '--epoch=2') == 0
     os.rename(str(tmp_path / 'a' / 'checkpoints'), str(tmp_path / 'theirs'))

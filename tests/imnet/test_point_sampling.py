@@ -91,6 +91,7 @@ def test_an_empty_grid_and_a_broken_file_are_told(tmp_path):
         sampler.assemble(np.zeros([2, 16, 16, 16]), np.full([16] * 3, 3))
 
 
+@pytest.mark.slow
 def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_path, capsys):
     source, out = tmp_path / 'box', tmp_path / 'out'
     source.mkdir()

@@ -137,6 +137,7 @@ def test_a_resumed_run_equals_the_unbroken_one_to_the_last_bit(tmp_path, solids,
         np.testing.assert_array_equal(ours[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_random_data_and_dropout_and_another_seed_change_the_losses(tmp_path, solids, unbroken):
     assert unbroken[()][0] != unbroken[RANDOM][0]
     tiny.train(tmp_path, solids, 2, '--seed=1')
@@ -219,6 +220,7 @@ def test_epochs_count_rounds_over_the_data(tmp_path, solids):
     assert 'step 4/4' in out
 
 
+@pytest.mark.slow
 def test_samples_on_the_way_and_without_faces_or_classes(tmp_path, solids):
     tiny.train(tmp_path, solids, 2, '--sample_every=1', '--noclass_conditional',
                '--face_class_conditional', '--num_samples=3', sample=True)

@@ -95,6 +95,7 @@ def test_a_picture_is_centred_before_grey(tmp_path):
         demo.prepared(path, 127)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_with_3_and_keeps_the_last_good_checkpoint(data, tmp_path):
     assert tiny.train(tmp_path, data, 1)[0] == 0
     code, _, err = tiny.train(tmp_path, data, 9, '--learning_rate=1e30')
