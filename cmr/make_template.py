@@ -83,16 +83,7 @@ def collapse(vertices, triangles, target):
             continue
         if not _allowed(vertices, faces, around, neighbours, drop, keep):
             continue
-        for number in list(around[drop]):
-            row = faces[number]
-            if keep in row:
-                del faces[number]
-                for vertex in row:
-                    around[vertex].discard(number)
-            else:
-                faces[number] = tuple(keep if vertex == drop else vertex for vertex in row)
-                around[keep].add(number)
-        around[drop] = set()
+        _move_faces(faces, around, drop, keep)
         alive.discard(drop)
         quadrics[keep] += quadrics[drop]
         stamp[keep] += 1
@@ -101,6 +92,20 @@ def collapse(vertices, triangles, target):
         raise errors.InputError('the mesh cannot be brought below {} vertices ({} wanted); choose '
                                 'a smaller --factor.'.format(len(alive), target))
     return np.array(sorted(alive)), np.array(sorted(faces.values()), np.int64)
+
+
+def _move_faces(faces, around, drop, keep):
+    """Gives the triangles of a vertex to another one; those that had both go."""
+    for number in list(around[drop]):
+        row = faces[number]
+        if keep in row:
+            del faces[number]
+            for vertex in row:
+                around[vertex].discard(number)
+        else:
+            faces[number] = tuple(keep if vertex == drop else vertex for vertex in row)
+            around[keep].add(number)
+    around[drop] = set()
 
 
 def _quadrics(vertices, triangles):

@@ -315,16 +315,9 @@ def short():
                                '--loops', 'static', 'growing'])))
 
 
-def _print(config):
-    print(timing.describe(config.threads) + '\n', flush=True)
-    print(timing.table(rows(config)))
-
-
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    config = parse_args(argv)
-    config.device = 'cpu'
-    return cli.run(_print, config)
+    return timing.main(parse_args, rows, argv)
 
 
 if __name__ == '__main__':

@@ -14,6 +14,8 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from common import cli
+
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 Row = collections.namedtuple('Row', 'benchmark setting ours seconds other other_seconds note')
@@ -103,3 +105,21 @@ def table(rows):
 
 def _duration(seconds):
     return '{:.3g} s'.format(seconds) if seconds >= 1 else '{:.3g} ms'.format(seconds * 1e3)
+
+
+def main(parse_args, rows, argv=None):
+    """Runs a benchmark on the CPU and prints its table.
+
+    Args:
+      parse_args: function that reads the command line `argv`; `threads` is among the options.
+      rows: function of the options that measures; list of Row.
+    Returns:
+      int, the exit code.
+    """
+    def show(config):
+        print(describe(config.threads) + '\n', flush=True)
+        print(table(rows(config)))
+
+    config = parse_args(argv)
+    config.device = 'cpu'
+    return cli.run(show, config)

@@ -1,9 +1,10 @@
-"""Tests of cmr/src/utils/mesh.py beyond the golden cases."""
+"""Tests of CMR's mesh products and graph layers beyond the golden cases."""
 import numpy as np
 import pytest
 import scipy.sparse
 import tensorflow.compat.v1 as tf
 
+from cmr.src.models import graph_layers, layers
 from cmr.src.utils import mesh
 
 
@@ -34,3 +35,23 @@ def test_what_an_npu_runs_has_no_sparse_product():
         tf.gradients(mesh.Adjacency(scipy.sparse.eye(7), 'gather').multiply(x), x)
     kinds = {op.type for op in graph.get_operations()}
     assert not [kind for kind in kinds if 'Sparse' in kind or 'Scatter' in kind]
+
+
+def test_the_fast_group_norm_has_the_values_and_gradients_of_the_plain_one():
+    rng = np.random.RandomState(1)
+    x = (rng.normal(size=[3, 11, 24]) * 2 + 5).astype(np.float32)
+    probe = rng.normal(size=x.shape).astype(np.float32)
+    values = {name: rng.normal(size=24) for name in ('gn.weight', 'gn.bias')}
+    found = []
+    for plain in (False, True):
+        tf.reset_default_graph()
+        make, given = layers.Parameters(plain=plain), tf.constant(x)
+        y = graph_layers.group_norm(given, make, 'gn')
+        ends = [given] + [make.variables[name] for name in sorted(values)]
+        with tf.Session() as sess:
+            for name, value in values.items():
+                make.variables[name].load(value, sess)
+            found.append(sess.run([y] + tf.gradients(y * probe, ends)))
+    for fast, plain in zip(*found):
+        np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-4)
+    assert np.abs(found[0][1]).max() > 0.1
