@@ -248,6 +248,7 @@ def train(config):
                     reporting.say('--time_to_run is over at step {}'.format(step))
                     return
             workers.close()
+            run.say_waiting(workers.waited)
             if test and run.step > run.start_step:
                 test.measure(run, run.step)
                 test.draw(run)

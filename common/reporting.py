@@ -70,6 +70,20 @@ def step_time_line(seconds):
     return 'StepTime: {:.6f}'.format(seconds)
 
 
+def wait_line(seconds, steps, seconds_per_step):
+    """Gives the line on data: which share of the steps' time went into making batches.
+
+    Args:
+      seconds: float, spent on batches in all; steps: int.
+      seconds_per_step: float, or None when it is not known.
+    Returns:
+      str, or None when there is nothing to say.
+    """
+    if not (steps and seconds_per_step):
+        return None
+    return 'batches took {:.2%} of the time of a step'.format(seconds / steps / seconds_per_step)
+
+
 def loss_lines(values):
     """Gives the lines in which ModelZoo tools look for losses, the value last on the line.
 

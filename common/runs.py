@@ -221,6 +221,16 @@ class Run:
         """float, mean time of this process's steps but the first; None before the second."""
         return self._clock.seconds_per_step
 
+    def say_waiting(self, seconds):
+        """Prints which share of this process's steps went into waiting for batches.
+
+        Args:
+          seconds: float, waited in all.
+        """
+        line = reporting.wait_line(seconds, self.step - self.start_step, self.seconds_per_step)
+        if line:
+            reporting.say(line)
+
     def save(self, step):
         """Saves all variables and the state as `checkpoints/model-<step>`; keeps the newest ones.
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import time
 import traceback
 
 from common import errors
@@ -22,11 +23,15 @@ class Workers:
       make: function (number) -> batch; it runs in the workers.
       count: int, processes; 0 makes batches when they are asked for.
       depth: int, batches that wait at most, in all.
+
+    Attributes:
+      waited: float, seconds that `get` took, but for the first batch's.
     """
 
     def __init__(self, make, count, depth=15):
         self._make = make
         self._first = self._next = 0
+        self.waited = 0.
         context = multiprocessing.get_context('fork')
         self._queues = [context.Queue(max(1, depth // count)) for _ in range(count)]
         pipes = [context.Pipe(duplex=False) for _ in range(count)]
@@ -56,6 +61,13 @@ class Workers:
         Raises:
           errors.InputError: what a worker met, or that it died.
         """
+        began = time.perf_counter()
+        batch = self._get()
+        if self._next > self._first + 1:
+            self.waited += time.perf_counter() - began
+        return batch
+
+    def _get(self):
         number, self._next = self._next, self._next + 1
         if not self._processes:
             return self._make(number)

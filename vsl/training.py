@@ -6,7 +6,7 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, pictures, reporting
+from common import checkpoints, device, pictures
 from vsl import data_utils
 
 _AXES = {'none': (), 'x': (0,), 'y': (1,), 'xy': (0, 1)}
@@ -124,11 +124,3 @@ def draw_curves(run):
                 values.append(row[key])
         if series:
             pictures.curves(os.path.join(run.eval_dir, name + '.png'), series)
-
-
-def say_data_time(epochs, run, steps):
-    """Prints which share of the time the batches took."""
-    pace = run.seconds_per_step
-    if pace and steps:
-        reporting.say('batches took {:.2%} of the time of a step'.format(
-            epochs.seconds / steps / pace))

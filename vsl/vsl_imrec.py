@@ -95,7 +95,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
         with run.paused():
             if sums is not None and device.is_chief():
                 _end_epoch(run, model, data, epoch, sums, config)
-    training.say_data_time(epochs, run, run.step - run.start_step)
+    run.say_waiting(epochs.seconds)
     training.draw_curves(run)
 
 

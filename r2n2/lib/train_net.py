@@ -151,6 +151,7 @@ def train(found, data, config):
             with run.paused():
                 _after_step(run, net, trainer, validation, step, options)
         workers.close()
+        run.say_waiting(workers.waited)
         _export(run, net)
         return run.step
 

@@ -12,6 +12,7 @@ from tests.benchmarks import (
     cmr_step,
     imnet_extraction,
     imnet_step,
+    loaders,
     polygen_sampling,
     polygen_step,
     r2n2_step,
@@ -20,7 +21,7 @@ from tests.benchmarks import (
 )
 
 BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, r2n2_step, vsl_step,
-              cmr_step)
+              cmr_step, loaders)
 
 RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recorded.json')
 

@@ -55,6 +55,12 @@ class FakeTime:
         return self.seconds
 
 
+def test_the_share_of_waiting_needs_a_pace():
+    assert reporting.wait_line(3., 10, 2.) == 'batches took 15.00% of the time of a step'
+    assert reporting.wait_line(3., 0, 2.) is None
+    assert reporting.wait_line(3., 10, None) is None
+
+
 def test_the_clock_leaves_out_the_first_step_pauses_and_the_time_between_steps():
     now = FakeTime()
     clock = reporting.StepClock(now)

@@ -15,6 +15,19 @@ def test_batches_come_in_order():
             assert [made.get() for _ in range(8)] == [number ** 2 for number in range(5, 13)]
 
 
+def test_waiting_is_counted_but_for_the_first_batch():
+    def make(number):
+        time.sleep(0.2)
+        return number
+
+    with workers.Workers(make, 0) as made:
+        made.begin(0)
+        made.get()
+        assert made.waited == 0
+        made.get()
+        assert made.waited >= 0.2
+
+
 def test_an_unforeseen_error_names_its_place():
     with workers.Workers(lambda number: 1 // (number - 2), 2) as made:
         made.begin(0)
