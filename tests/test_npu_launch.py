@@ -46,9 +46,16 @@ def r2n2(folder):
             '--batch_size=2', '--evaluate=False', '--freeze=False', '--workers=0']
 
 
-@pytest.mark.parametrize('options', [
-    polygen, pytest.param(vsl, marks=pytest.mark.slow), pytest.param(imnet, marks=pytest.mark.slow),
-    pytest.param(r2n2, marks=pytest.mark.slow)])
+def cmr(folder):
+    from tests.cmr import tiny
+    body = tiny.make_body(folder / 'body')
+    return ['--data_path=' + tiny.make_set(folder / 'data', body), '--dataset=up-3d',
+            '--body=' + body, '--batch_size=4', '--num_workers=0', '--evaluate=False',
+            '--freeze=False'] + tiny.NETWORK
+
+
+@pytest.mark.parametrize('options', [polygen] + [
+    pytest.param(model, marks=pytest.mark.slow) for model in (vsl, imnet, r2n2, cmr)])
 def test_the_launch_script_trains_two_steps_with_the_session_that_the_npu_asks_for(
         options, tmp_path):
     model = options.__name__
