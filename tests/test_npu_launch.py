@@ -34,16 +34,8 @@ def imnet(folder):
 
 def r2n2(folder):
     from tests.r2n2 import tiny
-    names, values = tiny.SET[::2], tiny.SET[1::2]
-    sections = {}
-    for name, value in zip(names, values):
-        section, key = name.split('.')
-        sections.setdefault(section, []).append('  {}: {}'.format(key, value))
-    settings = folder / 'tiny.yaml'
-    settings.write_text(''.join('{}:\n{}\n'.format(section, '\n'.join(lines))
-                                for section, lines in sections.items()))
-    return ['--data_path=' + tiny.make_data(folder / 'data'), '--cfg={}'.format(settings),
-            '--batch_size=2', '--evaluate=False', '--freeze=False', '--workers=0']
+    return ['--data_path=' + tiny.make_data(folder / 'data'), '--batch_size=2', '--workers=0',
+            '--cfg=' + tiny.write_settings(folder), '--evaluate=False', '--freeze=False']
 
 
 def cmr(folder):

@@ -1,6 +1,7 @@
 """3D-R2N2 at a size that trains in seconds: data and options that several tests share."""
 import contextlib
 import io
+import os
 import sys
 
 import tensorflow.compat.v1 as tf
@@ -25,6 +26,19 @@ def make_data(folder, models=3):
         finally:
             make_dataset.shapes.FURNITURE = kept
     return str(folder)
+
+
+def write_settings(folder):
+    """Writes the settings of SET as a YAML file; returns its path."""
+    sections = {}
+    for name, value in zip(SET[::2], SET[1::2]):
+        section, key = name.split('.')
+        sections.setdefault(section, []).append('  {}: {}'.format(key, value))
+    path = os.path.join(str(folder), 'tiny.yaml')
+    with open(path, 'w', encoding='utf-8') as stream:
+        stream.write(''.join('{}:\n{}\n'.format(section, '\n'.join(lines))
+                             for section, lines in sections.items()))
+    return path
 
 
 def call(script, *arguments):

@@ -1,0 +1,91 @@
+"""Two processes train each model as one does; Horovod's double exchanges through files.
+
+CMR's statistics belong to a process, so tests/cmr has its own tests.
+"""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from common import checkpoints
+from tests.common import test_distribution
+
+pytestmark = pytest.mark.slow
+
+
+def polygen(folder):
+    from tests.polygen import tiny
+    return ['polygen/train.py', '--data_path=' + tiny.write_solids(folder), *tiny.OPTIONS]
+
+
+def vsl(folder):
+    from vsl import data_utils, make_dataset
+    splits, names = make_dataset.make_furniture(0, 1, 1)
+    path = os.path.join(folder, 'shapes.mat')
+    data_utils.write(path, splits, names)
+    return ['vsl/vsl_main.py', '--data_path=' + path, '--stages=train', '--batch_size=4',
+            '--global_latent_dim=3', '--local_latent_dim=2', '--local_latent_num=2',
+            '--kl_weight=0.01']
+
+
+def imnet(folder):
+    from tests.imnet import tiny
+    return ['imnet/IMGAN/main.py', '--ae', '--train', '--data_dir=' + tiny.write(folder, train=4),
+            '--real_size=16', '--batch_size_input={}'.format(tiny.POINTS[16]),
+            '--shapes_per_step=2', *tiny.SIZES]
+
+
+def r2n2(folder):
+    from tests.r2n2 import tiny
+    return ['r2n2/main.py', '--data_path=' + tiny.make_data(folder), '--batch_size=2',
+            '--workers=0', '--cfg=' + tiny.write_settings(folder)]
+
+
+def losses(output):
+    """[{name: loss}] by step."""
+    paths = [os.path.join(place, 'metrics.jsonl') for place, _, names in os.walk(output)
+             if 'metrics.jsonl' in names]
+    assert len(paths) == 1
+    with open(paths[0], encoding='utf-8') as stream:
+        return [{name: value for name, value in json.loads(line).items() if 'loss' in name}
+                for line in stream]
+
+
+def newest(output):
+    for place, _, names in os.walk(str(output)):
+        if 'checkpoint' in names:
+            return checkpoints.latest(place)
+    raise AssertionError('no checkpoint in {}'.format(output))
+
+
+@pytest.mark.parametrize('model', [polygen, vsl, imnet, r2n2])
+def test_two_processes_train_as_one(model, tmp_path):
+    (tmp_path / 'in').mkdir()
+    # Each exchange holds a thread while it waits.
+    command = model(str(tmp_path / 'in')) + ['--device=cpu', '--threads=16', '--report_every=1']
+
+    def arguments(name, steps):
+        return command + ['--training_steps={}'.format(steps),
+                          '--output_path={}'.format(tmp_path / name)]
+
+    def alone(name, *more):
+        subprocess.run([sys.executable] + arguments(name, 3 if more else 1) + list(more),
+                       cwd=test_distribution.ROOT, check=True, stdout=subprocess.DEVNULL)
+
+    alone('start')      # graphs of several processes would draw other first weights
+    start = '--checkpoint=' + newest(tmp_path / 'start')
+    alone('one', start)
+    test_distribution.together(arguments('two', 3) + [start], 'horovod', tmp_path / 'exchange')
+    found, expected = losses(str(tmp_path / 'two')), losses(str(tmp_path / 'one'))
+    assert len(found) == len(expected) >= 3
+    for one, other in zip(found, expected):
+        assert one.keys() == other.keys()
+        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-4)
+    values, others = checkpoints.read(newest(tmp_path / 'two')), checkpoints.read(
+        newest(tmp_path / 'one'))
+    assert values.keys() == others.keys()
+    for name, value in others.items():
+        np.testing.assert_allclose(values[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
