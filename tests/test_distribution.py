@@ -1,4 +1,4 @@
-"""Two processes train each model as one does; Horovod's double exchanges through files.
+"""Two processes train each model as one does, by Horovod's double and by Horovod where it is there.
 
 CMR's statistics belong to a process, so tests/cmr has its own tests.
 """
@@ -61,8 +61,9 @@ def newest(output):
     raise AssertionError('no checkpoint in {}'.format(output))
 
 
+@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
 @pytest.mark.parametrize('model', [polygen, vsl, imnet, r2n2])
-def test_two_processes_train_as_one(model, tmp_path):
+def test_two_processes_train_as_one(model, backend, tmp_path):
     (tmp_path / 'in').mkdir()
     # Each exchange holds a thread while it waits.
     command = model(str(tmp_path / 'in')) + ['--device=cpu', '--threads=16', '--report_every=1']
@@ -78,7 +79,7 @@ def test_two_processes_train_as_one(model, tmp_path):
     alone('start')      # graphs of several processes would draw other first weights
     start = '--checkpoint=' + newest(tmp_path / 'start')
     alone('one', start)
-    test_distribution.together(arguments('two', 3) + [start], 'horovod', tmp_path / 'exchange')
+    test_distribution.together(arguments('two', 3) + [start], backend, tmp_path / 'exchange')
     found, expected = losses(str(tmp_path / 'two')), losses(str(tmp_path / 'one'))
     assert len(found) == len(expected) >= 3
     for one, other in zip(found, expected):

@@ -1,4 +1,4 @@
-"""CMR in two processes; Horovod's double exchanges through files."""
+"""CMR in two processes, by Horovod's double (through files) and by Horovod where it is there."""
 import json
 import os
 
@@ -35,10 +35,11 @@ def place(tmp_path_factory):
     return folder
 
 
-def _two(place, name, *others):
+def _two(place, backend, name, *others):
     """Losses of two processes."""
+    name += '_' + backend
     test_distribution.together([os.path.join(test_distribution.ROOT, 'cmr', 'train.py')]
-                               + _arguments(place, name, *others), 'horovod',
+                               + _arguments(place, name, *others), backend,
                                place / (name + '_exchange'))
     return _losses(place / name)
 
@@ -51,20 +52,22 @@ def _losses(folder):
 
 
 def _assert_equal(found, expected):
-    """Compares losses: those of the graph network to rounding.
+    """Compares losses [step, name]: the graph network's to rounding, all of them at the first step.
 
     The regressor normalises over few samples, which enlarges rounding a thousand times, and turns
-    with the sign of a determinant: of two faithful runs it differs from the first step on.
+    with the sign of a determinant: after an update two faithful runs differ by some percent.
     """
-    np.testing.assert_allclose(np.array(found)[:, :2], np.array(expected)[:, :2], rtol=2e-5)
-    np.testing.assert_allclose(found, expected, rtol=2e-2)
+    found, expected = np.array(found), np.array(expected)
+    np.testing.assert_allclose(found[:, :2], expected[:, :2], rtol=2e-5)
+    np.testing.assert_allclose(found[0], expected[0], rtol=5e-3)
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_that_computes_the_halves_apart(place):
+@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     """Statistics are those of each process; losses and gradients are averaged."""
     start = checkpoints.latest(str(place / 'start'))
-    found = _two(place, 'two', '--checkpoint', start)
+    found = _two(place, backend, 'two', '--checkpoint', start)
     config = train.parse_args(_arguments(place, 'apart'))
     options.complete(config)
     tf.reset_default_graph()
@@ -92,9 +95,10 @@ def test_two_processes_equal_one_that_computes_the_halves_apart(place):
 
 
 @pytest.mark.slow
-def test_synchronised_statistics_make_two_processes_one(place):
+@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+def test_synchronised_statistics_make_two_processes_one(place, backend):
     start = ['--checkpoint', checkpoints.latest(str(place / 'start'))]
-    found = _two(place, 'synchronised', '--sync_batch_norm', *start)
+    found = _two(place, backend, 'synchronised', '--sync_batch_norm', *start)
     tf.reset_default_graph()
     assert train.main(_arguments(place, 'one', *start)) == 0
     expected = _losses(place / 'one')

@@ -1,6 +1,12 @@
-"""Several processes that train together; HCCL and Horovod are doubles that talk through files."""
+"""Several processes that train together; HCCL and Horovod are doubles that talk through files.
+
+Where Horovod itself is installed the slow tests run it too ("horovodrun").
+"""
+import importlib.util
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -12,6 +18,12 @@ from common import device, errors, rank_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, 'tests', 'common')
+
+
+HOROVODRUN = os.path.join(os.path.dirname(sys.executable), 'horovodrun')
+real_horovod = pytest.mark.skipif(importlib.util.find_spec('horovod') is None,
+                                  reason='Horovod is not installed (requirements-extra.txt)')
+REAL = pytest.param('horovodrun', marks=[pytest.mark.slow, real_horovod])
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +42,18 @@ def environment(backend, folder, rank, size):
                 PYTHONWARNINGS='ignore', FAKE_EXCHANGE=str(folder), **found)
 
 
+def _horovodrun(command, size=2):
+    return [HOROVODRUN, '-np', str(size), '--gloo', sys.executable] + command
+
+
 def together(command, backend, folder, size=2):
     """Runs a command in as many processes; returns what each printed."""
+    if backend == 'horovodrun':
+        done = subprocess.run(_horovodrun(command, size), cwd=ROOT, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        assert done.returncode == 0, done.stderr
+        return [''.join(re.findall(r'^\[{}\]<stdout>:(.*\n)'.format(rank), done.stdout, re.M))
+                for rank in range(size)]
     folder.mkdir()
     processes = [subprocess.Popen(
         [sys.executable] + command, cwd=ROOT, env=environment(backend, folder, rank, size),
@@ -54,7 +76,8 @@ def toy(output, steps, *more):
             '--training_steps={}'.format(steps), '--report_every=1'] + list(more)
 
 
-@pytest.mark.parametrize('backend', ['hccl', pytest.param('horovod', marks=pytest.mark.slow)])
+@pytest.mark.parametrize('backend', [
+    'hccl', pytest.param('horovod', marks=pytest.mark.slow), REAL])
 def test_two_processes_train_as_one_and_only_the_first_writes(backend, tmp_path):
     first, second = together(toy(tmp_path / 'two', 3), backend, tmp_path / 'exchange')
     assert 'done: step 3' in first and second == ''
@@ -83,6 +106,36 @@ def test_processes_that_go_on_from_different_steps_are_stopped(tmp_path):
     for process in processes:
         assert b'all need the same --output_path' in process.communicate()[1]
         assert process.returncode == 1
+
+
+@real_horovod
+@pytest.mark.slow
+def test_a_dead_rank_ends_the_job_with_an_error(tmp_path):
+    job = subprocess.Popen(_horovodrun(toy(tmp_path / 'out', 10 ** 6)), cwd=ROOT,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           universal_newlines=True)
+    for line in job.stdout:
+        if 'step 3/' in line:
+            break
+    ranks = {_variable(number, b'HOROVOD_RANK'): number
+             for number in map(int, filter(str.isdigit, os.listdir('/proc')))
+             if str(tmp_path).encode() in _proc(number, 'cmdline')}
+    os.kill(ranks[b'1'], signal.SIGKILL)
+    text = job.communicate(timeout=120)[0]
+    assert job.returncode not in (0, None), text
+
+
+def _proc(number, name):
+    try:
+        with open('/proc/{}/{}'.format(number, name), 'rb') as stream:
+            return stream.read()
+    except OSError:     # it has ended
+        return b''
+
+
+def _variable(number, name):
+    return dict(item.split(b'=', 1) for item in _proc(number, 'environ').split(b'\0')
+                if b'=' in item).get(name)
 
 
 @pytest.mark.parametrize('count, size', [(4, 1), (4, 2), (8, 4), (6, 3)])
