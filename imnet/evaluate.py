@@ -98,11 +98,12 @@ def _cloud(path):
     """Points and normals of a .ply without faces."""
     loaded = trimesh.load(path, process=False)
     raw = loaded.metadata.get('_ply_raw', loaded.metadata.get('ply_raw', {}))
-    rows = raw.get('vertex', {}).get('data')
-    if rows is None or 'nx' not in (rows.dtype.names or ()):
+    rows = raw.get('vertex', {}).get('data', {})    # a dict of an ASCII file, else a record array
+    names = rows if isinstance(rows, dict) else rows.dtype.names
+    if not {'nx', 'ny', 'nz'} <= set(names):
         raise errors.InputError('{} has points without normals (nx, ny, nz).'.format(path))
-    return (np.stack([rows[axis] for axis in ('x', 'y', 'z')], axis=1).astype(float),
-            np.stack([rows[axis] for axis in ('nx', 'ny', 'nz')], axis=1).astype(float))
+    return [np.stack([np.ravel(rows[prefix + axis]) for axis in 'xyz'], axis=1).astype(float)
+            for prefix in ('', 'n')]
 
 
 def _measure(config, data, row, network, train_grids):

@@ -1,10 +1,12 @@
 """Tests of IMGAN/main.py, IMSVR/main.py, evaluate.py and freezing on a tiny set."""
+import csv
 import os
 
 import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import trimesh
 from PIL import Image
 
 import freeze_graph
@@ -176,6 +178,45 @@ def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert [(row[3], row[-1]) for row in rows if row[0] == 'nearest training shape'] == 2 * [
         ('1', '0')]
     assert all(float(row[-1]) > 0 for row in rows if row[0] == 'ae')
+
+
+def test_true_surfaces_come_as_points_with_normals_or_as_meshes(data, trained, tmp_path, capsys):
+    folder = tmp_path / 'truth' / 'ball'
+    folder.mkdir(parents=True)
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.25)
+    meshes.write(str(folder / '0.obj'), ball.vertices, ball.faces.tolist())
+    rows = np.hstack([ball.vertices, ball.vertex_normals])
+    _write_points(folder / '1.ply', rows)
+
+    def measure():
+        return tiny.call(evaluate, '--data_path', data, '--output_path', trained, '--split=test',
+                         '--truth', folder.parent, '--nobaseline', *MESHES)
+
+    def figures():
+        assert measure() == 0
+        with open(os.path.join(trained, 'eval', 'ae_test.csv'), encoding='utf-8') as stream:
+            return {row['shape']: row for row in csv.DictReader(stream) if row['method'] == 'ae'}
+
+    found = figures()
+    # The decoder makes the same ball for all: where it is nearly the truth, so are its normals.
+    for name in ('ball/0', 'ball/1'):
+        assert float(found[name]['normals']) > 0.7 and 0 < float(found[name]['chamfer']) < 20
+    _write_points(folder / '1.ply', rows, binary=True)
+    assert figures() == found
+    _write_points(folder / '1.ply', rows[:, :3])
+    assert measure() == 1 and '1.ply has points without normals' in capsys.readouterr().err
+    (folder / '1.ply').unlink()
+    assert measure() == 1 and 'has no ball/1.ply or .obj' in capsys.readouterr().err
+
+
+def _write_points(path, rows, binary=False):
+    names = ('x', 'y', 'z', 'nx', 'ny', 'nz')[:rows.shape[1]]
+    header = ['ply', 'format {} 1.0'.format('binary_little_endian' if binary else 'ascii'),
+              'element vertex {}'.format(len(rows))]
+    header += ['property double ' + name for name in names] + ['end_header', '']
+    body = rows.astype('<f8').tobytes() if binary else '\n'.join(
+        ' '.join(map(repr, row)) for row in rows.tolist()).encode() + b'\n'
+    path.write_bytes('\n'.join(header).encode() + body)
 
 
 def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
