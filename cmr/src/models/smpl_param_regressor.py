@@ -38,17 +38,25 @@ def _rows(matrix):
     return tf.unstack(matrix, axis=1)
 
 
+def _cross(one, other):
+    """Cross products of [n, 3]; ONNX has no operation for them."""
+    return _turned(one, 1) * _turned(other, 2) - _turned(one, 2) * _turned(other, 1)
+
+
+def _turned(vectors, places):
+    return tf.concat([vectors[:, places:], vectors[:, :places]], axis=1)
+
+
 def cofactors(matrix):
     """Cofactor matrices of [n, 3, 3]; over the determinant they are the inverse's transpose."""
     first, second, third = _rows(matrix)
-    return tf.stack([tf.linalg.cross(second, third), tf.linalg.cross(third, first),
-                     tf.linalg.cross(first, second)], axis=1)
+    return tf.stack([_cross(second, third), _cross(third, first), _cross(first, second)], axis=1)
 
 
 def determinant(matrix):
     """Determinants [n] of [n, 3, 3]."""
     first, second, third = _rows(matrix)
-    return tf.reduce_sum(first * tf.linalg.cross(second, third), axis=1)
+    return tf.reduce_sum(first * _cross(second, third), axis=1)
 
 
 def polar(matrix):
