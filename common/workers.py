@@ -1,19 +1,20 @@
 """Processes that make batches ahead of a training.
 
 A batch is made from its number alone: how many workers there are changes nothing. Worker w makes
-the batches w, w + workers, ... into a queue of its own; the reader takes turns. The processes are
-forked before a session exists, since neither TensorFlow nor an NPU stands a fork after that.
+the batches w, w + workers, ... and sends them through a pipe of its own; the reader takes turns.
+Either side alone holds its end of a pipe, so that the other one notices when it dies, also in the
+midst of a batch. The processes are forked before a session exists, since neither TensorFlow nor an
+NPU stands a fork after that.
 """
 import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 import traceback
 
 from common import errors
-
-_PATIENCE = 0.5     # seconds between two looks at whether the other side still lives
 
 
 class Workers:
@@ -33,15 +34,20 @@ class Workers:
         self._first = self._next = 0
         self.waited = 0.
         context = multiprocessing.get_context('fork')
-        self._queues = [context.Queue(max(1, depth // count)) for _ in range(count)]
-        pipes = [context.Pipe(duplex=False) for _ in range(count)]
-        self._starts = [sender for _, sender in pipes]
+        starts = [context.Pipe(duplex=False) for _ in range(count)]
+        batches = [context.Pipe(duplex=False) for _ in range(count)]
+        self._starts = [sender for _, sender in starts]
+        self._batches = [receiver for receiver, _ in batches]
+        theirs = [(start, batch) for (start, _), (_, batch) in zip(starts, batches)]
+        everything = [end for pipe in starts + batches for end in pipe]
         self._processes = [
             context.Process(target=_work, daemon=True, args=(
-                make, receiver, place, count, waiting, os.getpid()))
-            for place, ((receiver, _), waiting) in enumerate(zip(pipes, self._queues))]
+                make, ends, place, count, max(1, depth // count), everything))
+            for place, ends in enumerate(theirs)]
         for process in self._processes:
             process.start()
+        for end in (end for ends in theirs for end in ends):
+            end.close()
 
     def __enter__(self):
         return self
@@ -72,17 +78,15 @@ class Workers:
         if not self._processes:
             return self._make(number)
         place = (number - self._first) % len(self._processes)
-        while True:
-            try:
-                error, batch = self._queues[place].get(timeout=_PATIENCE)
-                break
-            except queue.Empty:
-                process = self._processes[place]
-                if not process.is_alive():
-                    raise errors.InputError(
-                        'the loader process {} ended with exit code {} before batch {} (killed, or '
-                        'out of memory?). Start again: the run goes on from its last checkpoint.'
-                        .format(place, process.exitcode, number))
+        try:
+            error, batch = self._batches[place].recv()
+        except (EOFError, OSError):
+            process = self._processes[place]
+            process.join()
+            raise errors.InputError(
+                'the loader process {} ended with exit code {} before batch {} (killed, or '
+                'out of memory?). Start again: the run goes on from its last checkpoint.'
+                .format(place, process.exitcode, number))
         if error is not None:
             self.close()
             raise error
@@ -90,39 +94,52 @@ class Workers:
 
     def close(self):
         """Ends the processes; nothing waits for them."""
-        for process, waiting in zip(self._processes, self._queues):
+        for process in self._processes:
             process.terminate()
-            waiting.cancel_join_thread()
-            waiting.close()
+        for end in self._starts + self._batches:
+            end.close()
         for process in self._processes:
             process.join(5)
         self._processes = []
 
 
-def _work(make, start, place, step, waiting, parent):
-    """Runs in a worker: puts (error or None, batch) until the parent is gone."""
+def _work(make, ends, place, step, depth, everything):
+    """Runs in a worker: sends (error or None, batch) until nobody listens any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)    # the parent decides when to stop
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    while not start.poll(_PATIENCE):
-        if os.getppid() != parent:
-            return
-    number = start.recv() + place
-    while True:
+    for end in everything:
+        if end not in ends:
+            end.close()
+    start, batches = ends
+    try:
+        number = start.recv() + place
+    except EOFError:
+        return
+    waiting = queue.Queue(depth)
+    sender = threading.Thread(target=_send, args=(waiting, batches), daemon=True)
+    sender.start()
+    error = None
+    while error is None:
+        batch = None
         try:
-            item = None, make(number)
-        except errors.InputError as error:
-            item = error, None
-        except Exception as error:  # whatever it is, the run has to end with it
-            found = traceback.extract_tb(error.__traceback__)[-1]
-            item = errors.InputError('a loader process failed at {}:{}: {!r}'.format(
-                os.path.basename(found.filename), found.lineno, error)), None
-        while True:
-            try:
-                waiting.put(item, timeout=_PATIENCE)
-                break
-            except queue.Full:
-                if os.getppid() != parent:
-                    return
-        if item[0] is not None:
-            return
+            batch = make(number)
+        except errors.InputError as found:
+            error = found
+        except Exception as found:  # whatever it is, the run has to end with it
+            last = traceback.extract_tb(found.__traceback__)[-1]
+            error = errors.InputError('a loader process failed at {}:{}: {!r}'.format(
+                os.path.basename(last.filename), last.lineno, found))
+        waiting.put((error, batch))
         number += step
+    sender.join()
+
+
+def _send(waiting, batches):
+    error = None
+    while error is None:
+        item = waiting.get()
+        try:
+            batches.send(item)
+        except Exception:   # the reader is gone, or this cannot be sent: either way all is over
+            os._exit(1)
+        error = item[0]

@@ -7,6 +7,8 @@ import pytest
 
 from common import errors, workers
 
+_LARGE = 1 << 22    # bytes, more than a pipe holds
+
 
 def test_batches_come_in_order():
     for count in (0, 1, 3):
@@ -47,9 +49,19 @@ def test_a_killed_worker_ends_the_run_with_a_message():
             [made.get() for _ in range(5)]
 
 
+def test_a_worker_killed_in_the_midst_of_a_batch_ends_the_run_too():
+    with workers.Workers(lambda number: b'0' * _LARGE, 2, depth=2) as made:
+        made.begin(0)
+        made.get()
+        time.sleep(0.5)     # both have filled their pipes
+        os.kill(made._processes[1].pid, signal.SIGKILL)
+        with pytest.raises(errors.InputError, match='exit code -9 before batch 1'):
+            made.get()
+
+
 @pytest.mark.parametrize('started', [True, False])
 def test_workers_end_with_their_reader(started):
-    made = workers.Workers(lambda number: number, 2, depth=2)
+    made = workers.Workers(lambda number: b'0' * _LARGE, 2, depth=2)
     processes = list(made._processes)
     if started:
         made.begin(0)
@@ -64,9 +76,10 @@ def test_workers_of_a_killed_reader_go(started):
     reading, writing = os.pipe()
     reader = os.fork()
     if not reader:
-        made = workers.Workers(lambda number: number, 2, depth=2)
+        made = workers.Workers(lambda number: b'0' * _LARGE, 2, depth=2)
         if started:
             made.begin(0)
+            made.get()
         os.write(writing, ' '.join(str(one.pid) for one in made._processes).encode())
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(reader, 0)
