@@ -293,6 +293,7 @@ final_block() {
     say "Final Performance images/sec : $fps"
     say "Final Performance sec/step : $step_time"
     [[ -z $accuracy ]] || say "Final Train Accuracy : $accuracy"
+    [[ -z $test_accuracy ]] || say "Final Test Accuracy : $test_accuracy"
   fi
   say "E2E Training Duration sec : $duration"
 }
@@ -311,6 +312,7 @@ write_results() {
     say "ActualFPS = $fps"
     say "TrainingTime = $step_time"
     [[ -z $accuracy ]] || say "TrainAccuracy = $accuracy"
+    [[ -z $test_accuracy ]] || say "TestAccuracy = $test_accuracy"
     say "ActualLoss = $(last_number "$loss_prefix")"
     say "E2ETrainingTime = $duration"
   } >"$results/.$case_name.log"
@@ -320,10 +322,15 @@ write_results() {
 
 # Reads the log, prints notice and final block, keeps the result files true to the state of the training.
 report() {
-  local network=${model_dir##*/} batch_size fps=unknown step_time accuracy=''
+  local network=${model_dir##*/} batch_size fps=unknown step_time accuracy='' test_accuracy=''
   notice
   step_time=$(last_number 'StepTime:')
-  [[ $kind_of_run == perf ]] || accuracy=$(last_number 'Accuracy:')
+  if [[ $kind_of_run == acc ]]; then
+    accuracy=$(last_number 'Accuracy (train):')
+    test_accuracy=$(last_number 'Accuracy:')
+    # A model with one figure alone has it where ModelZoo's tools look.
+    [[ -n $accuracy ]] || { accuracy=$test_accuracy; test_accuracy=''; }
+  fi
   batch_size=$(resolved_batch_size)
   if [[ -n $step_time ]]; then
     fps=$(awk -v n="$batch_size" -v t="$step_time" 'BEGIN {if (t > 0) printf "%.4f", n / t; else print "unknown"}')

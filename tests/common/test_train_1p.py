@@ -50,6 +50,8 @@ print('The model has been compiled on the Ascend AI processor' if mode == 'npu' 
 for loss in (3, 2, 1.5):
     print('Loss (vertices): {}'.format(loss))
     print('Loss (faces): 7.5')
+if mode == 'both accuracies':
+    print('Accuracy (train): 0.875')
 print('Accuracy: 0.75')
 print('StepTime: 0.250000')
 sys.exit(3 if mode == 'fail' else 0)
@@ -188,6 +190,13 @@ def test_full_run_writes_log_results_and_losses(project):
         assert line in text
     assert project.options['output_path'] == str(project.results)
     assert project.options['training_steps'] == '5000' and project.options['freeze'] == 'True'
+
+
+def test_accuracies_of_training_and_test_data_are_told_apart(project):
+    code, text = project.launch(STUB_MODE='both accuracies')
+    result = dict(project.result('polygen_bs4_1p_acc'))
+    assert code == 0 and (result['TrainAccuracy'], result['TestAccuracy']) == ('0.875', '0.75')
+    assert 'Final Train Accuracy : 0.875' in text and 'Final Test Accuracy : 0.75' in text
 
 
 def test_performance_run_is_short_and_leaves_the_full_run_alone(project):
