@@ -35,14 +35,14 @@ def parse_args(argv=None):
                         'else the first')
     presets.add_model_options(parser, presets.IMAGE_PRESETS)
     group = parser.add_argument_group('images')
-    group.add_argument('--image_scale', type=cli.positive_float, default=1.,
-                       help='factor on the values of the images, such as 0.00392157 for 1/255; 1 '
-                       'is what the original does')
+    group.add_argument('--image_scale', type=cli.positive_float, default=None,
+                       help='factor on the values of the images, such as 0.00392157 for 1/255; '
+                       'unset: as trained, else 1, which is what the original does')
     group.add_argument('--gamma', type=cli.non_negative_float, default=None,
                        help='weight of the latent loss; unset: by the original\'s schedule over '
                        'epochs, which is 1e-8 for the first ten')
-    cli.add_flag(group, '--bias_after_product', help='add the last bias of the image branch where '
-                 'it belongs, which the original does not do')
+    presets.add_repair(group, '--bias_after_product', 'add the last bias of the image branch '
+                       'where it belongs, which the original does not do')
     cli.add_flag(group, '--detach_codes', help='let the latent loss train the image branch only, '
                  'so that a large --gamma cannot shrink the codes of the shapes')
     group.add_argument('--print_step', type=cli.positive_int, default=2,
@@ -54,6 +54,12 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+def _label(class_name, preset, names):
+    """Id of the class that is trained on, 0 for all; `class_name` may be None."""
+    chosen = class_name or ('all' if preset == 'jointly' else '1')
+    return 0 if chosen == 'all' else data_utils.class_id(chosen, names)
+
+
 class Data:
     """The set: `path`, `train`, `test` (data_utils.Split), `names`, `label` (0: all classes)."""
 
@@ -63,8 +69,7 @@ class Data:
                                  for split in ('train', 'test'))
         largest = max(self.train.labels.max(), self.test.labels.max())
         self.names = data_utils.class_names(self.path, largest, config.class_names)
-        chosen = config.class_name or ('all' if config.preset == 'jointly' else '1')
-        self.label = 0 if chosen == 'all' else data_utils.class_id(chosen, self.names)
+        self.label = _label(config.class_name, config.preset, self.names)
         self.title = 'all' if not self.label else self.names[self.label - 1]
         if self.label:
             self.train = data_utils.select(self.train, self.label)
@@ -241,11 +246,24 @@ def _shape_part(config, model):
         sess, prefix, shape_part, remedy='Give the sizes that it was trained with.')
 
 
+def _require_class(config, data):
+    """Refuses to go on with the network of another class."""
+    before = presets.record_of(config.output_path) if config.resume else {}
+    if 'image_scale' in before and data.label != _label(before['class_name'], before['preset'],
+                                                        data.names):
+        raise errors.UsageError('{} has the network of --class={}, not of {}; give another '
+                                '--output_path.'.format(
+                                    config.output_path, before['class_name'] or '(unset)',
+                                    data.title))
+
+
 def main_stages(config):
     """Trains and runs the other stages, as the options say."""
     runs.set_seeds(config.seed)
     presets.complete(config, presets.IMAGE_PRESETS, 'separately')
     data = Data(config)
+    if 'train' in config.stages:
+        _require_class(config, data)
     per_epoch = presets.steps_of(config, len(data.train.labels), data.path)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     model, feeds = presets.make_model(config, step_tensor, images=True)

@@ -12,7 +12,18 @@ import tensorflow.compat.v1 as tf
 
 import freeze_graph
 from common import checkpoints, errors, frozen
-from vsl import data_utils, draw, evaluate, make_dataset, vsl, vsl_imrec, vsl_main
+from vsl import (
+    data_utils,
+    draw,
+    evaluate,
+    freeze,
+    make_dataset,
+    presets,
+    vsl,
+    vsl_imrec,
+    vsl_main,
+    vsl_rec,
+)
 
 SIZES = ['--batch_size=5', '--global_latent_dim=3', '--local_latent_dim=2', '--local_latent_num=2']
 STAGES = 'classify,reconstruct,generate,interpolate,tsne,metrics'
@@ -117,6 +128,69 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(sets, tmp_path, plain):
                                atol=1e-5)
     manifest = json.loads((tmp_path / 'pb' / 'vsl_encoder.json').read_text())
     assert manifest['aliases'] == {'latent_feature': 'latent'}
+
+
+RECORD = {'global_latent_dim': 3, 'local_latent_dim': 2, 'local_latent_num': 2, 'batch_size': 7,
+          'preset': 'separately', 'class_name': 'odd', 'image_scale': 0.5,
+          'merge_first_code': True, 'decode_samples': False, 'bias_after_product': True}
+
+
+def record(folder, **more):
+    (folder / 'config.json').write_text(json.dumps({'options': dict(RECORD, **more)}))
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    ([], RECORD),
+    (['--nomerge_first_code', '--image_scale=2', '--batch_size=4'],
+     dict(RECORD, merge_first_code=False, image_scale=2., batch_size=4)),
+    (['--preset=jointly'], dict(RECORD, preset='jointly', global_latent_dim=10, local_latent_dim=5,
+                                local_latent_num=5, batch_size=40))])
+def test_stages_alone_take_from_the_record_what_is_not_given(tmp_path, arguments, expected):
+    record(tmp_path)
+    config = vsl_imrec.parse_args(['--data_path=x', '--stages=iou', '--output_path',
+                                   str(tmp_path)] + arguments)
+    presets.complete(config, presets.IMAGE_PRESETS, 'separately')
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_without_a_record_nothing_is_mended_and_images_stay_as_stored(tmp_path):
+    config = vsl_imrec.parse_args(['--data_path=x', '--stages=iou', '--output_path',
+                                   str(tmp_path)])
+    presets.complete(config, presets.IMAGE_PRESETS, 'separately')
+    assert [config.merge_first_code, config.decode_samples, config.bias_after_product,
+            config.image_scale] == [False, False, False, 1.]
+
+
+def test_another_class_is_not_trained_into_the_folder_of_the_first(sets, tmp_path, capsys):
+    record(tmp_path)
+    arguments = ['--data_path', sets / 'images.mat', '--output_path', tmp_path, '--stages=train',
+                 '--class=even', *SIZES]
+    assert call(vsl_imrec, *arguments) == 2
+    said = capsys.readouterr().err
+    assert '--class=odd, not of even' in said and 'another --output_path' in said
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['--preset=jointly'], {'global_latent_dim': 10, 'merge_first_code': True}),
+    (['--nomerge_first_code'], {'global_latent_dim': 3, 'merge_first_code': False})])
+def test_freezing_takes_sizes_from_the_preset_and_the_rest_from_the_record(tmp_path, arguments,
+                                                                           expected):
+    record(tmp_path)
+    found = freeze._trained(freeze_graph.parse_args(
+        ['--model=vsl', '--output_path', str(tmp_path)] + arguments))
+    assert dict(found, **expected) == found and found['bias_after_product']
+
+
+@pytest.mark.slow
+def test_a_checkpoint_without_a_record_is_frozen_in_the_sizes_given(sets, tmp_path):
+    model = vsl_rec.VarShapeLearner(batch_size=1, global_latent_dim=3, local_latent_dim=2,
+                                    local_latent_num=2, training=False)
+    tf.train.Saver().save(model.sess, str(tmp_path / 'aero-008-cost-0.1.ckpt'))
+    assert call(vsl_imrec, '--data_path', sets / 'images.mat', '--output_path', tmp_path / 'out',
+                '--checkpoint', tmp_path / 'aero-008-cost-0.1.ckpt', '--stages=freeze',
+                '--image_scale=0.5', *SIZES) == 0
+    manifest = json.loads((tmp_path / 'out' / 'vsl_image.json').read_text())
+    assert manifest['notes']['image_scale'] == 0.5
 
 
 def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_path, capsys):
