@@ -135,6 +135,21 @@ def record_of(folder):
     return options if 'global_latent_dim' in options else {}
 
 
+def trained(config, count):
+    """How the order of the shapes came about in the training of the network that is used.
+
+    Args:
+      config: completed namespace, which stands in for what the run's record does not tell.
+      count: int, shapes for training.
+    Returns:
+      (seed, epochs begun).
+    """
+    found = dict(vars(config), **recorded(config))
+    steps = checkpoints.step_of(checkpoints.latest(config.checkpoint or config.output_path))
+    per_epoch = max(1, count // found['batch_size'])
+    return found['seed'], -(-(steps or found['training_steps']) // per_epoch)
+
+
 def find_data(config):
     """Gives the data file; without --data_path the procedural furniture, made if need be.
 

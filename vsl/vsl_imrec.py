@@ -118,7 +118,7 @@ def _end_epoch(run, model, data, epoch, sums, config):
 
 
 def _codes(model, images, config):
-    return evaluate.image_codes(model, images * np.float32(config.image_scale))
+    return evaluate.image_codes(model, images, config.image_scale)
 
 
 def _decoded(model, images, config):
@@ -135,13 +135,13 @@ def measure_iou(model, data, order, config):
       dict of figures; `mean_shape` is what the mean of the training shapes reaches.
     """
     test, train = data.test, data.train
-    shares = measures.iou(_decoded(model, test.images, config), test.voxels)
+    shares = evaluate.iou(model, _codes(model, test.images, config), test.voxels)
     whole = len(shares) // config.batch_size * config.batch_size
     found = {'test': float(shares.mean())}
     if whole and len(order) >= whole:
         rows = order[:whole]
-        found['train'] = float(measures.iou(
-            _decoded(model, train.images[rows], config), train.voxels[rows]).mean())
+        found['train'] = float(evaluate.iou(
+            model, _codes(model, train.images[rows], config), train.voxels[rows]).mean())
         found['whole_batch_test'] = float(shares[:whole].mean())
         reporting.say('IOU - {} - Train: {:.4f}, Test: {:.4f}'.format(
             data.title, found['train'], found['whole_batch_test']))
@@ -167,8 +167,8 @@ def _mean_shape(train, test):
         known = train.voxels[train.labels == label]
         given = test.voxels[test.labels == label]
         mean = known.mean(axis=0) if len(known) else np.zeros(given.shape[1])
-        shares.append(measures.iou(np.repeat(mean[None], len(given), axis=0), given))
-    return float(np.concatenate(shares).mean())
+        shares.extend(measures.iou(mean[None], row[None]).item() for row in given)
+    return float(np.mean(shares))
 
 
 def retrieve(model, data, folder, config):
@@ -210,10 +210,9 @@ def draw_images(model, data, folder, config):
     return {'images': len(rows)}
 
 
-def _run_stages(model, data, epochs, config, step):
+def _run_stages(model, data, order, config, step):
     """Runs the stages after training; figures go to eval/<stage>.json."""
     folder = os.path.join(config.output_path, 'eval')
-    order = epochs.order_at(max(0, -(-config.training_steps // epochs.steps_per_epoch) - 1))
     work = {'iou': lambda: measure_iou(model, data, order, config),
             'retrieve': lambda: retrieve(model, data, folder, config),
             'pictures': lambda: draw_images(model, data, folder, config),
@@ -267,11 +266,13 @@ def main_stages(config):
     per_epoch = presets.steps_of(config, len(data.train.labels), data.path)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     model, feeds = presets.make_model(config, step_tensor, images=True)
-    epochs = training.Epochs(data.train, config, per_epoch, permute=True)
     if 'train' not in config.stages:
         presets.restore(config, model)
-        _run_stages(model, data, epochs, config, None)
+        seed, begun = presets.trained(config, len(data.train.labels))
+        epochs = training.Epochs(data.train, config, per_epoch, permute=True, seed=seed)
+        _run_stages(model, data, epochs.last_order(begun), config, None)
         return
+    epochs = training.Epochs(data.train, config, per_epoch, permute=True)
     summary = 'VSL from images ({}); {}'.format(config.preset, data)
     init = _shape_part(config, model)
     with runs.start(config, summary=summary, init=init) as run:
@@ -283,7 +284,8 @@ def main_stages(config):
                 data.title, run.state['last_epoch'], config.local_latent_num,
                 config.local_latent_dim, config.global_latent_dim, run.state['last_total']))
         if device.is_chief():
-            _run_stages(model, data, epochs, config, run.step)
+            order = epochs.last_order(epochs.begun(run.step))
+            _run_stages(model, data, order, config, run.step)
 
 
 def main(argv=None):

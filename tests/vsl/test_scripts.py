@@ -1,4 +1,5 @@
 """Tests of vsl_main.py, vsl_imrec.py, freeze.py: two steps on tiny sets, resume, bad input."""
+import argparse
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from vsl import (
     evaluate,
     freeze,
     make_dataset,
+    measures,
     presets,
     vsl,
     vsl_imrec,
@@ -161,6 +163,58 @@ def test_without_a_record_nothing_is_mended_and_images_stay_as_stored(tmp_path):
             config.image_scale] == [False, False, False, 1.]
 
 
+@pytest.mark.parametrize('name, epochs', [('model-12', 6), ('odd-000-cost-0.1.ckpt', 50)])
+def test_the_last_shuffle_is_that_of_the_training_not_of_the_options(tmp_path, name, epochs):
+    record(tmp_path, seed=3, training_steps=99)     # batches of 7
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / 'checkpoints' / (name + '.index')).write_text('')
+    config = argparse.Namespace(checkpoint=str(tmp_path / 'checkpoints' / name), batch_size=2,
+                                output_path='elsewhere', seed=0, training_steps=1)
+    assert presets.trained(config, 20) == (3, epochs)
+    config.checkpoint, config.output_path = '', str(tmp_path)
+    assert presets.trained(config, 20) == (3, epochs)
+
+
+@pytest.mark.slow
+def test_a_stage_alone_measures_the_batches_that_the_training_run_measured(sets, tmp_path,
+                                                                           monkeypatch):
+    seen = []
+    monkeypatch.setattr(vsl_main, 'classify', lambda *arguments: seen.append(arguments[3]) or {})
+    arguments = ['--data_path', sets / 'shapes.mat', '--output_path', tmp_path, *SIZES]
+    assert call(vsl_main, *arguments, '--stages=train,classify', '--training_steps=5',
+                '--seed=4') == 0
+    assert call(vsl_main, *arguments, '--stages=classify') == 0
+    for split in ('train', 'test'):
+        np.testing.assert_array_equal(seen[0][split], seen[1][split])
+
+
+def test_a_set_of_one_class_is_not_classified_and_does_not_fail(capsys):
+    split = data_utils.Split(None, np.ones(4, np.int32), None)
+    data = argparse.Namespace(train=split, test=split)
+    assert vsl_main.classify(None, {}, data, {}, None) == {}
+    assert 'of one class' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('class_name, id1, message', [
+    ('empty', None, 'set.mat has no shapes of it'), ('chair', 3, 'has the shapes 0 to 2')])
+def test_a_class_without_shapes_and_a_number_beyond_it_are_refused(class_name, id1, message):
+    split = data_utils.Split(np.zeros([3, 27000], np.uint8), np.full(3, 2), None)
+    data = argparse.Namespace(train=split, test=split, names=['empty', 'chair'], path='set.mat')
+    config = argparse.Namespace(class_name='chair', id1=2, id2=0)
+    assert len(vsl_main._chosen_class(data, config)[0]) == 3
+    config.class_name, config.id1 = class_name, id1
+    with pytest.raises(errors.UsageError, match=message):
+        vsl_main._chosen_class(data, config)
+
+
+def test_iou_of_a_split_decodes_a_batch_at_a_time(monkeypatch):
+    rng = np.random.RandomState(0)
+    voxels, decoded = rng.randint(0, 2, [7, 50]), rng.rand(7, 50)
+    monkeypatch.setattr(evaluate, 'decode', lambda model, latent: decoded[latent[:, 0]])
+    found = evaluate.iou(argparse.Namespace(batch_size=3), np.arange(7)[:, None], voxels)
+    np.testing.assert_array_equal(found, measures.iou(decoded, voxels))
+
+
 def test_another_class_is_not_trained_into_the_folder_of_the_first(sets, tmp_path, capsys):
     record(tmp_path)
     arguments = ['--data_path', sets / 'images.mat', '--output_path', tmp_path, '--stages=train',
@@ -291,11 +345,11 @@ def test_images_may_start_from_a_network_of_shapes(sets, tmp_path, capsys):
 
 @pytest.mark.parametrize('script', [vsl_main, vsl_imrec, make_dataset])
 def test_help_is_given_and_a_misspelt_option_refused(script, capsys):
-    for arguments, code in ((['--help'], 0), (['--data_psth=x'], 2), (['--stages=trian'], 2)):
+    for argument, code in (('--help', 0), ('--data_psth=x', 2), ('--stages=trian', 2)):
         with pytest.raises(SystemExit) as caught:
-            script.parse_args(arguments)
+            script.parse_args([argument])
         assert caught.value.code == code
-    capsys.readouterr()
+        assert argument.split('=')[0] in ''.join(capsys.readouterr())
 
 
 def test_mayavi_is_asked_for_by_its_pip_line_where_it_is_missing(monkeypatch):
