@@ -70,13 +70,17 @@ class Data:
         largest = max(self.train.labels.max(), self.test.labels.max())
         self.names = data_utils.class_names(self.path, largest, config.class_names)
         self.label = _label(config.class_name, config.preset, self.names)
-        self.title = 'all' if not self.label else self.names[self.label - 1]
+        self.title = self.title_of(self.label)
         if self.label:
             self.train = data_utils.select(self.train, self.label)
             self.test = data_utils.select(self.test, self.label)
         if not len(self.test.labels):
             raise errors.InputError('{} has no test image of the class {}.'.format(
                 self.path, self.title))
+
+    def title_of(self, label):
+        """Name of a class, or all."""
+        return self.names[label - 1] if label else 'all'
 
     def __str__(self):
         return '{} and {} images of {} in {}'.format(
@@ -248,12 +252,13 @@ def _shape_part(config, model):
 def _require_class(config, data):
     """Refuses to go on with the network of another class."""
     before = presets.record_of(config.output_path) if config.resume else {}
-    if 'image_scale' in before and data.label != _label(before['class_name'], before['preset'],
-                                                        data.names):
-        raise errors.UsageError('{} has the network of --class={}, not of {}; give another '
-                                '--output_path.'.format(
-                                    config.output_path, before['class_name'] or '(unset)',
-                                    data.title))
+    if 'image_scale' not in before:
+        return
+    label = _label(before['class_name'], before['preset'], data.names)
+    if label != data.label:
+        raise errors.UsageError('{} holds the network of --class={}, not of {}; give another '
+                                '--output_path.'.format(config.output_path, data.title_of(label),
+                                                        data.title))
 
 
 def main_stages(config):
