@@ -313,8 +313,9 @@ def main_stages(config):
     runs.set_seeds(config.seed)
     presets.complete(config, presets.PRESETS, 'modelnet10' if config.data_path else 'furniture')
     data = Data(presets.find_data(config), config.class_names)
+    data_utils.class_id(config.class_name, data.names)  # a wrong name is told before training
     if {'generate', 'interpolate'} & set(config.stages):
-        _chosen_class(data, config)     # what is wrong with it is told before training
+        _chosen_class(data, config)     # and so is a class without shapes
     per_epoch = presets.steps_of(config, len(data.train.labels), data.path)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     model, feeds = presets.make_model(config, step_tensor)

@@ -269,6 +269,8 @@ def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_pat
 @pytest.mark.parametrize('script, arguments, code, message', [
     (vsl_main, ['--batch_size=21'], 1, 'fewer than a batch of 21'),
     (vsl_main, ['--class=spoon'], 2, 'bathtub, bed'),
+    (vsl_main, ['--class=spoon', '--stages=train'], 2, 'bathtub, bed'),
+    (vsl_main, ['--id1=1'], 2, 'has the shapes 0 to 0'),
     (vsl_main, ['--data_path=missing.mat'], 1, 'does not exist'),
     (vsl_imrec, [], 1, 'no dataset "model_train"')])
 def test_bad_input_ends_with_one_line(sets, tmp_path, capsys, script, arguments, code, message):
