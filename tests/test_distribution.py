@@ -31,6 +31,18 @@ def vsl(folder):
             '--kl_weight=0.01']
 
 
+def vsl_imrec(folder):
+    from vsl import data_utils, make_dataset
+    splits, names = make_dataset.make_furniture(0, 1, 1)
+    images = np.random.RandomState(0).rand(10, 100, 100, 3).astype(np.float32)
+    path = os.path.join(folder, 'images.mat')
+    data_utils.write(path, {name: split._replace(images=images) for name, split in splits.items()},
+                     names)
+    return ['vsl/vsl_imrec.py', '--data_path=' + path, '--class=all', '--stages=train',
+            '--batch_size=4', '--global_latent_dim=3', '--local_latent_dim=2',
+            '--local_latent_num=2', '--gamma=1']
+
+
 def imnet(folder):
     from tests.imnet import tiny
     return ['imnet/IMGAN/main.py', '--ae', '--train', '--data_dir=' + tiny.write(folder, train=4),
@@ -62,7 +74,7 @@ def newest(output):
 
 
 @pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
-@pytest.mark.parametrize('model', [polygen, vsl, imnet, r2n2])
+@pytest.mark.parametrize('model', [polygen, vsl, vsl_imrec, imnet, r2n2])
 def test_two_processes_train_as_one(model, backend, tmp_path):
     (tmp_path / 'in').mkdir()
     # Each exchange holds a thread while it waits.

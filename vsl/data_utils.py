@@ -6,6 +6,7 @@ models are [27001, N] there, a column a shape, the class id (from 1) before 30^3
 order; images are [3, 100, 100, N], RGB. Occupancies stay uint8, so that a set takes 27 kB a shape.
 """
 import collections
+import contextlib
 import json
 import os
 
@@ -18,11 +19,19 @@ GRID = 30
 CELLS = GRID ** 3
 ROW = CELLS + 1         # class id and cells
 IMAGE = 100
+MOST_CLASSES = 65535    # each id up to the largest has a name
 _BLOCK_BYTES = 32 << 20  # of a dataset that are in memory at once
 PASCAL_NAMES = ('aero', 'bike', 'boat', 'bus', 'car', 'chair', 'mbike', 'sofa', 'train', 'tv')
 MODELNET10_NAMES = ('bathtub', 'bed', 'chair', 'desk', 'dresser', 'monitor', 'night_stand', 'sofa',
                     'table', 'toilet')
-_KNOWN_NAMES = {'PASCAL3D.mat': PASCAL_NAMES, 'ModelNet10_res30_raw.mat': MODELNET10_NAMES}
+MODELNET40_NAMES = (
+    'airplane', 'bathtub', 'bed', 'bench', 'bookshelf', 'bottle', 'bowl', 'car', 'chair', 'cone',
+    'cup', 'curtain', 'desk', 'door', 'dresser', 'flower_pot', 'glass_box', 'guitar', 'keyboard',
+    'lamp', 'laptop', 'mantel', 'monitor', 'night_stand', 'person', 'piano', 'plant', 'radio',
+    'range_hood', 'sink', 'sofa', 'stairs', 'stool', 'table', 'tent', 'toilet', 'tv_stand', 'vase',
+    'wardrobe', 'xbox')
+_KNOWN_NAMES = {'PASCAL3D.mat': PASCAL_NAMES, 'ModelNet10_res30_raw.mat': MODELNET10_NAMES,
+                'ModelNet40_res30_raw.mat': MODELNET40_NAMES}
 
 Split = collections.namedtuple('Split', 'voxels labels images')
 Split.__doc__ = """Shapes: voxels uint8 [N, 27000] of 0 and 1, labels int32 [N] from 1, images
@@ -66,14 +75,27 @@ def _open(path):
                                     path, ' '.join(str(error).split())))
 
 
+@contextlib.contextmanager
+def _reading(path, key):
+    """Makes one line of what h5py raises in a damaged file."""
+    try:
+        yield
+    except (KeyError, RuntimeError, OSError) as error:
+        raise errors.InputError('{}: "{}" is damaged ({}). Copy or make the file again.'.format(
+            path, key, ' '.join(str(error).split())))
+
+
 def _dataset(stream, path, key):
-    if key not in stream or not isinstance(stream[key], h5py.Dataset):
-        raise errors.InputError('{} has no dataset "{}" (found: {}). Make the file with python '
-                                'vsl/make_dataset.py.'.format(
-                                    path, key, ', '.join(sorted(stream)) or 'none'))
-    dataset = stream[key]
-    if dataset.dtype.kind not in 'biuf':
-        raise errors.InputError('{}: "{}" holds {}, not numbers.'.format(path, key, dataset.dtype))
+    with _reading(path, key):
+        if key not in stream or not isinstance(stream[key], h5py.Dataset):
+            raise errors.InputError('{} has no dataset "{}" (found: {}). Make the file with python '
+                                    'vsl/make_dataset.py.'.format(
+                                        path, key, ', '.join(sorted(stream)) or 'none'))
+        dataset = stream[key]
+        kind = dataset.dtype
+    if kind.kind not in 'biuf':
+        raise errors.InputError('{}: "{}" holds {}, not numbers. Make the file with python '
+                                'vsl/make_dataset.py.'.format(path, key, kind))
     return dataset
 
 
@@ -87,11 +109,9 @@ def _blocks(dataset, path, key):
     for start in range(0, dataset.shape[axis], step):
         index = [slice(None)] * dataset.ndim
         index[axis] = slice(start, start + step)
-        try:
-            yield tuple(index), dataset[tuple(index)]
-        except OSError as error:
-            raise errors.InputError('{}: "{}" is damaged ({}). Copy or make the file again.'.format(
-                path, key, ' '.join(str(error).split())))
+        with _reading(path, key):
+            block = dataset[tuple(index)]
+        yield tuple(index), block
 
 
 def _read_models(stream, path, key):
@@ -120,11 +140,12 @@ def _read_models(stream, path, key):
                     path, key, block[row, column], column + (columns.start or 0), row + first - 1))
         voxels[columns, first - 1:first - 1 + len(block)] = block.T
     with np.errstate(invalid='ignore'):     # NaN is no id either
-        right = (labels >= 1) & (labels == np.floor(labels)) & (labels < 2 ** 31)
+        right = (labels >= 1) & (labels == np.floor(labels)) & (labels <= MOST_CLASSES)
     wrong = np.flatnonzero(~right)
     if len(wrong):
         raise errors.InputError('{}: "{}" has the class id {:g} in shape {}; ids are whole numbers '
-                                'from 1.'.format(path, key, labels[wrong[0]], wrong[0]))
+                                'from 1 to {}.'.format(path, key, labels[wrong[0]], wrong[0],
+                                                       MOST_CLASSES))
     return voxels, labels.astype(np.int32)
 
 
@@ -167,6 +188,11 @@ def read_split(path, split, images=False):
     return Split(voxels, labels, pictures)
 
 
+def _id_order(key):
+    """Sorts ids of digits by their value, others behind them as text."""
+    return (0, int(key), key) if key.isdecimal() else (1, 0, key)
+
+
 def _names_of_file(path):
     """Class names of a text file, a name a line, or of a JSON list or table {id: name or {"name"}}.
 
@@ -179,7 +205,10 @@ def _names_of_file(path):
         if not path.endswith('.json'):
             return [line.strip() for line in text.splitlines() if line.strip()]
         table = json.loads(text)
-        rows = [table[key] for key in sorted(table)] if isinstance(table, dict) else list(table)
+        if isinstance(table, dict):
+            rows = [table[key] for key in sorted(table, key=_id_order)]
+        else:
+            rows = list(table)
         return [str(row['name'] if isinstance(row, dict) else row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.InputError('--class_names {} cannot be read ({}): a text file with a name a '
@@ -205,12 +234,14 @@ def class_names(path, num_classes, names_path=''):
         names = _names_of_file(names_path)
         return names + _numbered(names, num_classes)
     with _open(path) as stream:
-        attribute = stream.attrs.get('class_names')
+        with _reading(path, 'class_names'):
+            attribute = stream.attrs.get('class_names')
     beside = os.path.join(os.path.dirname(path), 'classes.txt')
     names = []
     if attribute is not None:
-        text = attribute.decode('utf-8') if isinstance(attribute, bytes) else str(attribute)
-        names = text.split('\n')
+        rows = [row.decode('utf-8', 'replace') if isinstance(row, bytes) else str(row)
+                for row in np.ravel(attribute).tolist()]
+        names = '\n'.join(rows).split('\n')
     elif os.path.basename(path) in _KNOWN_NAMES:
         names = list(_KNOWN_NAMES[os.path.basename(path)])
     elif os.path.isfile(beside):

@@ -1,7 +1,7 @@
 """Runs a trained network over whole sets: codes, decoded grids, in batches of its fixed size."""
 import numpy as np
 
-from vsl import data_utils
+from vsl import data_utils, measures
 
 
 def _batches(model, *arrays):
@@ -47,12 +47,29 @@ def decode(model, latent):
     return np.concatenate(found).reshape(len(latent), -1)
 
 
-def image_codes(model, images):
+def iou(model, latent, voxels):
+    """IoU of the shapes decoded from codes, of which only a batch is in memory at once.
+
+    Args:
+      model: VarShapeLearner with a session.
+      latent: [N, D].
+      voxels: [N, 27000], the true occupancies.
+    Returns:
+      float64 [N].
+    """
+    starts = range(0, len(latent), model.batch_size)
+    parts = [slice(start, start + model.batch_size) for start in starts]
+    return np.concatenate([measures.iou(decode(model, latent[part]), voxels[part])
+                           for part in parts])
+
+
+def image_codes(model, images, scale=1.):
     """Codes of images, without dropout.
 
     Args:
       model: vsl_rec.VarShapeLearner with a session.
       images: [N, 100, 100, 3].
+      scale: float, factor on the values of the images.
     Returns:
       float32 [N, D].
     """
@@ -61,6 +78,6 @@ def image_codes(model, images):
         model.dropout_uniform.shape.as_list(), np.float32)}
     found = []
     for count, (part,) in _batches(model, images):
-        feed[model.y] = part
+        feed[model.y] = part * np.float32(scale)
         found.append(model.sess.run(model.learned_feature, feed)[:count])
     return np.concatenate(found)

@@ -14,6 +14,7 @@ from common import checkpoints, cli, device, errors, frozen, npu_survey
 from vsl import presets, vsl, vsl_rec
 
 _PARTS = ('encoder', 'decoder', 'image')
+_OTHERS = ('merge_first_code', 'bias_after_product', 'image_scale')
 
 
 def add_options(parser):
@@ -26,6 +27,9 @@ def add_options(parser):
                         default=None, help='sizes of a checkpoint without a config.json')
     parser.add_argument('--parts', nargs='+', choices=_PARTS, default=None,
                         help='graphs to write; unset: all that the checkpoint has')
+    for name in ('merge_first_code', 'bias_after_product'):
+        cli.add_flag(parser, '--' + name, default=None,
+                     help='of a checkpoint without a config.json that was trained so')
     cli.add_flag(parser, '--plain', help='strided convolutions as single operations, for ATC; '
                  'unset: a form that is fast on a CPU')
     parser.add_argument('--device', default='cpu', choices=('auto', 'cpu', 'gpu', 'npu'),
@@ -33,18 +37,18 @@ def add_options(parser):
     cli.add_flag(parser, '--debug', help='show tracebacks')
 
 
-def _sizes(config):
-    """Sizes of the network and the repairs it was trained with."""
+def _trained(config):
+    """Sizes and repairs of the network: as given, of the preset, or as its record has them."""
     found = dict(presets.recorded(config))
     if config.preset:
-        found = dict({**presets.PRESETS, **presets.IMAGE_PRESETS}[config.preset])
-    names = ('global_latent_dim', 'local_latent_dim', 'local_latent_num')
-    if not set(names) <= set(found):
+        preset = {**presets.PRESETS, **presets.IMAGE_PRESETS}[config.preset]
+        found.update({name: preset[name] for name in presets.SIZES})
+    found.update({name: value for name, value in vars(config).items()
+                  if name in presets.SIZES + _OTHERS and value is not None})
+    if not set(presets.SIZES) <= set(found):
         raise errors.InputError('{} has no config.json of VSL; give the --preset of the '
                                 'checkpoint.'.format(config.checkpoint or config.output_path))
-    sizes = {name: found[name] for name in names}
-    sizes['merge_first_code'] = found.get('merge_first_code', False)
-    return sizes, found.get('bias_after_product', False)
+    return found
 
 
 def _graph(part, batch, sizes, bias_after_product, plain):
@@ -82,7 +86,9 @@ def freeze(config):
     Raises:
       errors.InputError: no checkpoint, one of other sizes, or a graph that fails its check.
     """
-    sizes, bias_after_product = _sizes(config)
+    trained = _trained(config)
+    sizes = {name: trained[name] for name in presets.SIZES}
+    sizes['merge_first_code'] = trained.get('merge_first_code', False)
     prefix = checkpoints.latest(config.checkpoint or config.output_path)
     has_images = 'image_fc2' in checkpoints.variables_of(prefix)
     parts = config.parts or [part for part in _PARTS if has_images or part != 'image']
@@ -91,11 +97,15 @@ def freeze(config):
         paths.append(os.path.join(config.output, 'vsl_{}.pb'.format(part)))
         with tf.Graph().as_default():
             inputs, outputs, aliases, feed, model = _graph(
-                part, config.batch_size, sizes, bias_after_product, config.plain)
+                part, config.batch_size, sizes, trained.get('bias_after_product', False),
+                config.plain)
             with tf.Session(config=device.session_config(config)) as sess:
                 checkpoints.restore(sess, prefix, list(model.params.values()))
-                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed, notes={
-                    'checkpoint': os.path.basename(prefix), 'noise': 0, 'plain': config.plain})
+                notes = {'checkpoint': os.path.basename(prefix), 'noise': 0, 'plain': config.plain}
+                if part == 'image':     # what to multiply the values of an image by
+                    notes['image_scale'] = trained.get('image_scale', 'not recorded')
+                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed,
+                              notes=notes)
     return paths
 
 
@@ -113,8 +123,7 @@ def freeze_run(config, step):
 
 def networks():
     """The networks in the sizes of ModelNet10 and of PASCAL3D jointly, for common.npu_lint."""
-    sizes = {name: presets.PRESETS['modelnet10'][name]
-             for name in ('global_latent_dim', 'local_latent_dim', 'local_latent_num')}
+    sizes = {name: presets.PRESETS['modelnet10'][name] for name in presets.SIZES}
 
     def training(images):
         config = argparse.Namespace(

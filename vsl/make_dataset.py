@@ -102,6 +102,9 @@ def find_sources(folder, extensions, test_fraction=0.2, seed=0):
                                 '(<class>/train/..., <class>/test/... or <class>/...).'.format(
                                     folder, ' '.join(extensions)))
     classes = sorted({parts[0] for parts, _, _ in found})
+    if {'train', 'test'} == set(classes):
+        raise errors.InputError('{} has the layout train/<class>/, test/<class>/; arrange it as '
+                                '<class>/train/, <class>/test/.'.format(folder))
     sources = []
     for parts, name, path in found:
         named = [part for part in parts[1:] if part in ('train', 'test')]

@@ -17,6 +17,7 @@ from vsl import data_utils
 
 SPLITS = ('train', 'test')
 LABELS = '{}_labels.txt'
+_PREFERRED = 'ModelNet10_res30_raw.mat'     # where a folder has several, as in vsl_main.py
 
 
 def parse_args(argv=None):
@@ -33,7 +34,7 @@ def parse_args(argv=None):
 
 def write_batches(config):
     """Writes the batches and labels of both splits."""
-    path = data_utils.find_file(config.data_path)
+    path = data_utils.find_file(config.data_path, _PREFERRED)
     os.makedirs(config.output, exist_ok=True)
     for split in SPLITS:
         data = data_utils.read_split(path, split)

@@ -28,9 +28,8 @@ IMAGE_PRESETS = {
                 'batch_size': 40, 'total_epoch': 10, 'learning_rate': 5e-5}}
 _FILES = {'modelnet10': 'ModelNet10_res30_raw.mat', 'modelnet40': 'ModelNet40_res30_raw.mat',
           'modelnet40-paper': 'ModelNet40_res30_raw.mat'}
-_SIZES = ('global_latent_dim', 'local_latent_dim', 'local_latent_num')
-_NETWORK = _SIZES + ('batch_size', 'merge_first_code', 'decode_samples', 'bias_after_product',
-                     'class_name')
+SIZES = ('global_latent_dim', 'local_latent_dim', 'local_latent_num')
+_REPAIRS = ('merge_first_code', 'decode_samples', 'bias_after_product')
 _PRESET = ' (of the preset unless given)'
 
 
@@ -66,9 +65,9 @@ def add_model_options(parser, presets):
                        help='cells by which shapes are moved at random in training, at most')
     group.add_argument('--augment_mirror', choices=('none', 'x', 'y', 'xy'), default='none',
                        help='axes along each of which every second shape is mirrored in training')
-    cli.add_flag(group, '--merge_first_code', help='let the first local code see the shape, which '
-                 'the original meant but does not do')
-    cli.add_flag(group, '--decode_samples', help='train the decoder on drawn codes, not on means')
+    add_repair(group, '--merge_first_code', 'let the first local code see the shape, which the '
+               'original meant but does not do')
+    add_repair(group, '--decode_samples', 'train the decoder on drawn codes, not on means')
     cli.add_flag(group, '--plain', default=None, help='strided convolutions as single operations; '
                  'unset: on GPU and NPU (on a CPU they take minutes a step)')
     group.add_argument('--class_names', default='', metavar='FILE',
@@ -80,22 +79,34 @@ def add_model_options(parser, presets):
                        help='mayavi adds the original\'s pictures of cubes')
 
 
+def add_repair(parser, name, text):
+    """Adds a flag that `complete` takes from the record of a trained network where it is unset."""
+    cli.add_flag(parser, name, default=None, help=text + '; unset: as trained, else not')
+
+
 def complete(config, presets, default):
     """Fills in what was not given: from a trained network where one is used, else the preset.
+
+    With --preset the sizes are the preset's, so that a checkpoint which does not fit is refused.
 
     Args:
       config: namespace, changed; presets: PRESETS or IMAGE_PRESETS; default: str, its fallback.
     """
     if 'train' not in config.stages:
-        for name, value in recorded(config).items():
-            if name in _NETWORK + ('preset',) and getattr(config, name, None) in (None, False):
-                setattr(config, name, value)
+        found = recorded(config)
+        names = _REPAIRS + ('class_name', 'image_scale')
+        if config.preset is None:
+            names += SIZES + ('batch_size', 'preset')
+        for name in names:
+            if name in found and getattr(config, name, 0) is None:
+                setattr(config, name, found[name])
     if config.preset is None:
         base = os.path.basename(config.data_path)
         named = [name for name in ('modelnet10', 'modelnet40') if _FILES[name] == base]
         config.preset = (named or [default])[0] if presets is PRESETS else default
-    for name, value in presets[config.preset].items():
-        if getattr(config, name, None) is None:
+    fallbacks = dict(presets[config.preset], **dict.fromkeys(_REPAIRS, False), image_scale=1.)
+    for name, value in fallbacks.items():
+        if getattr(config, name, 0) is None:
             setattr(config, name, value)
     if config.plain is None:
         config.plain = device.choose(config.device) != 'cpu'
@@ -113,10 +124,30 @@ def recorded(config):
     if config.checkpoint:
         folder = os.path.dirname(os.path.dirname(os.path.abspath(
             checkpoints.latest(config.checkpoint))))
+    return record_of(folder)
+
+
+def record_of(folder):
+    """Options of the VSL run of an output folder, a dict; empty where it has no config.json."""
     if not os.path.exists(os.path.join(folder, 'config.json')):
         return {}
     options = runs.read_options(folder)
     return options if 'global_latent_dim' in options else {}
+
+
+def trained(config, count):
+    """How the order of the shapes came about in the training of the network that is used.
+
+    Args:
+      config: completed namespace, which stands in for what the run's record does not tell.
+      count: int, shapes for training.
+    Returns:
+      (seed, epochs begun).
+    """
+    found = dict(vars(config), **recorded(config))
+    steps = checkpoints.step_of(checkpoints.latest(config.checkpoint or config.output_path))
+    per_epoch = max(1, count // found['batch_size'])
+    return found['seed'], -(-(steps or found['training_steps']) // per_epoch)
 
 
 def find_data(config):
@@ -156,7 +187,7 @@ def make_model(config, step=None, images=False):
     rate = config.learning_rate
     if config.schedule == 'cosine' and step is not None:
         rate *= 0.5 * (1. + tf.cos(math.pi / config.training_steps * tf.cast(step, tf.float32)))
-    arguments = {name: getattr(config, name) for name in _SIZES}
+    arguments = {name: getattr(config, name) for name in SIZES}
     arguments.update(
         batch_size=batch_size, share=(device.rank() * batch_size, config.batch_size),
         x=tf.cast(x, tf.float32), plain=config.plain,

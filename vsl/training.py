@@ -20,12 +20,14 @@ class Epochs:
       config: completed namespace.
       steps_per_epoch: int.
       permute: bool, see data_utils.Order.
+      seed: int, of the order; None: that of `config`.
     """
 
-    def __init__(self, split, config, steps_per_epoch, permute=False):
+    def __init__(self, split, config, steps_per_epoch, permute=False, seed=None):
         self._split, self._config = split, config
         self.steps_per_epoch = steps_per_epoch
-        self._order = data_utils.Order(len(split.labels), config.seed, permute)
+        self._order = data_utils.Order(
+            len(split.labels), config.seed if seed is None else seed, permute)
         self.seconds = 0.   # spent on making batches
 
     def at(self, step):
@@ -48,20 +50,24 @@ class Epochs:
         self.seconds += time.perf_counter() - began
         return epoch, data_utils.grids(voxels), images
 
-    def order_at(self, epoch):
-        """Rows of the training split in the order of an epoch, int [N]."""
-        return self._order.at(epoch)
+    def begun(self, steps):
+        """Epochs that a training of so many steps has begun."""
+        return -(-steps // self.steps_per_epoch)
 
-    def orders_to_classify(self, steps, num_test):
+    def last_order(self, epochs):
+        """Rows of the training split in the order of the last of `epochs` epochs, int [N]."""
+        return self._order.at(max(0, epochs - 1))
+
+    def orders_to_classify(self, epochs, num_test):
         """Rows in the order in which the original classifies after training.
 
         Args:
-          steps: int, of the training; num_test: int, test shapes.
+          epochs: int, begun in the training; num_test: int, test shapes.
         Returns:
           dict {'train', 'test': int [N]}: one more shuffle of the training split, then one of the
           test split, by the same generator.
         """
-        return {'train': self._order.at(-(-steps // self.steps_per_epoch)),
+        return {'train': self._order.at(epochs),
                 'test': self._order.shuffled(np.arange(num_test))}
 
     def average(self, run, step, values):

@@ -35,14 +35,14 @@ def parse_args(argv=None):
                         'else the first')
     presets.add_model_options(parser, presets.IMAGE_PRESETS)
     group = parser.add_argument_group('images')
-    group.add_argument('--image_scale', type=cli.positive_float, default=1.,
-                       help='factor on the values of the images, such as 0.00392157 for 1/255; 1 '
-                       'is what the original does')
+    group.add_argument('--image_scale', type=cli.positive_float, default=None,
+                       help='factor on the values of the images, such as 0.00392157 for 1/255; '
+                       'unset: as trained, else 1, which is what the original does')
     group.add_argument('--gamma', type=cli.non_negative_float, default=None,
                        help='weight of the latent loss; unset: by the original\'s schedule over '
                        'epochs, which is 1e-8 for the first ten')
-    cli.add_flag(group, '--bias_after_product', help='add the last bias of the image branch where '
-                 'it belongs, which the original does not do')
+    presets.add_repair(group, '--bias_after_product', 'add the last bias of the image branch '
+                       'where it belongs, which the original does not do')
     cli.add_flag(group, '--detach_codes', help='let the latent loss train the image branch only, '
                  'so that a large --gamma cannot shrink the codes of the shapes')
     group.add_argument('--print_step', type=cli.positive_int, default=2,
@@ -54,6 +54,12 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+def _label(class_name, preset, names):
+    """Id of the class that is trained on, 0 for all; `class_name` may be None."""
+    chosen = class_name or ('all' if preset == 'jointly' else '1')
+    return 0 if chosen == 'all' else data_utils.class_id(chosen, names)
+
+
 class Data:
     """The set: `path`, `train`, `test` (data_utils.Split), `names`, `label` (0: all classes)."""
 
@@ -63,15 +69,18 @@ class Data:
                                  for split in ('train', 'test'))
         largest = max(self.train.labels.max(), self.test.labels.max())
         self.names = data_utils.class_names(self.path, largest, config.class_names)
-        chosen = config.class_name or ('all' if config.preset == 'jointly' else '1')
-        self.label = 0 if chosen == 'all' else data_utils.class_id(chosen, self.names)
-        self.title = 'all' if not self.label else self.names[self.label - 1]
+        self.label = _label(config.class_name, config.preset, self.names)
+        self.title = self.title_of(self.label)
         if self.label:
             self.train = data_utils.select(self.train, self.label)
             self.test = data_utils.select(self.test, self.label)
         if not len(self.test.labels):
             raise errors.InputError('{} has no test image of the class {}.'.format(
                 self.path, self.title))
+
+    def title_of(self, label):
+        """Name of a class, or all."""
+        return self.names[label - 1] if label else 'all'
 
     def __str__(self):
         return '{} and {} images of {} in {}'.format(
@@ -113,7 +122,7 @@ def _end_epoch(run, model, data, epoch, sums, config):
 
 
 def _codes(model, images, config):
-    return evaluate.image_codes(model, images * np.float32(config.image_scale))
+    return evaluate.image_codes(model, images, config.image_scale)
 
 
 def _decoded(model, images, config):
@@ -130,13 +139,13 @@ def measure_iou(model, data, order, config):
       dict of figures; `mean_shape` is what the mean of the training shapes reaches.
     """
     test, train = data.test, data.train
-    shares = measures.iou(_decoded(model, test.images, config), test.voxels)
+    shares = evaluate.iou(model, _codes(model, test.images, config), test.voxels)
     whole = len(shares) // config.batch_size * config.batch_size
     found = {'test': float(shares.mean())}
     if whole and len(order) >= whole:
         rows = order[:whole]
-        found['train'] = float(measures.iou(
-            _decoded(model, train.images[rows], config), train.voxels[rows]).mean())
+        found['train'] = float(evaluate.iou(
+            model, _codes(model, train.images[rows], config), train.voxels[rows]).mean())
         found['whole_batch_test'] = float(shares[:whole].mean())
         reporting.say('IOU - {} - Train: {:.4f}, Test: {:.4f}'.format(
             data.title, found['train'], found['whole_batch_test']))
@@ -162,8 +171,8 @@ def _mean_shape(train, test):
         known = train.voxels[train.labels == label]
         given = test.voxels[test.labels == label]
         mean = known.mean(axis=0) if len(known) else np.zeros(given.shape[1])
-        shares.append(measures.iou(np.repeat(mean[None], len(given), axis=0), given))
-    return float(np.concatenate(shares).mean())
+        shares.extend(measures.iou(mean[None], row[None]).item() for row in given)
+    return float(np.mean(shares))
 
 
 def retrieve(model, data, folder, config):
@@ -205,10 +214,9 @@ def draw_images(model, data, folder, config):
     return {'images': len(rows)}
 
 
-def _run_stages(model, data, epochs, config, step):
+def _run_stages(model, data, order, config, step):
     """Runs the stages after training; figures go to eval/<stage>.json."""
     folder = os.path.join(config.output_path, 'eval')
-    order = epochs.order_at(max(0, -(-config.training_steps // epochs.steps_per_epoch) - 1))
     work = {'iou': lambda: measure_iou(model, data, order, config),
             'retrieve': lambda: retrieve(model, data, folder, config),
             'pictures': lambda: draw_images(model, data, folder, config),
@@ -241,19 +249,35 @@ def _shape_part(config, model):
         sess, prefix, shape_part, remedy='Give the sizes that it was trained with.')
 
 
+def _require_class(config, data):
+    """Refuses to go on with the network of another class."""
+    before = presets.record_of(config.output_path) if config.resume else {}
+    if 'image_scale' not in before:
+        return
+    label = _label(before['class_name'], before['preset'], data.names)
+    if label != data.label:
+        raise errors.UsageError('{} holds the network of --class={}, not of {}; give another '
+                                '--output_path.'.format(config.output_path, data.title_of(label),
+                                                        data.title))
+
+
 def main_stages(config):
     """Trains and runs the other stages, as the options say."""
     runs.set_seeds(config.seed)
     presets.complete(config, presets.IMAGE_PRESETS, 'separately')
     data = Data(config)
+    if 'train' in config.stages:
+        _require_class(config, data)
     per_epoch = presets.steps_of(config, len(data.train.labels), data.path)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     model, feeds = presets.make_model(config, step_tensor, images=True)
-    epochs = training.Epochs(data.train, config, per_epoch, permute=True)
     if 'train' not in config.stages:
         presets.restore(config, model)
-        _run_stages(model, data, epochs, config, None)
+        seed, begun = presets.trained(config, len(data.train.labels))
+        epochs = training.Epochs(data.train, config, per_epoch, permute=True, seed=seed)
+        _run_stages(model, data, epochs.last_order(begun), config, None)
         return
+    epochs = training.Epochs(data.train, config, per_epoch, permute=True)
     summary = 'VSL from images ({}); {}'.format(config.preset, data)
     init = _shape_part(config, model)
     with runs.start(config, summary=summary, init=init) as run:
@@ -265,7 +289,8 @@ def main_stages(config):
                 data.title, run.state['last_epoch'], config.local_latent_num,
                 config.local_latent_dim, config.global_latent_dim, run.state['last_total']))
         if device.is_chief():
-            _run_stages(model, data, epochs, config, run.step)
+            order = epochs.last_order(epochs.begun(run.step))
+            _run_stages(model, data, order, config, run.step)
 
 
 def main(argv=None):

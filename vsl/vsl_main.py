@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from matplotlib import cm
 from matplotlib.figure import Figure
 
-from common import cli, device, files, pictures, reporting, runs
+from common import cli, device, errors, files, pictures, reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training
 
 STAGES = ('train', 'classify', 'reconstruct', 'generate', 'interpolate', 'tsne', 'metrics',
@@ -34,7 +34,7 @@ def parse_args(argv=None):
     presets.add_model_options(parser, presets.PRESETS)
     group = parser.add_argument_group('stages')
     group.add_argument('--print_step', type=cli.non_negative_int, default=10,
-                       help='epochs between pictures of reconstructions; 0: at the end')
+                       help='epochs between pictures of reconstructions; 0: none')
     group.add_argument('--eval_every', type=cli.non_negative_int, default=0,
                        help='epochs between measurements of accuracy and IoU; 0: at the end only')
     cli.add_flag(group, '--search_svm', help='also C and gamma by cross-validation on the training '
@@ -44,8 +44,9 @@ def parse_args(argv=None):
     cli.add_flag(group, '--baselines', help='also simple classifiers, and the IoU of a PCA')
     group.add_argument('--class', dest='class_name', default='1',
                        help='name or id of the class to generate and interpolate')
-    group.add_argument('--id1', type=cli.non_negative_int, default=8,
-                       help='row, of a batch of that class, where the interpolation ends')
+    group.add_argument('--id1', type=cli.non_negative_int, default=None,
+                       help='test shape of that class, from 0, where the interpolation ends; '
+                       'unset: 8, or the last one')
     group.add_argument('--id2', type=cli.non_negative_int, default=0, help='where it starts')
     group.add_argument('--num_samples', type=cli.positive_int, default=20,
                        help='shapes to generate')
@@ -102,15 +103,17 @@ def _end_epoch(run, model, data, step, epoch, sums, voxels, config):
     if config.eval_every and (epoch + 1) % config.eval_every == 0:
         codes = {name: evaluate.codes(model, getattr(data, name).voxels)
                  for name in ('train', 'test')}
-        classifier = measures.fit_svm(codes['train'], data.train.labels)
-        run.record(step, **{
-            'test_iou': _iou(model, codes['test'], data.test.voxels).mean(),
-            'train_accuracy': measures.accuracy(classifier, codes['train'], data.train.labels),
-            'test_accuracy': measures.accuracy(classifier, codes['test'], data.test.labels)})
+        found = {'test_iou': evaluate.iou(model, codes['test'], data.test.voxels).mean()}
+        if not _has_one_class(data.train.labels):
+            classifier = measures.fit_svm(codes['train'], data.train.labels)
+            for name in ('train', 'test'):
+                found[name + '_accuracy'] = measures.accuracy(classifier, codes[name],
+                                                              getattr(data, name).labels)
+        run.record(step, **found)
 
 
-def _iou(model, codes, voxels):
-    return measures.iou(evaluate.decode(model, codes), voxels)
+def _has_one_class(labels):
+    return len(np.unique(labels)) < 2
 
 
 def classify(model, codes, data, orders, config):
@@ -127,12 +130,16 @@ def classify(model, codes, data, orders, config):
     """
     labels = {'train': data.train.labels, 'test': data.test.labels}
     found = {}
+    if _has_one_class(labels['train']):
+        reporting.say('note: no classification, since all training shapes are of one class')
+        return found
     rows = {split: order[:len(order) // config.batch_size * config.batch_size]
             for split, order in orders.items()}
     for name, chosen in (('whole_batch_', rows),
                          ('', {split: np.arange(len(labels[split])) for split in rows})):
-        if not len(chosen['test']):
-            reporting.say('note: fewer test shapes than a batch, so there is no whole-batch figure')
+        if not len(chosen['test']) or _has_one_class(labels['train'][chosen['train']]):
+            reporting.say('note: fewer test shapes than a batch, or training batches of one class, '
+                          'so there is no whole-batch figure')
             continue
         classifier = measures.fit_svm(codes['train'][chosen['train']],
                                       labels['train'][chosen['train']])
@@ -185,7 +192,8 @@ def reconstruct(model, codes, data, folder, config):
     Returns:
       dict of figures.
     """
-    found = {name + '_iou': float(_iou(model, codes[name], getattr(data, name).voxels).mean())
+    found = {name + '_iou': float(
+        evaluate.iou(model, codes[name], getattr(data, name).voxels).mean())
              for name in ('train', 'test')}
     reporting.say('Reconstruction IoU: train: {train_iou:.4f}, test: {test_iou:.4f}'.format(
         **found))
@@ -203,22 +211,35 @@ def reconstruct(model, codes, data, folder, config):
     return found
 
 
-def _class_codes(model, data, config):
-    """Codes of a batch of test shapes of the class that --class names; short classes repeat."""
+def _chosen_class(data, config):
+    """The class that --class names.
+
+    Returns:
+      (uint8 [N, 27000], its test shapes, or where it has none its training shapes; str, its name).
+    Raises:
+      errors.UsageError: there is no such class, it has no shapes, or --id1 or --id2 is beyond them.
+    """
     label = data_utils.class_id(config.class_name, data.names)
-    part = data_utils.select(data.test, label)
-    if not len(part.labels):
-        part = data_utils.select(data.train, label)
-    rows = np.arange(model.batch_size) % len(part.labels)
-    return evaluate.codes(model, part.voxels[rows]), data.names[label - 1]
+    name = data.names[label - 1]
+    voxels = [data_utils.select(split, label).voxels for split in (data.test, data.train)]
+    voxels = voxels[0] if len(voxels[0]) else voxels[1]
+    if not len(voxels):
+        raise errors.UsageError('--class {}: {} has no shapes of it. Name another class.'.format(
+            config.class_name, data.path))
+    for option in ('id1', 'id2'):
+        if (getattr(config, option) or 0) >= len(voxels):
+            raise errors.UsageError('--{} {}: the class {} has the shapes 0 to {} in {}; give one '
+                                    'of these.'.format(option, getattr(config, option), name,
+                                                       len(voxels) - 1, data.path))
+    return voxels, name
 
 
 def generate(model, data, folder, config):
     """Shapes from codes of a class with noise on them."""
-    codes, name = _class_codes(model, data, config)
-    rows = np.arange(config.num_samples) % len(codes)
-    noise = np.random.RandomState(config.seed).normal(0, _NOISE, [len(rows), codes.shape[1]])
-    decoded = evaluate.decode(model, (codes[rows] + noise).astype(np.float32))
+    voxels, name = _chosen_class(data, config)
+    codes = evaluate.codes(model, voxels[np.arange(config.num_samples) % len(voxels)])
+    noise = np.random.RandomState(config.seed).normal(0, _NOISE, codes.shape)
+    decoded = evaluate.decode(model, (codes + noise).astype(np.float32))
     draw.shapes(os.path.join(folder, 'generated-{}'.format(name)), decoded,
                 renderer=config.renderer, up=config.up)
     return {'class': name, 'shapes': len(decoded)}
@@ -226,12 +247,12 @@ def generate(model, data, folder, config):
 
 def interpolate(model, data, folder, config):
     """Seven shapes on the way from one code to another."""
-    codes, name = _class_codes(model, data, config)
-    ends = [codes[number % len(codes)] for number in (config.id2, config.id1)]
-    decoded = evaluate.decode(model, measures.interpolate(*ends))
+    voxels, name = _chosen_class(data, config)
+    rows = [config.id2, min(8, len(voxels) - 1) if config.id1 is None else config.id1]
+    decoded = evaluate.decode(model, measures.interpolate(*evaluate.codes(model, voxels[rows])))
     draw.shapes(os.path.join(folder, 'interpolation-{}'.format(name)), decoded, columns=7,
                 renderer=config.renderer, up=config.up)
-    return {'class': name, 'rows': [config.id2, config.id1]}
+    return {'class': name, 'rows': rows}
 
 
 def tsne(codes, data, folder):
@@ -267,13 +288,12 @@ def metrics(model, codes, data, config):
     return found
 
 
-def _run_stages(model, data, epochs, config, step):
+def _run_stages(model, data, orders, config, step):
     """Runs the stages after training; figures go to eval/<stage>.json."""
     folder = os.path.join(config.output_path, 'eval')
     stages = [stage for stage in config.stages if stage != 'train']
     codes = {name: evaluate.codes(model, getattr(data, name).voxels) for name in ('train', 'test')
              if {'classify', 'reconstruct', 'tsne', 'metrics'} & set(stages)}
-    orders = epochs.orders_to_classify(config.training_steps, len(data.test.labels))
     work = {
         'classify': lambda: classify(model, codes, data, orders, config),
         'reconstruct': lambda: reconstruct(model, codes, data, folder, config),
@@ -294,14 +314,19 @@ def main_stages(config):
     presets.complete(config, presets.PRESETS, 'modelnet10' if config.data_path else 'furniture')
     data = Data(presets.find_data(config), config.class_names)
     data_utils.class_id(config.class_name, data.names)  # a wrong name is told before training
+    if {'generate', 'interpolate'} & set(config.stages):
+        _chosen_class(data, config)     # and so is a class without shapes
     per_epoch = presets.steps_of(config, len(data.train.labels), data.path)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     model, feeds = presets.make_model(config, step_tensor)
-    epochs = training.Epochs(data.train, config, per_epoch)
     if 'train' not in config.stages:
         presets.restore(config, model)
-        _run_stages(model, data, epochs, config, None)
+        seed, begun = presets.trained(config, len(data.train.labels))
+        epochs = training.Epochs(data.train, config, per_epoch, seed=seed)
+        orders = epochs.orders_to_classify(begun, len(data.test.labels))
+        _run_stages(model, data, orders, config, None)
         return
+    epochs = training.Epochs(data.train, config, per_epoch)
     summary = 'VSL ({}); {}'.format(config.preset, data)
     with runs.start(config, summary=summary) as run:
         model.sess = run.sess
@@ -311,7 +336,8 @@ def main_stages(config):
             training.save_as_original(run, model, '{}-{:04d}-cost-{:.4f}.ckpt'.format(
                 config.preset, run.state['last_epoch'], run.state['last_total']))
         if device.is_chief():
-            _run_stages(model, data, epochs, config, run.step)
+            orders = epochs.orders_to_classify(epochs.begun(run.step), len(data.test.labels))
+            _run_stages(model, data, orders, config, run.step)
 
 
 def main(argv=None):

@@ -110,7 +110,9 @@ class VarShapeLearner(vsl.VarShapeLearner):
         wanted = self.latent_feature
         if self._detach_codes:
             wanted = tf.stop_gradient(wanted)
-        self.lat_loss = 0.5 * tf.reduce_sum(tf.square(wanted - self.learned_feature))
+        # A sum over the batch of all processes, of which the mean over the processes is taken.
+        processes = self._share[1] / self.batch_size
+        self.lat_loss = 0.5 * processes * tf.reduce_sum(tf.square(wanted - self.learned_feature))
         self.loss += self.gamma * self.lat_loss
 
     def model_fit(self, x, y, gamma, keep_prob):

@@ -189,8 +189,7 @@ def dataset_rec(case, path):
     test_split, train_split = splits['test'], splits['train']
     found = {'n_train': np.array(len(train_split.labels)), 'n_test': len(test_split.labels),
              'test_models': test_split.voxels,
-             'test_image_sums': test_split.images.reshape(len(test_split.labels), -1).sum(
-                 axis=1, dtype=np.int64),
+             'test_image_sums': test_split.images.reshape(len(test_split.labels), -1).sum(axis=1),
              'test_image0_row10': test_split.images[0, 10]}
     order = data_utils.Order(len(train_split.labels), case.config['numpy_seed'], permute=True)
     for epoch in range(case.config['epochs']):
@@ -198,7 +197,7 @@ def dataset_rec(case, path):
         images, voxels = train_split.images[rows], train_split.voxels[rows]
         name = 'epoch{}_'.format(epoch)
         found[name + 'voxel_sums'] = voxels.sum(axis=1, dtype=np.int64)
-        found[name + 'image_sums'] = images.reshape(len(rows), -1).sum(axis=1, dtype=np.int64)
+        found[name + 'image_sums'] = images.reshape(len(rows), -1).sum(axis=1)
         found[name + 'first_voxels'] = data_utils.grids(voxels[:case.config['batch_size']])
         found[name + 'image0_col20'] = images[0][:, 20]
     return found
@@ -208,7 +207,10 @@ def _decision_values(classifier, codes):
     """One-vs-rest values as scikit-learn 0.20 scaled them: votes, ties broken by the margins.
 
     The library's later versions scale the margins row by row; votes and predictions are the same.
+    Of two classes there is one margin a row.
     """
+    if len(classifier.classes_) == 2:
+        return classifier.decision_function(codes)
     classifier.decision_function_shape = 'ovo'
     pairs = classifier.decision_function(codes)
     count = len(classifier.classes_)
@@ -225,9 +227,11 @@ def classify(case, path):
     """The support vector machine on given codes, whole batches only."""
     del path
     given, batch = case.inputs, case.config['batch_size']
-    features = {name: given[name + '_feature'] for name in ('train', 'test')}
-    labels = {name: given[name + '_id'][:len(features[name]) // batch * batch]
-              for name in ('train', 'test')}
+    features, labels = {}, {}
+    for name in ('train', 'test'):
+        codes, ids = given[name + '_feature'], given[name + '_id']
+        whole = min(len(codes), len(ids)) // batch * batch
+        features[name], labels[name] = codes[:whole], ids[:whole]
     classifier = measures.fit_svm(features['train'], labels['train'], gamma=case.config['gamma'])
     found = {'decision_first': _decision_values(classifier, features['test'][:5])}
     for name, codes in features.items():

@@ -1,4 +1,6 @@
 """Tests of vsl/data_utils.py: what it reads, and what it says about bad files."""
+from unittest import mock
+
 import h5py
 import numpy as np
 import pytest
@@ -48,6 +50,7 @@ def spoiled(row, column, value):
     ('train', spoiled(0, 2, 0), 'class id 0 in shape 2'),
     ('train', spoiled(0, 1, 1.5), r'class id 1.5 in shape 1'),
     ('train', spoiled(0, 1, np.nan), 'class id nan in shape 1'),
+    ('train', lambda rows: spoiled(0, 1, 65536)(rows.astype(int)), 'from 1 to 65535'),
     ('train', spoiled(8, 3, 0.5), 'occupancy 0.5 in shape 3, cell 7'),
     ('train', spoiled(8, 3, np.nan), 'occupancy nan')])
 def test_a_bad_set_is_refused_in_one_line_that_names_the_place(tmp_path, key, change, message):
@@ -75,6 +78,18 @@ def test_damage_inside_a_dataset_is_told(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(errors.InputError, match='a.mat'):
         data_utils.read_split(str(path), 'train')
+
+
+@pytest.mark.parametrize('kind', [KeyError, RuntimeError, OSError])
+def test_a_damaged_header_is_told_with_the_name_of_the_file(tmp_path, kind):
+    write(tmp_path / 'a.mat')
+    failure = mock.Mock(side_effect=kind('bad\nheader'))
+    with mock.patch.object(h5py.File, '__getitem__', failure):
+        with pytest.raises(errors.InputError, match='a.mat: "train" is damaged .*bad'):
+            data_utils.read_split(str(tmp_path / 'a.mat'), 'train')
+    with mock.patch.object(h5py.AttributeManager, 'get', failure):
+        with pytest.raises(errors.InputError, match='a.mat: "class_names" is damaged'):
+            data_utils.class_names(str(tmp_path / 'a.mat'), 3)
 
 
 def test_images_keep_their_type_and_order(tmp_path):
@@ -112,11 +127,25 @@ def test_class_names_come_from_the_file_beside_or_from_the_known_sets(tmp_path):
     (tmp_path / 'classes.txt').write_text('brick\nplate\n')
     assert data_utils.class_names(str(tmp_path / 'a.mat'), 3) == ['brick', 'plate', 'class3']
     assert data_utils.class_names(str(tmp_path / 'PASCAL3D.mat'), 10)[1] == 'bike'
+    write(tmp_path / 'ModelNet40_res30_raw.mat')
+    names = data_utils.class_names(str(tmp_path / 'ModelNet40_res30_raw.mat'), 40)
+    assert len(names) == 40 and names == sorted(names) and names[0] == 'airplane'
+
+
+@pytest.mark.parametrize('attribute', [
+    'chair\nsofa', np.array([b'chair', b'sofa']),
+    np.array(['chair', 'sofa'], h5py.special_dtype(vlen=str))])
+def test_class_names_of_the_file_may_be_lines_or_an_array(tmp_path, attribute):
+    write(tmp_path / 'a.mat')
+    with h5py.File(str(tmp_path / 'a.mat'), 'r+') as stream:
+        stream.attrs['class_names'] = attribute
+    assert data_utils.class_names(str(tmp_path / 'a.mat'), 3) == ['chair', 'sofa', 'class3']
 
 
 @pytest.mark.parametrize('name, text', [
     ('n.txt', 'door frame\nwheel\n'), ('n.json', '["door frame", "wheel"]'),
-    ('n.json', '{"02": {"id": "02", "name": "wheel"}, "01": {"id": "01", "name": "door frame"}}')])
+    ('n.json', '{"02": {"id": "02", "name": "wheel"}, "01": {"id": "01", "name": "door frame"}}'),
+    ('n.json', '{"10": "wheel", "2": "door frame"}')])
 def test_class_names_may_be_given_in_a_file(tmp_path, name, text):
     write(tmp_path / 'PASCAL3D.mat')
     (tmp_path / name).write_text(text)

@@ -144,6 +144,17 @@ def test_an_empty_folder_is_refused(tmp_path):
         make_dataset.find_sources(str(tmp_path), ('.obj',))
 
 
+def test_splits_above_the_classes_are_refused(tmp_path):
+    for split in ('train', 'test'):
+        (tmp_path / split / 'chair').mkdir(parents=True)
+        (tmp_path / split / 'chair' / 'a.obj').write_text('')
+    with pytest.raises(errors.InputError, match='layout train/<class>/.* as <class>/train/'):
+        make_dataset.find_sources(str(tmp_path), ('.obj',))
+    (tmp_path / 'car').mkdir()      # `train` may be a class beside others
+    (tmp_path / 'car' / 'a.obj').write_text('')
+    assert make_dataset.find_sources(str(tmp_path), ('.obj',))[1] == ['car', 'test', 'train']
+
+
 def test_furniture_is_made_by_one_command(tmp_path, capsys):
     output = str(tmp_path / 'f.mat')
     assert run('--furniture', '--num_train=2', '--num_test=1', '--output', output) == 0

@@ -27,6 +27,14 @@ def call(folder, *more):
                                     str(folder / 'codes')] + list(more))
 
 
+def test_of_several_sets_in_a_folder_that_of_modelnet10_is_written(tmp_path):
+    splits, names = make_dataset.make_furniture(0, 1, 1)
+    data_utils.write(str(tmp_path / 'ModelNet10_res30_raw.mat'), splits, names)
+    (tmp_path / 'ModelNet40_res30_raw.mat').write_bytes(b'another')
+    assert mat2bin.main(['--data_path', str(tmp_path), '--output', str(tmp_path / 'bins')]) == 0
+    assert (tmp_path / 'bins' / 'train_0000.bin').exists()
+
+
 def test_batches_are_raw_float32_and_the_last_one_is_filled_up(folders):
     folder, splits = folders
     found = [np.fromfile(str(path), np.float32).reshape(6, -1)

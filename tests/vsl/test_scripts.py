@@ -1,4 +1,5 @@
 """Tests of vsl_main.py, vsl_imrec.py, freeze.py: two steps on tiny sets, resume, bad input."""
+import argparse
 import json
 import os
 import re
@@ -12,7 +13,19 @@ import tensorflow.compat.v1 as tf
 
 import freeze_graph
 from common import checkpoints, errors, frozen
-from vsl import data_utils, draw, evaluate, make_dataset, vsl, vsl_imrec, vsl_main
+from vsl import (
+    data_utils,
+    draw,
+    evaluate,
+    freeze,
+    make_dataset,
+    measures,
+    presets,
+    vsl,
+    vsl_imrec,
+    vsl_main,
+    vsl_rec,
+)
 
 SIZES = ['--batch_size=5', '--global_latent_dim=3', '--local_latent_dim=2', '--local_latent_num=2']
 STAGES = 'classify,reconstruct,generate,interpolate,tsne,metrics'
@@ -119,6 +132,121 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(sets, tmp_path, plain):
     assert manifest['aliases'] == {'latent_feature': 'latent'}
 
 
+RECORD = {'global_latent_dim': 3, 'local_latent_dim': 2, 'local_latent_num': 2, 'batch_size': 7,
+          'preset': 'separately', 'class_name': 'odd', 'image_scale': 0.5,
+          'merge_first_code': True, 'decode_samples': False, 'bias_after_product': True}
+
+
+def record(folder, **more):
+    (folder / 'config.json').write_text(json.dumps({'options': dict(RECORD, **more)}))
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    ([], RECORD),
+    (['--nomerge_first_code', '--image_scale=2', '--batch_size=4'],
+     dict(RECORD, merge_first_code=False, image_scale=2., batch_size=4)),
+    (['--preset=jointly'], dict(RECORD, preset='jointly', global_latent_dim=10, local_latent_dim=5,
+                                local_latent_num=5, batch_size=40))])
+def test_stages_alone_take_from_the_record_what_is_not_given(tmp_path, arguments, expected):
+    record(tmp_path)
+    config = vsl_imrec.parse_args(['--data_path=x', '--stages=iou', '--output_path',
+                                   str(tmp_path)] + arguments)
+    presets.complete(config, presets.IMAGE_PRESETS, 'separately')
+    assert {name: getattr(config, name) for name in expected} == expected
+
+
+def test_without_a_record_nothing_is_mended_and_images_stay_as_stored(tmp_path):
+    config = vsl_imrec.parse_args(['--data_path=x', '--stages=iou', '--output_path',
+                                   str(tmp_path)])
+    presets.complete(config, presets.IMAGE_PRESETS, 'separately')
+    assert [config.merge_first_code, config.decode_samples, config.bias_after_product,
+            config.image_scale] == [False, False, False, 1.]
+
+
+@pytest.mark.parametrize('name, epochs', [('model-12', 6), ('odd-000-cost-0.1.ckpt', 50)])
+def test_the_last_shuffle_is_that_of_the_training_not_of_the_options(tmp_path, name, epochs):
+    record(tmp_path, seed=3, training_steps=99)     # batches of 7
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / 'checkpoints' / (name + '.index')).write_text('')
+    config = argparse.Namespace(checkpoint=str(tmp_path / 'checkpoints' / name), batch_size=2,
+                                output_path='elsewhere', seed=0, training_steps=1)
+    assert presets.trained(config, 20) == (3, epochs)
+    config.checkpoint, config.output_path = '', str(tmp_path)
+    assert presets.trained(config, 20) == (3, epochs)
+
+
+@pytest.mark.slow
+def test_a_stage_alone_measures_the_batches_that_the_training_run_measured(sets, tmp_path,
+                                                                           monkeypatch):
+    seen = []
+    monkeypatch.setattr(vsl_main, 'classify', lambda *arguments: seen.append(arguments[3]) or {})
+    arguments = ['--data_path', sets / 'shapes.mat', '--output_path', tmp_path, *SIZES]
+    assert call(vsl_main, *arguments, '--stages=train,classify', '--training_steps=5',
+                '--seed=4') == 0
+    assert call(vsl_main, *arguments, '--stages=classify') == 0
+    for split in ('train', 'test'):
+        np.testing.assert_array_equal(seen[0][split], seen[1][split])
+
+
+def test_a_set_of_one_class_is_not_classified_and_does_not_fail(capsys):
+    split = data_utils.Split(None, np.ones(4, np.int32), None)
+    data = argparse.Namespace(train=split, test=split)
+    assert vsl_main.classify(None, {}, data, {}, None) == {}
+    assert 'of one class' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('class_name, id1, message', [
+    ('empty', None, 'set.mat has no shapes of it'), ('chair', 3, 'has the shapes 0 to 2')])
+def test_a_class_without_shapes_and_a_number_beyond_it_are_refused(class_name, id1, message):
+    split = data_utils.Split(np.zeros([3, 27000], np.uint8), np.full(3, 2), None)
+    data = argparse.Namespace(train=split, test=split, names=['empty', 'chair'], path='set.mat')
+    config = argparse.Namespace(class_name='chair', id1=2, id2=0)
+    assert len(vsl_main._chosen_class(data, config)[0]) == 3
+    config.class_name, config.id1 = class_name, id1
+    with pytest.raises(errors.UsageError, match=message):
+        vsl_main._chosen_class(data, config)
+
+
+def test_iou_of_a_split_decodes_a_batch_at_a_time(monkeypatch):
+    rng = np.random.RandomState(0)
+    voxels, decoded = rng.randint(0, 2, [7, 50]), rng.rand(7, 50)
+    monkeypatch.setattr(evaluate, 'decode', lambda model, latent: decoded[latent[:, 0]])
+    found = evaluate.iou(argparse.Namespace(batch_size=3), np.arange(7)[:, None], voxels)
+    np.testing.assert_array_equal(found, measures.iou(decoded, voxels))
+
+
+def test_another_class_is_not_trained_into_the_folder_of_the_first(sets, tmp_path, capsys):
+    record(tmp_path)
+    arguments = ['--data_path', sets / 'images.mat', '--output_path', tmp_path, '--stages=train',
+                 '--class=even', *SIZES]
+    assert call(vsl_imrec, *arguments) == 2
+    said = capsys.readouterr().err
+    assert '--class=odd, not of even' in said and 'another --output_path' in said
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['--preset=jointly'], {'global_latent_dim': 10, 'merge_first_code': True}),
+    (['--nomerge_first_code'], {'global_latent_dim': 3, 'merge_first_code': False})])
+def test_freezing_takes_sizes_from_the_preset_and_the_rest_from_the_record(tmp_path, arguments,
+                                                                           expected):
+    record(tmp_path)
+    found = freeze._trained(freeze_graph.parse_args(
+        ['--model=vsl', '--output_path', str(tmp_path)] + arguments))
+    assert dict(found, **expected) == found and found['bias_after_product']
+
+
+@pytest.mark.slow
+def test_a_checkpoint_without_a_record_is_frozen_in_the_sizes_given(sets, tmp_path):
+    model = vsl_rec.VarShapeLearner(batch_size=1, global_latent_dim=3, local_latent_dim=2,
+                                    local_latent_num=2, training=False)
+    tf.train.Saver().save(model.sess, str(tmp_path / 'aero-008-cost-0.1.ckpt'))
+    assert call(vsl_imrec, '--data_path', sets / 'images.mat', '--output_path', tmp_path / 'out',
+                '--checkpoint', tmp_path / 'aero-008-cost-0.1.ckpt', '--stages=freeze',
+                '--image_scale=0.5', *SIZES) == 0
+    manifest = json.loads((tmp_path / 'out' / 'vsl_image.json').read_text())
+    assert manifest['notes']['image_scale'] == 0.5
+
+
 def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_path, capsys):
     arguments = ['--data_path', sets / 'shapes.mat', '--output_path', tmp_path, '--stages=classify']
     assert call(vsl_main, *arguments, *SIZES) == 1
@@ -141,6 +269,8 @@ def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_pat
 @pytest.mark.parametrize('script, arguments, code, message', [
     (vsl_main, ['--batch_size=21'], 1, 'fewer than a batch of 21'),
     (vsl_main, ['--class=spoon'], 2, 'bathtub, bed'),
+    (vsl_main, ['--class=spoon', '--stages=train'], 2, 'bathtub, bed'),
+    (vsl_main, ['--id1=1'], 2, 'has the shapes 0 to 0'),
     (vsl_main, ['--data_path=missing.mat'], 1, 'does not exist'),
     (vsl_imrec, [], 1, 'no dataset "model_train"')])
 def test_bad_input_ends_with_one_line(sets, tmp_path, capsys, script, arguments, code, message):
@@ -217,11 +347,11 @@ def test_images_may_start_from_a_network_of_shapes(sets, tmp_path, capsys):
 
 @pytest.mark.parametrize('script', [vsl_main, vsl_imrec, make_dataset])
 def test_help_is_given_and_a_misspelt_option_refused(script, capsys):
-    for arguments, code in ((['--help'], 0), (['--data_psth=x'], 2), (['--stages=trian'], 2)):
+    for argument, code in (('--help', 0), ('--data_psth=x', 2), ('--stages=trian', 2)):
         with pytest.raises(SystemExit) as caught:
-            script.parse_args(arguments)
+            script.parse_args([argument])
         assert caught.value.code == code
-    capsys.readouterr()
+        assert argument.split('=')[0] in ''.join(capsys.readouterr())
 
 
 def test_mayavi_is_asked_for_by_its_pip_line_where_it_is_missing(monkeypatch):

@@ -66,12 +66,26 @@ def test_the_first_local_code_sees_the_shape_only_when_mended(merge):
     assert (first != second).any() == merge
 
 
-def test_clipped_adam_makes_the_first_step_as_long_as_the_learning_rate():
+def test_adam_makes_the_first_step_as_long_as_the_learning_rate():
     model = vsl.VarShapeLearner(**SMALL, learning_rate=1e-3)
     before = model.sess.run(model.params['dec_conv3_1'])
     model.model_fit(voxels())
     moved = model.sess.run(model.params['dec_conv3_1']) - before
     np.testing.assert_allclose(np.abs(moved), 1e-3, rtol=1e-3)
+
+
+def test_adam_gets_each_element_of_a_gradient_clipped_to_one():
+    model = vsl.VarShapeLearner(**SMALL, kl_weight=1e6)
+    bias = model.params['z_mean_1']
+    gradient = dict((variable, gradient) for gradient, variable in model.gradients)[bias]
+    slot = [variable for variable in tf.global_variables()
+            if variable.op.name == 'z_mean_1/Adam'][0]
+    feed = dict(model.without_noise())
+    feed[model.x] = voxels()
+    before = model.sess.run(gradient, feed)
+    model.sess.run(model.optimizer, feed)
+    assert (np.abs(before) > 1).any()
+    np.testing.assert_allclose(model.sess.run(slot), 0.1 * np.clip(before, -1, 1), rtol=1e-4)
 
 
 def test_the_cosine_schedule_ends_with_the_learning_rate_at_zero():
