@@ -37,6 +37,28 @@ def test_masked_views_leave_the_state_as_it_is(graph, kind):
         assert np.abs(one).max() > 0.01
 
 
+@pytest.mark.parametrize('kind', [models.GRUNet, models.ResidualGRUNet])
+@pytest.mark.parametrize('plain', [False, True])
+def test_batch_normalisation_sees_all_views_but_no_masked_ones(graph, kind, plain):
+    given = images(3)
+    found = []
+    for number, masked in enumerate([False, plain, True]):
+        with tf.Graph().as_default(), tf.Session() as sess:
+            net = kind(batch_norm=True, plain=number > 0 and plain, **WIDTHS)
+            blank = np.concatenate([given[:2], np.zeros_like(given[:1])])
+            outputs = net.build(tf.constant(blank if masked else given[:2]), is_training=True,
+                                view_mask=tf.constant([1., 1., 0.]) if masked else None)
+            updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+            assert len(updates) == 2 * len(net.statistics)  # one of each mean and variance a step
+            sess.run(tf.global_variables_initializer())
+            logits = sess.run([outputs.logits, updates])[0]
+            found.append((logits, sess.run(list(net.statistics.values()))))
+    for logits, statistics in found[1:]:
+        np.testing.assert_allclose(logits, found[0][0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(np.concatenate(np.ravel(statistics)),
+                                   np.concatenate(np.ravel(found[0][1])), rtol=1e-4, atol=1e-6)
+
+
 def test_names_of_the_paper_and_of_the_code_find_a_network():
     assert models.load_model('res3d-gru-3') is models.load_model('ResidualGRUNet')
     assert {kind.paper_name for kind in models.MODELS} == {
