@@ -113,7 +113,7 @@ def main_program(config):
 
 
 def _evaluate(config, found, data):
-    """Measures the weights that were asked for, or the run's best ones."""
+    """Measures the weights that were asked for, or the run's newest ones."""
     import tensorflow.compat.v1 as tf
     recorded, config.weights_path = setup.trained(
         argparse.Namespace(checkpoint='' if config.train else config.checkpoint,

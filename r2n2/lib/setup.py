@@ -79,8 +79,8 @@ def add_trained_options(parser):
     parser.add_argument('--output_path', default=OUTPUT_PATH,
                         help='folder of the training run (its config.json tells the network)')
     parser.add_argument('--checkpoint', '--ckpt_path', '--weights', default='',
-                        help="checkpoint, folder of one, or the original's .npy; unset: the best "
-                             'or newest of the run')
+                        help="checkpoint, folder of one, or the original's .npy; unset: the newest "
+                             'of the run')
     parser.add_argument('--network', default=None,
                         help='network of a .npy file; unset: ResidualGRUNet')
     parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
@@ -104,21 +104,13 @@ def trained(config):
         if config.network:
             found.CONST.NETWORK_CLASS = config.network
         return found, config.checkpoint
-    path = config.checkpoint or _best(config.output_path)
-    prefix = checkpoints.latest(path)
+    prefix = checkpoints.latest(config.checkpoint or config.output_path)
     folder = os.path.dirname(os.path.dirname(os.path.abspath(prefix)))
     recorded = runs.read_options(folder).get('settings')
     if not recorded:
         raise errors.InputError('{}/config.json is not of 3D-R2N2.'.format(folder))
     _restore_settings(found, recorded)
     return found, prefix
-
-
-def _best(output_path):
-    """The best checkpoint of a run where there is one, else its folder."""
-    folder = os.path.join(output_path, checkpoints.RUN_FOLDER)
-    best = checkpoints.in_folder(folder, 'best') if os.path.isdir(folder) else []
-    return best[-1] if best else output_path
 
 
 def _restore_settings(found, recorded):

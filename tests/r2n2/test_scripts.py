@@ -46,6 +46,13 @@ def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
     assert 'Total mAP' in out and 'mean shape' in out
 
 
+def test_figures_and_frozen_graph_are_of_the_last_checkpoint_not_of_one_chosen_on_test_models(run):
+    folder, out = run
+    assert os.path.exists(os.path.join(folder, 'checkpoints', 'best-4.index'))
+    used = [line for line in out.splitlines() if line.startswith('weights of ')]
+    assert used == ['weights of ' + os.path.join(folder, 'checkpoints', 'model-4')] * 2
+
+
 @pytest.mark.slow
 def test_a_resumed_run_equals_the_unbroken_one(run, data, tmp_path):
     folder, _ = run
