@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from common import errors, npu_lint
 from r2n2 import models
 from r2n2.lib import solver, weights
+from tests.r2n2 import golden_adapters
 
 WIDTHS = {'n_convfilter': [4, 4, 4, 4, 6, 6], 'n_fc_filters': [8],
           'n_deconvfilter': [4, 4, 4, 4, 4, 2]}
@@ -57,6 +58,14 @@ def test_batch_normalisation_sees_all_views_but_no_masked_ones(graph, kind, plai
         np.testing.assert_allclose(logits, found[0][0], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(np.concatenate(np.ravel(statistics)),
                                    np.concatenate(np.ravel(found[0][1])), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('size, axis_count, usual, spacing', [
+    (128, 16, (1, 2, 4, 8), 8), (128, 32, (1, 2, 4, 8), 4), (12, 6, (1, 2, 4, 8), 2),
+    (3, 1, (1, 2, 4, 8), 4), (32, 7, (5, 10), 5), (32, 4, (5, 10), 10), (32, 2, (5, 10), 31)])
+def test_golden_arrays_are_thinned_by_the_usual_spacing_first(size, axis_count, usual, spacing):
+    found = golden_adapters._thinned(np.arange(size), 0, axis_count, usual)
+    np.testing.assert_array_equal(found, np.arange(0, size, spacing))
 
 
 def test_names_of_the_paper_and_of_the_code_find_a_network():
@@ -159,6 +168,25 @@ def test_a_truncated_weight_file_is_refused(tmp_path):
     open(path, 'wb').write(data[:-20])
     with pytest.raises(errors.InputError, match='weights.npy'):
         weights.read_list(path)
+
+
+def test_damaged_headers_and_archives_are_refused(tmp_path):
+    path, packed = str(tmp_path / 'weights.npy'), str(tmp_path / 'weights.npz')
+    listed = np.empty(1, object)
+    listed[0] = np.random.RandomState(0).uniform(size=999).astype(np.float32)
+    np.save(path, listed, allow_pickle=True)
+    np.savez_compressed(packed, listed)
+    assert weights.read_list(packed)[0].shape == (999,)
+    data, archive = open(path, 'rb').read(), bytearray(open(packed, 'rb').read())
+    archive[500:900] = b'x' * 400
+    for name, damaged in [(packed, open(packed, 'rb').read()[:-30]), (packed, archive),
+                          (path, data.replace(b'(1,)', b'(1, ')),
+                          (path, data.replace(b"{'", b'(((')),
+                          (path, data.replace(b'False', b'F +/e')), (path, data[:9])]:
+        open(name, 'wb').write(damaged)
+        with pytest.raises(errors.InputError, match='weights.np. is no list') as caught:
+            weights.read_list(name)
+        assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize('kind', [models.LSTM3Net, models.ResidualGRUNet])

@@ -102,6 +102,34 @@ def test_a_picture_is_centred_before_grey(tmp_path):
         demo.prepared(path, 127)
 
 
+def test_photos_may_be_grey_or_turned_by_the_camera(tmp_path):
+    from PIL import Image
+    image = np.full([90, 150, 3], 250, np.uint8)
+    image[20:70, 30:40] = 40
+    for name, mode, exif in [('grey.jpg', 'L', False), ('turned.jpg', 'RGB', True)]:
+        path, tags = str(tmp_path / name), Image.Exif()
+        tags[0x0112] = 6 if exif else 1     # turned by 90 degrees
+        Image.fromarray(image).convert(mode).save(path, quality=95, exif=tags)
+        rows, columns = np.nonzero((demo.prepared(path, 127) < 120).all(axis=2))
+        assert (np.ptp(columns) > np.ptp(rows)) == exif
+
+
+def test_settings_of_the_original_become_options_or_are_noted(tmp_path, capsys):
+    path = tmp_path / 'a.yaml'
+    path.write_text('TRAIN: {SAVE_FREQ: 7, PRINT_FREQ: 3, RESUME_TRAIN: true}\n'
+                    'CONST: {RNG_SEED: 5, WEIGHTS: a.npy}\nDATASET: b.json\n')
+    config = main_script.parse_args(['--cfg', str(path), '--seed=0', '--set', 'DIR.OUT_PATH', 'x'])
+    main_script.setup.settings(config)
+    assert (config.save_every, config.report_every, config.seed) == (7, 3, 0)   # given: stays
+    assert (config.checkpoint, config.dataset) == ('a.npy', 'b.json')
+    out = capsys.readouterr().out
+    assert out == ('note: DIR.OUT_PATH has no effect here\n'
+                   'note: TRAIN.RESUME_TRAIN has no effect here\n')
+    config = main_script.parse_args(['--cfg', str(path)])
+    main_script.setup.settings(config)
+    assert config.seed == 5
+
+
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_with_3_and_keeps_the_last_good_checkpoint(data, tmp_path):
     assert tiny.train(tmp_path, data, 1)[0] == 0
@@ -119,6 +147,8 @@ def test_options_that_do_not_fit_are_refused(data, tmp_path):
     assert 'no such network' in tiny.train(tmp_path, data, 1, '--model=VGG')[2]
     code, _, err = tiny.train(tmp_path, data, 1, settings=['NET.N_DECONVFILTER', '[4,4,6,4,4,2]'])
     assert code == 2 and 'N_DECONVFILTER' in err
+    code, _, err = tiny.train(tmp_path, data, 1, '--evaluate', '--views=4')
+    assert code == 2 and 'TRAIN.NUM_RENDERING 3' in err
     code, _, err = tiny.call(main_script, '--data_path=' + data, '--batch_size=99',
                              '--output_path={}'.format(tmp_path))
     assert code == 1 and 'fewer than a batch of 99' in err
