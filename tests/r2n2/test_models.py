@@ -189,9 +189,10 @@ def test_damaged_headers_and_archives_are_refused(tmp_path):
         assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('kind', [models.LSTM3Net, models.ResidualGRUNet])
-def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(graph, kind):
-    net = kind(plain=True, **WIDTHS)
+@pytest.mark.parametrize('kind, batch_norm', [
+    (models.LSTM3Net, False), (models.ResidualGRUNet, False), (models.GRUNet, True)])
+def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(graph, kind, batch_norm):
+    net = kind(plain=True, batch_norm=batch_norm, **WIDTHS)
     trainer = solver.Solver(net)
     step = trainer.step(3, 2, 127, masked=True)
     findings = npu_lint.lint_graph(
