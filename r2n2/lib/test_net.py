@@ -141,8 +141,8 @@ def _table(title, values, rows, pairs, data, counts, baseline=None):
 
 
 def _mean(values):
-    """Mean of what is a number; nan where nothing is."""
-    values = values[np.isfinite(values)]
+    """Mean of what is not masked; nan where nothing is left."""
+    values = np.ma.compressed(values)
     return float(values.mean()) if len(values) else float('nan')
 
 
@@ -153,7 +153,8 @@ def _write(rows, baseline, pairs, data, found, counts, folder, shown, headline):
               for place, threshold in enumerate(thresholds)}
     main = scores[thresholds[0]]
     row_views = np.array([row[1] for row in rows])
-    losses, precisions = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
+    losses = np.array([row[2] for row in rows])
+    precisions = np.ma.masked_invalid([row[3] for row in rows])     # nan for an empty truth
     lines = _table('IoU at threshold {:g}'.format(thresholds[0]), main, rows, pairs, data, counts,
                    baseline)
     for line in lines:
