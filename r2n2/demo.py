@@ -47,7 +47,7 @@ def prepared(path, size, background='auto'):
     Raises:
       errors.InputError: the file is no picture, or shows no object.
     """
-    image = read_image(path)
+    image = read_image(path, photo=True)
     if background == 'keep':
         return _square(image[..., :3], size)
     if image.shape[2] == 4 and (image[..., 3] < 128).any():

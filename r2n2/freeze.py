@@ -59,11 +59,11 @@ def freeze(config):
 
 
 def freeze_run(config, step):
-    """Freezes a run at a step (None: its best) into its output folder; list of str, the file."""
+    """Freezes a run at a step (None: its newest) into its output folder; list of str, the file."""
     own = os.path.join(config.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
     options = dict(vars(config), output=config.output_path, batch_size=1, device='cpu',
                    checkpoint=config.checkpoint if step is None else own,
-                   views=config.views or 3, plain=False)
+                   views=config.views or 3, plain=False, network=config.model)
     return freeze(type(config)(**options))
 
 

@@ -68,7 +68,13 @@ def parse_args(argv=None):
                         help='the same as --output_path')
     parser.add_argument('--set', nargs=argparse.REMAINDER, default=None, metavar='KEY VALUE',
                         help='settings, e.g. TRAIN.PAD_X 10; takes the rest of the line')
-    return parser.parse_args(argv)
+    parser.add_argument('--init-iter', type=int, default=None, help='of the original; a resumed '
+                        'run knows its step, so it has no effect')
+    config = parser.parse_args(argv)
+    # Once more without the defaults, to see which options a setting may stand for.
+    bare = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(setup.OPTIONS)))
+    config.not_given = [name for name in setup.OPTIONS if getattr(bare, name) is None]
+    return config
 
 
 def _data(config):
@@ -87,15 +93,17 @@ def _data(config):
 
 def main_program(config):
     """Trains, measures and freezes, as the options say."""
-    if config.rand:
-        config.seed = int(np.random.SeedSequence().entropy % 2 ** 31)
     if config.gpu and config.gpu.startswith('gpu'):
         os.environ['CUDA_VISIBLE_DEVICES'] = config.gpu[3:] or '0'
-    if not config.data_path and not config.cfg:
+    if not config.data_path and not config.cfg and not setup.is_npy(config.checkpoint):
         config.cfg = [setup.QUICK_CONFIG]
     if config.test:
         config.train, config.evaluate = False, True
     found = setup.settings(config)
+    if config.rand:
+        config.seed = int(np.random.SeedSequence().entropy % 2 ** 31)
+    if config.init_iter is not None:
+        reporting.say('note: --init-iter has no effect here')
     config.plain = setup.is_plain(config)
     config.mask_views = train_net.mask_views(config)
     device.check_options(config, device.choose(config.device))
@@ -113,11 +121,11 @@ def main_program(config):
 
 
 def _evaluate(config, found, data):
-    """Measures the weights that were asked for, or the run's best ones."""
+    """Measures the weights that were asked for, or the run's newest ones."""
     import tensorflow.compat.v1 as tf
     recorded, config.weights_path = setup.trained(
-        argparse.Namespace(checkpoint='' if config.train else config.checkpoint,
-                           output_path=config.output_path, network=config.model))
+        argparse.Namespace(checkpoint='' if config.train else config.checkpoint, cfg=config.cfg,
+                           set=config.set, output_path=config.output_path, network=config.model))
     for section in ('CONST', 'NET'):    # the network of the weights, all else as asked for
         kept = {key: found[section][key] for key in ('BATCH_SIZE', 'N_VIEWS')
                 if key in found[section]}

@@ -7,22 +7,18 @@ import yaml
 from common import errors
 
 _DEFAULTS = {
-    'DATASET': '', 'NET_NAME': 'res_gru_net',
+    'DATASET': '',
     'CONST': {
         'RNG_SEED': 0, 'IMG_W': 127, 'IMG_H': 127, 'N_VOX': 32, 'N_VIEWS': 5, 'BATCH_SIZE': 36,
         'NETWORK_CLASS': 'ResidualGRUNet', 'WEIGHTS': ''},
-    'DIR': {
-        'SHAPENET_QUERY_PATH': './ShapeNet/ShapeNetVox32/',
-        'VOXEL_PATH': './ShapeNet/ShapeNetVox32/%s/%s/model.binvox',
-        'RENDERING_PATH': './ShapeNet/ShapeNetRendering/%s/%s/rendering',
-        'OUT_PATH': './output/default'},
+    'DIR': {},
     # Widths, slope and the seed's batch normalisation: constants of the original's classes.
     'NET': {
         'N_CONVFILTER': [96, 128, 256, 256, 256, 256], 'N_FC_FILTERS': [1024],
         'N_DECONVFILTER': [128, 128, 128, 64, 32, 2], 'LEAKY_SLOPE': 0.01, 'BATCH_NORM': False,
         'RECURRENT_FILLER': 'msra'},
     'TRAIN': {
-        'INITIAL_ITERATION': 0, 'DATASET_PORTION': [0, 0.8], 'NUM_WORKER': 1,
+        'DATASET_PORTION': [0, 0.8], 'NUM_WORKER': 1,
         'NUM_ITERATION': 60000, 'NUM_RENDERING': 24, 'NUM_VALIDATION_ITERATIONS': 24,
         'VALIDATION_FREQ': 2000, 'NAN_CHECK_FREQ': 2000, 'RANDOM_NUM_VIEWS': True,
         'QUEUE_SIZE': 15, 'RANDOM_CROP': True, 'PAD_X': 10, 'PAD_Y': 10, 'FLIP': True,
@@ -36,6 +32,12 @@ _DEFAULTS = {
         'NO_BG_COLOR_RANGE': [[240, 240], [240, 240], [240, 240]], 'VOXEL_THRESH': [0.4]}}
 
 _FREE = {'TRAIN.LEARNING_RATES'}    # dicts that are values, not sections
+# Keys of the original that change nothing here; accepted, so that its files can be used.
+NO_EFFECT = frozenset(
+    'SUB_CONFIG_FILE NET_NAME PROFILE CONST.DEVICE DIR.SHAPENET_QUERY_PATH DIR.MODEL_PATH '
+    'DIR.VOXEL_PATH DIR.RENDERING_PATH DIR.OUT_PATH TRAIN.RESUME_TRAIN TRAIN.INITIAL_ITERATION '
+    'TRAIN.USE_REAL_IMG TRAIN.WORKER_LIFESPAN TRAIN.WORKER_CAPACITY TEST.USE_IMG TEST.MODEL_ID '
+    'TEST.SAMPLE_SIZE TEST.IMG_PATH TEST.AZIMUTH TEST.VISUALIZE'.split())
 
 
 class Config(dict):
@@ -65,6 +67,8 @@ def _wrapped(values, place):
 def merge_file(config, path):
     """Merges a YAML file; unknown keys and values of another type are refused.
 
+    Returns:
+      set of str, the keys that the file gives, such as 'TRAIN.PAD_X'.
     Raises:
       errors.InputError: the file is missing, no YAML, or does not fit.
     """
@@ -75,15 +79,19 @@ def merge_file(config, path):
         raise errors.InputError('cannot read the config {}: {}.'.format(
             path, ' '.join(str(error).split())))
     if values is None:
-        return
+        return set()
     if not isinstance(values, dict):
         raise errors.InputError('{} holds no sections such as TRAIN: it is no config.'.format(path))
-    _merge(config, values, '', path)
+    return _merge(config, values, '', path)
 
 
 def _merge(config, values, place, source):
+    given = set()
     for key, value in values.items():
         name = '{}{}'.format(place, key)
+        given.add(name)
+        if name in NO_EFFECT:
+            continue
         if key not in config:
             raise errors.UsageError('{}: unknown key {}; known here: {}.'.format(
                 source, name, ', '.join(sorted(map(str, config)))))
@@ -91,22 +99,26 @@ def _merge(config, values, place, source):
             if not isinstance(value, dict):
                 raise errors.UsageError('{}: {} is a section, not {!r}.'.format(
                     source, name, value))
-            _merge(config[key], value, name + '.', source)
+            given |= _merge(config[key], value, name + '.', source)
         elif type(value) is not type(config[key]):
             raise errors.UsageError('{}: {} must be {}, like {!r}, not {!r}.'.format(
                 source, name, type(config[key]).__name__, config[key], value))
         else:
             config[key] = value
+    return given
 
 
 def merge_pairs(config, words):
     """Merges KEY VALUE KEY VALUE ..., keys like TRAIN.PAD_X.
 
+    Returns:
+      set of str, the keys.
     Raises:
       errors.UsageError: an odd number of words, an unknown key, a value of another type.
     """
     if len(words) % 2:
         raise errors.UsageError('--set takes pairs KEY VALUE; "{}" has no value.'.format(words[-1]))
+    given = set()
     for key, text in zip(words[::2], words[1::2]):
         try:
             value = ast.literal_eval(text)
@@ -115,4 +127,5 @@ def merge_pairs(config, words):
         *sections, last = key.split('.')
         for section in reversed([*sections, last]):
             value = {section: value}
-        _merge(config, value, '', '--set')
+        given |= _merge(config, value, '', '--set')
+    return given

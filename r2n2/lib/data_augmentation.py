@@ -111,7 +111,7 @@ def for_training(image, options, rng, backgrounds=None):
                       column:column + image.shape[1] - options.PAD_X]
     if options.HUE_RANGE:
         image = shift_hue(np.ascontiguousarray(image), options.HUE_RANGE, rng)
-    if options.FLIP and rng.rand() > 0.5:
+    if options.FLIP and not options.FLIP_TOGETHER and rng.rand() > 0.5:
         image = image[:, ::-1]
     return image
 

@@ -61,6 +61,8 @@ def read_names(path):
     try:
         with open(path, encoding='utf-8') as stream:
             found = json.load(stream)
+        if not found or not isinstance(found, dict):
+            raise ValueError('no categories')
         return {key: str(found[key]['name']) for key in sorted(found)}
     except OSError as error:
         raise errors.InputError('cannot read --dataset {}: {}.'.format(path, error.strerror))
@@ -78,7 +80,7 @@ def pairs(data, portion):
     Returns:
       list of (category id, model).
     Raises:
-      errors.InputError: a category's folder is missing, or no model is in the portion.
+      errors.InputError: a category's folder is missing or empty, or no model is in the portion.
     """
     found = []
     for category in sorted(data.names):
@@ -88,6 +90,10 @@ def pairs(data, portion):
                 category, data.names[category], folder))
         models = sorted(name for name in os.listdir(folder)
                         if os.path.isdir(os.path.join(folder, name)))
+        if not models:
+            raise errors.InputError('category {} ({}): {} holds no models; add some, or take the '
+                                    'category out of --dataset.'.format(
+                                        category, data.names[category], folder))
         first, last = [int(len(models) * share) for share in portion]
         found += [(category, model) for model in models[first:last]
                   if (category, model) not in _BAD]

@@ -8,9 +8,12 @@ from common import device, errors, voxel_grids
 from r2n2.lib import data_augmentation
 
 
-def read_image(path):
+def read_image(path, photo=False):
     """Reads a rendering.
 
+    Args:
+      path: str.
+      photo: bool, take grey pictures too, and turn a camera's as its EXIF says.
     Returns:
       uint8 [H, W, 3 or 4], RGB or RGBA.
     Raises:
@@ -21,9 +24,11 @@ def read_image(path):
     except OSError as error:
         raise errors.InputError('cannot read the view {}: {}.'.format(path, error.strerror))
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if photo and image is not None and image.shape[2:] != (4,):
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     whole = bytes(data[-12:-4]) == b'\0\0\0\0IEND' or bytes(data[:4]) != b'\x89PNG'
     if image is None or image.dtype != np.uint8 or image.ndim != 3 or not whole:
-        raise errors.InputError('{} is no whole colour picture of 8 bits; render it anew.'.format(
+        raise errors.InputError('{} is no whole colour picture of 8 bits; make it anew.'.format(
             path))
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
@@ -88,23 +93,25 @@ class Loader:
         category, model = self.pairs[index]
         size = self.config.CONST.IMG_H, self.config.CONST.IMG_W
         folder = self.data.rendering_path % (category, model)
+        options = self.config.TRAIN
+        pads = (options.PAD_Y, options.PAD_X) if options.RANDOM_CROP else (0, 0)
+        stored = size[0] + pads[0], size[1] + pads[1]
         images = []
         for number in ids:
             path = os.path.join(folder, '{:02d}.png'.format(number))
             image = read_image(path)
+            if image.shape[:2] != stored:
+                raise errors.InputError(
+                    '{}: a picture of {} x {}, expected {} x {} (CONST.IMG_W and IMG_H with '
+                    'TRAIN.PAD_X and PAD_Y).'.format(path, *image.shape[1::-1], *stored[::-1]))
             if self._train:
-                image = data_augmentation.for_training(image, self.config.TRAIN, rng,
-                                                       self._backgrounds)
+                image = data_augmentation.for_training(image, options, rng, self._backgrounds)
             else:
                 image = data_augmentation.for_test(image, self.config.TEST.NO_BG_COLOR_RANGE, size,
                                                    rng)
-            if image.shape[:2] != size:
-                raise errors.InputError('{}: a view of {} x {} comes out of it, the network takes '
-                                        '{} x {} (renderings are 137 x 137).'.format(
-                                            path, *image.shape[1::-1], *size[::-1]))
             images.append(image)
         voxels = self.voxels(index)
-        if self._train and self.config.TRAIN.FLIP_TOGETHER and rng.rand() > 0.5:
+        if self._train and options.FLIP_TOGETHER and rng.rand() > 0.5:
             images, voxels = [image[:, ::-1] for image in images], voxels[:, :, ::-1]
         return np.stack(images), voxels
 
@@ -151,6 +158,7 @@ def training_batch(loader, order, seed, number):
 
 
 def training_order(count, batch, seed):
-    """Order of a training: each epoch a permutation of its own."""
-    return Order(count, batch, lambda epoch: np.random.RandomState([seed, 0, epoch]).permutation(
-        count))
+    """Order of a training: each epoch a permutation of its own, repeated to a batch if shorter."""
+    length = max(count, batch)
+    return Order(length, batch, lambda epoch: np.resize(
+        np.random.RandomState([seed, 0, epoch]).permutation(count), length))

@@ -109,7 +109,8 @@ def test(found, data, config):
     baseline = [float(voxel.intersection_over_union(
         voxel.evaluate(mean, loader.voxels(index), 0.5))) for index in range(len(pairs))]
     folder = os.path.join(config.output_path, 'eval', found.TEST.EXP_NAME)
-    return _write(rows, baseline, pairs, data, found, counts, folder, shown)
+    headline = counts[-1] if config.views else None
+    return _write(rows, baseline, pairs, data, found, counts, folder, shown, headline)
 
 
 def _views_of(config, index, counts):
@@ -118,37 +119,57 @@ def _views_of(config, index, counts):
     return [int(np.random.RandomState([config.seed, 5, index]).choice(counts))]
 
 
-def _write(rows, baseline, pairs, data, found, counts, folder, shown):
+def _table(title, values, rows, pairs, data, counts, baseline=None):
+    """Markdown lines: means of a value a row by category and number of views."""
+    row_views = np.array([row[1] for row in rows])
+    row_category = np.array([pairs[row[0]][0] for row in rows])
+    base_category = np.array([pair[0] for pair in pairs])
+    header = (['category'] + ['mean shape'] * (baseline is not None)
+              + ['{} view{}'.format(views, 's' * (views > 1)) for views in counts])
+    lines = [title, '', '| ' + ' | '.join(header) + ' |',
+             '|---' + '|---:' * (len(header) - 1) + '|']
+    for name in list(data.names) + [None]:
+        of_base = base_category == name if name else np.ones(len(pairs), bool)
+        if not of_base.any():
+            continue
+        of_rows = row_category == name if name else np.ones(len(rows), bool)
+        means = [] if baseline is None else [np.mean(np.array(baseline)[of_base])]
+        means += [_mean(values[of_rows & (row_views == views)]) for views in counts]
+        lines.append('| ' + ' | '.join([data.names[name] if name else 'all']
+                                       + ['{:.4f}'.format(mean) for mean in means]) + ' |')
+    return lines
+
+
+def _mean(values):
+    """Mean of what is not masked; nan where nothing is left."""
+    values = np.ma.compressed(values)
+    return float(values.mean()) if len(values) else float('nan')
+
+
+def _write(rows, baseline, pairs, data, found, counts, folder, shown, headline):
+    """Writes and prints; the figures are of `headline` views, of all rows where that is None."""
     thresholds = found.TEST.VOXEL_THRESH
     scores = {threshold: voxel.intersection_over_union([row[4][place] for row in rows])
               for place, threshold in enumerate(thresholds)}
     main = scores[thresholds[0]]
     row_views = np.array([row[1] for row in rows])
-    row_category = np.array([pairs[row[0]][0] for row in rows])
-    base_category = np.array([pair[0] for pair in pairs])
-    header = ['category', 'mean shape'] + ['{} view{}'.format(v, 's' * (v > 1)) for v in counts]
-    table = []
-    for name in list(data.names) + [None]:
-        chosen = row_category == name if name else np.ones(len(rows), bool)
-        of_base = base_category == name if name else np.ones(len(pairs), bool)
-        if not of_base.any():
-            continue
-        table.append([data.names[name] if name else 'all', np.mean(np.array(baseline)[of_base])] + [
-            main[chosen & (row_views == views)].mean() if (chosen & (row_views == views)).any()
-            else float('nan') for views in counts])
-    lines = ['IoU at threshold {:g}'.format(thresholds[0]), '',
-             '| ' + ' | '.join(header) + ' |', '|---' + '|---:' * (len(header) - 1) + '|']
-    lines += ['| ' + ' | '.join([row[0]] + ['{:.4f}'.format(x) for x in row[1:]]) + ' |'
-              for row in table]
+    losses = np.array([row[2] for row in rows])
+    precisions = np.ma.masked_invalid([row[3] for row in rows])     # nan for an empty truth
+    lines = _table('IoU at threshold {:g}'.format(thresholds[0]), main, rows, pairs, data, counts,
+                   baseline)
     for line in lines:
         reporting.say(line)
-    result = {'models': len(pairs), 'loss': float(np.mean([row[2] for row in rows])),
-              'mAP': float(np.nanmean([row[3] for row in rows])),
-              'iou': float(main.mean()), 'mean_shape_iou': float(np.mean(baseline)),
+    for title, values in (('Average precision (mAP)', precisions), ('Loss', losses)):
+        lines += [''] + _table(title, values, rows, pairs, data, counts)
+    chosen = row_views == headline if headline else np.ones(len(rows), bool)
+    result = {'models': len(pairs), 'views': headline or 'random', 'loss': _mean(losses[chosen]),
+              'mAP': _mean(precisions[chosen]), 'iou': float(main[chosen].mean()),
+              'mean_shape_iou': float(np.mean(baseline)),
               'iou_by_views': {str(views): float(main[row_views == views].mean())
                                for views in counts if (row_views == views).any()},
-              'iou_by_threshold': {'{:g}'.format(key): float(value.mean())
+              'iou_by_threshold': {'{:g}'.format(key): float(value[chosen].mean())
                                    for key, value in scores.items()}}
+    reporting.say('With {} views:'.format(result['views']))
     reporting.say('Total loss: {loss:.6f}'.format(**result))
     reporting.say('Total mAP: {mAP:.6f}'.format(**result))
     reporting.say('IoU: {iou:.4f}; of the mean shape of the training models: {mean_shape_iou:.4f}'
@@ -172,8 +193,9 @@ def _write(rows, baseline, pairs, data, found, counts, folder, shown):
 
 
 def _write_mat(path, rows, thresholds):
-    """The original's file: a batch of one sample each."""
-    values = {'cost': np.array([row[2] for row in rows]),
+    """The original's file: a batch of one sample each; `views` [rows] tells those of a row."""
+    values = {'views': np.array([row[1] for row in rows]),
+              'cost': np.array([row[2] for row in rows]),
               'mAP': np.array([[row[3]] for row in rows])}
     for place, threshold in enumerate(thresholds):
         values[str(threshold)] = np.array([[row[4][place]] for row in rows])

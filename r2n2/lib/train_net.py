@@ -170,9 +170,12 @@ def _after_step(run, net, trainer, validation, step, options):
 
 
 def _export(run, net):
-    """Leaves the weights in the original's format too."""
+    """Leaves the weights in the original's format too, where it has a place for them."""
     path = os.path.join(run.checkpoints, 'weights.npy')
     if not device.is_chief():
+        return
+    if net.batch_norm:
+        reporting.say("no weights.npy: the original's list has no place for NET.BATCH_NORM")
         return
     if run.step > run.start_step or not os.path.exists(path):
         weights.save(run.sess, net, path)

@@ -6,6 +6,9 @@ channels first.
 """
 import io
 import pickle
+import tokenize
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -107,9 +110,11 @@ def read_list(path):
     except OSError as error:
         raise errors.InputError('cannot read the weights {}: {}.'.format(path, error.strerror))
     except (ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError, ImportError,
-            pickle.UnpicklingError, UnicodeDecodeError, MemoryError) as error:
+            pickle.UnpicklingError, UnicodeDecodeError, MemoryError, RuntimeError, SyntaxError,
+            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
+        reason = ' '.join(str(error).split()).rstrip('.')
         raise errors.InputError('{} is no list of weights of 3D-R2N2: {}. Expected a .npy file as '
-                                'the original saves it.'.format(path, str(error).rstrip('.')))
+                                'the original saves it.'.format(path, reason))
     return [array.astype(np.float32) for array in arrays]
 
 
@@ -126,14 +131,14 @@ def load(sess, net, path):
     arrays = read_list(path)
     if len(arrays) != len(net.params):
         raise errors.InputError('{} holds {} arrays, {} has {}: weights of another network; choose '
-                                'it by --model.'.format(path, len(arrays), type(net).__name__,
-                                                        len(net.params)))
+                                'it by --model (demo.py, freeze_graph.py: --network).'.format(
+                                    path, len(arrays), type(net).__name__, len(net.params)))
     converted = []
     for number, ((name, variable), array) in enumerate(zip(net.params.items(), arrays)):
         expected = to_original(net, name, np.zeros(variable.shape.as_list(), np.float32)).shape
         if array.shape != expected:
             raise errors.InputError(
-                '{}: array {} should be {} {}, found {}: weights of another network or size.'
+                '{}: array {} should be {} {}, found {}: give its widths (NET.*) by --cfg.'
                 .format(path, number, name, list(expected), list(array.shape)))
         converted.append(from_original(net, name, array))
     for variable, array in zip(net.params.values(), converted):

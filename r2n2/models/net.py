@@ -6,6 +6,7 @@ Object Reconstruction", ECCV 2016, sections 3 and 4. One description makes all f
 V: views, B: batch, S: side of an image, F: features of an image, C: channels of the state.
 """
 import collections
+import functools
 
 import tensorflow.compat.v1 as tf
 
@@ -63,52 +64,53 @@ class Net:
         """
         views, batch, *size = images.shape.as_list()
         pools = []
-        if self.layers.plain:
+        normalise = _unchanged
+        if self.batch_norm:
+            rows = None if view_mask is None else tf.reshape(
+                tf.tile(view_mask[:, None], [1, batch]), [views * batch, 1, 1, 1])
+            normalise = functools.partial(self._normalised, is_training=is_training, rows=rows)
+        # Statistics are of all views together, so batch normalisation encodes them together.
+        if self.layers.plain and not self.batch_norm:
             parts = []
             for view in tf.unstack(images):     # as the original: one view after the other
                 found = []
-                parts.append(self._encode(view, found, is_training))
+                parts.append(self._encode(view, found, normalise))
                 pools.append(found)
             features = tf.stack(parts)
             pools = [tf.concat(each, axis=0) for each in zip(*pools)]
         else:
             joined = tf.reshape(images, [views * batch] + size)
-            features = self._encode(joined, pools, is_training)
+            features = self._encode(joined, pools, normalise)
             features = tf.reshape(features, [views, batch, self.n_fc_filters[0]])
         states, gates = self._recur(features, view_mask)
         return Outputs(self.decode(states[-1]), states, features, gates, pools)
 
     # The encoder, section 3.1 of the paper
 
-    def _conv_leaky(self, name, x, filters, size, is_training):
-        x = self.layers.conv(name, x, filters, size)
-        if self.batch_norm:
-            x = self._normalised(name, x, is_training)
-        return self.layers.leaky(x)
+    def _conv_leaky(self, name, x, filters, size, normalise):
+        return self.layers.leaky(normalise(name, self.layers.conv(name, x, filters, size)))
 
-    def _encode(self, x, pools, is_training):
+    def _encode(self, x, pools, normalise):
         """Images [n, S, S, 3] to features [n, F]; what the pooling layers give goes to `pools`."""
         encode = self._encode_residual if self.residual else self._encode_shallow
-        x = encode(x, pools, is_training)
+        x = encode(x, pools, normalise)
         x = tf.reshape(x, [x.shape[0].value, x.shape[1].value * x.shape[2].value
                            * x.shape[3].value])
         return self.layers.leaky(self.layers.dense('fc7', x, self.n_fc_filters[0]))
 
-    def _encode_shallow(self, x, pools, is_training):
+    def _encode_shallow(self, x, pools, normalise):
         for number, filters in enumerate(self.n_convfilter, 1):
             name, size = 'conv{}'.format(number), 7 if number == 1 else 3
-            x = self.layers.conv(name, x, filters, size)
-            if self.batch_norm:
-                x = self._normalised(name, x, is_training)
+            x = normalise(name, self.layers.conv(name, x, filters, size))
             pools.append(layers.pool(x))
             x = self.layers.leaky(pools[-1])
         return x
 
-    def _encode_residual(self, x, pools, is_training):
+    def _encode_residual(self, x, pools, normalise):
         for number, filters in enumerate(self.n_convfilter, 1):
             first = self._conv_leaky('conv{}a'.format(number), x, filters,
-                                     7 if number == 1 else 3, is_training)
-            y = self._conv_leaky('conv{}b'.format(number), first, filters, 3, is_training)
+                                     7 if number == 1 else 3, normalise)
+            y = self._conv_leaky('conv{}b'.format(number), first, filters, 3, normalise)
             if number in (2, 3, 5):
                 y = self.layers.conv('conv{}c'.format(number), x, filters, 1) + y
             elif number == 6:
@@ -117,7 +119,8 @@ class Net:
             x = pools[-1]
         return x
 
-    def _normalised(self, name, x, is_training, momentum=0.9, epsilon=1e-5):
+    def _normalised(self, name, x, is_training, rows=None, momentum=0.9, epsilon=1e-5):
+        """Batch normalisation of [n, h, w, C]; `rows` [n, 1, 1, 1], 0 where a row is left out."""
         channels = x.shape[-1].value
         scale = self.layers.parameter(name + '/gamma', [channels])
         shift = self.layers.parameter(name + '/beta', [channels])
@@ -133,8 +136,11 @@ class Net:
         scale, shift = 10. * scale, shift - layers.BIAS
         if not is_training:
             return tf.nn.batch_normalization(x, mean, variance, shift, scale, epsilon)
-        y, batch_mean, batch_variance = tf.nn.fused_batch_norm(
-            x, scale, shift, epsilon=epsilon, is_training=True)
+        if rows is None:
+            y, batch_mean, batch_variance = tf.nn.fused_batch_norm(
+                x, scale, shift, epsilon=epsilon, is_training=True)
+        else:
+            y, batch_mean, batch_variance = _masked_batch_norm(x, rows, scale, shift, epsilon)
         for old, new in ((mean, batch_mean), (variance, batch_variance)):
             tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
                                  tf.assign_sub(old, (1 - momentum) * (old - new)))
@@ -229,6 +235,20 @@ class Net:
         y = make.leaky(make.conv('conv10b', first, filters[4], 3))
         x = make.conv('conv10c', first, filters[4], 3) + y      # from conv10a, in the original too
         return make.conv('conv11', x, filters[5], 3)
+
+
+def _unchanged(name, x):
+    del name
+    return x
+
+
+def _masked_batch_norm(x, rows, scale, shift, epsilon):
+    """`tf.nn.fused_batch_norm` with the moments of the rows whose mask is 1."""
+    count = tf.reduce_sum(rows) * (x.shape[1].value * x.shape[2].value)
+    mean = tf.reduce_sum(rows * x, axis=[0, 1, 2]) / count
+    variance = tf.reduce_sum(rows * tf.square(x - mean), axis=[0, 1, 2]) / count
+    y = tf.nn.batch_normalization(x, mean, variance, shift, scale, epsilon)
+    return y, mean, variance * count / (count - 1.)     # the fused one gives the unbiased variance
 
 
 class _Block:

@@ -43,14 +43,16 @@ def parse_args(argv=None):
 
 
 def find_meshes(folder):
-    """{(category, model): path} of the meshes below the categories of a folder.
+    """Finds the meshes below the categories of a folder.
 
+    Returns:
+      ({(category, model): path}, list of lines about meshes whose name another one has).
     Raises:
       errors.InputError: no such folder, or no mesh in it.
     """
     if not os.path.isdir(folder):
         raise errors.InputError('--meshes {}: no such folder.'.format(folder))
-    found = collections.OrderedDict()
+    found, twice = collections.OrderedDict(), []
     for category in sorted(os.listdir(folder)):
         for place, below, names in os.walk(os.path.join(folder, category)):
             below.sort()
@@ -61,11 +63,14 @@ def find_meshes(folder):
                 inner = os.path.relpath(place, os.path.join(folder, category))
                 parts = [] if inner == '.' else inner.split(os.sep)
                 model = '-'.join(parts + ([] if parts and stem == 'model' else [stem]))
-                found.setdefault((category, model), os.path.join(place, name))
+                path = os.path.join(place, name)
+                if found.setdefault((category, model), path) != path:
+                    twice.append('{}: another mesh is {}/{} already; rename one of them'.format(
+                        path, category, model))
     if not found:
         raise errors.InputError('--meshes {}: no {} below a folder of a category.'.format(
             folder, ', '.join(meshes.READABLE)))
-    return found
+    return found, twice
 
 
 def _solid(job):
@@ -123,35 +128,51 @@ def _write_png(path, image):
         data.tofile(temporary)
 
 
+def _check_options(config):
+    """Records the options that the renders depend on; refuses others than those of before."""
+    path = os.path.join(config.output, 'made_with.txt')     # beside the only .json, the categories
+    names = ('views',) if config.furniture else ('views', 'up', 'seed')
+    before = files.read_json(path) if os.path.exists(path) else {}
+    for name in names:
+        if before.get(name, getattr(config, name)) != getattr(config, name):
+            raise errors.UsageError(
+                '--{} {}: {} was made with {}; give that, or another --output.'.format(
+                    name, getattr(config, name), config.output, before[name]))
+    files.write_json(path, dict(before, **{name: getattr(config, name) for name in names}))
+
+
 def make(config):
     """Makes the data set; prints progress and what was left out."""
     if bool(config.meshes) == config.furniture:
         raise errors.UsageError('give --meshes DIR or --furniture.')
+    left_out = []
     if config.furniture:
         sources = {(name, '{:04d}'.format(number)): None
                    for name in shapes.FURNITURE for number in range(config.models)}
     else:
-        sources = find_meshes(config.meshes)
+        sources, left_out = find_meshes(config.meshes)
+    failed = 0
+    _check_options(config)
     jobs = [Job(category, model, source,
                 int(model) if source is None else config.seed, config.output, config.views,
                 config.up) for (category, model), source in sources.items()]
-    left_out = []
     with multiprocessing.get_context('fork').Pool(min(config.workers, len(jobs))) as pool:
         for number, (job, reason) in enumerate(zip(jobs, pool.imap(make_model, jobs)), 1):
             if reason:
+                failed += 1
                 left_out.append('{}/{}: {}'.format(job.category, job.model, reason))
             if number % 20 == 0 or number == len(jobs):
                 reporting.say('{} of {} models'.format(number, len(jobs)))
     for line in left_out:
         reporting.say('left out {}'.format(line))
-    if len(left_out) == len(jobs):
+    if failed == len(jobs):
         raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
             config.meshes, len(jobs)))
     there = sorted(os.listdir(os.path.join(config.output, 'ShapeNetVox32')))
     files.write_json(os.path.join(config.output, 'categories.json'),
                      {name: {'id': name, 'name': name} for name in there})
     reporting.say('{} models of {} categories in {}'.format(
-        len(jobs) - len(left_out), len(there), config.output))
+        len(jobs) - failed, len(there), config.output))
 
 
 def main(argv=None):

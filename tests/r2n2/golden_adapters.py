@@ -65,16 +65,19 @@ def forward(case, path):
     found.update({name: _channels_third(np.stack(value)) for name, value in gates.items()})
     for name in case.expected:      # a case keeps every so many channels of states and gates
         if name in _THINNED:
-            found[name] = _thinned(found[name], 3, case.expected[name].shape[3])
-    found['logits'] = _thinned(found['logits'], 1, case.expected['logits'].shape[1])
+            found[name] = _thinned(found[name], 3, case.expected[name].shape[3], (1, 2, 4, 8))
+    if 'logits' in case.expected:
+        found['logits'] = _thinned(found['logits'], 1, case.expected['logits'].shape[1], (5, 10))
     return {name: found[name] for name in case.expected}
 
 
-def _thinned(array, axis, count):
-    """Every so many entries, so that `count` stay: the widest spacing that gives so many."""
+def _thinned(array, axis, count, usual):
+    """Every so many entries, so that `count` stay: the first usual spacing, else the widest."""
     size = array.shape[axis]
-    spacing = max(step for step in range(1, size + 1) if len(range(0, size, step)) == count)
-    return np.take(array, range(0, size, spacing), axis)
+    for spacing in usual + tuple(range(size, 0, -1)):
+        if len(range(0, size, spacing)) == count:
+            return np.take(array, range(0, size, spacing), axis)
+    return array
 
 
 def train(case, path):
@@ -149,7 +152,8 @@ def npy_checkpoint(case, path):
             'param_sum': np.float32([array.sum(dtype=np.float64) for array in arrays])}
 
 
-ADAPTERS = {('r2n2_resgru', 'npy_checkpoint'): npy_checkpoint}
+ADAPTERS = {}
 for _folder in ('r2n2_gru', 'r2n2_resgru', 'r2n2_lstm'):
-    ADAPTERS.update({(_folder, 'forward'): forward, (_folder, 'train'): train})
+    ADAPTERS.update({(_folder, 'forward'): forward, (_folder, 'train'): train,
+                     (_folder, 'npy_checkpoint'): npy_checkpoint})
 ADAPTERS.update(golden_data_adapters.ADAPTERS)

@@ -35,24 +35,24 @@ def run_layers(case, path):
     def set_later(name, array):
         values[name] = array
 
-    for name in ('conv7', 'conv3', 'conv1', 'conv3d_3', 'conv3d_1'):
+    for name in _layers_with(given, '_W'):
         kernel = given[name + '_W']
+        if name.startswith('dense'):
+            fetches[name] = _dense(name, make, given, set_later)
+            continue
         fetches[name] = make.conv(name, tf.constant(_last(given[name + '_x'])), kernel.shape[0],
                                   kernel.shape[-1])
         set_later(name + '/W', from_original(_Sizes(0), name + '/W', kernel))
         set_later(name + '/b', given[name + '_b'])
-    for name in ('pool_odd', 'pool_even', 'pool_two'):
-        fetches[name] = layers.pool(tf.constant(_last(given[name + '_x'])))
-    fetches['unpool'] = layers.unpool(tf.constant(_last(given['unpool_x'])))
-    fetches['fcconv3d'] = _gate(make, given, set_later)
-    fetches['leaky'] = make.leaky(tf.constant(given['leaky_x']))
-    flat = _last(given['dense_x'])
-    fetches['dense'] = make.dense('fc7', tf.constant(flat.reshape(len(flat), -1)),
-                                  given['dense_W'].shape[1])
-    channels, height, width = given['dense_x'].shape[1:]
-    set_later('fc7/W', given['dense_W'].reshape(channels, height, width, -1).transpose(
-        1, 2, 0, 3).reshape(given['dense_W'].shape))
-    set_later('fc7/b', given['dense_b'])
+    for name in _layers_with(given, '_Wh'):
+        fetches[name] = _gate(name, make, given, set_later)
+    for name in _layers_with(given, '_x'):
+        x = given[name + '_x']
+        for start, function in (('pool', layers.pool), ('unpool', layers.unpool)):
+            if name.startswith(start):
+                fetches[name] = function(tf.constant(_last(x)))
+        if name.startswith('leaky'):
+            fetches[name] = make.leaky(tf.constant(x))
     occupancy, loss = layers.loss(tf.constant(_last(given['softmax_logits'])),
                                   tf.constant(given['softmax_voxels_u8'].astype(np.float32)))
     fetches.update(softmax_prediction=occupancy, softmax_loss=loss)
@@ -63,21 +63,38 @@ def run_layers(case, path):
     occupied = found['softmax_prediction']
     found['softmax_error'] = np.mean((occupied >= 0.5) == (given['softmax_voxels_u8'] > 0))
     found['softmax_prediction'] = np.stack([1 - occupied, occupied], axis=2)
-    flat_names = ('leaky', 'dense', 'softmax_loss', 'softmax_error', 'softmax_prediction')
-    return {name: found[name] if name in flat_names else np.moveaxis(found[name], -1, -3)
-            for name in case.expected}
+    return {name: found[name] if name.startswith(('leaky', 'dense', 'softmax'))
+            else np.moveaxis(found[name], -1, -3) for name in case.expected}
 
 
-def _gate(make, given, set_later):
+def _layers_with(given, ending):
+    """Names of the layers that have an input with this ending."""
+    return [name[:-len(ending)] for name in given if name.endswith(ending)]
+
+
+def _dense(name, make, given, set_later):
+    x, kernel = given[name + '_x'], given[name + '_W']
+    order = [0, 1]
+    if x.ndim == 4:     # rows run through the channels first
+        order = [1, 2, 0, 3]
+        x = _last(x)
+    set_later(name + '/W', kernel.reshape(given[name + '_x'].shape[1:] + (-1,)).transpose(
+        order).reshape(kernel.shape))
+    set_later(name + '/b', given[name + '_b'])
+    return make.dense(name, tf.constant(x.reshape(len(x), -1)), kernel.shape[1])
+
+
+def _gate(name, make, given, set_later):
     from r2n2.models import net
-    state = _last(given['fcconv3d_h'])
-    block = net._Block(make, 'gate', list(state.shape), given['fcconv3d_fc'].shape[1],
-                       given['fcconv3d_Wh'].shape[1])
+    state = _last(given[name + '_h'])
+    block = net._Block(make, name, list(state.shape), given[name + '_fc'].shape[1],
+                       given[name + '_Wh'].shape[1])
     sizes = _Sizes(state.shape[-1], state.shape[1])
     for kind in ('Wh', 'Wx', 'b'):
-        set_later('gate/' + kind, from_original(sizes, 'gate/' + kind, given['fcconv3d_' + kind]))
+        label = '{}/{}'.format(name, kind)
+        set_later(label, from_original(sizes, label, given['{}_{}'.format(name, kind)]))
     return (block.from_state(tf.constant(state))
-            + block.from_features(tf.constant(given['fcconv3d_fc'])))
+            + block.from_features(tf.constant(given[name + '_fc'])))
 
 
 def binvox(case, path):
@@ -193,7 +210,10 @@ def _run_loader(case, run, data):
 
     make.sample = reading
     if run['repeat']:
-        count = run['max_batches']
+        # The original ends where it has taken more samples than there are.
+        count = min(run['max_batches'], 1 if run['batch_size'] > len(pairs) else np.inf)
+        if len(pairs) <= run['batch_size']:
+            rng.permutation(len(pairs))     # of its constructor; the first batch draws another
         order = data_process.Order(len(pairs), run['batch_size'],
                                    lambda epoch: rng.permutation(len(pairs)))
         order.at(0)     # the original draws its first permutation before anything else

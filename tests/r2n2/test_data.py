@@ -8,7 +8,7 @@ import pytest
 from common import errors
 from common import workers as workers_lib
 from r2n2.lib import config as config_lib
-from r2n2.lib import data_augmentation, data_io, data_process
+from r2n2.lib import data_augmentation, data_io, data_process, settings_checks
 from tests.r2n2 import tiny
 
 
@@ -22,12 +22,12 @@ def loader(folder):
     return make_loader(folder)
 
 
-def make_loader(folder, **train):
+def make_loader(folder, train=True, **options):
     config = config_lib.defaults()
     config.CONST.update(N_VIEWS=3, BATCH_SIZE=2)
-    config.TRAIN.update(NUM_RENDERING=3, **train)
+    config.TRAIN.update(NUM_RENDERING=3, **options)
     data = data_io.find(folder)
-    return data_process.Loader(config, data, data_io.pairs(data, [0, 1]), True)
+    return data_process.Loader(config, data, data_io.pairs(data, [0, 1]), train)
 
 
 def batches(loader, workers, count=7, seed=5, first=0):
@@ -74,7 +74,7 @@ def test_an_error_of_a_worker_is_the_error_of_the_run(folder, tmp_path):
 
 
 def test_mirrored_together_keeps_views_and_grid_in_step(folder):
-    loader = make_loader(folder, FLIP=False, FLIP_TOGETHER=True, RANDOM_CROP=True)
+    loader = make_loader(folder, FLIP_TOGETHER=True, RANDOM_CROP=True)
     plain = make_loader(folder, FLIP=False)
     flipped = 0
     for seed in range(8):
@@ -99,8 +99,10 @@ def test_hue_turns_colours_and_leaves_grey():
 
 @pytest.mark.parametrize('damage, words', [
     ('missing', ['00.png', 'cannot read']), ('truncated', ['00.png', 'no whole colour picture']),
-    ('small', ['00.png', '90 x 90', '127 x 127']), ('text', ['00.png', 'no whole colour picture'])])
-def test_a_bad_view_is_named(folder, tmp_path, damage, words):
+    ('small', ['00.png', '100 x 100', '137 x 137']),
+    ('text', ['00.png', 'no whole colour picture'])])
+@pytest.mark.parametrize('train', [True, False])
+def test_a_bad_view_is_named(folder, tmp_path, damage, words, train):
     broken = str(tmp_path / 'set')
     shutil.copytree(folder, broken)
     path = os.path.join(broken, 'ShapeNetRendering', 'chair', '0000', 'rendering', '00.png')
@@ -115,7 +117,7 @@ def test_a_bad_view_is_named(folder, tmp_path, damage, words):
         import cv2
         cv2.imwrite(path, np.zeros([100, 100, 4], np.uint8))
     with pytest.raises(errors.InputError) as caught:
-        make_loader(broken).sample(0, [0], np.random.RandomState(0))
+        make_loader(broken, train=train).sample(0, [0], np.random.RandomState(0))
     assert all(word in str(caught.value) for word in words) and '\n' not in str(caught.value)
 
 
@@ -136,10 +138,49 @@ def test_a_category_without_folder_or_models_is_named(folder, tmp_path):
     data = data_io.find(folder)
     with pytest.raises(errors.InputError, match='category sofa'):
         data_io.pairs(data._replace(names={'sofa': 'sofa'}), [0, 1])
+    empty = tmp_path / 'set'
+    (empty / 'sofa').mkdir(parents=True)
+    with pytest.raises(errors.InputError, match='category sofa.*holds no models'):
+        data_io.pairs(data._replace(query_path=str(empty), names={'sofa': 'sofa'}), [0, 1])
     with pytest.raises(errors.InputError, match='no model in the portion'):
         data_io.pairs(data, [0.5, 0.5])
     with pytest.raises(errors.InputError, match='ShapeNetRendering'):
         data_io.find(str(tmp_path))
+
+
+@pytest.mark.parametrize('text', ['[]', '{}', '["a"]', '{"a": "b"}', '{"a": {}}', '3', '{'])
+def test_a_json_without_categories_is_refused(tmp_path, text):
+    path = tmp_path / 'set.json'
+    path.write_text(text)
+    with pytest.raises(errors.InputError, match='set.json is no JSON of categories'):
+        data_io.read_names(str(path))
+
+
+def test_a_short_test_portion_fills_its_batches():
+    order = data_process.training_order(3, 8, seed=0)
+    for number in range(2):
+        epoch, indices = order.at(number)
+        assert epoch == number and len(indices) == 8 and set(indices) == {0, 1, 2}
+
+
+@pytest.mark.parametrize('key, value', [
+    ('CONST.N_VOX', 64), ('CONST.N_VIEWS', 0), ('TRAIN.DATASET_PORTION', [0.8]),
+    ('TEST.DATASET_PORTION', [0.8, 'a']), ('TEST.DATASET_PORTION', [0.9, 0.2]),
+    ('TEST.VOXEL_THRESH', []), ('NET.RECURRENT_FILLER', 'none'), ('TRAIN.PAD_X', 127),
+    ('TRAIN.PAD_Y', -1), ('TRAIN.LEARNING_RATES', {'a': 1.}), ('TRAIN.LEARNING_RATES', {3: [1]})])
+def test_settings_that_make_no_sense_are_named(key, value):
+    config = config_lib.defaults()
+    section, name = key.split('.')
+    config[section][name] = value
+    with pytest.raises(errors.UsageError, match=key):
+        settings_checks.check(config)
+
+
+def test_rates_may_have_whole_numbers_for_steps():
+    config = config_lib.defaults()
+    config.TRAIN.LEARNING_RATES = {2000: '1e-5', '6000': 1e-6}
+    settings_checks.check(config)
+    assert config.TRAIN.LEARNING_RATES == {'2000': 1e-5, '6000': 1e-6}
 
 
 @pytest.mark.parametrize('words, message', [

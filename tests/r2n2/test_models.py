@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from common import errors, npu_lint
 from r2n2 import models
 from r2n2.lib import solver, weights
+from tests.r2n2 import golden_adapters
 
 WIDTHS = {'n_convfilter': [4, 4, 4, 4, 6, 6], 'n_fc_filters': [8],
           'n_deconvfilter': [4, 4, 4, 4, 4, 2]}
@@ -35,6 +36,36 @@ def test_masked_views_leave_the_state_as_it_is(graph, kind):
         one, other = sess.run([short.logits, masked.logits])
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
         assert np.abs(one).max() > 0.01
+
+
+@pytest.mark.parametrize('kind', [models.GRUNet, models.ResidualGRUNet])
+@pytest.mark.parametrize('plain', [False, True])
+def test_batch_normalisation_sees_all_views_but_no_masked_ones(graph, kind, plain):
+    given = images(3)
+    found = []
+    for number, masked in enumerate([False, plain, True]):
+        with tf.Graph().as_default(), tf.Session() as sess:
+            net = kind(batch_norm=True, plain=number > 0 and plain, **WIDTHS)
+            blank = np.concatenate([given[:2], np.zeros_like(given[:1])])
+            outputs = net.build(tf.constant(blank if masked else given[:2]), is_training=True,
+                                view_mask=tf.constant([1., 1., 0.]) if masked else None)
+            updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+            assert len(updates) == 2 * len(net.statistics)  # one of each mean and variance a step
+            sess.run(tf.global_variables_initializer())
+            logits = sess.run([outputs.logits, updates])[0]
+            found.append((logits, sess.run(list(net.statistics.values()))))
+    for logits, statistics in found[1:]:
+        np.testing.assert_allclose(logits, found[0][0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(np.concatenate(np.ravel(statistics)),
+                                   np.concatenate(np.ravel(found[0][1])), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('size, axis_count, usual, spacing', [
+    (128, 16, (1, 2, 4, 8), 8), (128, 32, (1, 2, 4, 8), 4), (12, 6, (1, 2, 4, 8), 2),
+    (3, 1, (1, 2, 4, 8), 4), (32, 7, (5, 10), 5), (32, 4, (5, 10), 10), (32, 2, (5, 10), 31)])
+def test_golden_arrays_are_thinned_by_the_usual_spacing_first(size, axis_count, usual, spacing):
+    found = golden_adapters._thinned(np.arange(size), 0, axis_count, usual)
+    np.testing.assert_array_equal(found, np.arange(0, size, spacing))
 
 
 def test_names_of_the_paper_and_of_the_code_find_a_network():
@@ -139,9 +170,29 @@ def test_a_truncated_weight_file_is_refused(tmp_path):
         weights.read_list(path)
 
 
-@pytest.mark.parametrize('kind', [models.LSTM3Net, models.ResidualGRUNet])
-def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(graph, kind):
-    net = kind(plain=True, **WIDTHS)
+def test_damaged_headers_and_archives_are_refused(tmp_path):
+    path, packed = str(tmp_path / 'weights.npy'), str(tmp_path / 'weights.npz')
+    listed = np.empty(1, object)
+    listed[0] = np.random.RandomState(0).uniform(size=999).astype(np.float32)
+    np.save(path, listed, allow_pickle=True)
+    np.savez_compressed(packed, listed)
+    assert weights.read_list(packed)[0].shape == (999,)
+    data, archive = open(path, 'rb').read(), bytearray(open(packed, 'rb').read())
+    archive[500:900] = b'x' * 400
+    for name, damaged in [(packed, open(packed, 'rb').read()[:-30]), (packed, archive),
+                          (path, data.replace(b'(1,)', b'(1, ')),
+                          (path, data.replace(b"{'", b'(((')),
+                          (path, data.replace(b'False', b'F +/e')), (path, data[:9])]:
+        open(name, 'wb').write(damaged)
+        with pytest.raises(errors.InputError, match='weights.np. is no list') as caught:
+            weights.read_list(name)
+        assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('kind, batch_norm', [
+    (models.LSTM3Net, False), (models.ResidualGRUNet, False), (models.GRUNet, True)])
+def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(graph, kind, batch_norm):
+    net = kind(plain=True, batch_norm=batch_norm, **WIDTHS)
     trainer = solver.Solver(net)
     step = trainer.step(3, 2, 127, masked=True)
     findings = npu_lint.lint_graph(

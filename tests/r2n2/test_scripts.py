@@ -1,15 +1,19 @@
 """Training, measuring, demo and freezing of 3D-R2N2 on tiny data."""
 import json
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
+import scipy.io
+import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import frozen, meshes, reporting
+from common import files, frozen, meshes, reporting
 from r2n2 import demo
 from r2n2 import main as main_script
-from r2n2.lib import train_net
+from r2n2.lib import data_io, layers, train_net
 from r2n2.tools import make_dataset
 from tests.r2n2 import tiny
 
@@ -43,7 +47,48 @@ def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
     with open(os.path.join(folder, 'eval', 'test', 'result.json')) as stream:
         found = json.load(stream)
     assert set(found['iou_by_views']) == {'1', '2'} and 0 < found['mean_shape_iou'] <= 1
+    assert found['views'] == 2 and found['iou'] == found['iou_by_views']['2']
+    with open(os.path.join(folder, 'eval', 'test', 'table.md')) as stream:
+        text = stream.read()
+    for title in ('IoU at threshold 0.4', 'Average precision (mAP)', 'Loss'):
+        table = text.split(title + '\n')[1].strip().split('\n\n')[0].split('\n')
+        assert '1 view | 2 views |' in table[0]
+        assert [row.split(' | ')[0] for row in table[2:]] == ['| chair', '| table', '| all']
+    last = float(table[-1].split(' | ')[-1].strip(' |'))
+    assert abs(last - found['loss']) < 1e-4
+    mat = scipy.io.loadmat(os.path.join(folder, 'eval', 'test', 'result.mat'))
+    assert mat['views'].ravel().tolist() == [1, 2] * found['models']
+    assert mat['0.4'].shape == (2 * found['models'], 1, 5)
     assert 'Total mAP' in out and 'mean shape' in out
+
+
+def test_figures_and_frozen_graph_are_of_the_last_checkpoint_not_of_one_chosen_on_test_models(run):
+    folder, out = run
+    assert os.path.exists(os.path.join(folder, 'checkpoints', 'best-4.index'))
+    used = [line for line in out.splitlines() if line.startswith('weights of ')]
+    assert used == ['weights of ' + os.path.join(folder, 'checkpoints', 'model-4')] * 2
+
+
+@pytest.mark.slow
+def test_weight_lists_of_any_width_are_measured_and_shown(run, data, tmp_path):
+    folder, _ = run
+    listed = os.path.join(folder, 'checkpoints', 'weights.npy')
+    given = ['--data_path=' + data, '--model=ResidualGRUNet', '--test', '--views=2',
+             '--batch_size=2', '--device=cpu', '--output_path={}'.format(tmp_path)]
+    code, _, _ = tiny.call(main_script, *given, '--weights=' + listed, '--set', *tiny.SET)
+    found = [files.read_json(os.path.join(place, 'eval', 'test', 'result.json'))['iou']
+             for place in (folder, str(tmp_path))]
+    assert code == 0 and abs(found[0] - found[1]) < 1e-6
+    picture = os.path.join(data, 'ShapeNetRendering', 'chair', '0000', 'rendering', '00.png')
+    given_demo = [picture, '--weights=' + listed, '--output={}'.format(tmp_path / 'a.obj'),
+                  '--threshold=0.01']
+    cfg = '--cfg=' + tiny.write_settings(tmp_path)
+    assert tiny.call(demo, *given_demo, cfg)[0] == 0
+    code, _, err = tiny.call(demo, *given_demo, cfg, '--network=GRUNet')
+    assert code == 1 and '--network' in err
+    given[1] = '--model=LSTM1Net'
+    code, _, err = tiny.call(main_script, *given, '--checkpoint=' + folder)
+    assert code == 2 and 'is a ResidualGRUNet, not LSTM1Net' in err
 
 
 @pytest.mark.slow
@@ -55,13 +100,40 @@ def test_a_resumed_run_equals_the_unbroken_one(run, data, tmp_path):
     assert losses(str(tmp_path)) == losses(folder)
 
 
+def test_the_demo_finds_the_run_of_the_launch_script(run, tmp_path, monkeypatch):
+    folder, _ = run
+    monkeypatch.setattr(demo.setup, 'LAUNCHED', folder)
+    monkeypatch.setattr(demo.setup, 'OUTPUT_PATH', str(tmp_path / 'output'))
+    options = demo.parse_args([])
+    assert demo.setup.trained(options)[1] == os.path.join(folder, 'checkpoints', 'model-4')
+    assert options.output_path == folder
+    os.makedirs(str(tmp_path / 'output' / 'checkpoints'))   # an own run goes first
+    with pytest.raises(demo.errors.InputError, match='no checkpoint'):
+        demo.setup.trained(demo.parse_args([]))
+
+
+def test_the_shipped_settings_fit_the_networks(data):
+    place = os.path.join(os.path.dirname(main_script.setup.QUICK_CONFIG))
+    for name in sorted(os.listdir(place)):
+        for model in ('GRUNet', 'ResidualGRUNet'):
+            main_script.setup.settings(main_script.parse_args(
+                ['--cfg=' + os.path.join(place, name), '--model=' + model]))
+
+
 def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
     folder, _ = run
     with frozen.load(os.path.join(folder, 'r2n2_2_views.pb')) as graph:
         views = np.random.RandomState(0).uniform(size=graph.inputs['views'][0])
         found = graph.predict(views=views.astype(np.float32))
     assert found['occupancy'].shape == (1, 32, 32, 32)
-    assert 0 < found['occupancy'].min() and found['occupancy'].max() < 1
+    options = demo.parse_args(['--output_path=' + folder])
+    settings, path = demo.setup.trained(options)
+    with tf.Graph().as_default(), demo.setup.session(options) as sess:
+        net = demo.setup.make_net(settings, True)
+        occupancy = layers.loss(net.build(tf.constant(views.astype(np.float32))).logits, 0.)[0]
+        demo.setup.load(sess, net, path)
+        np.testing.assert_allclose(found['occupancy'], sess.run(occupancy), rtol=1e-4, atol=1e-6)
+    assert np.ptp(found['occupancy']) > 1e-3
     code, out, _ = tiny.call(freeze_graph, '--model=r2n2', '--output_path=' + folder, '--views=1',
                              '--output=' + os.path.join(folder, 'again'))
     assert code == 0 and 'occupancy' in out
@@ -95,12 +167,41 @@ def test_a_picture_is_centred_before_grey(tmp_path):
         demo.prepared(path, 127)
 
 
+def test_photos_may_be_grey_or_turned_by_the_camera(tmp_path):
+    from PIL import Image
+    image = np.full([90, 150, 3], 250, np.uint8)
+    image[20:70, 30:40] = 40
+    for name, mode, exif in [('grey.jpg', 'L', False), ('turned.jpg', 'RGB', True)]:
+        path, tags = str(tmp_path / name), Image.Exif()
+        tags[0x0112] = 6 if exif else 1     # turned by 90 degrees
+        Image.fromarray(image).convert(mode).save(path, quality=95, exif=tags)
+        rows, columns = np.nonzero((demo.prepared(path, 127) < 120).all(axis=2))
+        assert (np.ptp(columns) > np.ptp(rows)) == exif
+
+
+def test_settings_of_the_original_become_options_or_are_noted(tmp_path, capsys):
+    path = tmp_path / 'a.yaml'
+    path.write_text('TRAIN: {SAVE_FREQ: 7, PRINT_FREQ: 3, RESUME_TRAIN: true}\n'
+                    'CONST: {RNG_SEED: 5, WEIGHTS: a.npy}\nDATASET: b.json\n')
+    config = main_script.parse_args(['--cfg', str(path), '--seed=0', '--set', 'DIR.OUT_PATH', 'x'])
+    main_script.setup.settings(config)
+    assert (config.save_every, config.report_every, config.seed) == (7, 3, 0)   # given: stays
+    assert (config.checkpoint, config.dataset) == ('a.npy', 'b.json')
+    out = capsys.readouterr().out
+    assert out == ('note: DIR.OUT_PATH has no effect here\n'
+                   'note: TRAIN.RESUME_TRAIN has no effect here\n')
+    config = main_script.parse_args(['--cfg', str(path)])
+    main_script.setup.settings(config)
+    assert config.seed == 5
+
+
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_with_3_and_keeps_the_last_good_checkpoint(data, tmp_path):
     assert tiny.train(tmp_path, data, 1)[0] == 0
     code, _, err = tiny.train(tmp_path, data, 9, '--learning_rate=1e30')
-    assert code == 3 and err.count('\n') == 1
-    assert os.path.exists(str(tmp_path / 'checkpoints' / 'model-1.index'))
+    assert code == 3 and err.count('\n') == 1 and re.search(r'\b(nan|inf|NaN)\b', err)
+    assert [path.name for path in (tmp_path / 'checkpoints').glob('model-*.index')] == [
+        'model-1.index']
 
 
 def test_a_loss_above_the_limit_ends_with_3(data, tmp_path):
@@ -112,6 +213,8 @@ def test_options_that_do_not_fit_are_refused(data, tmp_path):
     assert 'no such network' in tiny.train(tmp_path, data, 1, '--model=VGG')[2]
     code, _, err = tiny.train(tmp_path, data, 1, settings=['NET.N_DECONVFILTER', '[4,4,6,4,4,2]'])
     assert code == 2 and 'N_DECONVFILTER' in err
+    code, _, err = tiny.train(tmp_path, data, 1, '--evaluate', '--views=4')
+    assert code == 2 and 'TRAIN.NUM_RENDERING 3' in err
     code, _, err = tiny.call(main_script, '--data_path=' + data, '--batch_size=99',
                              '--output_path={}'.format(tmp_path))
     assert code == 1 and 'fewer than a batch of 99' in err
@@ -137,6 +240,14 @@ def test_own_meshes_become_a_data_set(tmp_path):
         os.path.join(output, 'ShapeNetVox32', 'tower', 'a', 'model.binvox'))
     assert grid.any(axis=(0, 2)).sum() == 32 and 8 < grid.any(axis=(1, 2)).sum() < 14   # y is up
     picture = os.path.join(output, 'ShapeNetRendering', 'tower', 'a', 'rendering', '01.png')
+    (tmp_path / 'in' / 'tower' / 'a').mkdir()
+    shutil.copy(str(tmp_path / 'in' / 'tower' / 'a.obj'),
+                str(tmp_path / 'in' / 'tower' / 'a' / 'model.obj'))
     before = os.stat(picture).st_mtime_ns
-    assert tiny.call(make_dataset, *arguments)[0] == 0      # nothing is made twice
-    assert os.stat(picture).st_mtime_ns == before
+    code, out, _ = tiny.call(make_dataset, *arguments)
+    assert code == 0 and os.stat(picture).st_mtime_ns == before     # nothing is made twice
+    assert 'another mesh is tower/a already' in out     # a.obj and a/model.obj
+    for option in ('--views=3', '--up=z', '--seed=1'):
+        code, _, err = tiny.call(make_dataset, *arguments, option)
+        assert code == 2 and option.strip('-').split('=')[0] in err and err.count('\n') == 1
+    assert list(data_io.find(output).names) == ['tower']
