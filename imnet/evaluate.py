@@ -162,11 +162,23 @@ def _unpacked(packed):
     return np.unpackbits(packed).reshape(3 * [64]).astype(bool)
 
 
-def _train_grids(config):
-    """Voxels of the training shapes, 32 kB each: list of uint8 [32768], or None."""
+def _train_grids(config, measured):
+    """Voxels of the training shapes, 32 kB each: list of uint8 [32768], or None.
+
+    Args:
+      config: namespace; measured: str, the file of the shapes that are measured.
+    """
     if not config.baseline:
         return None
-    path = data_utils.find(config.data_dir, config.dataset, 'train')
+    try:
+        path = data_utils.find(config.data_dir, config.dataset, 'train')
+    except errors.InputError as error:
+        raise errors.InputError('{} The baseline needs it: --nobaseline goes without.'.format(
+            error))
+    if config.split != 'train' and os.path.samefile(path, measured):
+        raise errors.InputError('{} is the only file given, so the baseline would be the measured '
+                                'shapes themselves: give --nobaseline, or --data_path=FOLDER with '
+                                'both splits.'.format(path))
     data = data_utils.Set(path, cache=os.path.join(config.output_path, 'cache'))
     return [np.packbits(data.voxels(row)[..., 0] > 0) for row in range(len(data))]
 
@@ -208,7 +220,8 @@ def evaluate(config):
     path = saved.complete(config, config.split)
     keys = ('voxels', 'pixels') if config.kind == 'svr' else ('voxels',)
     data = data_utils.Set(path, 64, keys=keys, cache=os.path.join(config.output_path, 'cache'))
-    network, train_grids = _Network(config, data), _train_grids(config)
+    train_grids = _train_grids(config, path)
+    network = _Network(config, data)
     tables, drawn = {config.kind: []}, []
     if train_grids is not None:
         tables['nearest training shape'] = []

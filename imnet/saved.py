@@ -75,7 +75,7 @@ def complete(config, split='train'):
     path = None
     if split:
         path = data_utils.find(config.data_dir, config.dataset, split)
-        config.dataset = data_utils.stem_of(path)
+        config.dataset = data_utils.split_name(path)[0]
     elif not config.dataset:
         config.dataset = only_stem(config.checkpoint_dir)
     return path

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
 from common import cli, device, errors, reporting
-from imnet import evaluate, freeze, make_dataset, saved
+from imnet import data_utils, evaluate, freeze, make_dataset, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import training as gan_training
 from imnet.IMSVR import main as svr_main
@@ -137,6 +137,16 @@ def _train_svr(config):
         checkpoint_every=max(10, config.checkpoint_every or 10)))
 
 
+def _without_test_split(config):
+    """Says whether the data have no test split of their own; a missing training set is an error."""
+    train = data_utils.find(config.data_path, config.dataset, 'train')
+    try:
+        return data_utils.find(config.data_path, config.dataset, 'test') == train
+    except errors.InputError as error:
+        reporting.say('note: {}'.format(error))
+        return True
+
+
 def _write_meshes(config):
     """Galleries of the autoencoder, of the GAN, and of pictures."""
     reporting.say('--- meshes')
@@ -146,6 +156,8 @@ def _write_meshes(config):
             ('interpolation', gan_main, gan_main.interpolate, {'ae': True, 'steps': 4}),
             ('gan', gan_main, gan_main.sample, {'num_samples': config.num_meshes}),
             ('svr_test', svr_main, svr_main.write_meshes, {'split': 'test'})):
+        if more.get('split') == 'test' and config.no_test:
+            continue
         options = _options(config, program, end=config.num_meshes, checkpoint='', ef_dim=None,
                            sample_dir=os.path.join(config.output_path, 'samples', name), **more)
         options.formats = ['ply', 'obj']
@@ -177,6 +189,9 @@ def run_stages(config):
     for value in (config.epochs[1] - config.epochs[0], config.epochs[2] - config.epochs[1]):
         if value < 0:
             raise errors.UsageError('--epochs must not fall: {}.'.format(config.epochs))
+    config.no_test = _without_test_split(config)
+    if config.no_test:
+        reporting.say('note: no test split: its galleries and the evaluation are left out')
     trained, found = {}, {}
     for stage in [stage for stage in STAGES if stage in config.stages]:
         if stage.startswith('ae'):
@@ -191,7 +206,7 @@ def run_stages(config):
             _write_meshes(config)
         elif stage == 'freeze':
             _freeze(config)
-        else:
+        elif not config.no_test:
             reporting.say('--- evaluation')
             found = evaluate.evaluate(_options(config, evaluate, split='test', kind='ae',
                                                end=config.num_meshes, ef_dim=None, checkpoint=''))

@@ -1,6 +1,7 @@
 """Tests of IMGAN/main.py, IMSVR/main.py, evaluate.py and freezing on a tiny set."""
 import csv
 import os
+import shutil
 
 import h5py
 import numpy as np
@@ -178,6 +179,20 @@ def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert [(row[3], row[-1]) for row in rows if row[0] == 'nearest training shape'] == 2 * [
         ('1', '0')]
     assert all(float(row[-1]) > 0 for row in rows if row[0] == 'ae')
+
+
+def test_the_baseline_is_never_the_measured_set_itself(data, trained, tmp_path, capsys):
+    plain = tmp_path / (tiny.STEM + '.hdf5')
+    shutil.copy(os.path.join(data, tiny.STEM + '_test.hdf5'), str(plain))
+    arguments = ['--data_path', plain, '--output_path', trained, '--pictures=0', *MESHES]
+    assert tiny.call(evaluate, *arguments) == 1
+    said = capsys.readouterr().err
+    assert '--nobaseline' in said and said.count('\n') == 1
+    assert tiny.call(evaluate, *arguments, '--nobaseline') == 0
+    alone = tmp_path / (tiny.STEM + '_test.hdf5')
+    os.rename(str(plain), str(alone))
+    assert tiny.call(evaluate, '--data_path', alone, *arguments[2:]) == 1
+    assert '--nobaseline' in capsys.readouterr().err
 
 
 def test_true_surfaces_come_as_points_with_normals_or_as_meshes(data, trained, tmp_path, capsys):
