@@ -27,18 +27,19 @@ def draw_choice(rng, view_num=model.VIEW_NUM):
     return int(view), bool(rng.randint(2))
 
 
-def batch(pixels, rows, rng):
+def batch(pixels, rows, rng, view_num=None):
     """Views of a batch, one a shape.
 
     Args:
       pixels: uint8 [M, views, 137, 137], array or HDF5 dataset; rows: ints, shapes of the batch.
       rng: numpy.random.RandomState (or numpy.random).
+      view_num: int, views to draw from; None: all.
     Returns:
       float32 [B, 128, 128, 1].
     """
     result = np.zeros([len(rows), model.CROP_SIZE, model.CROP_SIZE, 1], np.float32)
     for slot, row in enumerate(rows):
-        view, mirrored = draw_choice(rng, pixels.shape[1])
+        view, mirrored = draw_choice(rng, view_num or pixels.shape[1])
         result[slot] = cropped(pixels[int(row), view], mirrored)
     return result
 

@@ -49,6 +49,14 @@ class Draws:
         self._used += 1
         return self._raw[self._used - 1]
 
+    def below(self, count):
+        """What randint(count) gives: the lowest bits, drawn anew while they are too large."""
+        mask = (1 << (count - 1).bit_length()) - 1
+        number = self.next_raw() & mask if mask else 0
+        while number >= count:
+            number = self.next_raw() & mask
+        return number
+
     def rng(self):
         """numpy's generator, just after the draws that were used."""
         self._rng.set_state(self._state)
@@ -123,13 +131,12 @@ def sample_point_in_cube(block, target, draws):
     """A cell with a value, drawn at random; after 100 misses the nearest one to the middle.
 
     Args:
-      block: [2h, 2h, 2h], h a power of two; target: 0 or 1; draws: Draws.
+      block: [2h, 2h, 2h]; target: 0 or 1; draws: Draws.
     Returns:
       (x, y, z).
     """
-    mask = len(block) - 1
     for _ in range(_TRIALS):
-        x, y, z = (draws.next_raw() & mask for _ in range(3))
+        x, y, z = (draws.below(len(block)) for _ in range(3))
         if block[x, y, z] == target:
             return x, y, z
     return _nearest_to_middle(block, target)

@@ -7,6 +7,12 @@ from scipy import spatial
 from common import errors
 from imnet import extraction, measures
 from imnet.IMSVR import photos
+from tests.imnet import formula
+
+# Like the field of the golden cases: the plate lies between the middles of 64^3 cells.
+FORMULA = ('f = clip(0.5+40*d, 0, 1), d = max of three parts: torus 0.07-sqrt((sqrt((x-0.01)^2+'
+           '(y+0.02)^2)-0.23)^2+(z-0.01)^2); plate min(0.0037-|0.28x+0.96z-0.19|, 0.22-|x-0.01|, '
+           '0.18-|y|); box min(0.03-|x+0.35|, 0.04-|y-0.31|, 0.09-|z-0.45|), cut by a side.')
 
 
 class Ball:
@@ -29,7 +35,7 @@ def test_both_searches_give_the_same_closed_mesh(resolution):
         vertices, triangles = extraction.surface(search(field, resolution).grid)
         found.append(vertices)
         # Coarse and fine middles are different places, so equal points were asked for twice.
-        assert resolution == 64 or len(np.unique(np.concatenate(field.asked), axis=0)) == sum(
+        assert len(np.unique(np.concatenate(field.asked), axis=0)) == sum(
             map(len, field.asked))
         edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]],
                                         triangles[:, [2, 0]]]), axis=1)
@@ -38,6 +44,35 @@ def test_both_searches_give_the_same_closed_mesh(resolution):
                                    atol=0.3 / resolution)
     distance = spatial.cKDTree(found[0]).query(found[1])[0]
     assert len(found[0]) == len(found[1]) and distance.max() == 0
+
+
+def test_both_searches_find_the_thin_parts_between_coarse_middles():
+    field = formula.field(FORMULA)
+    vertices = [extraction.surface(search(field).grid)[0]
+                for search in (extraction.exact, extraction.octree)]
+    assert len(vertices[0]) > 50000
+    np.testing.assert_array_equal(*vertices)
+
+
+def test_the_search_takes_other_frames_calls_and_thresholds():
+    field = Ball()
+    found = extraction.exact(field, 96, doubled=True, frame=32, points_per_call=4096, threshold=0.4)
+    assert found.coarse.shape == (32, 32, 32) and found.calls[:8] == 8 * [4096]
+    assert max(found.calls[8:]) == 4096 // 27 * 27
+    vertices, _ = extraction.surface(found.grid, 0.4)
+    np.testing.assert_allclose(np.linalg.norm(vertices - field.middle, axis=1), 0.305, atol=1e-3)
+
+
+def test_a_formula_is_read_and_another_text_refused():
+    points = np.array([[0.1, 0.2, -0.3], [0.4, 0, 0.1]])
+    inside = np.maximum(0.05 - np.abs(2 * points[:, 0] - 0.1), 0.1 - np.linalg.norm(
+        points - [0.1, 0.2, -0.25], axis=1))
+    text = ('f = clip(0.5+4*d, 0, 1), d = max of two parts: a 0.05-|2x-0.1|; '
+            'b 0.1-|p-(0.1,0.2,-0.25)|.')
+    np.testing.assert_allclose(formula.field(text)(points), np.clip(0.5 + 4 * inside, 0, 1))
+    for bad in ('f = 1', text.replace('|2x', '|open(2x)')):
+        with pytest.raises(ValueError, match='unknown formula'):
+            formula.field(bad)
 
 
 def test_a_shape_that_touches_the_box_is_closed_there():

@@ -31,6 +31,18 @@ def test_the_random_draws_equal_scalar_calls_of_numpy():
     assert draws.next_raw() & 15 == rng.randint(16)
 
 
+@pytest.mark.parametrize('side', [4, 6, 10, 12, 16])
+def test_cells_of_any_side_are_drawn_as_scalar_calls_of_numpy(side):
+    block = (np.random.RandomState(side).uniform(size=3 * [side]) < 0.4).astype(np.uint8)
+    draws, rng = sampler.Draws(np.random.RandomState(5)), np.random.RandomState(5)
+    for _ in range(20):
+        expected = (rng.randint(side), rng.randint(side), rng.randint(side))
+        while not block[expected]:
+            expected = (rng.randint(side), rng.randint(side), rng.randint(side))
+        assert sampler.sample_point_in_cube(block, 1, draws) == expected
+    assert draws.rng().randint(2 ** 30) == rng.randint(2 ** 30)
+
+
 def test_a_mesh_becomes_a_solid_of_diagonal_one_wherever_it_was(tmp_path):
     first = solids.from_mesh(write_box(tmp_path / 'a.obj', (2, 1, 1)))
     second = solids.from_mesh(write_box(tmp_path / 'b.obj', (200, 100, 100), (7, -300, 4)))
