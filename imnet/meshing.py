@@ -6,6 +6,8 @@ import numpy as np
 from common import cli, errors, meshes, reporting
 from imnet import draw, extraction
 
+_DRAWN = 64     # meshes in a picture
+
 
 def add_options(parser):
     """Adds the options of extraction."""
@@ -34,20 +36,31 @@ def add_options(parser):
                        help='shape where it ends')
 
 
+def refuse_same(source, folder, name, formats):
+    """Refuses to write a mesh over the file that it is made of.
+
+    Raises:
+      errors.UsageError: `<folder>/<name>.<format>` is `source` for one of the formats.
+    """
+    for ending in formats:
+        target = os.path.join(folder, '{}.{}'.format(name, ending))
+        if os.path.realpath(target) == os.path.realpath(source):
+            raise errors.UsageError('the result would overwrite {} itself: give another '
+                                    '--sample_dir, --formats or --output.'.format(source))
+
+
 def write_all(named_fields, folder, config, picture='meshes.png', place=None):
-    """Extracts and writes a mesh for each field, and one picture of all.
+    """Extracts and writes a mesh for each field, and one picture of the first 64.
 
     Args:
       named_fields: list of (name, field).
       folder: str; config: namespace with the options of `add_options`.
       picture: str, name of the .png.
       place: function of vertices that moves them, or None.
-    Returns:
-      list of (vertices, triangles), before `place`.
     Raises:
       errors.InputError: a field is empty, and it is the only one.
     """
-    result = []
+    drawn = []
     for name, field in named_fields:
         try:
             vertices, triangles, found = extraction.mesh(field, config.resolution,
@@ -56,7 +69,8 @@ def write_all(named_fields, folder, config, picture='meshes.png', place=None):
             if len(named_fields) == 1:
                 raise
             reporting.say('note: {} has no mesh: {}'.format(name, error))
-            result.append((np.zeros([0, 3]), np.zeros([0, 3], int)))
+            if len(drawn) < _DRAWN:
+                drawn.append((np.zeros([0, 3]), np.zeros([0, 3], int)))
             continue
         directions = extraction.normals(field, vertices) if config.normals else None
         placed = vertices if place is None else place(vertices)
@@ -65,6 +79,7 @@ def write_all(named_fields, folder, config, picture='meshes.png', place=None):
                          directions)
         reporting.say('{}: {} vertices, {} triangles, {} points evaluated'.format(
             name, len(vertices), len(triangles), sum(found.calls)))
-        result.append((vertices, triangles))
-    draw.gallery(os.path.join(folder, picture), result, [name for name, _ in named_fields])
-    return result
+        if len(drawn) < _DRAWN:
+            drawn.append((vertices, triangles))
+    names = [name for name, _ in named_fields[:len(drawn)]]
+    draw.gallery(os.path.join(folder, picture), drawn, names)

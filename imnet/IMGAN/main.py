@@ -36,6 +36,7 @@ def parse_args(argv=None):
                              'shapes; interp: between two; mesh: of --mesh; samples: of the GAN. '
                              'Unset: codes with --ae, samples without')
     parser.add_argument('--mesh', default='', help='a closed mesh to encode and decode')
+    solids.add_options(parser)
     parser.add_argument('--real_size', type=int, choices=(16, 32, 64), default=64,
                         help='which set of points')
     parser.add_argument('--batch_size_input', type=cli.positive_int, default=16384,
@@ -128,11 +129,12 @@ def interpolate(config):
 def encode_mesh(config):
     """A mesh of one's own: voxelised, encoded, decoded, and put where the given one is."""
     saved.complete(config, split=None)
-    solid = solids.from_mesh(config.mesh)
+    name = os.path.splitext(os.path.basename(config.mesh))[0]
+    meshing.refuse_same(config.mesh, config.sample_dir, name, config.formats)
+    solid = solids.from_mesh(config.mesh, config.up, config.allow_open)
     net, sess = load_ae(config)
     with sess:
         code = net.codes_of(sess, [solids.encoder_grid(solid.grid)])[0]
-        name = os.path.splitext(os.path.basename(config.mesh))[0]
         meshing.write_all([(name, net.field(sess, code))], config.sample_dir, config,
                           name + '.png', solid.to_mesh)
 

@@ -167,6 +167,15 @@ def test_a_mesh_of_ones_own_comes_out_where_it_was(trained, tmp_path):
     np.testing.assert_allclose(vertices.mean(axis=0), [5.5, -0.5, 2.5], atol=0.02)
 
 
+def test_a_mesh_of_ones_own_is_never_overwritten(trained, tmp_path, capsys):
+    (tmp_path / 'my.ply').write_bytes(b'mine')
+    assert tiny.call(gan_main, '--mesh', tmp_path / 'my.ply', '--output_path', trained,
+                     '--sample_dir', tmp_path / '.', *MESHES) == 2
+    said = capsys.readouterr().err
+    assert 'would overwrite' in said and said.count('\n') == 1
+    assert (tmp_path / 'my.ply').read_bytes() == b'mine'
+
+
 def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert tiny.call(evaluate, '--data_path', data, '--output_path', trained,
                      '--resolution=64', '--lfd') == 0
