@@ -25,15 +25,44 @@ def add_options(parser):
     group.add_argument('--split', choices=('train', 'test'), default='train',
                        help='which shapes')
     group.add_argument('--start', type=cli.non_negative_int, default=0, help='first shape')
-    group.add_argument('--end', type=cli.positive_int, default=16, help='shape after the last one')
+    group.add_argument('--end', type=cli.positive_int, default=None,
+                       help='shape after the last one; unset: 16, or all for codes')
     group.add_argument('--view', type=cli.non_negative_int, default=0,
                        help='which of a shape\'s views')
     group.add_argument('--steps', type=cli.positive_int, default=8,
                        help='shapes of an interpolation, both ends included')
     group.add_argument('--first', type=cli.non_negative_int, default=0,
                        help='shape where an interpolation starts')
-    group.add_argument('--second', type=cli.non_negative_int, default=2,
-                       help='shape where it ends')
+    group.add_argument('--second', type=cli.non_negative_int, default=None,
+                       help='shape where it ends; unset: 2, of pictures 1, or the last')
+
+
+def rows_of(data, config, everything=False):
+    """Numbers of the shapes from --start to --end.
+
+    Args:
+      data: data_utils.Set; config: namespace; everything: bool, what an unset --end means: all, or
+        16 as in the original.
+    Returns:
+      range, not empty.
+    """
+    end = config.end or (len(data) if everything else 16)
+    rows = range(min(config.start, len(data)), min(end, len(data)))
+    if not rows:
+        raise errors.InputError('--start={} --end={} name no shape of {}, which has {}.'.format(
+            config.start, end, data.path, len(data)))
+    return rows
+
+
+def ends_of(data, config, second):
+    """Numbers of the shapes at both ends of an interpolation; `second` where --second is unset."""
+    if config.second is None:
+        config.second = min(second, len(data) - 1)
+    for name in ('first', 'second'):
+        if getattr(config, name) >= len(data):
+            raise errors.UsageError('--{}={}: {} has {} shapes, 0 to {}.'.format(
+                name, getattr(config, name), data.path, len(data), len(data) - 1))
+    return config.first, config.second
 
 
 def refuse_same(source, folder, name, formats):

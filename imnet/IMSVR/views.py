@@ -2,6 +2,7 @@
 import cv2
 import numpy as np
 
+from common import errors
 from imnet.IMSVR import model
 
 _OFFSET = (model.VIEW_SIZE - model.CROP_SIZE) // 2
@@ -19,6 +20,17 @@ def cropped(view, mirrored=False):
     if mirrored:
         middle = middle[:, ::-1]
     return (middle.astype(np.float32) / 255.)[..., None]
+
+
+def checked(data, view):
+    """The number of a view, None for the last, if a data_utils.Set has so many; a UsageError."""
+    count = data.pixels().shape[1]
+    if view is None:
+        return count - 1
+    if view >= count:
+        raise errors.UsageError('--view={}: the shapes of {} have {} views, 0 to {}.'.format(
+            view, data.path, count, count - 1))
+    return view
 
 
 def draw_choice(rng, view_num=model.VIEW_NUM):

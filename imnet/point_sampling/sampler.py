@@ -173,7 +173,7 @@ def point_sets(grid, draws):
     """
     if not grid.any():
         raise errors.InputError('the grid is empty: no cell of 256^3 is occupied.')
-    picker = _Picker(grid, draws)
+    picker = Picker(grid, draws)
     points, values, surface = {}, {}, {}
     for size in (64, 32):
         points[size], values[size], surface[size] = _one_set(grid, size, picker, draws.python)
@@ -213,7 +213,7 @@ def _free_cells(cells, size, count, python_rng):
     return np.array(found)
 
 
-class _Picker:
+class Picker:
     """Picks places in cells; one cell after the other, as each takes as many draws as it needs."""
 
     def __init__(self, grid, draws):

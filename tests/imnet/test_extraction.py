@@ -1,4 +1,5 @@
 """Tests of imnet/extraction.py, measures.py and IMSVR/photos.py."""
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -127,6 +128,14 @@ def test_means_are_over_shapes_and_over_categories():
     assert found == {'a': 0.5, 'b': 0, 'category mean': 0.25, 'shape mean': pytest.approx(1 / 3)}
 
 
+def test_one_empty_reconstruction_does_not_hide_the_mean_of_the_others():
+    rows = [{'category': 'a', 'shape': '', 'chamfer': value, 'iou': 1.}
+            for value in (1., 3., np.inf)]
+    found = measures.averages(rows)
+    assert [row['chamfer'] for row in found] == [2, 2, 2]
+    assert [row['empty'] for row in found] == [1, 1, 1]
+
+
 def draw(tmp_path, background, mode='RGB'):
     image = np.zeros([60, 90, len(mode)], np.uint8)
     image[..., :3] = background
@@ -144,6 +153,41 @@ def test_the_object_is_centred_on_white_whatever_was_behind_it(tmp_path, backgro
     low, high = dark.min(axis=0), dark.max(axis=0) + 1
     assert view[0, 0] == 1 and abs((low + high).mean() - 128) <= 2
     assert abs((high - low)[1] - 0.8 * 128) <= 3 and abs((high - low)[0] - 0.4 * 128) <= 3
+
+
+def test_a_view_of_137_pixels_is_scaled_whole_with_its_background_as_the_original_does(tmp_path):
+    pixels = np.random.RandomState(0).randint(90, 160, [137, 137]).astype(np.uint8)
+    Image.fromarray(pixels).save(str(tmp_path / 'view.png'))
+    expected = (cv2.resize(pixels, (128, 128)) / 255.)[..., None]
+    np.testing.assert_allclose(photos.read(str(tmp_path / 'view.png')), expected, atol=1e-6)
+    Image.fromarray(pixels[:100]).save(str(tmp_path / 'photo.png'))
+    expected = (cv2.resize(pixels[:100], (128, 128)) / 255.)[..., None]
+    np.testing.assert_allclose(photos.read(str(tmp_path / 'photo.png'), crop='none'), expected,
+                               atol=1e-6)
+    middle = photos.read(str(tmp_path / 'view.png'), crop='middle')
+    np.testing.assert_allclose(middle[..., 0], pixels[4:132, 4:132] / 255., atol=1e-6)
+
+
+def test_pictures_stand_upright_and_16_bits_are_brought_to_8(tmp_path):
+    levels = np.full([60, 40], 65535, np.uint16)
+    levels[5:20, 10:20] = 20000
+    Image.fromarray(levels).save(str(tmp_path / 'deep.png'))
+    plain = Image.fromarray((levels >> 8).astype(np.uint8))
+    plain.save(str(tmp_path / 'plain.png'))
+    exif = plain.getexif()
+    exif[0x0112] = 6        # to be turned by 90 degrees clockwise
+    plain.transpose(Image.ROTATE_90).save(str(tmp_path / 'turned.png'), exif=exif)
+    read = [photos.read(str(tmp_path / name), crop='none')
+            for name in ('plain.png', 'deep.png', 'turned.png')]
+    assert read[0].min() < 0.35 and read[0].max() == 1
+    np.testing.assert_array_equal(read[0], read[1])
+    np.testing.assert_array_equal(read[0], read[2])
+
+
+def test_an_object_that_fills_the_picture_has_a_message_of_its_own(tmp_path):
+    Image.fromarray(np.full([50, 50], 40, np.uint8)).save(str(tmp_path / 'a.png'))
+    with pytest.raises(errors.InputError, match='fills all of .*--crop=none'):
+        photos.read(str(tmp_path / 'a.png'), background='white')
 
 
 def test_a_picture_without_an_object_is_refused(tmp_path):
