@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, frozen, meshes
-from imnet import decoder, extraction
+from imnet import decoder, extraction, meshing
 from imnet.IMSVR import photos
 from imnet.point_sampling import solids
 
@@ -20,6 +20,7 @@ def parse_args(argv=None):
     parser.add_argument('--output', default='shape.ply', help='mesh to write (.ply, .obj, .glb)')
     parser.add_argument('--resolution', type=int, choices=extraction.RESOLUTIONS, default=128,
                         help='cells of a side')
+    solids.add_options(parser)
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -33,7 +34,10 @@ def reconstruct(config):
     """Encodes, extracts the surface of the field, writes it; a mesh comes out where it was."""
     solid = None
     if os.path.splitext(config.input)[1].lower() in meshes.READABLE:
-        solid = solids.from_mesh(config.input)
+        folder, (stem, ending) = os.path.dirname(config.output), os.path.splitext(
+            os.path.basename(config.output))
+        meshing.refuse_same(config.input, folder, stem, [ending[1:]])
+        solid = solids.from_mesh(config.input, config.up, config.allow_open)
         latent = _encoded(config, 'encoder', voxels=solids.encoder_grid(solid.grid)[None])
     else:
         latent = _encoded(config, 'image', image=photos.read(config.input)[None])

@@ -5,6 +5,7 @@ and, for pictures, `pixels` [M, views, 137, 137], all uint8. M: shapes, P: point
 """
 import concurrent.futures
 import os
+import zlib
 
 import h5py
 import numpy as np
@@ -33,8 +34,9 @@ def find(folder, dataset, split):
     """Path of a split of a set.
 
     Args:
-      folder: str, the folder of the files or their parent with a folder `data`, or a file itself.
-      dataset: str, the stem of the files, or '' for the only one there.
+      folder: str, the folder of the files or their parent with a folder `data`, or a file itself:
+        that of the split it is named by, or of any where its name says none.
+      dataset: str, the stem of the files, or '' for the only one there, or the original's.
       split: 'train' or 'test'.
     Returns:
       str.
@@ -42,28 +44,45 @@ def find(folder, dataset, split):
       errors.InputError: it is missing; the message names what is there.
     """
     if os.path.isfile(folder):
-        return folder
-    ending = '_{}.hdf5'.format(split)
+        return _beside(folder, split)
+    ending, found = '_{}.hdf5'.format(split), []
     for place in (folder, os.path.join(folder, 'data')):
-        path = os.path.join(place, dataset + ending)
-        if dataset and os.path.isfile(path):
-            return path
-    held = sorted(name for name in (os.listdir(folder) if os.path.isdir(folder) else [])
-                  if name.endswith(ending))
-    if not dataset and len(held) == 1:
-        return os.path.join(folder, held[0])
+        held = sorted(name for name in (os.listdir(place) if os.path.isdir(place) else [])
+                      if name.endswith(ending))
+        name = (dataset or STEM) + ending
+        if name not in held and not dataset and len(held) == 1:
+            name = held[0]
+        if name in held:
+            return os.path.join(place, name)
+        found += held
+    if found and not dataset:
+        raise errors.InputError('{} has several sets: {}. Give --dataset, the name before {}.'
+                                .format(folder, ', '.join(found), ending))
     raise errors.InputError('there is no {} in {} (found: {}). Give --data_dir and --dataset. {}'
-                            .format((dataset or '*') + ending, folder, ', '.join(held) or
+                            .format((dataset or '*') + ending, folder, ', '.join(found) or
                                     'no file of this kind', _MAKE))
 
 
-def stem_of(path):
-    """The stem of a set's file, without folder, split and ending."""
+def _beside(path, split):
+    """A given file serves the split that it is named by, or any; the other split lies beside it."""
+    stem, own = split_name(path)
+    if own in ('', split):
+        return path
+    other = os.path.join(os.path.dirname(path), '{}_{}.hdf5'.format(stem, split))
+    if os.path.isfile(other):
+        return other
+    raise errors.InputError('{} is the {} split, and there is no {} beside it for the {} split. '
+                            'Put it there, or give --data_dir and --dataset.'.format(
+                                path, own, os.path.basename(other), split))
+
+
+def split_name(path):
+    """(stem, split) of a set's file: its name without folder and ending; 'train', 'test' or ''."""
     name = os.path.splitext(os.path.basename(path))[0]
-    for ending in ('_train', '_test'):
-        if name.endswith(ending):
-            return name[:-len(ending)]
-    return name
+    for split in ('train', 'test'):
+        if name.endswith('_' + split):
+            return name[:-len(split) - 1], split
+    return name, ''
 
 
 class Set:
@@ -107,16 +126,22 @@ class Set:
         if len(set(lengths.values())) > 1 or not self.count:
             raise errors.InputError('the datasets of {} differ in length or are empty: {}.'.format(
                 self.path, ', '.join('{} {}'.format(*item) for item in sorted(lengths.items()))))
-        expected = {'voxels': (64, 64, 64, 1)}
+        expected = {'voxels': (64, 64, 64, 1), 'pixels': ('views', 137, 137)}
+        if self.real_size:
+            expected.update({self._points: ('points', 3), self._values: ('points', 1)})
         for name, data in self._data.items():
-            if data.dtype != np.uint8 or data.shape[1:] != expected.get(name, data.shape[1:]):
-                raise errors.InputError('{}: "{}" is {} {}; expected uint8 {}.'.format(
-                    self.path, name, data.dtype, list(data.shape), expected.get(name, '')))
+            shape = expected.get(name, data.shape[1:])
+            if data.dtype != np.uint8 or len(shape) != data.ndim - 1 or any(
+                    not size or isinstance(wanted, int) and wanted != size
+                    for wanted, size in zip(shape, data.shape[1:])):
+                raise errors.InputError('{}: "{}" is {} {}; expected uint8 [shapes, {}]. {}'.format(
+                    self.path, name, data.dtype, list(data.shape), ', '.join(map(str, shape)),
+                    _MAKE))
         if not self.real_size:
             return
         points, values = self._data[self._points].shape, self._data[self._values].shape
-        if points[1] != values[1] or points[2:] != (3,) or values[2:] != (1,):
-            raise errors.InputError('{}: points and values of different length or shape: {} {} '
+        if points[1] != values[1]:
+            raise errors.InputError('{}: points and values of different length: {} {} '
                                     'and {} {}.'.format(self.path, self._points, list(points),
                                                         self._values, list(values)))
         self.num_points = points[1]
@@ -134,7 +159,7 @@ class Set:
                     self._data[name] = data[:]
                 elif data.chunks and data.chunks[0] > 1 and cache:
                     self._data[name] = _by_shape(data, os.path.join(
-                        cache, '{}_{}.npy'.format(stem_of(self.path), name)), self.path)
+                        cache, '{}_{}.npy'.format(_digest(self.path), name)), self.path)
             except OSError as error:
                 raise errors.InputError('{}: "{}" cannot be read ({}); the file is damaged or cut '
                                         'short. {}'.format(self.path, name, _short(error), _MAKE))
@@ -144,7 +169,7 @@ class Set:
 
     def voxels(self, row):
         """uint8 [64, 64, 64, 1]; an empty grid is an error."""
-        grid = self._row('voxels', row)
+        grid = self._bits('voxels', row)
         if not grid.any():
             raise errors.InputError('{}: the voxels of shape {} ({}) are empty. Leave it out of '
                                     'the set.'.format(self.path, row, self.names()[row]))
@@ -152,7 +177,7 @@ class Set:
 
     def points(self, row):
         """(cells uint8 [P, 3], values uint8 [P, 1])."""
-        return self._row(self._points, row), self._row(self._values, row)
+        return self._row(self._points, row), self._bits(self._values, row)
 
     def sample(self, row):
         """What a training step needs: (voxels, positions float32 [P, 3], values uint8 [P, 1])."""
@@ -162,6 +187,13 @@ class Set:
     def pixels(self):
         """The pictures, uint8 [M, views, 137, 137]: array or dataset."""
         return self._data['pixels']
+
+    def _bits(self, name, row):
+        bits = self._row(name, row)
+        if bits.max() > 1:
+            raise errors.InputError('{}: "{}" of shape {} has the value {}; expected 0 and 1. {}'
+                                    .format(self.path, name, row, bits.max(), _MAKE))
+        return bits
 
     def _row(self, name, row):
         try:
@@ -177,12 +209,20 @@ class Set:
         lines = []
         if os.path.exists(path):
             with open(path, encoding='utf-8') as stream:
-                lines = stream.read().split()
+                lines = stream.read().splitlines()
         return lines if len(lines) == self.count else [str(row) for row in range(self.count)]
 
 
 def _short(error):
     return ' '.join(str(error).split())[:200]
+
+
+def _digest(path):
+    """A name that tells a file from all others and from its own earlier content."""
+    held = os.stat(path)
+    text = '{}:{}:{}'.format(os.path.realpath(path), held.st_size, held.st_mtime_ns)
+    return '{}_{:08x}'.format(os.path.splitext(os.path.basename(path))[0],
+                              zlib.crc32(text.encode()))
 
 
 def _by_shape(data, path, source):
@@ -191,16 +231,50 @@ def _by_shape(data, path, source):
     The author's files have chunks of thousands of shapes: a random shape would take the
     decompression of the whole file.
     """
-    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
+    if not os.path.exists(path):
         reporting.say('copying {} of {} to {}, since its chunks hold {} shapes each'.format(
             data.name, source, path, data.chunks[0]))
-        with files.replacing(path) as temporary:
-            copy = np.lib.format.open_memmap(temporary, 'w+', data.dtype, data.shape)
+        with files.replacing(path) as temporary, open(temporary, 'wb') as copy:
+            np.lib.format.write_array_header_1_0(copy, {
+                'descr': '|u1', 'fortran_order': False, 'shape': data.shape})
             rows = data.chunks[0] * max(1, _BLOCK // (data[0].nbytes * data.chunks[0]))
             for start in range(0, len(data), rows):
-                copy[start:start + rows] = data[start:start + rows]
-            copy.flush()
-    return np.load(path, mmap_mode='r')
+                copy.write(_block(data, slice(start, start + rows), source).tobytes())
+    return _Rows(path)
+
+
+def _block(data, place, source):
+    try:
+        return data[place]
+    except OSError as error:
+        raise errors.InputError('{}: "{}" cannot be read ({}); the file is damaged or cut short. {}'
+                                .format(source, data.name.strip('/'), _short(error), _MAKE))
+
+
+class _Rows:
+    """Rows of a .npy file of uint8, read from the disk each time.
+
+    The pages of a memory map would count as the process's own, and grow to the size of the file.
+    """
+
+    def __init__(self, path):
+        self._file = open(path, 'rb', buffering=0)
+        np.lib.format.read_magic(self._file)
+        self.shape = np.lib.format.read_array_header_1_0(self._file)[0]
+        self._start = self._file.tell()
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, place):
+        place = place if isinstance(place, tuple) else (place,)
+        shape = self.shape[len(place):]
+        size = int(np.prod(shape, dtype=np.int64))
+        number = int(np.ravel_multi_index(place, self.shape[:len(place)]))
+        content = os.pread(self._file.fileno(), size, self._start + number * size)
+        if len(content) < size:
+            raise OSError('the copy {} is cut short; remove it'.format(self._file.name))
+        return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 class Ahead:

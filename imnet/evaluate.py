@@ -1,8 +1,8 @@
 """Measures reconstructions: Chamfer distance, normal consistency, F-score, IoU, beside a baseline.
 
---kind=ae encodes the voxels of each shape, --kind=svr its picture (view 23, or --view). The truth
-is --truth, a folder of <category>/<shape>.ply (points with normals, or meshes); without it, the
-surface of the 64^3 voxels of the set, and then the mesh is brought to 64^3 in the same way. The
+--kind=ae encodes the voxels of each shape, --kind=svr its picture (the last view, or --view). The
+truth is --truth, a folder of <category>/<shape>.ply (points with normals, or meshes); without it,
+the surface of the 64^3 voxels of the set, and then the mesh is brought to 64^3 in the same way. The
 baseline is the training shape whose voxels have the largest IoU with those of the shape. Tables go
 to <output_path>/eval as .csv and .md.
 
@@ -43,7 +43,7 @@ def parse_args(argv=None):
     saved.add_options(parser, 32)
     meshing.add_options(parser)
     cli.add_run_options(parser, saved.OUTPUT_PATH)
-    parser.set_defaults(split='test', end=sys.maxsize, view=23, extraction='octree')
+    parser.set_defaults(split='test', view=None, extraction='octree')
     return parser.parse_args(argv)
 
 
@@ -56,6 +56,7 @@ class _Network:
 
     def __init__(self, config, data):
         self._config, self._data = config, data
+        self._view = views.checked(data, config.view) if config.kind == 'svr' else None
         loaded = gan_main.load_ae(config) if config.kind == 'ae' else svr_main.load(config)
         self._net, self._sess = loaded
 
@@ -64,9 +65,8 @@ class _Network:
         if self._config.kind == 'ae':
             code = self._net.codes_of(self._sess, [self._data.voxels(row)])[0]
         else:
-            pixels = self._data.pixels()
-            view = min(self._config.view, pixels.shape[1] - 1)
-            code = svr_main.code_of(self._net, self._sess, views.cropped(pixels[row, view]))
+            view = views.cropped(self._data.pixels()[row, self._view])
+            code = svr_main.code_of(self._net, self._sess, view)
         return self._net.field(self._sess, code)
 
 
@@ -162,11 +162,23 @@ def _unpacked(packed):
     return np.unpackbits(packed).reshape(3 * [64]).astype(bool)
 
 
-def _train_grids(config):
-    """Voxels of the training shapes, 32 kB each: list of uint8 [32768], or None."""
+def _train_grids(config, measured):
+    """Voxels of the training shapes, 32 kB each: list of uint8 [32768], or None.
+
+    Args:
+      config: namespace; measured: str, the file of the shapes that are measured.
+    """
     if not config.baseline:
         return None
-    path = data_utils.find(config.data_dir, config.dataset, 'train')
+    try:
+        path = data_utils.find(config.data_dir, config.dataset, 'train')
+    except errors.InputError as error:
+        raise errors.InputError('{} The baseline needs it: --nobaseline goes without.'.format(
+            error))
+    if config.split != 'train' and os.path.samefile(path, measured):
+        raise errors.InputError('{} is the only file given, so the baseline would be the measured '
+                                'shapes themselves: give --nobaseline, or --data_path=FOLDER with '
+                                'both splits.'.format(path))
     data = data_utils.Set(path, cache=os.path.join(config.output_path, 'cache'))
     return [np.packbits(data.voxels(row)[..., 0] > 0) for row in range(len(data))]
 
@@ -187,8 +199,13 @@ def write_tables(stem, tables):
             writer.writerow([title, row['category'], row['shape']]
                             + ['{:.6g}'.format(row[name]) for name in _COLUMNS])
         averaged = measures.averages(rows)
+        if averaged[-1]['empty']:
+            reporting.say('note: {} of {} shapes of {} have no surface; the mean distance is that '
+                          'of the rest'.format(averaged[-1]['empty'], len(rows), title))
         means[title] = averaged[-1]
-        lines += ['## {} ({} shapes)'.format(title, len(rows)), '',
+        without = ', {} without a surface'.format(averaged[-1]['empty'])
+        lines += ['## {} ({} shapes{})'.format(
+            title, len(rows), without if averaged[-1]['empty'] else ''), '',
                   '| category | IoU | IoU at points | CD x1000 | NC | F at 0.01 | LFD |',
                   '| --- | --- | --- | --- | --- | --- | --- |']
         lines += ['| {} | {} |'.format(row['category'], ' | '.join(
@@ -208,11 +225,12 @@ def evaluate(config):
     path = saved.complete(config, config.split)
     keys = ('voxels', 'pixels') if config.kind == 'svr' else ('voxels',)
     data = data_utils.Set(path, 64, keys=keys, cache=os.path.join(config.output_path, 'cache'))
-    network, train_grids = _Network(config, data), _train_grids(config)
+    train_grids = _train_grids(config, path)
+    network = _Network(config, data)
     tables, drawn = {config.kind: []}, []
     if train_grids is not None:
         tables['nearest training shape'] = []
-    for row in range(min(config.start, len(data)), min(config.end, len(data))):
+    for row in meshing.rows_of(data, config, everything=True):
         found, near, shown = _measure(config, data, row, network, train_grids)
         tables[config.kind].append(found)
         if near is not None:
@@ -221,9 +239,6 @@ def evaluate(config):
             drawn.append(shown)
         reporting.say('{}  {}'.format(found['shape'], '  '.join(
             '{} {:.4f}'.format(name, found[name]) for name in _COLUMNS)))
-    if not tables[config.kind]:
-        raise errors.InputError('--start={} --end={} name no shape of {}, which has {}.'.format(
-            config.start, config.end, path, len(data)))
     stem = os.path.join(config.output_path, 'eval', '{}_{}'.format(config.kind, config.split))
     means = write_tables(stem, tables)
     if drawn:

@@ -14,7 +14,7 @@ from common import errors
 
 FRAME = 64              # cells of a side in the coarse pass
 THRESHOLD = 0.5
-CELLS_PER_CALL = 1024   # of 64 points each at the original's resolution of 256
+POINTS_PER_CALL = 65536
 RESOLUTIONS = (64, 128, 256, 512)
 _CUBE = np.ones([3, 3, 3], bool)
 _AROUND = np.stack(np.meshgrid(*3 * [[-1, 0, 1]], indexing='ij'), axis=-1).reshape(-1, 3)
@@ -43,55 +43,58 @@ def _all_cells(size):
     return np.indices(3 * [size], dtype=np.int32).reshape(3, -1).T
 
 
-def exact(field, resolution=256, doubled=False):
+def exact(field, resolution=256, doubled=False, frame=FRAME, points_per_call=POINTS_PER_CALL,
+          threshold=THRESHOLD):
     """The original's search: 64^3 coarse cells, then each cell near the surface in full.
 
     Args:
       field: function.
-      resolution: int, R, a multiple of 64.
+      resolution: int, R, a multiple of `frame`.
       doubled: bool, evaluate some cells twice, as the original does; the grid is the same.
+      frame: int, coarse cells of a side; points_per_call: int, the most at once.
+      threshold: float, above it is inside.
     Returns:
       Extraction.
     """
-    fine = resolution // FRAME
+    fine = resolution // frame
     calls = []
-    cells = _all_cells(FRAME)
+    cells = _all_cells(frame)
     values = []
-    for start in range(0, len(cells), CELLS_PER_CALL * 64):
-        part = cells[start:start + CELLS_PER_CALL * 64]
-        values.append(field(middles(part, FRAME)))
-        calls.append(len(part))
-    coarse = (np.concatenate(values) > THRESHOLD).reshape(3 * [FRAME])
-    frame = np.pad(coarse, 1, mode='constant')
-    lowest = ndimage.minimum_filter(frame, footprint=_CUBE)[1:-1, 1:-1, 1:-1]
-    highest = ndimage.maximum_filter(frame, footprint=_CUBE)[1:-1, 1:-1, 1:-1]
+    for start in range(0, len(cells), points_per_call):
+        values.append(_evaluate(field, cells[start:start + points_per_call], frame, calls))
+    coarse_values = np.concatenate(values).reshape(3 * [frame])
+    coarse = coarse_values > threshold
+    known = np.pad(coarse, 1, mode='constant')
+    lowest = ndimage.minimum_filter(known, footprint=_CUBE)[1:-1, 1:-1, 1:-1]
+    highest = ndimage.maximum_filter(known, footprint=_CUBE)[1:-1, 1:-1, 1:-1]
     grid = np.zeros(3 * [resolution + 2], np.float32)
-    filled = np.repeat(np.repeat(np.repeat(lowest, fine, 0), fine, 1), fine, 2)
     inner = grid[1:-1, 1:-1, 1:-1]
-    inner[filled] = 1.
+    inner[_repeated(lowest, fine)] = 1.
     queue = first = (np.argwhere(highest & ~lowest) + 1).astype(np.int32)
-    known = frame.copy()
     if not doubled:
         known[tuple(queue.T)] = True
     seen = np.zeros_like(known)
     offsets = _all_cells(fine)
-    evaluated = 0
+    evaluated, wave_size = 0, max(1, points_per_call // fine ** 3)
     while len(queue):
-        wave, queue = queue[:CELLS_PER_CALL], queue[CELLS_PER_CALL:]
-        points = ((wave - 1) * fine)[:, None] + offsets
-        values = field(middles(points.reshape(-1, 3), resolution)).reshape(len(wave), -1)
-        calls.append(values.size)
+        wave, queue = queue[:wave_size], queue[wave_size:]
+        points = (((wave - 1) * fine)[:, None] + offsets).reshape(-1, 3)
+        if fine == 1 and not doubled:   # these middles were evaluated in the coarse pass
+            values = coarse_values[tuple(points.T)]
+        else:
+            values = _evaluate(field, points, resolution, calls)
         evaluated += len(wave)
         seen[tuple(wave.T)] = True
-        inner[tuple(points.reshape(-1, 3).T)] = values.ravel()
-        queue = np.concatenate([queue, _appended(wave[values.max(axis=1) > THRESHOLD], known)])
+        inner[tuple(points.T)] = values
+        active = wave[values.reshape(len(wave), -1).max(axis=1) > threshold]
+        queue = np.concatenate([queue, _appended(active, known)])
     return Extraction(grid, coarse, first, evaluated, int(seen.sum()), calls)
 
 
 def _appended(active, known):
     """Neighbours of occupied cells that are new, in the original's order; marks them as known."""
     around = (active[:, None] + _AROUND).reshape(-1, 3)
-    around = around[((around >= 1) & (around <= FRAME)).all(axis=1)]
+    around = around[((around >= 1) & (around <= len(known) - 2)).all(axis=1)]
     around = around[~known[tuple(around.T)]]
     flat = np.ravel_multi_index(tuple(around.T), known.shape)
     around = around[np.sort(np.unique(flat, return_index=True)[1])]
@@ -99,53 +102,63 @@ def _appended(active, known):
     return around.astype(np.int32)
 
 
-def octree(field, resolution=256, start=32):
+def octree(field, resolution=256):
     """A search that evaluates near the surface only, level by level, each level twice as fine.
 
-    On the first level all cells are evaluated. On each further level the values between those of
-    the level before are interpolated; cells next to a change of side are evaluated, then the
-    neighbours across every change of side that this shows, until both ends of each edge that the
-    surface cuts are the field's own values. Parts that no evaluated cell touches are lost, as in
-    the original, but from `start`^3 cells on, not from 64^3; so the step to 64^3 evaluates all
-    cells around which not all values are within 0.01 of 0, or of 1.
+    On the first level, the original's 64^3 cells, all are evaluated. On each further level the
+    values between those of the level before are interpolated; cells next to a change of side are
+    evaluated, then the neighbours across every change of side that this shows, until both ends of
+    each edge that the surface cuts are the field's own values. At the end a cell of 64^3 of whose
+    side no fine cell is (a thin part, which interpolation wiped out) is evaluated in full, and its
+    surface followed. Parts that no evaluated cell touches are lost, as in the original.
 
     Args:
       field: function.
-      resolution: int, R, a power of two times `start`.
-      start: int, cells of a side of the first level.
+      resolution: int, R, a power of two times 64.
     Returns:
       Extraction; unevaluated cells of the grid have interpolated values.
     """
-    size, calls = min(start, resolution), []
+    size, calls = FRAME, []
     grid = _evaluate(field, _all_cells(size), size, calls).reshape(3 * [size])
+    coarse = grid > THRESHOLD
     while size < resolution:
         size *= 2
-        near = _uneven(grid) if size <= FRAME else None
         known = np.zeros(3 * [size], bool)
         grid = _doubled(grid)
-        if near is not None:
-            wanted = np.argwhere(np.repeat(np.repeat(np.repeat(near, 2, 0), 2, 1), 2, 2))
-        else:
-            wanted = _crossed(grid > THRESHOLD)
-        while len(wanted):
-            places = tuple(wanted.T)
-            grid[places] = _evaluate(field, wanted, size, calls)
-            known[places] = True
-            wanted = _across(grid, known, wanted)
+        _follow(field, grid, known, _crossed(grid > THRESHOLD), calls)
+        if size == resolution:
+            _follow(field, grid, known, _lost(grid > THRESHOLD, coarse, known), calls)
     points = sum(calls)
     return Extraction(np.pad(grid, 1, mode='constant'), None, None, points, points, calls)
+
+
+def _follow(field, grid, known, wanted, calls):
+    """Evaluates cells, then those across each change of side; changes `grid` and `known`."""
+    while len(wanted):
+        places = tuple(wanted.T)
+        grid[places] = _evaluate(field, wanted, len(grid), calls)
+        known[places] = True
+        wanted = _across(grid, known, wanted)
+
+
+def _lost(inside, coarse, known):
+    """Unknown fine cells of the coarse cells of whose side there is none among them: [N, 3]."""
+    fine = len(inside) // len(coarse)
+    blocks = inside.reshape(3 * [len(coarse), fine])
+    some, every = blocks.any(axis=(1, 3, 5)), blocks.all(axis=(1, 3, 5))
+    return np.argwhere(_repeated(np.where(coarse, ~some, every), fine) & ~known)
+
+
+def _repeated(grid, times):
+    """Each cell as a block of `times`^3 cells."""
+    for axis in range(3):
+        grid = np.repeat(grid, times, axis)
+    return grid
 
 
 def _evaluate(field, cells, size, calls):
     calls.append(len(cells))
     return field(middles(cells, size))
-
-
-def _uneven(grid):
-    """Cells around which the values are not all next to 0 or all next to 1."""
-    highest = ndimage.maximum_filter(grid, size=3)
-    lowest = ndimage.minimum_filter(grid, size=3, mode='constant', cval=0.)
-    return (highest > 0.01) & (lowest < 0.99)
 
 
 def _doubled(grid):
@@ -191,44 +204,45 @@ def _across(grid, known, cells):
 MODES = {'exact': exact, 'octree': octree}
 
 
-def surface(grid):
-    """Marching cubes at 0.5.
+def surface(grid, threshold=THRESHOLD):
+    """Marching cubes.
 
     Args:
-      grid: float32 [R + 2] * 3, of an Extraction.
+      grid: float32 [R + 2] * 3, of an Extraction; threshold: float, of inside.
     Returns:
       (vertices float64 [V, 3] in [-0.5, 0.5], triangles int [T, 3]).
     Raises:
       errors.InputError: no cell is inside.
     """
-    if not (grid > THRESHOLD).any():
+    if not (grid > threshold).any():
         raise errors.InputError(
-            'the field is empty: no value above 0.5 (the largest is {:.3g}), so there is no '
+            'the field is empty: no value above {:g} (the largest is {:.3g}), so there is no '
             'surface. Train longer; if the loss stays at the share of points inside, the decoder '
-            'is dead: start anew with --leaky_clip or another --seed.'.format(float(grid.max())))
+            'is dead: start anew with --leaky_clip or another --seed.'.format(threshold,
+                                                                 float(grid.max())))
     resolution = len(grid) - 2
-    vertices, triangles = mcubes.marching_cubes(grid, THRESHOLD)
+    vertices, triangles = mcubes.marching_cubes(grid, threshold)
     return (vertices - 0.5) / resolution - 0.5, triangles.astype(np.int64)
 
 
-def refine(field, vertices, resolution=256):
+def refine(field, vertices, resolution=256, threshold=THRESHOLD):
     """Moves vertices to nearby places where the field is closer to 0.5; faces may fold over.
 
     Three rounds of the 26 steps to neighbours, with half the step each: those of a round start from
     where the vertices were at its beginning.
 
     Args:
-      field: function; vertices: float [V, 3]; resolution: int.
+      field: function; vertices: float [V, 3]; resolution: int; threshold: float, of inside.
     Returns:
       float64 [V, 3].
     """
     best = np.array(vertices, np.float64)
-    best_error = np.abs(field(best.astype(np.float32)) - THRESHOLD)
+    best_error = np.abs(field(best.astype(np.float32)) - threshold)
     for number in range(3):
         start = best.copy()
         for offset in _AROUND[np.any(_AROUND != 0, axis=1)]:
             moved = start + offset / (resolution * 6. * 2 ** number)
-            error = np.abs(field(moved.astype(np.float32)) - THRESHOLD)
+            error = np.abs(field(moved.astype(np.float32)) - threshold)
             better = error < best_error
             best[better], best_error[better] = moved[better], error[better]
     return best

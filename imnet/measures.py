@@ -77,6 +77,10 @@ def iou(found, truth):
 def averages(rows):
     """Means of rows, by category, over categories and over shapes.
 
+    A shape without a reconstruction has an infinite distance, which would hide all others: means of
+    a figure are over the shapes where it is finite (NaN if there is none), and `empty` counts the
+    shapes whose distance is not.
+
     Args:
       rows: list of dict with 'category', 'shape' and numbers.
     Returns:
@@ -86,10 +90,18 @@ def averages(rows):
     groups = {}
     for row in rows:
         groups.setdefault(row['category'], []).append(row)
-    result = [dict({name: float(np.mean([row[name] for row in held])) for name in names},
-                   category=category) for category, held in groups.items()]
-    means = [('category mean', list(result)), ('shape mean', rows)]
-    for label, held in means:
-        result.append(dict({name: float(np.mean([row[name] for row in held])) for name in names},
-                           category=label))
-    return result
+    result = [_mean(held, names, category) for category, held in groups.items()]
+    return result + [dict(_mean(result, names, 'category mean'), empty=_empty(rows)),
+                     _mean(rows, names, 'shape mean')]
+
+
+def _mean(rows, names, category):
+    means = {}
+    for name in names:
+        finite = [row[name] for row in rows if np.isfinite(row[name])]
+        means[name] = float(np.mean(finite)) if finite else float('nan')
+    return dict(means, category=category, empty=_empty(rows))
+
+
+def _empty(rows):
+    return sum(np.isinf(row.get('chamfer', 0.)) for row in rows)

@@ -4,6 +4,7 @@
 `<stem>_128/IMSVR.model-<epoch>`: the author's own folders and those that training leaves. What a
 resumed run needs beside (moments, step) is in `<output_path>/{ae,gan,svr}/checkpoints`.
 """
+import glob
 import os
 
 import tensorflow.compat.v1 as tf
@@ -14,6 +15,7 @@ from imnet import data_utils
 OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
 KINDS = {'ae': 'IMAE.model', 'gan': 'ZGAN.model', 'svr': 'IMSVR.model'}
 _DEFAULTS = {'z_dim': 256, 'gf_dim': 128}
+_GAN_SIZES = (128, 2048)    # numbers of the noise, width of the layers
 
 
 def add_options(parser, ef_dim):
@@ -75,7 +77,7 @@ def complete(config, split='train'):
     path = None
     if split:
         path = data_utils.find(config.data_dir, config.dataset, split)
-        config.dataset = data_utils.stem_of(path)
+        config.dataset = data_utils.split_name(path)[0]
     elif not config.dataset:
         config.dataset = only_stem(config.checkpoint_dir)
     return path
@@ -143,6 +145,41 @@ def fit_sizes(config, prefix, ef_dim):
         config.leaky_clip = _recorded(config).get('leaky_clip') or False
 
 
+def newest_gan(config):
+    """Prefix of the newest checkpoint of the GAN, of whatever sizes are not given.
+
+    Raises:
+      errors.InputError: there is none.
+    """
+    name = '{}_z_{}_{}'.format(glob.escape(config.dataset), config.noise_dim or '*', config.z_dim)
+    found = glob.glob(os.path.join(glob.escape(config.checkpoint_dir), name))
+    if not found:
+        raise errors.InputError('no trained GAN: there is no folder {} in {}. Train one first with '
+                                '--train, or give --checkpoint or --checkpoint_dir.'.format(
+                                    name, config.checkpoint_dir))
+    return checkpoints.latest(max(found, key=os.path.getmtime))
+
+
+def fit_gan_sizes(config, prefix):
+    """Sets noise_dim and gan_dim as a checkpoint of the GAN has them, else as given or by default.
+
+    Raises:
+      errors.InputError: it is no checkpoint of the GAN, or an option says another size.
+    """
+    shape = _GAN_SIZES
+    if prefix:
+        shape = checkpoints.variables_of(prefix).get('generator/g_1_lin/Matrix')
+        if shape is None:
+            raise errors.InputError('{} is no checkpoint of the GAN: it has no generator/g_1_lin. '
+                                    'Give a ZGAN.model as --checkpoint.'.format(prefix))
+    for name, size in zip(('noise_dim', 'gan_dim'), shape):
+        asked = getattr(config, name)
+        if prefix and asked and asked != size:
+            raise errors.InputError('--{} is {}, but checkpoint {} has {}. Leave the option out.'
+                                    .format(name, asked, prefix, size))
+        setattr(config, name, asked or int(size))
+
+
 def _recorded(config):
     """Options of the autoencoder's training in this output folder; empty where there was none."""
     place = os.path.join(config.output_path, 'ae')
@@ -202,7 +239,8 @@ def run_config(config, kind, steps_per_epoch, checkpoint_every):
     if not result.checkpoint_every:
         result.checkpoint_every = checkpoint_every
     if not result.training_steps:
-        result.training_steps = result.epoch * steps_per_epoch
+        # The original's GAN counts from epoch 0 to --epoch, both included.
+        result.training_steps = (result.epoch + (kind == 'gan')) * steps_per_epoch
     path = os.path.join(result.output_path, 'config.json')
     if config.resume and os.path.exists(path):
         before = files.read_json(path)['options'].get('steps_per_epoch', steps_per_epoch)

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
 from common import cli, device, errors, reporting
-from imnet import evaluate, freeze, make_dataset, saved
+from imnet import data_utils, evaluate, extraction, freeze, make_dataset, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import training as gan_training
 from imnet.IMSVR import main as svr_main
@@ -63,15 +63,17 @@ def parse_args(argv=None):
             ('learning_rate', cli.positive_float, 'of the autoencoder and the GAN'),
             ('svr_learning_rate', cli.positive_float, 'of IM-SVR'),
             ('svr_batch_size', cli.positive_int, 'shapes in a step of IM-SVR'),
-            ('checkpoint_every', cli.positive_int, 'epochs between checkpoints'),
-            ('resolution', int, 'of the meshes')):
+            ('checkpoint_every', cli.positive_int, 'epochs between checkpoints')):
         group.add_argument('--' + name, type=kind, default=None, help=text)
+    group.add_argument('--resolution', type=int, choices=extraction.RESOLUTIONS, default=None,
+                       help='of the meshes')
     group.add_argument('--extraction', choices=('exact', 'octree'), default=None,
                        help='how meshes are found')
     parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
                         help='shapes in a step of the autoencoder')
     parser.add_argument('--train_epochs', '--epoch', '--total_epoch', type=cli.positive_int,
-                        default=None, help='last epoch of every stage, instead of --epochs')
+                        default=None, help='epochs of the autoencoder in all, instead of --epochs: '
+                        'the stages get the preset\'s shares, each at least one if there are three')
     parser.add_argument('--num_meshes', type=cli.positive_int, default=4,
                         help='shapes in each gallery')
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help='weights to start from')
@@ -82,11 +84,22 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+def _shared(epochs, preset):
+    """Last epochs of the three stages: the preset's shares of so many, each at least one of three.
+
+    Fewer than three are for the last stages, which meshes need most.
+    """
+    ends = [round(epochs * end / preset[-1]) for end in preset]
+    for number in (0, 1):
+        ends[number] = min(max(ends[number], number + 1), max(0, epochs - 2 + number))
+    return ends[:2] + [epochs]
+
+
 def complete(config):
     """Fills in the preset, and makes the furniture where no data was given."""
     config.preset = config.preset or ('original' if config.data_path else 'quick')
     if config.train_epochs:
-        config.epochs = 3 * [config.train_epochs]
+        config.epochs = _shared(config.train_epochs, PRESETS[config.preset]['epochs'])
     for name, value in PRESETS[config.preset].items():
         if getattr(config, name) is None:
             setattr(config, name, value)
@@ -117,6 +130,9 @@ def _options(config, program, **more):
 
 def _train_ae(config, size):
     number = (16, 32, 64).index(size)
+    if not config.epochs[number] and not config.training_steps:
+        reporting.say('--- autoencoder, points_{}: no epoch'.format(size))
+        return None
     reporting.say('--- autoencoder, points_{}, to epoch {}'.format(size, config.epochs[number]))
     return gan_training.train_ae(_options(
         config, gan_main, ae=True, train=True, real_size=size, batch_size_input=_POINTS[size],
@@ -137,6 +153,16 @@ def _train_svr(config):
         checkpoint_every=max(10, config.checkpoint_every or 10)))
 
 
+def _without_test_split(config):
+    """Says whether the data have no test split of their own; a missing training set is an error."""
+    train = data_utils.find(config.data_path, config.dataset, 'train')
+    try:
+        return data_utils.find(config.data_path, config.dataset, 'test') == train
+    except errors.InputError as error:
+        reporting.say('note: {}'.format(error))
+        return True
+
+
 def _write_meshes(config):
     """Galleries of the autoencoder, of the GAN, and of pictures."""
     reporting.say('--- meshes')
@@ -146,6 +172,8 @@ def _write_meshes(config):
             ('interpolation', gan_main, gan_main.interpolate, {'ae': True, 'steps': 4}),
             ('gan', gan_main, gan_main.sample, {'num_samples': config.num_meshes}),
             ('svr_test', svr_main, svr_main.write_meshes, {'split': 'test'})):
+        if more.get('split') == 'test' and config.no_test:
+            continue
         options = _options(config, program, end=config.num_meshes, checkpoint='', ef_dim=None,
                            sample_dir=os.path.join(config.output_path, 'samples', name), **more)
         options.formats = ['ply', 'obj']
@@ -177,6 +205,9 @@ def run_stages(config):
     for value in (config.epochs[1] - config.epochs[0], config.epochs[2] - config.epochs[1]):
         if value < 0:
             raise errors.UsageError('--epochs must not fall: {}.'.format(config.epochs))
+    config.no_test = _without_test_split(config)
+    if config.no_test:
+        reporting.say('note: no test split: its galleries and the evaluation are left out')
     trained, found = {}, {}
     for stage in [stage for stage in STAGES if stage in config.stages]:
         if stage.startswith('ae'):
@@ -191,7 +222,7 @@ def run_stages(config):
             _write_meshes(config)
         elif stage == 'freeze':
             _freeze(config)
-        else:
+        elif not config.no_test:
             reporting.say('--- evaluation')
             found = evaluate.evaluate(_options(config, evaluate, split='test', kind='ae',
                                                end=config.num_meshes, ef_dim=None, checkpoint=''))

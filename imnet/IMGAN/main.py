@@ -32,10 +32,11 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     cli.add_flag(parser, '--ae', help='the autoencoder; else the GAN of its codes')
     parser.add_argument('--mode', choices=MODES, default=None,
-                        help='without --train: codes of the training shapes; test: meshes of '
+                        help='without --train: codes of the shapes of a split; test: meshes of '
                              'shapes; interp: between two; mesh: of --mesh; samples: of the GAN. '
                              'Unset: codes with --ae, samples without')
     parser.add_argument('--mesh', default='', help='a closed mesh to encode and decode')
+    solids.add_options(parser)
     parser.add_argument('--real_size', type=int, choices=(16, 32, 64), default=64,
                         help='which set of points')
     parser.add_argument('--batch_size_input', type=cli.positive_int, default=16384,
@@ -46,8 +47,10 @@ def parse_args(argv=None):
     group = parser.add_argument_group('GAN')
     group.add_argument('--z_path', default='',
                        help='file of codes; unset: <output_path>/<dataset>_z.hdf5')
-    group.add_argument('--noise_dim', type=cli.positive_int, default=128, help='of the noise')
-    group.add_argument('--gan_dim', type=cli.positive_int, default=2048, help='width of the layers')
+    for name, value, text in (('noise_dim', 128, 'numbers of the noise'),
+                              ('gan_dim', 2048, 'width of the layers')):
+        group.add_argument('--' + name, type=cli.positive_int, default=None,
+                           help='{} ({} unless a checkpoint says another)'.format(text, value))
     group.add_argument('--num_samples', type=cli.positive_int, default=16, help='shapes to sample')
     group.add_argument('--penalty_epsilon', type=cli.non_negative_float, default=0.,
                        help='under the root of the gradient\'s norm, such as 1e-12')
@@ -85,25 +88,31 @@ def checkpoint_of(config, kind):
 
 
 def write_codes(config):
-    """Codes of all training shapes, to the file that the GAN and IM-SVR read."""
-    data = data_utils.Set(saved.complete(config, 'train'),
+    """Codes of the shapes of a split; those of all training shapes are what the others read."""
+    data = data_utils.Set(saved.complete(config, config.split),
                           cache=os.path.join(config.output_path, 'cache'))
+    rows = meshing.rows_of(data, config, everything=True)
     net, sess = load_ae(config)
     with sess:
-        codes = net.codes_of(sess, (data.voxels(row) for row in range(len(data))))
-    path = config.z_path or training.codes_path(config)
+        codes = net.codes_of(sess, (data.voxels(row) for row in rows))
+    path = config.z_path or _codes_path(config, rows, len(data))
     data_utils.write_codes(path, codes)
     reporting.say('{} codes of {} numbers in {}'.format(len(codes), net.z_dim, path))
+
+
+def _codes_path(config, rows, count):
+    """The file of codes; a name of its own for the test split and for a part of a split."""
+    part = '_' + config.split if config.split != 'train' else ''
+    if len(rows) < count:
+        part += '_{}_{}'.format(rows[0], rows[-1] + 1)
+    return training.codes_path(config, part)
 
 
 def write_meshes(config):
     """Meshes of the shapes from --start to --end of a split, encoded and decoded."""
     data = data_utils.Set(saved.complete(config, config.split),
                           cache=os.path.join(config.output_path, 'cache'))
-    rows = range(min(config.start, len(data)), min(config.end, len(data)))
-    if not rows:
-        raise errors.InputError('--start={} --end={} name no shape of {}, which has {}.'.format(
-            config.start, config.end, data.path, len(data)))
+    rows = meshing.rows_of(data, config)
     net, sess = load_ae(config)
     with sess:
         codes = net.codes_of(sess, (data.voxels(row) for row in rows))
@@ -115,7 +124,7 @@ def interpolate(config):
     """Meshes on the way from one shape to another."""
     data = data_utils.Set(saved.complete(config, config.split),
                           cache=os.path.join(config.output_path, 'cache'))
-    ends = [min(row, len(data) - 1) for row in (config.first, config.second)]
+    ends = meshing.ends_of(data, config, 2)
     net, sess = load_ae(config)
     with sess:
         codes = extraction.interpolate(*net.codes_of(sess, map(data.voxels, ends)),
@@ -128,11 +137,12 @@ def interpolate(config):
 def encode_mesh(config):
     """A mesh of one's own: voxelised, encoded, decoded, and put where the given one is."""
     saved.complete(config, split=None)
-    solid = solids.from_mesh(config.mesh)
+    name = os.path.splitext(os.path.basename(config.mesh))[0]
+    meshing.refuse_same(config.mesh, config.sample_dir, name, config.formats)
+    solid = solids.from_mesh(config.mesh, config.up, config.allow_open)
     net, sess = load_ae(config)
     with sess:
         code = net.codes_of(sess, [solids.encoder_grid(solid.grid)])[0]
-        name = os.path.splitext(os.path.basename(config.mesh))[0]
         meshing.write_all([(name, net.field(sess, code))], config.sample_dir, config,
                           name + '.png', solid.to_mesh)
 
@@ -142,12 +152,15 @@ def sample(config):
     saved.complete(config, split=None)
     prefix = checkpoint_of(type(config)(**dict(vars(config), checkpoint='')), 'ae')
     saved.fit_sizes(config, prefix, training.AE_EF_DIM)
+    gan_prefix = (checkpoints.latest(config.checkpoint) if config.checkpoint
+                  else saved.newest_gan(config))
+    saved.fit_gan_sizes(config, gan_prefix)
     gan = modelz.ZGAN(config.z_dim, config.noise_dim, config.gan_dim, config.gan_dim,
                       config.num_samples)
     noise = np.random.RandomState(config.seed).normal(
         0, modelz.NOISE_DEVIATION, [config.num_samples, config.noise_dim])
     with tf.Session(config=device.session_config(config)) as sess:
-        saved.restore(sess, checkpoint_of(config, 'gan'), gan.g_variables)
+        saved.restore(sess, gan_prefix, gan.g_variables)
         codes = sess.run(gan.fake, {gan.noise: noise})
     tf.reset_default_graph()
     net, sess = load_ae(type(config)(**dict(vars(config), checkpoint='')))

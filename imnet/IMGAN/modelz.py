@@ -22,10 +22,12 @@ class ZGAN:
       penalty_epsilon: float added under the root of the gradient's norm; 0 as in the original,
         where a gradient of exactly zero makes it NaN.
       epsilon_per_code: bool, one place between real and fake for each code, not one for all.
+      penalty_weight: float.
     """
 
     def __init__(self, z_vector_dim=256, z_dim=128, df_dim=2048, gf_dim=2048,
-                 batch_size=BATCH_SIZE, penalty_epsilon=0., epsilon_per_code=False):
+                 batch_size=BATCH_SIZE, penalty_epsilon=0., epsilon_per_code=False,
+                 penalty_weight=PENALTY):
         self.z_vector_dim, self.z_dim = z_vector_dim, z_dim
         self.df_dim, self.gf_dim = df_dim, gf_dim
         self.noise = tf.placeholder(tf.float32, [batch_size, z_dim])
@@ -37,7 +39,7 @@ class ZGAN:
         between = self.epsilon * self.real + (1. - self.epsilon) * self.fake
         gradient = tf.gradients(self.discriminator(between), between)[0]
         norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1) + penalty_epsilon)
-        self.penalty = tf.reduce_mean(PENALTY * tf.square(norm - 1.))
+        self.penalty = tf.reduce_mean(penalty_weight * tf.square(norm - 1.))
         self.g_loss = tf.reduce_mean(self.fake_score)
         self.d_loss = tf.reduce_mean(self.real_score) - self.g_loss + self.penalty
         held = tf.global_variables()

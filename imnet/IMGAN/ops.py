@@ -95,9 +95,9 @@ def instance_norm(inputs, scope):
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, NORM_EPSILON)
 
 
-def adam(learning_rate, beta1):
-    """The optimizer of all three networks; beta2 0.999, epsilon 1e-8."""
-    return tf.train.AdamOptimizer(learning_rate, beta1=beta1)
+def adam(learning_rate, beta1, beta2=0.999, epsilon=1e-8):
+    """The optimizer of all three networks."""
+    return tf.train.AdamOptimizer(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
 
 
 def minimize(optimizer, loss, variables=None):

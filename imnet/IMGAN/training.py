@@ -3,7 +3,7 @@ import os
 
 import numpy as np
 
-from common import device, reporting, runs
+from common import checkpoints, device, reporting, runs
 from imnet import data_utils, draw, saved
 from imnet.IMGAN import model, modelz, ops
 
@@ -29,7 +29,11 @@ def train_ae(config):
                           cache=os.path.join(config.output_path, 'cache'))
     size = min(config.shapes_per_step, len(data))
     config = saved.run_config(config, 'ae', len(data) // size, 1)
-    prefix = None if not config.resume else config.checkpoint or saved.newest(config, 'ae', False)
+    prefix = None
+    if config.checkpoint:
+        prefix = config.checkpoint = checkpoints.latest(config.checkpoint)
+    elif config.resume:
+        prefix = saved.newest(config, 'ae', False)
     saved.fit_sizes(config, prefix, AE_EF_DIM)
     net = model.IMAE(config.z_dim, config.ef_dim, config.gf_dim, config.plain, config.leaky_clip,
                      data.num_points, device.per_rank(size), config.he_init)
@@ -112,6 +116,7 @@ def train_gan(config):
     path = config.z_path or codes_path(config)
     codes = data_utils.read_codes(path)
     size = min(modelz.BATCH_SIZE, len(codes))
+    saved.fit_gan_sizes(config, None)
     config = saved.run_config(config, 'gan', len(codes) // size, _PICTURE_EVERY)
     config.z_dim = codes.shape[1]
     net = modelz.ZGAN(config.z_dim, config.noise_dim, config.gan_dim, config.gan_dim,
@@ -126,9 +131,9 @@ def train_gan(config):
         return _gan_loop(run, net, (d_step, g_step), codes, size, config)
 
 
-def codes_path(config):
-    """Where the codes of the training shapes are kept."""
-    return os.path.join(config.output_path, config.dataset + '_z.hdf5')
+def codes_path(config, part=''):
+    """Where the codes of the training shapes are kept, or of another part."""
+    return os.path.join(config.output_path, '{}{}_z.hdf5'.format(config.dataset, part))
 
 
 def _gan_loop(run, net, steps, codes, size, config):

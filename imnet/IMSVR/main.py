@@ -32,11 +32,11 @@ def parse_args(argv=None):
     parser.add_argument('--image', nargs='+', default=[], help='pictures to make meshes of')
     parser.add_argument('--background', choices=('auto', 'white', 'border'), default='auto',
                         help='of a picture without alpha: white, or what its border looks like; '
-                             'auto finds out')
+                             'auto finds out where the object is centred')
     parser.add_argument('--crop', choices=('auto', 'none', 'middle', 'object'), default='auto',
                         help='none: scale the whole picture, as the original; middle: cut as in '
                              'training (views of 137 x 137); object: centre the object; auto: '
-                             'middle for such views, else object')
+                             'none for such views, else object')
     parser.add_argument('--batch_size', type=cli.positive_int, default=64, help='shapes in a step')
     parser.add_argument('--pretrained_model_dir', default='',
                         help='folder of the autoencoder\'s checkpoints; unset: that below '
@@ -46,7 +46,7 @@ def parse_args(argv=None):
     saved.add_options(parser, training.EF_DIM)
     meshing.add_options(parser)
     cli.add_run_options(parser, saved.OUTPUT_PATH)
-    parser.set_defaults(save_every=None, keep_checkpoints=2, split='test', second=1)
+    parser.set_defaults(save_every=None, keep_checkpoints=2, split='test')
     return parser.parse_args(argv)
 
 
@@ -81,13 +81,9 @@ def _open(config):
 def write_meshes(config):
     """Meshes of shapes of a split from one of their views."""
     if config.mode == 'all':
-        config.start, config.end, config.view = 0, sys.maxsize, model.VIEW_NUM - 1
+        config.start, config.end, config.view = 0, sys.maxsize, None     # the last view
     data = _open(config)
-    view = min(config.view, data.pixels().shape[1] - 1)
-    rows = range(min(config.start, len(data)), min(config.end, len(data)))
-    if not rows:
-        raise errors.InputError('--start={} --end={} name no shape of {}, which has {}.'.format(
-            config.start, config.end, data.path, len(data)))
+    view, rows = views.checked(data, config.view), meshing.rows_of(data, config)
     net, sess = load(config)
     with sess:
         codes = [code_of(net, sess, views.cropped(data.pixels()[row, view])) for row in rows]
@@ -101,11 +97,10 @@ def write_meshes(config):
 def interpolate(config):
     """Meshes on the way from one shape's picture to another's."""
     data = _open(config)
-    view = min(config.view, data.pixels().shape[1] - 1)
+    view, rows = views.checked(data, config.view), meshing.ends_of(data, config, 1)
     net, sess = load(config)
     with sess:
-        ends = [code_of(net, sess, views.cropped(data.pixels()[min(row, len(data) - 1), view]))
-                for row in (config.first, config.second)]
+        ends = [code_of(net, sess, views.cropped(data.pixels()[row, view])) for row in rows]
         codes = extraction.interpolate(*ends, steps=config.steps)
         meshing.write_all([(str(number), net.field(sess, code))
                            for number, code in enumerate(codes)], config.sample_dir, config,

@@ -24,10 +24,12 @@ class IMSVR:
       z_dim, ef_dim, gf_dim: int, numbers of a code, and width units of encoder and decoder.
       batch_size: int or None, B; fixed for an NPU.
       plain, leaky_clip: bool, of the decoder.
+      norm_decay, norm_epsilon: float, of the batch norms.
     """
 
     def __init__(self, z_dim=256, ef_dim=64, gf_dim=128, batch_size=None, plain=False,
-                 leaky_clip=False):
+                 leaky_clip=False, norm_decay=ops.NORM_DECAY, norm_epsilon=ops.NORM_EPSILON):
+        self._norm = {'decay': norm_decay, 'epsilon': norm_epsilon}
         self.z_dim, self.ef_dim, self.gf_dim = z_dim, ef_dim, gf_dim
         self.view = tf.placeholder(tf.float32, [batch_size, CROP_SIZE, CROP_SIZE, 1])
         self.target = tf.placeholder(tf.float32, [batch_size, z_dim])
@@ -77,7 +79,7 @@ class IMSVR:
         outputs = ops.conv2d_nobias(inputs, width, kernel, stride, scope)
         suffix = '_{}'.format(self._norms) if self._norms else ''
         self._norms += 1
-        return ops.batch_norm(outputs, training, 'BatchNorm' + suffix)
+        return ops.batch_norm(outputs, training, 'BatchNorm' + suffix, **self._norm)
 
     def train_step(self, optimizer):
         """The step of an optimizer over the encoder's variables."""

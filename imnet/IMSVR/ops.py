@@ -29,7 +29,7 @@ def conv2d(inputs, size, kernel, stride, scope, padding='VALID'):
     return tf.nn.bias_add(outputs, bias)
 
 
-def batch_norm(inputs, training, scope):
+def batch_norm(inputs, training, scope, decay=NORM_DECAY, epsilon=NORM_EPSILON):
     """Batch normalisation whose statistics move on every run in training mode.
 
     The fused kernel normalises with the biased variance and hands n / (n - 1) of it to the moving
@@ -37,6 +37,7 @@ def batch_norm(inputs, training, scope):
 
     Args:
       inputs: [B, H, W, C]; training: bool; scope: str.
+      decay: float, share of the moving statistics that stays; epsilon: float, in the root.
     Returns:
       [B, H, W, C].
     """
@@ -51,11 +52,11 @@ def batch_norm(inputs, training, scope):
     if not training:
         # The kernel of tf.nn.fused_batch_norm; all outputs of this version have known sizes.
         return tf.raw_ops.FusedBatchNormV2(x=inputs, scale=gamma, offset=beta, mean=mean,
-                                           variance=variance, epsilon=NORM_EPSILON,
+                                           variance=variance, epsilon=epsilon,
                                            is_training=False).y
     outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
-        inputs, gamma, beta, epsilon=NORM_EPSILON, is_training=True)
-    moves = [tf.assign_sub(moving, (moving - found) * (1. - NORM_DECAY))
+        inputs, gamma, beta, epsilon=epsilon, is_training=True)
+    moves = [tf.assign_sub(moving, (moving - found) * (1. - decay))
              for moving, found in ((mean, batch_mean), (variance, batch_variance))]
     with tf.control_dependencies(moves):
         return tf.identity(outputs)

@@ -1,7 +1,7 @@
 """Photographs as IM-SVR wants it: one object, grey, on white, as large as in the rendered views."""
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from common import errors
 from imnet.IMSVR import model, views
@@ -13,12 +13,12 @@ _DIFFERENT = 24     # levels by which an object's pixel differs from the backgro
 def read(path, background='auto', crop='auto'):
     """Reads one picture.
 
-    Alpha is composed over white. Without alpha, `background`: 'white' takes the picture as it is;
-    'border' makes white what looks like the picture's border; 'auto' does that unless the border is
-    white already. `crop`: 'none' scales the whole picture to 128 x 128, as the original does;
-    'middle' cuts the middle 128 x 128 of a view of 137 x 137, as in training; 'object' centres the
-    object, its longer side 80 % of the result; 'auto' is 'middle' for views of 137 x 137 and
-    'object' for all others.
+    Alpha is composed over white. `crop`: 'none' scales the whole picture to 128 x 128, as the
+    original does; 'middle' cuts the middle 128 x 128 of a view of 137 x 137, as in training;
+    'object' centres the object, its longer side 80 % of the result; 'auto' is 'none' for views of
+    137 x 137, as in the original, and 'object' for all others. Without alpha, `background`: 'white'
+    takes the picture as it is; 'border' makes white what looks like the picture's border; 'auto'
+    does that to centre the object, unless the border is white already.
 
     Args:
       path: str; background, crop: as above.
@@ -29,33 +29,43 @@ def read(path, background='auto', crop='auto'):
     """
     rgba = _rgba(path)
     grey = views.over_white(rgba)
+    is_view = grey.shape == (model.VIEW_SIZE, model.VIEW_SIZE)
+    if crop == 'auto':
+        crop = 'none' if is_view else 'object'
+    if crop == 'middle' and not is_view:
+        raise errors.InputError('{} has {} x {} pixels; --crop=middle is for views of 137 x '
+                                '137.'.format(path, *grey.shape[::-1]))
     mask = rgba[..., 3] > 127
     if mask.all():      # no alpha
         is_white = _border(grey).min() >= 255 - _DIFFERENT
-        if background == 'white' or (background == 'auto' and is_white):
-            mask = grey < 255 - _DIFFERENT
-        else:
+        if background == 'border' or (background == 'auto' and crop == 'object' and not is_white):
             mask = _unlike_border(rgba[..., :3])
             grey = np.where(mask, grey, 255).astype(np.uint8)
-    if not mask.any() or (mask.all() and crop != 'none'):
+        else:
+            mask = grey < 255 - _DIFFERENT
+    if not mask.any():
         raise errors.InputError('{} shows no object: every pixel looks like the background. Give a '
                                 'picture with alpha, or with one object before a plain '
                                 'background.'.format(path))
-    if crop == 'auto':
-        crop = 'middle' if grey.shape == (model.VIEW_SIZE, model.VIEW_SIZE) else 'object'
     if crop == 'none':
         return views.resized(grey)
     if crop == 'middle':
-        if grey.shape != (model.VIEW_SIZE, model.VIEW_SIZE):
-            raise errors.InputError('{} has {} x {} pixels; --crop=middle is for views of 137 x '
-                                    '137.'.format(path, *grey.shape[::-1]))
         return views.cropped(grey)
+    if mask.all():
+        raise errors.InputError('the object fills all of {}, so there is no background to tell it '
+                                'from: leave a margin, or give --crop=none.'.format(path))
     return _centred(grey, mask)
 
 
 def _rgba(path):
+    """uint8 [H, W, 4], upright as the camera says, grey of 16 bits brought to 8."""
     try:
         with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if image.mode.startswith('I'):      # 16 bits; Pillow would cut off values above 255
+                levels = np.array(image).astype(np.int64)
+                image = Image.fromarray((levels >> 8 if levels.max() > 255 else levels).astype(
+                    np.uint8))
             return np.array(image.convert('RGBA'))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise errors.InputError('cannot read the picture {}: {}.'.format(

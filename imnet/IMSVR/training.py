@@ -52,8 +52,11 @@ def train(config):
     wanted = type(config)(**dict(vars(config), z_dim=config.z_dim or codes.shape[1], ef_dim=None))
     saved.fit_sizes(wanted, decoder_prefix, EF_DIM)
     config.z_dim, config.gf_dim, config.leaky_clip = wanted.z_dim, wanted.gf_dim, wanted.leaky_clip
-    held = saved.newest(config, 'svr', False) if config.resume else None
-    saved.fit_sizes(config, config.checkpoint or held, EF_DIM)
+    if config.checkpoint:
+        held = config.checkpoint = checkpoints.latest(config.checkpoint)
+    else:
+        held = saved.newest(config, 'svr', False) if config.resume else None
+    saved.fit_sizes(config, held, EF_DIM)
     net = model.IMSVR(config.z_dim, config.ef_dim, config.gf_dim, device.per_rank(size),
                       config.plain, config.leaky_clip)
     optimizer = device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config)

@@ -2,6 +2,7 @@
 import cv2
 import numpy as np
 
+from common import errors
 from imnet.IMSVR import model
 
 _OFFSET = (model.VIEW_SIZE - model.CROP_SIZE) // 2
@@ -21,24 +22,36 @@ def cropped(view, mirrored=False):
     return (middle.astype(np.float32) / 255.)[..., None]
 
 
+def checked(data, view):
+    """The number of a view, None for the last, if a data_utils.Set has so many; a UsageError."""
+    count = data.pixels().shape[1]
+    if view is None:
+        return count - 1
+    if view >= count:
+        raise errors.UsageError('--view={}: the shapes of {} have {} views, 0 to {}.'.format(
+            view, data.path, count, count - 1))
+    return view
+
+
 def draw_choice(rng, view_num=model.VIEW_NUM):
     """Draws the view of a slot of a batch and whether it is mirrored, in this order."""
     view = rng.randint(view_num)
     return int(view), bool(rng.randint(2))
 
 
-def batch(pixels, rows, rng):
+def batch(pixels, rows, rng, view_num=None):
     """Views of a batch, one a shape.
 
     Args:
       pixels: uint8 [M, views, 137, 137], array or HDF5 dataset; rows: ints, shapes of the batch.
       rng: numpy.random.RandomState (or numpy.random).
+      view_num: int, views to draw from; None: all.
     Returns:
       float32 [B, 128, 128, 1].
     """
     result = np.zeros([len(rows), model.CROP_SIZE, model.CROP_SIZE, 1], np.float32)
     for slot, row in enumerate(rows):
-        view, mirrored = draw_choice(rng, pixels.shape[1])
+        view, mirrored = draw_choice(rng, view_num or pixels.shape[1])
         result[slot] = cropped(pixels[int(row), view], mirrored)
     return result
 

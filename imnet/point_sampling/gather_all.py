@@ -47,29 +47,58 @@ def _categories(root):
 
 def _rows(root, category, half, with_views):
     """(name, arrays) of the shapes of one half of a category."""
-    stem = os.path.join(root, category, category[:8])
-    with open(stem + '_vox256.txt', encoding='utf-8') as stream:
-        names = stream.read().split()
-    with h5py.File(stem + '_vox256.hdf5', 'r') as points:
-        pictures = h5py.File(stem + '_img.hdf5', 'r') if with_views else None
+    stem = _stem(root, category)
+    names = tables.read_names(stem + '_vox256.txt')
+    with _open(stem + '_vox256.hdf5') as points:
+        pictures = _open(stem + '_img.hdf5') if with_views else None
         for row in tables.split(names)[half]:
-            arrays = {key: points[key][row] for key in tables.VOXEL_KEYS}
+            arrays = {key: _row(points, key, row) for key in tables.VOXEL_KEYS}
             if pictures is not None:
-                arrays['pixels'] = pictures['pixels'][row]
+                arrays['pixels'] = _row(pictures, 'pixels', row)
             yield '{}/{}'.format(category, names[row]), arrays
         if pictures is not None:
             pictures.close()
 
 
+def _open(path):
+    try:
+        return h5py.File(path, 'r')
+    except OSError as error:
+        raise errors.InputError('cannot read {}: {}; it is damaged or cut short. Make it again.'
+                                .format(path, ' '.join(str(error).split())[:200]))
+
+
+def _row(source, key, row):
+    try:
+        return source[key][row]
+    except (OSError, KeyError, ValueError) as error:
+        raise errors.InputError('{}: "{}" of shape {} cannot be read ({}); the file is damaged, '
+                                'cut short or another kind. Make it again.'.format(
+                                    source.filename, key, row,
+                                    ' '.join(str(error).split())[:200]))
+
+
 def _count(root, category, half):
-    with open(os.path.join(root, category, category[:8] + '_vox256.txt'),
-              encoding='utf-8') as stream:
-        return len(tables.split(stream.read().split())[half])
+    return len(tables.split(tables.read_names(_stem(root, category) + '_vox256.txt'))[half])
+
+
+def _stem(root, category):
+    return os.path.join(root, category, category[:8])
+
+
+def _check_views(root, category):
+    """Raises errors.InputError where the views are those of other shapes than the points."""
+    path = _stem(root, category) + '_img.txt'
+    if os.path.exists(path) and tables.read_names(path) != tables.read_names(
+            _stem(root, category) + '_vox256.txt'):
+        raise errors.InputError('{} lists other shapes than {}_vox256.txt: run gather_img.py '
+                                'again.'.format(path, category[:8]))
 
 
 def _write(path, root, categories, half):
-    with_views = all(os.path.exists(os.path.join(root, name, name[:8] + '_img.hdf5'))
-                     for name in categories)
+    with_views = all(os.path.exists(_stem(root, name) + '_img.hdf5') for name in categories)
+    for name in categories if with_views else []:
+        _check_views(root, name)
     count = sum(_count(root, name, half) for name in categories)
     if not count:
         reporting.say('note: no shape for {}'.format(path))

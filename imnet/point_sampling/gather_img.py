@@ -67,8 +67,7 @@ def gather(config):
     if not os.path.exists(listed):
         raise errors.InputError('there is no {}: sample the points first, with python '
                                 'imnet/point_sampling/gather_vox.py.'.format(listed))
-    with open(listed, encoding='utf-8') as stream:
-        names = stream.read().split()
+    names = tables.read_names(listed)
     target = os.path.join(folder, '{}_img.hdf5'.format(category[:8]))
     rows = ({'pixels': read_views(os.path.join(config.input, name, 'rendering'))}
             for name in names)

@@ -27,12 +27,10 @@ def parse_args(argv=None):
     parser.add_argument('--input', '--data_path', required=True, help='folder of the shapes')
     parser.add_argument('--output', required=True, help='folder for the categories\' folders')
     parser.add_argument('--category', default='', help='its name; unset: that of the folder')
-    parser.add_argument('--up', choices=('y', 'z'), default='y',
-                        help='axis of meshes and .binvox grids that points upwards')
+    solids.add_options(parser)
     parser.add_argument('--workers', type=cli.non_negative_int, default=0,
                         help='processes; 0: one a core')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the draws')
-    cli.add_flag(parser, '--allow_open', help='take meshes that are not closed as shells')
     cli.add_flag(parser, '--strict', help='end at the first shape that cannot be used')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
@@ -51,12 +49,27 @@ def categories(config):
         held = sorted(name for name in os.listdir(place) if solids.readable(name)
                       and os.path.splitext(name)[0] not in _BROKEN)
         if held:
+            _refuse_twins(place, held)
             name = config.category or os.path.basename(os.path.abspath(place))
             found.append((name, place, held))
     if not found:
         raise errors.InputError('{} and its folders hold no .mat, .obj, .off, .ply, .stl, .glb, '
                                 '.binvox or .npz file.'.format(config.input))
+    if config.category and len(found) > 1:
+        raise errors.UsageError('--category={} names one category, but {} holds {}: {}. Leave it '
+                                'out, or give --input of one folder.'.format(
+                                    config.category, config.input, len(found),
+                                    ', '.join(place for _, place, _ in found)))
     return found
+
+
+def _refuse_twins(place, held):
+    """Shapes are named by their files without the ending, so no two files may have the same."""
+    stems = [os.path.splitext(name)[0] for name in held]
+    twins = [name for name, stem in zip(held, stems) if stems.count(stem) > 1]
+    if twins:
+        raise errors.InputError('{} has several files of one shape: {}. Keep one of each, or give '
+                                'them different names.'.format(place, ', '.join(twins[:6])))
 
 
 def sample_file(path, part, seed, up, allow_open):
@@ -87,7 +100,15 @@ def gather(config):
 
 def _category(name, folder, held, config):
     target = os.path.join(config.output, name, '{}_vox256.hdf5'.format(name[:8]))
+    recorded = os.path.join(config.output, name, 'sampling.json')
+    options = {'seed': config.seed, 'up': config.up, 'allow_open': config.allow_open}
     if os.path.exists(target):
+        before = files.read_json(recorded) if os.path.exists(recorded) else options
+        if before != options:
+            raise errors.InputError('{} was sampled with {}, not {}. Remove it, or give another '
+                                    '--output.'.format(target, *(' '.join(
+                                        '--{}={}'.format(*item) for item in sorted(held.items()))
+                                        for held in (before, options))))
         reporting.say('{}: done already, {}'.format(name, target))
         return
     # Parts of other seeds or axes are not these.
@@ -104,6 +125,7 @@ def _category(name, folder, held, config):
     names = [shape for shape in sorted(paths) if os.path.exists(_part(parts, shape))]
     if not names:
         raise errors.InputError('{}: no shape can be used. The first: {}'.format(name, refused[0]))
+    files.write_json(recorded, options)
     _join(target, names, parts)
     shutil.rmtree(parts)
     reporting.say('{}: {} shapes in {}'.format(name, len(names), target))

@@ -49,6 +49,14 @@ class Draws:
         self._used += 1
         return self._raw[self._used - 1]
 
+    def below(self, count):
+        """What randint(count) gives: the lowest bits, drawn anew while they are too large."""
+        mask = (1 << (count - 1).bit_length()) - 1
+        number = self.next_raw() & mask if mask else 0
+        while number >= count:
+            number = self.next_raw() & mask
+        return number
+
     def rng(self):
         """numpy's generator, just after the draws that were used."""
         self._rng.set_state(self._state)
@@ -123,13 +131,12 @@ def sample_point_in_cube(block, target, draws):
     """A cell with a value, drawn at random; after 100 misses the nearest one to the middle.
 
     Args:
-      block: [2h, 2h, 2h], h a power of two; target: 0 or 1; draws: Draws.
+      block: [2h, 2h, 2h]; target: 0 or 1; draws: Draws.
     Returns:
       (x, y, z).
     """
-    mask = len(block) - 1
     for _ in range(_TRIALS):
-        x, y, z = (draws.next_raw() & mask for _ in range(3))
+        x, y, z = (draws.below(len(block)) for _ in range(3))
         if block[x, y, z] == target:
             return x, y, z
     return _nearest_to_middle(block, target)
@@ -166,7 +173,7 @@ def point_sets(grid, draws):
     """
     if not grid.any():
         raise errors.InputError('the grid is empty: no cell of 256^3 is occupied.')
-    picker = _Picker(grid, draws)
+    picker = Picker(grid, draws)
     points, values, surface = {}, {}, {}
     for size in (64, 32):
         points[size], values[size], surface[size] = _one_set(grid, size, picker, draws.python)
@@ -206,7 +213,7 @@ def _free_cells(cells, size, count, python_rng):
     return np.array(found)
 
 
-class _Picker:
+class Picker:
     """Picks places in cells; one cell after the other, as each takes as many draws as it needs."""
 
     def __init__(self, grid, draws):

@@ -4,11 +4,13 @@ Grids are indexed [i, j, k] along x, y, z with y up; a unit is the side of the b
 """
 import collections
 import os
+import zipfile
+import zlib
 
 import numpy as np
 from scipy import io as scipy_io
 
-from common import errors, meshes, voxel_grids
+from common import cli, errors, meshes, reporting, voxel_grids
 from imnet.point_sampling import sampler
 
 SIZE = sampler.SIZE
@@ -38,6 +40,13 @@ def read(path, up='y', allow_open=False):
     if ending == '.npz':
         return _from_npz(path)
     return from_mesh(path, up, allow_open).grid
+
+
+def add_options(parser):
+    """Adds the options of reading meshes and grids."""
+    parser.add_argument('--up', choices=('y', 'z'), default='y',
+                        help='axis of meshes and .binvox grids that points upwards')
+    cli.add_flag(parser, '--allow_open', help='take meshes that are not closed as shells')
 
 
 def readable(path):
@@ -87,11 +96,15 @@ def from_mesh(path, up='y', allow_open=False):
     cells = ((vertices - middle) / diagonal * (1 - 1e-9) + 0.5) * SIZE
     shell = voxel_grids.surface_cells(cells, triangles, SIZE)
     grid = voxel_grids.filled(shell)
-    if not allow_open and grid.sum() == shell.sum() and _has_border(vertices, triangles):
-        raise errors.InputError('{} is not closed: its surface encloses nothing, so there is no '
-                                'inside to learn. Close it (fill its holes), or give '
-                                '--allow_open to take the surface itself as the solid.'.format(
-                                    path))
+    if _has_border(vertices, triangles):
+        if grid.sum() > shell.sum():
+            reporting.say('note: {} has an open border; what its surface does not enclose is '
+                          'outside. Fill its holes if that is not meant.'.format(path))
+        elif not allow_open:
+            raise errors.InputError('{} is not closed: its surface encloses nothing, so there is '
+                                    'no inside to learn. Close it (fill its holes), or give '
+                                    '--allow_open to take the surface itself as the solid.'.format(
+                                        path))
 
     def to_mesh(points):
         placed = np.asarray(points) * diagonal + middle
@@ -119,8 +132,11 @@ def _from_npz(path):
             names = content.files
             name = 'voxels' if 'voxels' in names else names[0] if len(names) == 1 else None
             grid = content[name] if name else None
-    except (OSError, ValueError, KeyError) as error:
-        raise errors.InputError('cannot read {}: {}.'.format(path, ' '.join(str(error).split())))
+    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile,
+            zlib.error) as error:   # a renamed .npy gives an array, which has no `files`
+        raise errors.InputError('cannot read {}: {}; it is damaged, cut short or no .npz file. '
+                                'Write it with numpy.savez(path, voxels=grid).'.format(
+                                    path, ' '.join(str(error).split())[:200]))
     if grid is None or grid.ndim != 3:
         raise errors.InputError('{} needs an array "voxels" [X, Y, Z] (found: {}).'.format(
             path, ', '.join(names)))

@@ -66,16 +66,32 @@ def write_rows(path, rows, count, compression=None):
       compression: 'gzip' or None.
     """
     with writing(path) as stream:
-        for number, row in enumerate(rows):
+        for number, row in enumerate(_read(rows)):
             for name, array in row.items():
                 if not number:
                     create(stream, name, count, array.shape, compression)
                 stream[name][number] = array
 
 
+def _read(rows):
+    """The rows; a failure to read one is not taken for a failure to write."""
+    try:
+        yield from rows
+    except (OSError, RuntimeError) as error:
+        raise errors.InputError('cannot read what is to be gathered: {}; a source is damaged or '
+                                'cut short. Make it again.'.format(
+                                    ' '.join(str(error).split())[:200]))
+
+
 def write_names(path, names):
     """Writes the names of the shapes beside their file, one a line."""
     files.write_text(os.path.splitext(path)[0] + '.txt', ''.join(name + '\n' for name in names))
+
+
+def read_names(path):
+    """Names of the shapes, one a line; they may have blanks."""
+    with open(path, encoding='utf-8') as stream:
+        return stream.read().splitlines()
 
 
 def split(names, share=0.8):

@@ -11,6 +11,7 @@ from common import cli, files
 from tests.benchmarks import (
     cmr_step,
     imnet_extraction,
+    imnet_sampling,
     imnet_step,
     loaders,
     polygen_sampling,
@@ -20,8 +21,8 @@ from tests.benchmarks import (
     vsl_step,
 )
 
-BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, r2n2_step, vsl_step,
-              cmr_step, loaders)
+BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, imnet_sampling,
+              r2n2_step, vsl_step, cmr_step, loaders)
 
 RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recorded.json')
 

@@ -28,7 +28,7 @@ def parse_args(argv=None):
     parser.add_argument('--sizes', nargs='+', type=int, choices=sorted(_POINTS), default=[16, 64],
                         help='sets of points')
     parser.add_argument('--shapes', nargs='*', type=cli.positive_int, default=[1],
-                        help='shapes in a step of the fast form')
+                        help='shapes in a step of the fast form (--shapes_per_step of training)')
     parser.add_argument('--repeats', type=cli.positive_int, default=3,
                         help='timed steps of the fast form; the plain one has one')
     parser.add_argument('--threads', type=cli.non_negative_int, default=1, help='of TensorFlow')
@@ -114,12 +114,16 @@ def measure(config):
 
 def short():
     """Rows of a short run, for `python -m tests.benchmarks`: CPU seconds."""
-    config = parse_args(['--sizes', '16', '--repeats', '2'])
+    config = parse_args(['--sizes', '16', '--repeats', '2', '--shapes', '1', '2', '4'])
     rows = measure(config)['16']
     setting = '16^3, {} points, CPU time, {} thread(s)'.format(_POINTS[16], config.threads)
-    return [timing.Row('IM-NET training step', setting, 'CPU path', rows['fast x1'][1], other,
-                       rows[kind][1])
-            for kind, other in (('plain', 'plain graph'), ('products', 'matrix products alone'))]
+    found = [timing.Row('IM-NET training step', setting, 'CPU path', rows['fast x1'][1], other,
+                        rows[kind][1])
+             for kind, other in (('plain', 'plain graph'), ('products', 'matrix products alone'))]
+    return found + [
+        timing.Row('IM-NET training step', '{}, {} shapes a step'.format(setting, count),
+                   'each shape', rows['fast x{}'.format(count)][1] / count, '1 shape a step',
+                   rows['fast x1'][1]) for count in (2, 4)]
 
 
 def _main_work(config):

@@ -12,6 +12,7 @@ from imnet.IMGAN import model, modelz, ops
 from imnet.IMSVR import model as svr_model
 from imnet.IMSVR import views
 from imnet.point_sampling import sampler
+from tests.imnet import formula
 
 
 def _load(sess, variables, weights):
@@ -24,7 +25,13 @@ def _load(sess, variables, weights):
 
 
 def _adam(config):
-    return ops.adam(config['learning_rate'], config['beta1'])
+    return ops.adam(config['learning_rate'], config['beta1'],
+                    **_given(config, beta2='beta2', epsilon='epsilon'))
+
+
+def _given(config, **names):
+    """Arguments {name: value of the config} for those values that the config has."""
+    return {name: config[key] for name, key in names.items() if key in config}
 
 
 def _bits(bits, shape):
@@ -95,7 +102,7 @@ def ae_checkpoint(case, path):
     tf.reset_default_graph()
     config = case.config
     net = model.IMAE(config['z_dim'], config['ef_dim'], config['gf_dim'], plain=path == 'plain')
-    folder = os.path.join(case.directory, 'all_vox256_img_64')
+    (folder,) = [place for place, _, names in os.walk(case.directory) if 'checkpoint' in names]
     prefix = checkpoints.latest(folder)
     with tf.Session() as sess:
         checkpoints.restore(sess, prefix, net.variables, strict=True)
@@ -111,7 +118,7 @@ def gan(case, path):
     tf.reset_default_graph()
     config = case.config
     net = modelz.ZGAN(config['z_vector_dim'], config['z_dim'], config['df_dim'], config['gf_dim'],
-                      config['batch_size'])
+                      config['batch_size'], **_given(config, penalty_weight='gp_weight'))
     d_step, g_step = net.train_steps(lambda: _adam(config))
     with tf.Session() as sess:
         _load(sess, net.variables, case.weights)
@@ -135,7 +142,8 @@ def _pictures(case, path, optimizer=False):
     tf.reset_default_graph()
     config = case.config
     net = svr_model.IMSVR(config['z_dim'], config['ef_dim'], config['gf_dim'],
-                          plain=path == 'plain')
+                          plain=path == 'plain', **_given(config, norm_decay='bn_decay',
+                                                          norm_epsilon='bn_epsilon'))
     step = net.train_step(_adam(config)) if optimizer else None
     sess = tf.Session()
     _load(sess, net.variables, case.weights)
@@ -181,7 +189,8 @@ def svr_views(case, path):
     del path
     pixels = case.inputs['pixels']
     rng = np.random.RandomState(case.config['numpy_seed'])
-    return {'batch_view': views.batch(pixels, case.inputs['order'], rng),
+    return {'batch_view': views.batch(pixels, case.inputs['order'], rng,
+                                     case.config.get('view_num')),
             'test_view': views.cropped(pixels[1, 0])[None],
             'composited': views.over_white(case.inputs['rgba']),
             'external_view': views.resized(case.inputs['grey'])[None]}
@@ -191,7 +200,9 @@ def cell_sampler(case, path):
     """Picks of the cell sampler, and the state of the generator afterwards."""
     del path
     picks = []
-    blocks = [case.inputs[name] for name in sorted(case.inputs) if name.startswith('block_')]
+    names = sorted((name for name in case.inputs if name.startswith('block_')),
+                   key=lambda name: int(name[len('block_'):]))
+    blocks = [case.inputs[name] for name in names]
     for block, target, seed in zip(blocks, case.inputs['target'], case.inputs['seeds']):
         draws = sampler.Draws(np.random.RandomState(seed))
         pick = sampler.sample_point_in_cube(block, target, draws)
@@ -216,30 +227,20 @@ def point_sampling(case, path):
     return found
 
 
-def _formula(points):
-    """The analytic field of the cases, in float64."""
-    x, y, z = points.astype(np.float64).T
-    torus = 0.0713 - np.sqrt((np.sqrt((x - 0.011) ** 2 + (y + 0.017) ** 2) - 0.2329) ** 2
-                             + (z - 0.0071) ** 2)
-    plate = np.minimum.reduce([0.0037 - np.abs(0.28 * x + 0.96 * z - 0.1931),
-                               0.2217 - np.abs(x - 0.0123), 0.1811 - np.abs(y)])
-    box = np.minimum.reduce([0.0317 - np.abs(x + 0.3513), 0.0419 - np.abs(y - 0.3129),
-                             0.0923 - np.abs(z - 0.4517)])
-    speck = 0.0059 - np.linalg.norm(points.astype(np.float64) + 0.375, axis=1)
-    inside = np.maximum.reduce([torus, plate, box, speck])
-    return np.clip(0.5 + 40 * inside, 0, 1).astype(np.float32)
-
-
 def _mesh_numbers(case, field):
     """What both kinds of field cases expect, with doubled cells as in the original."""
-    found = extraction.exact(field, case.config['real_size'], doubled=True)
-    single = extraction.exact(field, case.config['real_size'])
-    np.testing.assert_array_equal(found.grid, single.grid)
+    config = case.config
+    options = {'frame': config['frame_grid_size'], 'threshold': config['threshold'],
+               'points_per_call': config['batch_size']}
+    found = extraction.exact(field, config['real_size'], doubled=True, **options)
+    single = extraction.exact(field, config['real_size'], **options)
+    np.testing.assert_allclose(found.grid, single.grid, atol=1e-6)  # other calls, other rounding
     assert single.evaluated == single.distinct == found.distinct
-    bits, expected = np.packbits(found.grid > 0.5), case.expected['occupancy_bits']
-    if np.unpackbits(bits ^ expected).sum() <= case.config['bit_slack']:
+    inside = found.grid > config['threshold']
+    bits, expected = np.packbits(inside), case.expected['occupancy_bits']
+    if np.unpackbits(bits ^ expected).sum() <= config['bit_slack']:
         bits = expected
-    vertices, triangles = extraction.surface(found.grid)
+    vertices, triangles = extraction.surface(found.grid, config['threshold'])
     corners = vertices[triangles]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(cross, axis=1).sum() / 2
@@ -264,7 +265,7 @@ def _mesh_numbers(case, field):
 def field_analytic(case, path):
     """Extraction from a formula."""
     del path
-    return _mesh_numbers(case, _formula)[1]
+    return _mesh_numbers(case, formula.field(case.config['formula']))[1]
 
 
 def field_decoder(case, path):
@@ -276,10 +277,11 @@ def field_decoder(case, path):
         codes = case.inputs['z']
         field = net.field(sess, codes[0])
         _, found = _mesh_numbers(case, field)
-        moved = extraction.refine(field, case.inputs['vertices'])
+        moved = extraction.refine(field, case.inputs['vertices'], case.config['real_size'],
+                                  case.config['threshold'])
         found['values'] = field(case.inputs['points'])
         found['residual_before_after'] = np.array([
-            np.abs(field(points.astype(np.float32)) - 0.5).mean()
+            np.abs(field(points.astype(np.float32)) - case.config['threshold']).mean()
             for points in (case.inputs['vertices'], moved)])
         expected, limit = case.expected['optimized'], case.tolerance['optimized']['atol']
         matching = (np.abs(moved - expected) <= limit).all(axis=1)

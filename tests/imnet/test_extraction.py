@@ -1,4 +1,5 @@
 """Tests of imnet/extraction.py, measures.py and IMSVR/photos.py."""
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +8,12 @@ from scipy import spatial
 from common import errors
 from imnet import extraction, measures
 from imnet.IMSVR import photos
+from tests.imnet import formula
+
+# Like the field of the golden cases: the plate lies between the middles of 64^3 cells.
+FORMULA = ('f = clip(0.5+40*d, 0, 1), d = max of three parts: torus 0.07-sqrt((sqrt((x-0.01)^2+'
+           '(y+0.02)^2)-0.23)^2+(z-0.01)^2); plate min(0.0037-|0.28x+0.96z-0.19|, 0.22-|x-0.01|, '
+           '0.18-|y|); box min(0.03-|x+0.35|, 0.04-|y-0.31|, 0.09-|z-0.45|), cut by a side.')
 
 
 class Ball:
@@ -29,7 +36,7 @@ def test_both_searches_give_the_same_closed_mesh(resolution):
         vertices, triangles = extraction.surface(search(field, resolution).grid)
         found.append(vertices)
         # Coarse and fine middles are different places, so equal points were asked for twice.
-        assert resolution == 64 or len(np.unique(np.concatenate(field.asked), axis=0)) == sum(
+        assert len(np.unique(np.concatenate(field.asked), axis=0)) == sum(
             map(len, field.asked))
         edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]],
                                         triangles[:, [2, 0]]]), axis=1)
@@ -38,6 +45,35 @@ def test_both_searches_give_the_same_closed_mesh(resolution):
                                    atol=0.3 / resolution)
     distance = spatial.cKDTree(found[0]).query(found[1])[0]
     assert len(found[0]) == len(found[1]) and distance.max() == 0
+
+
+def test_both_searches_find_the_thin_parts_between_coarse_middles():
+    field = formula.field(FORMULA)
+    vertices = [extraction.surface(search(field).grid)[0]
+                for search in (extraction.exact, extraction.octree)]
+    assert len(vertices[0]) > 50000
+    np.testing.assert_array_equal(*vertices)
+
+
+def test_the_search_takes_other_frames_calls_and_thresholds():
+    field = Ball()
+    found = extraction.exact(field, 96, doubled=True, frame=32, points_per_call=4096, threshold=0.4)
+    assert found.coarse.shape == (32, 32, 32) and found.calls[:8] == 8 * [4096]
+    assert max(found.calls[8:]) == 4096 // 27 * 27
+    vertices, _ = extraction.surface(found.grid, 0.4)
+    np.testing.assert_allclose(np.linalg.norm(vertices - field.middle, axis=1), 0.305, atol=1e-3)
+
+
+def test_a_formula_is_read_and_another_text_refused():
+    points = np.array([[0.1, 0.2, -0.3], [0.4, 0, 0.1]])
+    inside = np.maximum(0.05 - np.abs(2 * points[:, 0] - 0.1), 0.1 - np.linalg.norm(
+        points - [0.1, 0.2, -0.25], axis=1))
+    text = ('f = clip(0.5+4*d, 0, 1), d = max of two parts: a 0.05-|2x-0.1|; '
+            'b 0.1-|p-(0.1,0.2,-0.25)|.')
+    np.testing.assert_allclose(formula.field(text)(points), np.clip(0.5 + 4 * inside, 0, 1))
+    for bad in ('f = 1', text.replace('|2x', '|open(2x)')):
+        with pytest.raises(ValueError, match='unknown formula'):
+            formula.field(bad)
 
 
 def test_a_shape_that_touches_the_box_is_closed_there():
@@ -92,6 +128,14 @@ def test_means_are_over_shapes_and_over_categories():
     assert found == {'a': 0.5, 'b': 0, 'category mean': 0.25, 'shape mean': pytest.approx(1 / 3)}
 
 
+def test_one_empty_reconstruction_does_not_hide_the_mean_of_the_others():
+    rows = [{'category': 'a', 'shape': '', 'chamfer': value, 'iou': 1.}
+            for value in (1., 3., np.inf)]
+    found = measures.averages(rows)
+    assert [row['chamfer'] for row in found] == [2, 2, 2]
+    assert [row['empty'] for row in found] == [1, 1, 1]
+
+
 def draw(tmp_path, background, mode='RGB'):
     image = np.zeros([60, 90, len(mode)], np.uint8)
     image[..., :3] = background
@@ -109,6 +153,41 @@ def test_the_object_is_centred_on_white_whatever_was_behind_it(tmp_path, backgro
     low, high = dark.min(axis=0), dark.max(axis=0) + 1
     assert view[0, 0] == 1 and abs((low + high).mean() - 128) <= 2
     assert abs((high - low)[1] - 0.8 * 128) <= 3 and abs((high - low)[0] - 0.4 * 128) <= 3
+
+
+def test_a_view_of_137_pixels_is_scaled_whole_with_its_background_as_the_original_does(tmp_path):
+    pixels = np.random.RandomState(0).randint(90, 160, [137, 137]).astype(np.uint8)
+    Image.fromarray(pixels).save(str(tmp_path / 'view.png'))
+    expected = (cv2.resize(pixels, (128, 128)) / 255.)[..., None]
+    np.testing.assert_allclose(photos.read(str(tmp_path / 'view.png')), expected, atol=1e-6)
+    Image.fromarray(pixels[:100]).save(str(tmp_path / 'photo.png'))
+    expected = (cv2.resize(pixels[:100], (128, 128)) / 255.)[..., None]
+    np.testing.assert_allclose(photos.read(str(tmp_path / 'photo.png'), crop='none'), expected,
+                               atol=1e-6)
+    middle = photos.read(str(tmp_path / 'view.png'), crop='middle')
+    np.testing.assert_allclose(middle[..., 0], pixels[4:132, 4:132] / 255., atol=1e-6)
+
+
+def test_pictures_stand_upright_and_16_bits_are_brought_to_8(tmp_path):
+    levels = np.full([60, 40], 65535, np.uint16)
+    levels[5:20, 10:20] = 20000
+    Image.fromarray(levels).save(str(tmp_path / 'deep.png'))
+    plain = Image.fromarray((levels >> 8).astype(np.uint8))
+    plain.save(str(tmp_path / 'plain.png'))
+    exif = plain.getexif()
+    exif[0x0112] = 6        # to be turned by 90 degrees clockwise
+    plain.transpose(Image.ROTATE_90).save(str(tmp_path / 'turned.png'), exif=exif)
+    read = [photos.read(str(tmp_path / name), crop='none')
+            for name in ('plain.png', 'deep.png', 'turned.png')]
+    assert read[0].min() < 0.35 and read[0].max() == 1
+    np.testing.assert_array_equal(read[0], read[1])
+    np.testing.assert_array_equal(read[0], read[2])
+
+
+def test_an_object_that_fills_the_picture_has_a_message_of_its_own(tmp_path):
+    Image.fromarray(np.full([50, 50], 40, np.uint8)).save(str(tmp_path / 'a.png'))
+    with pytest.raises(errors.InputError, match='fills all of .*--crop=none'):
+        photos.read(str(tmp_path / 'a.png'), background='white')
 
 
 def test_a_picture_without_an_object_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Tests of IMGAN/main.py, IMSVR/main.py, evaluate.py and freezing on a tiny set."""
 import csv
 import os
+import shutil
 
 import h5py
 import numpy as np
@@ -166,6 +167,51 @@ def test_a_mesh_of_ones_own_comes_out_where_it_was(trained, tmp_path):
     np.testing.assert_allclose(vertices.mean(axis=0), [5.5, -0.5, 2.5], atol=0.02)
 
 
+def test_a_mesh_of_ones_own_is_never_overwritten(trained, tmp_path, capsys):
+    (tmp_path / 'my.ply').write_bytes(b'mine')
+    assert tiny.call(gan_main, '--mesh', tmp_path / 'my.ply', '--output_path', trained,
+                     '--sample_dir', tmp_path / '.', *MESHES) == 2
+    said = capsys.readouterr().err
+    assert 'would overwrite' in said and said.count('\n') == 1
+    assert (tmp_path / 'my.ply').read_bytes() == b'mine'
+
+
+def test_codes_of_a_part_have_a_file_of_their_own(data, trained):
+    whole = data_utils.read_codes(os.path.join(trained, tiny.STEM + '_z.hdf5'))
+    assert len(whole) == 5
+    for more, name in ((['--split=test'], '_test'), (['--start=1', '--end=3'], '_1_3')):
+        assert tiny.call(gan_main, '--ae', '--data_dir', data, '--output_path', trained, *more) == 0
+        path = os.path.join(trained, '{}{}_z.hdf5'.format(tiny.STEM, name))
+        assert len(data_utils.read_codes(path)) == 2
+        os.remove(path)
+
+
+def test_the_epochs_of_the_gan_are_counted_from_nought_to_the_last(trained):
+    folders = [name for name in os.listdir(os.path.join(trained, 'checkpoints')) if '_z_' in name]
+    prefix = checkpoints.latest(os.path.join(trained, 'checkpoints', folders[0]))
+    assert checkpoints.step_of(prefix) == 1     # of --epoch=1
+
+
+def test_samples_take_the_gan_s_sizes_from_its_checkpoint(trained, tmp_path, capsys):
+    arguments = ['--dataset', tiny.STEM, '--output_path', trained, '--sample_dir', tmp_path,
+                 '--num_samples=1', *MESHES]
+    assert tiny.call(gan_main, *arguments) == 0 and (tmp_path / 'out0.ply').exists()
+    assert tiny.call(gan_main, *arguments, '--gan_dim=9') == 1
+    assert '--gan_dim is 9' in capsys.readouterr().err
+
+
+def test_training_starts_from_the_newest_checkpoint_of_a_folder(data, trained, tmp_path, capsys):
+    folder = os.path.join(trained, 'checkpoints', tiny.STEM + '_64')
+    assert ae(data, tmp_path, '--training_steps=1', '--checkpoint', folder) == 0
+    assert ae(data, tmp_path / 'b', '--training_steps=1', '--checkpoint', tmp_path / 'no') == 1
+    assert 'no checkpoint' in capsys.readouterr().err
+
+
+def test_a_view_beyond_the_last_is_refused(data, trained, capsys):
+    assert tiny.call(svr_main, '--data_dir', data, '--output_path', trained, '--view=24') == 2
+    assert 'have 24 views, 0 to 23' in capsys.readouterr().err
+
+
 def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert tiny.call(evaluate, '--data_path', data, '--output_path', trained,
                      '--resolution=64', '--lfd') == 0
@@ -178,6 +224,20 @@ def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert [(row[3], row[-1]) for row in rows if row[0] == 'nearest training shape'] == 2 * [
         ('1', '0')]
     assert all(float(row[-1]) > 0 for row in rows if row[0] == 'ae')
+
+
+def test_the_baseline_is_never_the_measured_set_itself(data, trained, tmp_path, capsys):
+    plain = tmp_path / (tiny.STEM + '.hdf5')
+    shutil.copy(os.path.join(data, tiny.STEM + '_test.hdf5'), str(plain))
+    arguments = ['--data_path', plain, '--output_path', trained, '--pictures=0', *MESHES]
+    assert tiny.call(evaluate, *arguments) == 1
+    said = capsys.readouterr().err
+    assert '--nobaseline' in said and said.count('\n') == 1
+    assert tiny.call(evaluate, *arguments, '--nobaseline') == 0
+    alone = tmp_path / (tiny.STEM + '_test.hdf5')
+    os.rename(str(plain), str(alone))
+    assert tiny.call(evaluate, '--data_path', alone, *arguments[2:]) == 1
+    assert '--nobaseline' in capsys.readouterr().err
 
 
 def test_true_surfaces_come_as_points_with_normals_or_as_meshes(data, trained, tmp_path, capsys):
@@ -244,6 +304,7 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
     (['--ae', '--train', '--real_size=32', '--batch_size_input=99'], 1, '--batch_size_input=60'),
     (['--ae', '--train', '--dataset=other'], 1, 'tiny_vox256_img_train.hdf5'),
     (['--ae', '--mode=mesh'], 2, '--mesh=FILE'),
+    (['--ae', '--mode=interp', '--second=5'], 2, '--second=5'),
     (['--train', '--z_path=no/codes.hdf5'], 1, 'no/codes.hdf5'),
     (['--ae', '--mode=test', '--checkpoint_dir=no/such'], 1, 'no trained network')])
 def test_bad_options_end_with_one_line(data, tmp_path, capsys, arguments, code, message):

@@ -14,6 +14,7 @@ from scipy import io as scipy_io
 from common import errors, meshes, voxel_grids
 from imnet import make_dataset
 from imnet.point_sampling import gather_all, gather_img, gather_vox, sampler, solids, tables
+from tests.imnet import tiny
 
 CUBE = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
 QUADS = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
@@ -29,6 +30,18 @@ def test_the_random_draws_equal_scalar_calls_of_numpy():
     assert [draws.next_raw() & 7 for _ in range(40)] == [rng.randint(8) for _ in range(40)]
     assert draws.rng().randint(1000) == rng.randint(1000)
     assert draws.next_raw() & 15 == rng.randint(16)
+
+
+@pytest.mark.parametrize('side', [4, 6, 10, 12, 16])
+def test_cells_of_any_side_are_drawn_as_scalar_calls_of_numpy(side):
+    block = (np.random.RandomState(side).uniform(size=3 * [side]) < 0.4).astype(np.uint8)
+    draws, rng = sampler.Draws(np.random.RandomState(5)), np.random.RandomState(5)
+    for _ in range(20):
+        expected = (rng.randint(side), rng.randint(side), rng.randint(side))
+        while not block[expected]:
+            expected = (rng.randint(side), rng.randint(side), rng.randint(side))
+        assert sampler.sample_point_in_cube(block, 1, draws) == expected
+    assert draws.rng().randint(2 ** 30) == rng.randint(2 ** 30)
 
 
 def test_a_mesh_becomes_a_solid_of_diagonal_one_wherever_it_was(tmp_path):
@@ -47,6 +60,59 @@ def test_z_up_is_turned_and_turned_back(tmp_path):
     solid = solids.from_mesh(write_box(tmp_path / 'a.obj', (1, 1, 3)), up='z')
     assert np.ptp(np.argwhere(solid.grid), axis=0).argmax() == 1
     np.testing.assert_allclose(solid.to_mesh([[0, 1.5 / 11 ** 0.5, 0]]), [[0.5, 0.5, 3]])
+
+
+def test_folders_that_would_hide_shapes_are_refused(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'x.obj').write_text('')
+    arguments = ['--input', str(tmp_path), '--output', str(tmp_path / 'out')]
+    with pytest.raises(errors.UsageError, match='--category=c names one category'):
+        gather_vox.categories(gather_vox.parse_args(arguments + ['--category=c']))
+    (tmp_path / 'a' / 'x.ply').write_text('')
+    with pytest.raises(errors.InputError, match='several files of one shape: x.obj, x.ply'):
+        gather_vox.categories(gather_vox.parse_args(arguments))
+
+
+def test_views_of_other_shapes_and_damaged_sources_are_told(tmp_path, capsys):
+    folder = tmp_path / 'box'
+    folder.mkdir()
+    rows = [dict(row) for row in tiny.rows(2)]
+    points = [{key: row[key] for key in tables.VOXEL_KEYS} for row in rows]
+    tables.write_rows(str(folder / 'box_vox256.hdf5'), points, 2)
+    tables.write_names(str(folder / 'box_vox256.hdf5'), ['a b', 'c'])
+    tables.write_rows(str(folder / 'box_img.hdf5'), [{'pixels': row['pixels']} for row in rows], 2)
+    tables.write_names(str(folder / 'box_img.hdf5'), ['c', 'a b'])
+    assert gather_all.main(['--data_path', str(tmp_path)]) == 1
+    assert 'run gather_img.py again' in capsys.readouterr().err
+    tables.write_names(str(folder / 'box_img.hdf5'), ['a b', 'c'])
+    assert gather_all.main(['--data_path', str(tmp_path)]) == 0
+    assert (tmp_path / 'all_vox256_img_train.txt').read_text() == 'box/a b\n'
+    os.truncate(str(folder / 'box_img.hdf5'), 3000)
+    capsys.readouterr()
+    assert gather_all.main(['--data_path', str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert 'box_img.hdf5' in said and 'Make it again' in said and 'space' not in said
+
+
+@pytest.mark.parametrize('damage', [
+    lambda path: os.truncate(path, os.path.getsize(path) // 2),
+    lambda path: os.rename(path[:-4] + '.npy', path)])
+def test_a_damaged_or_renamed_grid_file_is_told(tmp_path, damage):
+    path = str(tmp_path / 'a.npz')
+    np.savez(path, voxels=np.ones([8, 8, 8]))
+    np.save(str(tmp_path / 'a.npy'), np.ones([8, 8, 8]))
+    damage(path)
+    with pytest.raises(errors.InputError, match='a.npz.*numpy.savez'):
+        solids.read(path)
+
+
+def test_an_open_mesh_that_encloses_something_is_noted(tmp_path, capsys):
+    ball = np.concatenate([CUBE, CUBE + [3, 0, 0]])
+    faces = QUADS + [[8 + corner for corner in quad] for quad in QUADS[:-1]]
+    meshes.write(str(tmp_path / 'a.obj'), ball, faces)
+    assert solids.from_mesh(str(tmp_path / 'a.obj')).grid.any()
+    assert 'open border' in capsys.readouterr().out
 
 
 def test_an_open_mesh_is_refused_unless_it_is_asked_for(tmp_path):
@@ -114,7 +180,7 @@ def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_pat
     assert '6 shapes' in said and '1 sampled already' in said
     assert 'left out: open' in said and 'not closed' in said
     assert sorted(os.listdir(str(out / 'box'))) == ['box_vox256.hdf5', 'box_vox256.txt',
-                                                    'statistics.txt']
+                                                    'sampling.json', 'statistics.txt']
     with h5py.File(str(out / 'box' / 'box_vox256.hdf5'), 'r') as stream:
         assert {name: stream[name].shape for name in stream}['points_64'] == (5, 16384, 3)
         assert stream['voxels'].chunks == (1, 64, 64, 64, 1)
@@ -133,6 +199,11 @@ def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_pat
         assert stream['pixels'].shape == (4, 24, 137, 137) and len(stream['voxels']) == 4
     gather_vox.gather(config)
     assert 'done already' in capsys.readouterr().out
+    with pytest.raises(errors.InputError, match='sampled with .*--seed=0 .* not .*--seed=5'):
+        gather_vox.gather(gather_vox.parse_args(arguments + ['--seed=5']))
+    (out / 'box' / 'box_img.txt').write_text('b3\n')
+    assert gather_all.main(['--data_path', str(out)]) == 1
+    assert 'box_img.txt' in capsys.readouterr().err
 
 
 def test_the_split_takes_the_first_four_fifths_by_name():

@@ -35,6 +35,15 @@ def test_all_stages_run_and_leave_meshes_pictures_and_frozen_graphs(tmp_path, ca
     assert (out / 'eval' / 'ae_test.md').exists()
 
 
+@pytest.mark.parametrize('epochs, ends', [
+    (400, [100, 200, 400]), (100, [25, 50, 100]), (4, [1, 2, 4]), (3, [1, 2, 3]), (2, [0, 1, 2]),
+    (1, [0, 0, 1])])
+def test_train_epochs_leave_steps_for_every_stage(tmp_path, epochs, ends):
+    config = train.parse_args(['--data_path', str(tmp_path), '--train_epochs', str(epochs)])
+    train.complete(config)
+    assert config.epochs == ends
+
+
 def test_the_furniture_is_a_set_like_any_other(tmp_path):
     assert make_dataset.main(['--output', str(tmp_path), '--shapes=1', '--classes', 'bed']) == 0
     with h5py.File(str(tmp_path / (make_dataset.STEM + '_train.hdf5')), 'r') as stream:
