@@ -43,7 +43,7 @@ def parse_args(argv=None):
     saved.add_options(parser, 32)
     meshing.add_options(parser)
     cli.add_run_options(parser, saved.OUTPUT_PATH)
-    parser.set_defaults(split='test', view=None, extraction='octree')
+    parser.set_defaults(split='test', view=None)
     return parser.parse_args(argv)
 
 
