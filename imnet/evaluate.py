@@ -131,6 +131,8 @@ def _measure(config, data, row, network, train_grids):
     near = None
     if train_grids is not None:
         overlaps = _overlaps(train_grids, voxels)
+        if config.split == 'train' and len(overlaps) > 1:
+            overlaps[row] = -1      # the nearest of the others
         best = int(np.argmax(overlaps))
         mesh = _box_surface(_unpacked(train_grids[best]))
         near = dict({'iou': float(overlaps[best]), 'point_iou': np.nan}, **measures.compare(

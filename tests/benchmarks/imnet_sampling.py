@@ -25,7 +25,8 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('--size', type=cli.positive_int, default=32, help='cells of a side to fill')
     parser.add_argument('--points', type=cli.positive_int, default=4096, help='places to pick')
-    parser.add_argument('--repeats', type=cli.positive_int, default=3, help='turns')
+    parser.add_argument('--repetitions', type=cli.positive_int, default=3,
+                        help='of which the median counts')
     parser.add_argument('--threads', type=int, choices=(1,), default=1, help='of NumPy')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
@@ -88,7 +89,7 @@ def rows(config):
     grid = _shell(config.size)
     np.testing.assert_array_equal(sampler.carved(grid), carved_by_loops(grid))
     filling = timing.in_turns({'ours': lambda: sampler.carved(grid),
-                               'loops': lambda: carved_by_loops(grid)}, config.repeats)
+                               'loops': lambda: carved_by_loops(grid)}, config.repetitions)
     rng = np.random.RandomState(0)
     noise = (rng.uniform(size=[sampler.SIZE] * 3) < 0.5).astype(np.uint8)
     cells, targets = rng.randint(0, 64, [config.points, 3]), np.ones(config.points, np.uint8)
@@ -101,7 +102,7 @@ def rows(config):
         return picked_by_loops(noise, cells, targets, 4, np.random.RandomState(1))
 
     np.testing.assert_array_equal(ours(), loops())
-    picking = timing.in_turns({'ours': ours, 'loops': loops}, config.repeats)
+    picking = timing.in_turns({'ours': ours, 'loops': loops}, config.repetitions)
     solid = make_dataset.solid('chair', [0, 0])
     began = time.perf_counter()
     sampler.point_sets(sampler.carved(solid), sampler.Draws.of_shape(0, 'chair'))

@@ -226,6 +226,15 @@ def test_evaluation_writes_tables_beside_the_baseline(data, trained):
     assert all(float(row[-1]) > 0 for row in rows if row[0] == 'ae')
 
 
+def test_the_baseline_of_a_training_shape_is_another_one(data, trained):
+    assert tiny.call(evaluate, '--data_path', data, '--output_path', trained, '--split=train',
+                     *MESHES) == 0
+    with open(os.path.join(trained, 'eval', 'ae_train.csv'), encoding='utf-8') as stream:
+        found = [float(row['iou']) for row in csv.DictReader(stream)
+                 if row['method'] == 'nearest training shape']
+    assert len(found) == 5 and 0.3 < min(found) and max(found) < 1
+
+
 def test_the_baseline_is_never_the_measured_set_itself(data, trained, tmp_path, capsys):
     plain = tmp_path / (tiny.STEM + '.hdf5')
     shutil.copy(os.path.join(data, tiny.STEM + '_test.hdf5'), str(plain))
