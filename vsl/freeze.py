@@ -126,6 +126,7 @@ def networks():
     sizes = {name: presets.PRESETS['modelnet10'][name] for name in presets.SIZES}
 
     def training(images):
+        """Builds a training graph, of shapes or of images: (placeholders, what a step fetches)."""
         config = argparse.Namespace(
             batch_size=5, device='cpu', kl_weight=vsl.KL_WEIGHT, kl_warmup_steps=0, free_nats=0.,
             plain=True, learning_rate=vsl.LEARNING_RATE, schedule='constant', seed=0,
@@ -136,6 +137,7 @@ def networks():
         return ends, [model.loss, model.optimizer]
 
     def inference(part):
+        """Builds a graph to freeze: npu_survey.Graph."""
         *ends, model = _graph(part, 1, sizes, False, plain=True)
         return npu_survey.Graph(*ends, list(model.params.values()), None)
 

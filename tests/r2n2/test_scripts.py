@@ -113,11 +113,19 @@ def test_the_demo_finds_the_run_of_the_launch_script(run, tmp_path, monkeypatch)
 
 
 def test_the_shipped_settings_fit_the_networks(data):
-    place = os.path.join(os.path.dirname(main_script.setup.QUICK_CONFIG))
-    for name in sorted(os.listdir(place)):
+    place = os.path.dirname(main_script.setup.QUICK_CONFIG)
+    names = sorted(os.listdir(place))
+    assert {'quick.yaml', 'short.yaml'} <= set(names)
+    for name in names:
         for model in ('GRUNet', 'ResidualGRUNet'):
-            main_script.setup.settings(main_script.parse_args(
+            found = main_script.setup.settings(main_script.parse_args(
                 ['--cfg=' + os.path.join(place, name), '--model=' + model]))
+            with tf.Graph().as_default():
+                net = main_script.setup.make_net(found, False)
+                net.build(tf.zeros([1, 1, 127, 127, 3]))
+            assert type(net).__name__ == model
+            assert net.params['conv1/W' if model == 'GRUNet' else 'conv1a/W'].shape[-1] == (
+                found.NET.N_CONVFILTER[0])
 
 
 def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
