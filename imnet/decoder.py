@@ -10,6 +10,7 @@ from imnet.IMGAN import ops
 
 SCOPE = 'simple_net'
 POINTS_PER_CALL = 65536     # of the original's extraction; 64^3 centres are four calls
+POINTS_PER_RUN = 4096       # of a field: so few that a CPU's caches hold the widest layer
 _WIDTHS = (8, 8, 8, 4, 2, 1)
 
 
@@ -77,12 +78,14 @@ class Field:
       codes: placeholder [1, Z]; points: placeholder [1, None or a fixed number, 3].
       values: tensor [1, N, 1] made of both; raw: what goes into its clip.
       code: float array [Z] or [1, Z].
+      points_per_run: int, the most at once where the number of points is open.
     """
 
-    def __init__(self, sess, codes, points, values, raw, code):
+    def __init__(self, sess, codes, points, values, raw, code, points_per_run=POINTS_PER_RUN):
         self._sess, self._points, self._values = sess, points, values
         self._feed = {codes: np.reshape(code, [1, -1])}
         self._fixed = points.shape[1].value
+        self._points_per_run = points_per_run
         self.evaluated = 0      # points in all calls
         self._raw = raw
 
@@ -105,7 +108,7 @@ class Field:
         points = np.asarray(points, np.float32)
         if not len(points):
             return np.zeros([0, 3], np.float32)
-        size, results = self._fixed or POINTS_PER_CALL, []
+        size, results = self._fixed or self._points_per_run, []
         for start in range(0, len(points), size):
             part = points[start:start + size]
             padded = part

@@ -92,9 +92,12 @@ def _fields(config):
         net, sess = _network(False, sizes, clip, variables)
         data = data_utils.Set(config.data_path)
         codes = net.codes_of(sess, (data.voxels(row) for row in config.rows))
-    nets = [_network(plain, sizes, clip, variables) for plain in (True, False)]
-    return [('shape {}'.format(row), nets[0][0].field(nets[0][1], code),
-             nets[1][0].field(nets[1][1], code)) for row, code in zip(config.rows, codes)], sizes
+    (plain, plain_sess), (fast, sess) = [_network(kind, sizes, clip, variables)
+                                         for kind in (True, False)]
+    return [('shape {}'.format(row),
+             decoder.Field(plain_sess, plain.z_vector, plain.test_points, plain.test_values,
+                           plain.test_raw, code, decoder.POINTS_PER_CALL),
+             fast.field(sess, code)) for row, code in zip(config.rows, codes)], sizes
 
 
 def _network(plain, sizes, clip, values):
@@ -133,9 +136,10 @@ def _make_blob(sess, gf_dim):
 
 
 def time_products(points, gf_dim):
-    """CPU seconds of the decoder's products on so many points, by 65536."""
+    """CPU seconds of the decoder's products on so many points, as many at once as a field takes."""
+    at_once = decoder.POINTS_PER_RUN
     with tf.Graph().as_default():
-        hidden = tf.Variable(np.random.RandomState(0).normal(size=[65536, 3]).astype(np.float32))
+        hidden = tf.Variable(np.random.RandomState(0).normal(size=[at_once, 3]).astype(np.float32))
         ends = []
         for width in (8, 8, 8, 4, 2, 1, 0):
             size = width * gf_dim or 1
@@ -146,9 +150,9 @@ def time_products(points, gf_dim):
             sess.run(tf.global_variables_initializer())
             sess.run(ends)
             start = time.process_time()
-            for _ in range(3):
+            for _ in range(32):
                 sess.run(ends)
-            return (time.process_time() - start) / 3 * points / 65536
+            return (time.process_time() - start) / 32 * points / at_once
 
 
 def measure(config):
