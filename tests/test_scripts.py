@@ -259,21 +259,24 @@ def test_smoke_test_passes(tmp_path):
     assert code == 0 and out.count('ok  ') == 5, err
 
 
-@pytest.mark.parametrize('folder', ['', 'polygen', 'vsl', 'r2n2', 'imnet', 'cmr'])
-@pytest.mark.parametrize('name', ['README.md', 'README_CN.md'])
-def test_no_placeholder_is_left_in_a_readme(folder, name):
-    with open(os.path.join(ROOT, folder, name), encoding='utf-8') as stream:
-        assert re.findall(r'@[A-Z_]+@', stream.read()) == []
+_DOCUMENTS = [os.path.join(*place) + language + '.md' for language in ('', '_CN') for place in (
+    ('README',), ('polygen', 'README'), ('vsl', 'README'), ('imnet', 'README'), ('r2n2', 'README'),
+    ('cmr', 'README'), ('docs', 'ascend'), ('docs', 'deployment'), ('docs', 'environment'))]
+
+
+@pytest.mark.parametrize('name', _DOCUMENTS)
+def test_no_placeholder_is_left_in_a_document(name):
+    with open(os.path.join(ROOT, name), encoding='utf-8') as stream:
+        assert re.findall(r'@\w+@', stream.read()) == []
 
 
 def _shown_commands():
-    """(where, script, its arguments) of the command lines in docstrings and READMEs."""
+    """(where, script, its arguments) of the command lines in docstrings and documents."""
     texts = [(script, importlib.import_module(_module(script)).__doc__)
              for script in sorted({script for script, _, _ in SCRIPTS})]
-    for folder in ('', 'polygen', 'vsl', 'r2n2', 'imnet', 'cmr'):
-        for name in ('README.md', 'README_CN.md'):
-            with open(os.path.join(ROOT, folder, name), encoding='utf-8') as stream:
-                texts.append((os.path.join(folder, name), stream.read()))
+    for name in _DOCUMENTS:
+        with open(os.path.join(ROOT, name), encoding='utf-8') as stream:
+            texts.append((name, stream.read()))
     line = re.compile(r'^ *(?:Examples?: )?\$?python (-m )?([\w/.]+)(( [^\n]*)?(\n +--[^\n]*)*)',
                       re.MULTILINE)
     scripts = {script for script, _, _ in SCRIPTS}
