@@ -32,7 +32,7 @@ def parse_args(argv=None):
                         help='checkpoint, its folder, or a file of PyTorch; unset: the run in '
                              '--output_path')
     parser.add_argument('--output_path', default=options.OUTPUT_PATH, help='folder of a run')
-    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'))
+    cli.add_device(parser)
     cli.add_flag(parser, '--debug', help='show tracebacks')
     options.add_network_options(parser)
     return parser.parse_args(argv)

@@ -44,7 +44,7 @@ def parse_args(argv=None):
     parser.add_argument('--config', default='', help="JSON of the network's options, as data/"
                                                      'config.json')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0)
-    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'))
+    cli.add_device(parser)
     cli.add_flag(parser, '--debug', help='show tracebacks')
     options.add_device_target(parser)
     options.add_network_options(parser)

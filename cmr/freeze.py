@@ -20,8 +20,7 @@ def add_options(parser):
                         help='checkpoint, its folder, or a file of PyTorch')
     parser.add_argument('--output_path', default=options.OUTPUT_PATH,
                         help='folder of a run, where no --checkpoint is given')
-    parser.add_argument('--device', default='cpu', choices=('cpu', 'gpu'),
-                        help='where the check runs')
+    cli.add_device(parser, 'cpu', 'where the check runs')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     options.add_network_options(parser)
 

@@ -146,6 +146,16 @@ def _number(text, kind, accepts, meaning):
     return value
 
 
+def add_device(group, default='auto', help='auto takes an NPU, else a GPU, else the CPU'):
+    """Adds `--device`.
+
+    Args:
+      group: parser or group of a parser; default: str; help: str, what it means there.
+    """
+    group.add_argument('--device', default=default, choices=('auto', 'cpu', 'gpu', 'npu'),
+                       help=help)
+
+
 def add_run_options(parser, output_path):
     """Adds the options that every training script has.
 
@@ -158,8 +168,7 @@ def add_run_options(parser, output_path):
                        help='folder for checkpoints, samples and records; the same command again '
                             'goes on from there')
     group.add_argument('--seed', type=non_negative_int, default=0, help='of every random draw')
-    group.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
-                       help='auto takes an NPU, else a GPU, else the CPU')
+    add_device(group)
     group.add_argument('--threads', type=non_negative_int, default=0,
                        help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
     add_flag(group, '--resume', default=True,

@@ -37,8 +37,7 @@ def add_options(parser):
                  'as the output folder says')
     cli.add_flag(parser, '--plain', help='operations as the original has them, for ATC; unset: '
                  'forms fast on a CPU')
-    parser.add_argument('--device', default='cpu', choices=('auto', 'cpu', 'gpu', 'npu'),
-                        help='where the check runs')
+    cli.add_device(parser, 'cpu', 'where the check runs')
     cli.add_flag(parser, '--debug', help='show tracebacks')
 
 

@@ -20,8 +20,7 @@ def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of every random draw')
-    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
-                        help='auto takes an NPU, else a GPU, else the CPU')
+    cli.add_device(parser)
     parser.add_argument('--precision_mode', default=None, help='see train.py')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)

@@ -184,8 +184,7 @@ def add_checkpoint_options(parser):
     parser.add_argument('--preset', choices=sorted(PRESETS), default='published',
                         help='sizes of the networks in the two checkpoints')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of every random draw')
-    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
-                        help='auto takes an NPU, else a GPU, else the CPU')
+    cli.add_device(parser)
     parser.add_argument('--precision_mode', default=None, help='see train.py')
     parser.add_argument('--threads', type=cli.non_negative_int, default=0,
                         help='CPU threads of an operation; 0 leaves the choice to TensorFlow')

@@ -19,6 +19,7 @@ _ROWS = {'views': 1, 'occupancy': 0}    # axes of the batch
 def add_options(parser):
     """Adds the options of freezing that are 3D-R2N2's own."""
     setup.add_trained_options(parser)
+    parser.set_defaults(device='cpu')   # of the check
     parser.add_argument('--views', type=cli.positive_int, default=3, help='V, fixed in the graph')
     cli.add_flag(parser, '--plain', help='single operations, for ATC')
 

@@ -32,8 +32,7 @@ def add_options(parser):
                      help='of a checkpoint without a config.json that was trained so')
     cli.add_flag(parser, '--plain', help='strided convolutions as single operations, for ATC; '
                  'unset: a form that is fast on a CPU')
-    parser.add_argument('--device', default='cpu', choices=('auto', 'cpu', 'gpu', 'npu'),
-                        help='where the check runs')
+    cli.add_device(parser, 'cpu', 'where the check runs')
     cli.add_flag(parser, '--debug', help='show tracebacks')
 
 

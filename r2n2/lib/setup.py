@@ -106,8 +106,7 @@ def add_trained_options(parser):
                         help='network of a .npy file; unset: ResidualGRUNet')
     parser.add_argument('--cfg', action='append', default=None, metavar='FILE',
                         help='YAML file of settings of a .npy file, such as its widths')
-    parser.add_argument('--device', default='auto', choices=('auto', 'cpu', 'gpu', 'npu'),
-                        help='auto takes an NPU, else a GPU, else the CPU')
+    cli.add_device(parser)
     parser.add_argument('--precision_mode', default=None, help='see main.py')
     parser.add_argument('--threads', type=cli.non_negative_int, default=0,
                         help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
