@@ -270,6 +270,16 @@ def test_no_placeholder_is_left_in_a_document(name):
         assert re.findall(r'@\w+@', stream.read()) == []
 
 
+@pytest.mark.parametrize('name', _DOCUMENTS)
+def test_links_of_a_document_lead_to_files(name):
+    with open(os.path.join(ROOT, name), encoding='utf-8') as stream:
+        links = re.findall(r'\]\(([^)]+)\)', stream.read())
+    folder = os.path.join(ROOT, os.path.dirname(name))
+    assert [link for link in links if '://' not in link and not link.startswith('#')
+            and not os.path.exists(os.path.join(folder, link))] == []
+    assert links
+
+
 def _shown_commands():
     """(where, script, its arguments) of the command lines in docstrings and documents."""
     texts = [(script, importlib.import_module(_module(script)).__doc__)
