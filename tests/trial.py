@@ -6,7 +6,6 @@ fails when a command fails, or leaves no picture, mesh or .pb. Wants git, bash a
 
 Example: python3 tests/trial.py --folder=trial
 """
-import argparse
 import os
 import re
 import subprocess
@@ -14,6 +13,9 @@ import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli, errors
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODELS = ('polygen', 'vsl', 'imnet', 'r2n2', 'cmr')
@@ -119,16 +121,27 @@ def _try(parts, folder, log):
     return rows, wrong
 
 
-def main(argv=None):
-    """Runs the script; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0], allow_abbrev=False)
-    parser.add_argument('--folder', help='new folder for the clone (a temporary one)')
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--folder', default='', help='new folder for the clone; unset: a '
+                                                     'temporary one')
     parser.add_argument('--parts', nargs='+', choices=(PROJECT,) + MODELS,
-                        default=(PROJECT,) + MODELS, help='what to try (all)')
-    parser.add_argument('--environment', help='a .venv to use instead of making one')
-    config = parser.parse_args(argv)
+                        default=[PROJECT, *MODELS], help='what to try')
+    parser.add_argument('--environment', default='', help='a .venv to use instead of making one')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def try_out(config):
+    """Clones, runs, prints the table.
+
+    Raises:
+      errors.InputError: a command failed or left nothing, or git cannot clone.
+    """
     folder = os.path.abspath(config.folder or os.path.join(tempfile.mkdtemp(), 'clone'))
-    subprocess.check_call(['git', 'clone', '--quiet', ROOT, folder])
+    if subprocess.call(['git', 'clone', '--quiet', ROOT, folder]):
+        raise errors.InputError('cannot clone {} into {}; see above.'.format(ROOT, folder))
     if config.environment:
         os.symlink(os.path.abspath(config.environment), os.path.join(folder, '.venv'))
     with open(folder + '.log', 'wb') as log:
@@ -136,8 +149,13 @@ def main(argv=None):
     print('\n| part | command | time | peak memory | output |\n|---|---|---:|---:|---|')
     for row in rows:
         print('| {} | `{}` | {} | {} | {} |'.format(*row))
-    print('\n'.join(wrong or ['everything ran']) + '; see ' + folder + '.log')
-    return int(bool(wrong))
+    if wrong:
+        raise errors.InputError('{}; see {}.log.'.format('; '.join(wrong), folder))
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(try_out, parse_args(argv))
 
 
 if __name__ == '__main__':
