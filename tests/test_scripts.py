@@ -68,6 +68,7 @@ SCRIPTS = [
     ('examples/imnet_reconstruct.py', ['x.png', '--graph=y'], [NOWHERE + '/x.png']),
     ('examples/cmr_body.py', ['x.jpg', '--boddy=y'], ['x.jpg', '--graphs=' + NOWHERE]),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
+    ('tests/imnet/own_meshes.py', ['--folder=x', '--epoch=1'], None),
     ('tests/trial.py', ['--part=vsl'], None),
     ('tests/benchmarks/__main__.py', ['--recort'], None),
     ('tests/benchmarks/cmr_step.py', ['--thread=1'], None),

@@ -23,6 +23,7 @@ PROJECT = 'project'         # stands for the two commands of the project's READM
 _TITLES = {'README.md': ('Two commands', 'Quick start'),
            'README_CN.md': ('两条命令', '快速开始')}
 _KINDS = (('pictures', ('.png',)), ('meshes', ('.obj', '.glb', '.ply')), ('.pb', ('.pb',)))
+_SETS = ('data', 'furniture', 'generated')
 _EVERY = 0.5                # seconds between two looks at the memory
 
 
@@ -91,8 +92,11 @@ def run(command, folder, log):
 
 
 def outputs(folder):
-    """{kind: number of files} below a folder, by _KINDS."""
-    names = [name for _, _, found in os.walk(folder) for name in found]
+    """{kind: number of files} below a folder, by _KINDS; those of made sets do not count."""
+    names = []
+    for _, folders, found in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _SETS]
+        names += found
     return {kind: sum(name.endswith(ends) for name in names) for kind, ends in _KINDS}
 
 
