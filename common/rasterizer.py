@@ -64,6 +64,8 @@ def _draw(chosen, corners, low, sides, counts, width, index, weights, depth):
         shares[:, number] = ((end[:, 0] - begin[:, 0]) * (y - begin[:, 1])
                              - (end[:, 1] - begin[:, 1]) * (x - begin[:, 0])) / area
     inside = (shares >= 0).all(axis=1)
+    if not inside.any():        # thin triangles between the middles of pixels
+        return
     owner, shares = owner[inside], shares[inside]
     pixel = (row * width + column)[inside]
     z = (shares * corner[inside, :, 2]).sum(axis=1)

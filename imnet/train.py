@@ -28,7 +28,7 @@ PRESETS = {
                  'learning_rate': 5e-5, 'svr_learning_rate': 5e-5, 'svr_batch_size': 64,
                  'checkpoint_every': None, 'extraction': 'exact', 'resolution': 256,
                  'he_init': False, 'leaky_clip': False},
-    'quick': {'epochs': [75, 100, 105], 'gan_epochs': 300, 'svr_epochs': 150, 'z_dim': 32,
+    'quick': {'epochs': [140, 180, 186], 'gan_epochs': 300, 'svr_epochs': 150, 'z_dim': 32,
               'ef_dim': 8, 'svr_ef_dim': 8, 'gf_dim': 64, 'gan_dim': 128,
               'learning_rate': 5e-4, 'svr_learning_rate': 1e-3, 'svr_batch_size': 8,
               'checkpoint_every': 25, 'extraction': 'octree', 'resolution': 128,

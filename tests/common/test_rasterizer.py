@@ -54,3 +54,11 @@ def test_many_triangles_are_drawn_as_one_by_one(monkeypatch):
     monkeypatch.setattr(rasterizer, '_AT_ONCE', 50)
     for one, other in zip(whole, rasterizer.rasterize(points, triangles, 20, 20)):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_triangle_between_the_middles_of_pixels_draws_nothing():
+    thin = np.array([[1., 1., 5.], [7., 5., 5.], [7., 4.9, 5.]])
+    lower = np.array([[1., 3.6, 5.], [3.4, 1.6, 5.], [3.4, 1.59, 5.]])
+    for points in (thin, lower):
+        index, _, depth = rasterizer.rasterize(points, np.array([[0, 1, 2]]), 6, 8)
+        assert (index == -1).all() and np.isinf(depth).all()
