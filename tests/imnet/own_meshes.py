@@ -27,9 +27,9 @@ def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--folder', required=True, help='for meshes, set, training and results')
-    parser.add_argument('--epochs', nargs=3, type=cli.positive_int, default=[400, 900, 1000],
+    parser.add_argument('--epochs', nargs=3, type=cli.positive_int, default=[600, 2000, 2400],
                         help='in all, after each of the three parts of the training')
-    parser.add_argument('--gf_dim', type=cli.positive_int, default=64, help='width of the decoder')
+    parser.add_argument('--gf_dim', type=cli.positive_int, default=32, help='width of the decoder')
     parser.add_argument('--threads', type=cli.non_negative_int, default=1)
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
@@ -80,13 +80,11 @@ def measure(config):
     common = ['--ae', '--data_dir=' + os.path.join(data, 'own', 'own_vox256.hdf5'),
               '--output_path=' + output, '--threads={}'.format(config.threads)]
     network = ['--train', '--z_dim=32', '--ef_dim=4', '--gf_dim={}'.format(config.gf_dim),
-               '--he_init', '--leaky_clip', '--checkpoint_every=100']
-    for epochs, rate, size, points, shapes in zip(
-            config.epochs, ('3e-4', '5e-4', '1e-4'), ('16', '64', '64'),
-            ('4096', '16384', '16384'), ('1', '3', '3')):
+               '--he_init', '--leaky_clip', '--checkpoint_every=100', '--shapes_per_step=3']
+    for epochs, rate, size, points in zip(config.epochs, ('1e-3', '1e-3', '2e-4'),
+                                          ('16', '64', '64'), ('4096', '16384', '16384')):
         _run('IMGAN/main.py', *common, *network, '--epoch={}'.format(epochs),
-             '--learning_rate=' + rate, '--real_size=' + size, '--batch_size_input=' + points,
-             '--shapes_per_step=' + shapes)
+             '--learning_rate=' + rate, '--real_size=' + size, '--batch_size_input=' + points)
     too_far = []
     for name, truth in made.items():
         _run('IMGAN/main.py', *common, '--mesh=' + os.path.join(folder, 'meshes', 'own',
