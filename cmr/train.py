@@ -22,9 +22,11 @@ from cmr.src.utils import options, pth2ckpt, renderer
 from common import cli, device, errors, files, pictures, reporting, runs
 from common import workers as workers_lib
 
-# The quick start's network, set and length, where no --data_path is given.
-QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 112}
-QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 300, 1200, 96
+# The quick start's options, set and length, where no --data_path is given.
+QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 112,
+         'learning_rate': 3e-3, 'rot_factor': 10., 'noise_factor': 0.2, 'scale_factor': 0.1}
+QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 550, 1200, 96
+_TRAINING = {'learning_rate': 3e-4, 'rot_factor': 30., 'noise_factor': 0.4, 'scale_factor': 0.25}
 _EPOCHS, _BATCH = 50, 16
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
 _DRAWN, _CAPTIONS = 4, ('photo', 'graph network', 'SMPL parameters', 'from the side')
@@ -45,8 +47,8 @@ def parse_args(argv=None):
                         help='optimizer steps in all, instead of --num_epochs')
     parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH,
                         help='pictures in a step, of all processes together')
-    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=3e-4,
-                        help='of Adam')
+    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=None,
+                        help=_usual('learning_rate', 'of Adam'))
     parser.add_argument('--pretrained_checkpoint', '--checkpoint', '--ckpt_path', default='',
                         dest='checkpoint', help='weights to start from: a checkpoint, its folder, '
                         'a checkpoint of GraphCMR (.pt), or an ImageNet ResNet-50 (.pth, or '
@@ -58,13 +60,18 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
+def _usual(name, text):
+    return '{} (default: {:g}; {:g} without --data_path)'.format(text, _TRAINING[name], QUICK[name])
+
+
 def _add_training_options(group):
     group.add_argument('--adam_beta1', type=cli.fraction_below_one, default=0.9)
     group.add_argument('--wd', type=cli.non_negative_float, default=0., help='weight decay')
-    for name, value, text in (('rot_factor', 30., 'deviation of rotations, degrees'),
-                              ('noise_factor', 0.4, 'largest noise of a channel'),
-                              ('scale_factor', 0.25, 'deviation of scales')):
-        group.add_argument('--' + name, type=cli.non_negative_float, default=value, help=text)
+    for name, text in (('rot_factor', 'deviation of rotations, degrees'),
+                       ('noise_factor', 'largest noise of a channel'),
+                       ('scale_factor', 'deviation of scales')):
+        group.add_argument('--' + name, type=cli.non_negative_float, default=None,
+                           help=_usual(name, text))
     cli.add_flag(group, '--augmentation', default=True, help='augment at all')
     cli.add_flag(group, '--augmentation_rgb', default=True, help='noise of the channels')
     cli.add_flag(group, '--shuffle', '--do_shuffle', '--shuffle_train', default=True,
@@ -118,7 +125,7 @@ def _read_json(config, argv):
             setattr(config, name, value)
 
 
-def _settle(config):
+def settle(config):
     """Settles options that depend on others."""
     options.settle_device(config)
     if config.checkpoint in ('None', 'none'):       # as the MindSpore port's scripts write it
@@ -126,12 +133,11 @@ def _settle(config):
     if config.name:
         config.output_path = os.path.join(config.output_path, config.name)
         config.name = None
-    if not config.data_path:
-        for name, value in QUICK.items():
-            if getattr(config, name) is None:
-                setattr(config, name, value)
-        if config.training_steps is None and config.num_epochs is None:
-            config.training_steps = QUICK_STEPS
+    for name, value in (_TRAINING if config.data_path else QUICK).items():
+        if getattr(config, name) is None:
+            setattr(config, name, value)
+    if not config.data_path and config.training_steps is None and config.num_epochs is None:
+        config.training_steps = QUICK_STEPS
     config.dataset = config.dataset or ('itw' if config.data_path else 'up-3d')
     options.complete(config)
 
@@ -211,7 +217,7 @@ def _first_weights(config, network):
 
 def train(config):
     """Trains to the last step, going on from a checkpoint in `output_path`."""
-    _settle(config)
+    settle(config)
     device.init(config)
     runs.set_seeds(config.seed)
     data_path = _data_path(config)

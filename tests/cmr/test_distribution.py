@@ -69,7 +69,7 @@ def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     start = checkpoints.latest(str(place / 'start'))
     found = _two(place, backend, 'two', '--checkpoint', start)
     config = train.parse_args(_arguments(place, 'apart'))
-    options.complete(config)
+    train.settle(config)
     tf.reset_default_graph()
     runs.set_seeds(config.seed)
     network = options.Network(config, True)
