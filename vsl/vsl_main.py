@@ -262,8 +262,9 @@ def tsne(codes, data, folder):
         reporting.say('note: too few shapes for a t-SNE picture')
         return {}
     plane = decomposition.PCA(2, svd_solver='randomized', random_state=0).fit_transform(codes)
-    points = manifold.TSNE(n_components=2, init=plane.astype(np.float32), random_state=0,
-                           learning_rate=200., perplexity=min(30., (len(codes) - 1) / 3)).fit_transform(codes)
+    tsne = manifold.TSNE(n_components=2, init=plane.astype(np.float32), random_state=0,
+                         learning_rate=200., perplexity=min(30., (len(codes) - 1) / 3))
+    points = tsne.fit_transform(codes)
     figure = Figure(figsize=(8, 8), dpi=100)
     axes = figure.add_subplot(1, 1, 1)
     colors = cm.get_cmap('terrain')(np.linspace(0, 0.95, len(data.names)))
