@@ -19,7 +19,7 @@ from cmr.src import config as config_lib
 from cmr.src.dataset import datasets
 from cmr.src.netCell import evalNet, netWithLoss
 from cmr.src.utils import options, pth2ckpt, renderer
-from common import cli, device, errors, files, pictures, reporting, runs
+from common import checkpoints, cli, device, errors, files, pictures, reporting, runs
 from common import workers as workers_lib
 
 # The quick start's network, set and length, where no --data_path is given.
@@ -193,20 +193,32 @@ class Steps:
 
 
 def _first_weights(config, network):
-    """Function that loads an encoder or a whole network from elsewhere, or None."""
+    """Function that loads an encoder, or the original's network; None where `runs` does the rest.
+
+    A run that goes on leaves such weights aside, as any others.
+    """
     path = config.checkpoint
-    if not path:
+    if not path or _goes_on(config):
         return None
-    variables = network.make.variables
     if pth2ckpt.is_torch(path):
         found = pth2ckpt.read(path)
     else:
-        return None
-    config.checkpoint = ''
-    whole = any(not name.startswith(pth2ckpt.ENCODER) for name in found)
-    prefix = '' if whole else pth2ckpt.ENCODER
-    reporting.say('weights of {}{}'.format(path, '' if whole else ' for the encoder'))
-    return lambda sess: pth2ckpt.assign(sess, variables, path, prefix)
+        path = checkpoints.latest(path)
+        if not pth2ckpt.is_encoder(checkpoints.variables_of(path)):
+            return None
+        found = checkpoints.read(path)
+    config.checkpoint, config.first_weights = '', path
+    alone = pth2ckpt.is_encoder(found)
+    reporting.say('weights of {}{}'.format(path, ' for the encoder' if alone else ''))
+    return lambda sess: pth2ckpt.assign(sess, network.make.variables, found, path,
+                                        pth2ckpt.ENCODER if alone else '')
+
+
+def _goes_on(config):
+    """Whether the output folder has checkpoints that the run goes on from."""
+    folder = os.path.join(config.output_path, checkpoints.RUN_FOLDER)
+    return config.resume and (os.path.exists(os.path.join(folder, checkpoints.STATE_FILE))
+                              or bool(checkpoints.in_folder(folder)))
 
 
 def train(config):

@@ -13,7 +13,7 @@ import scipy.sparse
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pickles, torch_file
+from cmr.src.utils import pickles, pth2ckpt, torch_file
 from common import errors
 from tests.cmr import synthetic, tiny
 
@@ -51,6 +51,25 @@ def test_what_is_written_is_read_again(tmp_path):
     np.testing.assert_array_equal(found['a'], held['a'])
     assert found['n'].shape == () and found['n'] == 4
     assert found['deep']['b'][0].shape == (0, 2) and found['deep']['b'][1:] == ['text', 1.5]
+
+
+def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path):
+    kernel = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    values = {'graph_cnn.resnet.bn1.running_var': np.ones(3, np.float32),
+              'graph_cnn.resnet.conv1.weight': kernel,
+              'graph_cnn.resnet.conv1.weight/Adam': kernel, 'beta1_power': np.float32(0.9)}
+    path = str(tmp_path / 'x.pt')
+    with pytest.raises(errors.InputError, match='no weights of smpl_param_regressor'):
+        pth2ckpt.export(values, path)
+    values['smpl_param_regressor.layers.3.bias'] = np.zeros(2, np.float32)
+    pth2ckpt.export(values, path)
+    found = torch_file.read(path)
+    assert set(found['graph_cnn']) == {'resnet.bn1.running_var', 'resnet.bn1.num_batches_tracked',
+                                       'resnet.conv1.weight'}
+    assert found['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 1, 2)
+    assert list(found['smpl_param_regressor']) == ['layers.3.bias']
+    back = pth2ckpt.read(path)
+    np.testing.assert_array_equal(back['graph_cnn.resnet.conv1.weight'], kernel)
 
 
 def _row_with(value):

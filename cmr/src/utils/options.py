@@ -136,7 +136,7 @@ def load(sess, network, path):
     sess.run(tf.global_variables_initializer())
     variables = network.make.variables
     if pth2ckpt.is_torch(path):
-        pth2ckpt.assign(sess, variables, path)
+        pth2ckpt.assign(sess, variables, pth2ckpt.read(path), path)
     else:
         checkpoints.restore(sess, path, variables, remedy='Give the options of the network that it '
                             'was trained with (config.json of its run), or another --checkpoint.')

@@ -68,16 +68,21 @@ def read(path):
     return found
 
 
-def assign(sess, variables, path, prefix=''):
-    """Gives variables the values of a PyTorch file.
+def is_encoder(names):
+    """Whether names of weights are those of an encoder alone."""
+    return all(name.startswith(ENCODER) for name in names)
+
+
+def assign(sess, variables, found, path, prefix=''):
+    """Gives variables the values of a file.
 
     Args:
-      sess: tf.Session; variables: dict {our name: variable}; path: str.
+      sess: tf.Session; variables: dict {our name: variable}.
+      found: dict {our name: array}, see `read`; path: str, where they come from.
       prefix: str, only variables with it are wanted.
     Raises:
       errors.InputError: some are missing, have another shape, or are not known; all are listed.
     """
-    found = read(path)
     wanted = {name: one for name, one in variables.items() if name.startswith(prefix)}
     problems = [('missing', sorted(set(wanted) - set(found))),
                 ('unexpected', sorted(set(found) - set(variables))),
@@ -100,15 +105,21 @@ def export(values, path):
 
     Args:
       values: dict {our name: array}; path: str, .pt or .pth.
+    Raises:
+      errors.InputError: a part of the network is not among them, or the file cannot be written.
     """
     held = {part: {} for part in PARTS}
     for name, value in values.items():
-        part, inner = name.split('.', 1)
-        if part not in held:
+        part, _, inner = name.partition('.')
+        if part not in held or '/' in name:
             continue        # slots and counters of the optimizer
         held[part][inner] = np.ascontiguousarray(to_original(value))
         if inner.endswith('running_var'):
             held[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
+    for part, inner in held.items():
+        if not inner:
+            raise errors.InputError('the checkpoint has no weights of {}, which GraphCMR needs in '
+                                    '{}.'.format(part, path))
     torch_file.write(path, held)
 
 
