@@ -1,5 +1,6 @@
 """Samples of CMR: mixtures, workers, bad files, raw sets."""
 import argparse
+import io
 import json
 import os
 import pickle
@@ -15,6 +16,7 @@ from cmr import preprocess
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m
+from cmr.src.utils import imutils
 from common import errors, workers
 from tests.cmr import tiny
 
@@ -118,10 +120,83 @@ def _nan(array):
     ({'part': lambda array: array[:5]}, r'part is \(5, 24, 3\), expected \(8, 24, 3\)'),
     ({'center': _nan}, 'center of sample 2 is not finite'),
     ({'scale': np.zeros_like}, 'scale of sample 0 is not positive'),
+    ({'scale': lambda array: array.astype(str)}, 'scale is <U.*, expected numbers'),
+    ({'shape': None}, 'one of pose and shape without the other'),
+    ({'imgname': lambda array: np.arange(8)}, 'imgname is .*, expected 8 names'),
+    ({'pose': None, 'shape': None, 'part': np.zeros_like}, 'nothing to learn from'),
     ({'imgname': lambda array: np.array(['../../x.png'] * 8)}, 'leads out of the set')])
 def test_bad_sample_files(folder, tmp_path, rows, message):
     with pytest.raises(errors.InputError, match=message):
         batches(_changed(folder, tmp_path, **rows))
+
+
+def test_files_that_are_cut_short_or_hold_one_array_are_named(folder, tmp_path):
+    place = _changed(folder, tmp_path)
+    path = os.path.join(place, 'extras', 'up_3d_trainval.npz')
+    with np.load(path) as held:
+        rows = dict(held)
+    np.savez_compressed(path, **rows)
+    with open(path, 'rb') as stream:
+        data = stream.read()
+    altered = bytearray(data)
+    altered[len(data) // 3:len(data) // 3 + 40] = b'x' * 40
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    for content in (b'', data[:50], data[:len(data) // 2], data[:-30], bytes(altered),
+                    array.getvalue()):
+        with open(path, 'wb') as stream:
+            stream.write(content)
+        with pytest.raises(errors.InputError, match='up_3d_trainval.npz is damaged'):
+            batches(place)
+
+
+def test_names_that_python_2_wrote_are_read(folder, tmp_path):
+    place = _changed(folder, tmp_path, imgname=lambda array: array.astype('S'))
+    found, expected = batches(place).at(0), batches(folder).at(0)
+    np.testing.assert_array_equal(found['img'], expected['img'])
+
+
+@pytest.mark.parametrize('name, fields', [
+    ('up-3d', ['pose', 'shape']), ('lsp', ['maskname', 'partname']), ('h36m-p1', ['S'])])
+def test_a_set_without_what_it_is_measured_by_is_refused(folder, tmp_path, name, fields):
+    place = str(tmp_path / 'set')
+    shutil.copytree(folder, place)
+    with np.load(os.path.join(place, 'extras', config_lib.TEST_FILES['up-3d'])) as held:
+        rows = {key: held[key] for key in ('imgname', 'center', 'scale')}
+    np.savez(os.path.join(place, 'extras', config_lib.TEST_FILES[name]), **rows)
+    with pytest.raises(errors.InputError, match='has no {} '.format(', '.join(fields))):
+        datasets.open_set(place, name, False)
+
+
+def test_pictures_of_cameras_with_more_behind_their_end_are_whole(tmp_path):
+    path = str(tmp_path / 'x.jpg')
+    jpeg = cv2.imencode('.jpg', np.random.RandomState(0).randint(
+        0, 255, [64, 64, 3]).astype(np.uint8))[1].tobytes()
+    small = cv2.imencode('.jpg', np.zeros([8, 8, 3], np.uint8))[1].tobytes()
+    header = b'\xff\xe1' + (len(small) + 2).to_bytes(2, 'big') + small    # as EXIF has one
+    for data, is_whole in ((jpeg + b'more' * 100, True), (jpeg[:2] + header + jpeg[2:], True),
+                           (jpeg[:2] + b'\xff' + jpeg[2:], True),
+                           (jpeg[:2] + header + jpeg[2:-40], False), (jpeg[:-2], False)):
+        with open(path, 'wb') as stream:
+            stream.write(data)
+        if is_whole:
+            assert datasets.read_image(path).shape == (64, 64, 3)
+        else:
+            with pytest.raises(errors.InputError, match='no whole picture'):
+                datasets.read_image(path)
+
+
+@pytest.mark.parametrize('center, scale, problem', [
+    ((48, 48), 1e-4, 'too small'), ((48, 48), 9., 'more than 5 times'),
+    ((np.nan, 48), 1., 'not finite'), ((48, 48), np.inf, 'not finite'),
+    ((-60, 48), 0.5, 'lies outside'), ((48, 48), 0.02, None), ((48, 48), 2., None)])
+def test_boxes_that_cannot_be_cut_out_are_told(center, scale, problem):
+    found = imutils.box_problem(center, scale, (96, 96, 3))
+    assert found is None if problem is None else problem in found
+    if problem is None:
+        for rot in (0., 20., -50.):     # a small box has no border to turn in
+            image = np.random.RandomState(0).randint(0, 255, [96, 96, 3]).astype(np.float32)
+            assert imutils.crop(image, center, scale, (32, 32), rot).std() > 0
 
 
 def test_bad_pictures(folder, tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 
 KEYPOINT_FLIP = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13, 14, 15, 16, 17, 18, 19, 21, 20, 23,
                  22)
+_SMALLEST_SIDE, _LARGEST_SIDE = 2., 5      # of a box: pixels; sides of its picture
 _POSE_FLIP = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)
 
 
@@ -68,6 +69,30 @@ def imrotate(image, angle):
     return np.array(Image.fromarray(stretched(image)).rotate(angle, Image.BILINEAR))
 
 
+def box_problem(center, scale, shape):
+    """What is wrong with a box of a picture, as the middle of a sentence; None if nothing.
+
+    Args:
+      center: x, y in pixels; scale: side of the box / 200; shape: (H, W, ...) of the picture.
+    Returns:
+      str that wants the picture's name behind it, or None.
+    """
+    center, side = np.asarray(center, np.float64), 200. * float(scale)
+    limit = np.array(shape[1::-1])
+    if not np.isfinite(center).all() or not np.isfinite(side):
+        problem = 'is not finite, in'
+    elif side < _SMALLEST_SIDE:
+        problem = 'is too small ({:g} pixels at least), in'.format(_SMALLEST_SIDE)
+    elif side > _LARGEST_SIDE * limit.max():
+        problem = 'is more than {} times as large as'.format(_LARGEST_SIDE)
+    elif (center + side / 2 < 1).any() or (center - side / 2 > limit - 1).any():
+        problem = 'lies outside of'
+    else:
+        return None
+    return '(centre {:.0f}, {:.0f}, side {:.3g}) {} the {} x {} pixels of'.format(
+        *center, side, problem, *limit)
+
+
 def _box(center, scale, size):
     """Upper left and lower right corner of the crop in the picture, from 0."""
     low = transform((1, 1), center, scale, size, invert=True) - 1
@@ -101,7 +126,8 @@ def crop(image, center, scale, size, rot=0., stretch=True):
     to_column, from_column = _overlap(low[0], high[0], image.shape[1])
     buffer[to_row, to_column] = image[from_row, from_column]
     if rot:
-        buffer = imrotate(buffer, rot)[pad:-pad, pad:-pad]
+        turned = imrotate(buffer, rot)
+        buffer = turned[pad:len(turned) - pad, pad:turned.shape[1] - pad]   # pad may be 0
     return imresize(buffer, size)
 
 

@@ -7,6 +7,9 @@ short list are found, and classes of other packages become `Stub`s that hold the
 import collections
 import io
 import pickle
+import struct
+import zipfile
+import zlib
 
 import numpy as np
 import scipy.sparse
@@ -74,6 +77,9 @@ _KNOWN = {
     ('chumpy.reordering', 'Select'): type('Select', (Stub,), {})}
 _ERRORS = (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError,
            AttributeError, OverflowError, MemoryError, ImportError, UnicodeError)
+# What reading an archive that is cut short or altered raises, besides OSError.
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError,
+                  NotImplementedError, RuntimeError, MemoryError, OverflowError)
 
 
 class Reader(pickle.Unpickler):
