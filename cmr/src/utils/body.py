@@ -78,7 +78,7 @@ def load(path=SHIPPED):
         if name in held:
             body[name] = pickles.plain(held[name], path, name)
         elif os.path.exists(beside):
-            body[name], path_of = _array(beside), beside
+            body[name], path_of = read_array(beside), beside
             _check_shape(path_of, name, body[name], [rows, count])
     if 'J_regressor_extra' not in body and 'J_regressor_24' not in body:
         raise errors.InputError('{}: J_regressor_extra.npy (float [14, {}]) of the original is '
@@ -88,11 +88,19 @@ def load(path=SHIPPED):
     return body
 
 
-def _array(path):
+def read_array(path):
+    """Reads an .npy file.
+
+    Raises:
+      errors.InputError: it is missing, damaged, or holds no numbers.
+    """
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in 'fiub':
+            raise ValueError('it holds something else')
+    except (OSError, *pickles.ARCHIVE_ERRORS) as error:
         raise errors.InputError('{} is no array of numbers: {}.'.format(path, error))
+    return found
 
 
 def _check_shape(path, name, value, shape):

@@ -5,10 +5,10 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from cmr.src.models import cmr, layers
+from cmr.src.models import cmr, graph_layers, layers
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pth2ckpt
-from common import checkpoints, cli, device, errors, runs
+from common import checkpoints, cli, device, errors, files, runs
 
 MODEL_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUTPUT_PATH = os.path.join(MODEL_DIR, 'output')
@@ -55,6 +55,28 @@ def settle_device(config):
         config.device = _TARGETS[config.device_target]
 
 
+def read_config(config):
+    """Takes the network's sizes from the JSON file --config, as data/config.json of the original.
+
+    Options of the command line come before it; what it holds besides sizes is of no meaning here.
+
+    Raises:
+      errors.InputError: the file cannot be read, or a size is none.
+    """
+    held = files.read_json(config.config) if config.config else {}
+    if not isinstance(held, dict):
+        raise errors.InputError('{} holds no options.'.format(config.config))
+    for name in NETWORK:
+        value = held.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise errors.InputError('{}: {} is {!r}, expected a whole number of at least 1.'.format(
+                config.config, name, value))
+        if getattr(config, name) is None:
+            setattr(config, name, value)
+
+
 def complete(config, recorded=None):
     """Fills in options that were not given, from a run's record or the defaults.
 
@@ -70,6 +92,9 @@ def complete(config, recorded=None):
         config.plain = False
     if config.img_res < _SMALLEST:
         raise errors.UsageError('--img_res must be {} at least.'.format(_SMALLEST))
+    if not all(graph_layers.can_group(config.num_channels * factor) for factor in (0.5, 1, 2)):
+        raise errors.UsageError('--num_channels {}: groups of 8 channels are normalised together; '
+                                'give a multiple of 16.'.format(config.num_channels))
 
 
 class Network:

@@ -2,7 +2,7 @@
 import numpy as np
 
 from cmr.src import config as config_lib
-from common import rasterizer
+from common import errors, rasterizer
 
 PINK = (0.9, 0.7, 0.7)
 LIGHT_BLUE = (0.65098039, 0.74117647, 0.85882353)
@@ -82,13 +82,21 @@ def silhouette(vertices, faces, camera, size):
     return rasterizer.rasterize(project(vertices, camera, size), faces, size, size)[0]
 
 
-def face_parts(texture, cube):
+def face_parts(texture, cube, faces, folder):
     """Part of each face, int [F], by its colour.
 
     Args:
-      texture: vertex_texture.npy, float [1, F, 2, 2, 2, 3]; cube: cube_parts.npy, looked up by
-        hundredths of red, green and blue.
+      texture: vertex_texture.npy, float [1, F, 2, 2, 2, 3]; cube: cube_parts.npy [r, g, b], looked
+        up by hundredths of red, green and blue.
+      faces: int, F of the body; folder: str, where the arrays come from, for messages.
+    Raises:
+      errors.InputError: they have other shapes.
     """
+    shape = (1, faces, 2, 2, 2, 3)
+    if texture.shape != shape or cube.ndim != 3:
+        raise errors.InputError('{}: vertex_texture.npy is {}, expected {} for this body, and '
+                                'cube_parts.npy has {} axes, expected 3.'.format(
+                                    folder, texture.shape, shape, cube.ndim))
     color = np.asarray(texture, np.float64)[0, :, 0, 0, 0]
-    place = np.minimum(np.floor(100 * color).astype(np.int64), np.array(cube.shape) - 1)
+    place = np.clip(np.floor(100 * color).astype(np.int64), 0, np.array(cube.shape) - 1)
     return cube[tuple(place.T)].astype(np.int64)
