@@ -115,7 +115,6 @@ class Set:
 
 
 def _read_rows(path):
-    """dict of a sample file's arrays, checked; names as str."""
     try:
         with open(path, 'rb') as stream:
             held = np.load(stream, allow_pickle=False)
@@ -128,6 +127,17 @@ def _read_rows(path):
     except pickles.ARCHIVE_ERRORS as error:
         raise errors.InputError('{} is damaged, or no .npz of plain arrays: {}. python '
                                 'cmr/preprocess.py makes it.'.format(path, error))
+    return checked(path, rows)
+
+
+def checked(path, rows):
+    """The rows of a sample file, names as str.
+
+    Args:
+      path: str, for messages; rows: dict of arrays.
+    Raises:
+      errors.InputError: one is missing, of another shape, or not finite; a name leads elsewhere.
+    """
     missing = [name for name in _REQUIRED if name not in rows]
     if missing:
         raise errors.InputError('{} has no {} (found: {}).'.format(
