@@ -96,6 +96,76 @@ def test_a_malicious_file_of_pytorch_runs_nothing(make, tmp_path):
     assert not os.path.exists(trap)
 
 
+def _forged(call):
+    """A pickle of NumPy's that would take eight bytes for the address of an object."""
+    def name(module, attribute):
+        return 'c{}\n{}\n'.format(module, attribute).encode()
+
+    dtype = (name('numpy', 'dtype') + b'(X\2\0\0\0O8K\0K\1tR(K\3X\1\0\0\0|NNNJ\xff\xff\xff\xff'
+             b'J\xff\xff\xff\xffK\0tb')      # the last number: flags without "holds objects"
+    address = b'C\10AAAAAAAA'
+    core = 'numpy.core.multiarray'
+    return b'\x80\3' + {
+        'array': name(core, '_reconstruct') + b'(' + name('numpy', 'ndarray') + b'K\0\x85C\1btR'
+        b'(K\1K\1\x85' + dtype + b'\x89' + address + b'tb.',
+        'scalar': name(core, 'scalar') + b'(' + dtype + address + b'tR.',
+        'ndarray': name('numpy', 'ndarray') + b'(K\1\x85' + dtype + address + b'tR.'}[call]
+
+
+@pytest.mark.parametrize('call', ['array', 'scalar', 'ndarray'])
+def test_bytes_do_not_become_addresses(call):
+    with pytest.raises(errors.InputError, match='x.pkl cannot be read as a pickle of arrays'):
+        pickles.load(_forged(call), 'x.pkl')
+
+
+@pytest.mark.parametrize('value', [
+    np.arange(6.).reshape(2, 3).T, np.array(['a', 'bcd']), np.array([b'x', b'yz']),
+    np.array([[True], [False]]), np.arange(3, dtype='>i4'), np.array([1 + 2j]), np.float32(2.5),
+    np.int64(-3), np.zeros([0, 3])], ids=str)
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_arrays_and_numbers_are_what_was_pickled(value, protocol):
+    found = pickles.load(pickle.dumps(value, protocol), 'x.pkl')
+    assert found.dtype == value.dtype.newbyteorder('=') and found.shape == value.shape
+    np.testing.assert_array_equal(found, value)
+
+
+def test_arrays_of_objects_have_all_their_objects():
+    held = np.empty([2, 1], object)
+    held[:, 0] = [[1, 2]], 'text'
+    found = pickles.load(pickle.dumps(held), 'x.pkl')
+    assert found.shape == (2, 1) and found.tolist() == held.tolist()
+    with pytest.raises(errors.InputError, match='array of objects without its objects'):
+        pickles.load(pickle.dumps(held).replace(b'K\x02K\x01\x86', b'K\x02K\x09\x86'), 'x.pkl')
+
+
+def test_tensors_that_make_no_sense_are_refused(tmp_path):
+    path = str(tmp_path / 'x.pth')
+    torch_file.write(path, {'a': np.zeros(4, np.float32)})
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    data = members['archive/data.pkl']
+    shape = b'K\x04\x85'      # of the size, then K\1 of the stride
+    assert data.count(shape) == 1
+    for changed, message in (
+            (data.replace(shape, b'J\0\0\0\x7f\x85'), 'leaves its storage'),
+            (data.replace(shape, b'J\0\0\0\x7f\x85').replace(b'K\x01\x85', b'K\0\x85'),
+             'leaves its storage'),
+            (data.replace(shape, b'K\xff\x85'), 'leaves its storage'),
+            (data.replace(b'FloatStorage', b'Size'), 'a storage of')):
+        with zipfile.ZipFile(path, 'w') as archive:
+            for name, content in dict(members, **{'archive/data.pkl': changed}).items():
+                archive.writestr(name, content)
+        with pytest.raises(errors.InputError, match=message):
+            torch_file.read(path)
+    cyclic = []
+    cyclic.append(cyclic)
+    for content, message in ((_row_with(cyclic), 'holds itself'),):
+        with open(path, 'wb') as stream:
+            stream.write(content)
+        with pytest.raises(errors.InputError, match=message):
+            torch_file.read(path)
+
+
 @pytest.mark.parametrize('name', ['row.pth', 'archive.pth'])
 def test_a_file_of_pytorch_that_is_cut_short_is_refused_at_any_length(name, tmp_path):
     with open(os.path.join(FILES, name), 'rb') as stream:
@@ -166,6 +236,13 @@ def test_a_malicious_body_runs_nothing(tmp_path):
 @pytest.mark.parametrize('changes, message', [
     ({'weights': np.zeros([162, 23])}, r'weights is \[162, 23\], expected \[162, 24\]'),
     ({'f': np.full([3, 3], 162)}, 'f names vertices beyond its 162'),
+    ({'f': np.zeros([0, 3], int)}, 'f names vertices beyond its 162'),
+    ({'posedirs': np.full([162, 3, 207], np.nan)}, 'posedirs holds what is no finite number'),
+    ({'shapedirs': np.zeros([162, 3, 8])}, 'shapedirs has 8 directions'),
+    ({'weights': np.full([162, 24], None)}, 'weights holds what is no finite number'),
+    ({'kintree_table': np.zeros([2, 24], int)}, 'kintree_table is no tree'),
+    ({'kintree_table': np.stack([np.arange(1, 25), np.arange(24)])}, 'kintree_table is no tree'),
+    ({'J_regressor_24': np.zeros([24, 9])}, r'J_regressor_24 is \[24, 9\]'),
     ({'v_template': None}, 'v_template is NoneType')])
 def test_a_body_with_wrong_arrays_is_refused(changes, message, tmp_path):
     path = str(tmp_path / 'smpl.pkl')
@@ -228,3 +305,37 @@ def test_levels_of_a_template(tmp_path):
         edges = matrix.tocoo()
         assert moved < np.linalg.norm(points[edges.row] - points[edges.col], axis=1).mean()
         points = kept
+
+
+def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
+    folder = tiny.make_body(tmp_path / 'body')
+    for name, load in (('body_model.npz', lambda: body_lib.load(folder)),
+                       ('mesh_downsampling.npz', lambda: body_lib.load_levels(folder, 162))):
+        path = os.path.join(folder, name)
+        held = dict(np.load(path))
+        np.savez_compressed(path, **held)
+        with open(path, 'rb') as stream:
+            data = bytearray(stream.read())
+        data[len(data) // 2:len(data) // 2 + 50] = b'x' * 50
+        for content in (bytes(data), bytes(data[:len(data) // 2]), b'PK\3\4'):
+            with open(path, 'wb') as stream:
+                stream.write(content)
+            with pytest.raises(errors.InputError, match=name):
+                load()
+        held = {key: value + 400 if key == 'A0_row' else value for key, value in held.items()}
+        np.savez(path, **held)
+    with pytest.raises(errors.InputError, match='holds no levels of a mesh: row index'):
+        body_lib.load_levels(folder, 162)
+
+
+def test_templates_of_what_makes_no_sense_are_refused(tmp_path, capsys):
+    body, path = tiny.make_body(tmp_path / 'body'), str(tmp_path / 'levels.npz')
+    loose = tmp_path / 'loose.obj'
+    loose.write_text('v 0 0 0\nv 1 0 0\nv 0 1 0\nv 5 5 5\nf 1 2 3\n')
+    for arguments, code, message in (
+            (['--body', body, '--output', path[:-len('.npz')]], 2, 'must end in .npz'),
+            (['--body', body, '--output', path, '--factor=1'], 2, 'must be above 1'),
+            (['--body', str(loose), '--output', path], 1, 'such as number 3, are in no face')):
+        assert make_template.main(arguments) == code
+        assert message in capsys.readouterr().err
+    assert sorted(os.listdir(str(tmp_path))) == ['body', 'loose.obj']
