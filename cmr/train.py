@@ -287,7 +287,7 @@ def train(config):
                 test.measure(run, 0)
             for step in run.steps(total):
                 batch = workers.get()
-                is_over = config.time_to_run and time.time() - began > config.time_to_run
+                is_over = bool(config.time_to_run) and time.time() - began > config.time_to_run
                 losses, camera, is_over = steps.run(run.sess, batch, is_over)
                 _report(run, step, losses, batches.per_epoch, config)
                 if steps.has_collapsed(step, camera):
