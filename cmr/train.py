@@ -164,6 +164,9 @@ def _settle(config):
             config.training_steps = QUICK_STEPS
     config.dataset = config.dataset or ('itw' if config.data_path else 'up-3d')
     options.complete(config)
+    for name in ('body', 'mesh_levels'):    # recorded for scripts that start elsewhere
+        if getattr(config, name):
+            setattr(config, name, os.path.abspath(getattr(config, name)))
 
 
 def _data_path(config):

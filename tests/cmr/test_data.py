@@ -202,6 +202,26 @@ def test_boxes_that_cannot_be_cut_out_are_told(center, scale, problem):
             assert imutils.crop(image, center, scale, (32, 32), rot).std() > 0
 
 
+def test_without_stretching_nothing_is_cut_to_whole_numbers():
+    rng = np.random.RandomState(0)
+    image = cv2.GaussianBlur(rng.randint(90, 160, [96, 96, 3]).astype(np.uint8), (9, 9), 3)
+    row = {'center': np.array([48.3, 47.6]), 'scale': 0.4,
+           'part': np.concatenate([rng.uniform(20, 70, [24, 2]), np.ones([24, 1])], axis=1)}
+    given = base_dataset.Augmentation(False, np.array([0.9, 1.1, 1.05]), 20., 1.)
+    cut, smooth = [base_dataset.make_sample(image.astype(np.float32), row, given, 64, stretch)
+                   for stretch in (True, False)]
+    for sample, is_whole in ((cut, True), (smooth, False)):
+        levels, places = 255 * sample['img_orig'], (sample['keypoints'][:, :2] + 1) * 32
+        for values in (levels, places):
+            assert (np.abs(values - np.round(values)).max() < 1e-3) == is_whole
+    # Cutting off towards zero takes half a pixel on average, which the smooth ones have too.
+    moved = 32 * (cut['keypoints'] - smooth['keypoints'])[:, :2]
+    assert np.abs(moved).max() < 0.51 and abs(moved.mean()) < 0.1
+    # The levels are the picture's own, noise aside.
+    assert 85 * 0.9 < 255 * smooth['img_orig'][20:40, 20:40].min()
+    assert 255 * smooth['img_orig'].max() < 165 * 1.1
+
+
 def test_bad_pictures(folder, tmp_path):
     place = _changed(folder, tmp_path, center=lambda array: array + 5000)
     with pytest.raises(errors.InputError, match='box of sample .* lies outside of .*_image.png'):

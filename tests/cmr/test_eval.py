@@ -1,5 +1,6 @@
 """Measuring: sets, annotations and tables, with a predictor that is told what to predict."""
 import argparse
+import json
 import os
 import types
 
@@ -171,3 +172,20 @@ def test_channels_that_do_not_fall_into_groups_are_refused(channels, fits):
     else:
         with pytest.raises(errors.UsageError, match='multiple of 16'):
             options.complete(config)
+
+
+def test_options_come_from_the_run_whose_checkpoint_is_given(tmp_path):
+    def options_of(*parts):
+        config = argparse.Namespace(checkpoint=str(tmp_path.joinpath(*parts)), plain=None)
+        assert options.trained(config) == config.checkpoint
+        return config.num_layers
+
+    for folder, layers in (('run', 3), ('run/checkpoints-1', 4), ('other', None)):
+        (tmp_path / folder / 'checkpoints').mkdir(parents=True)
+        for place in (folder, folder + '/checkpoints'):
+            (tmp_path / place / 'model-1.index').write_text('')
+        record = {'num_layers': 5} if layers is None else {'options': {'num_layers': layers}}
+        (tmp_path / folder / 'config.json').write_text(json.dumps(record))
+    assert options_of('run', 'checkpoints', 'model-1') == 3
+    assert options_of('run', 'checkpoints-1', 'model-1') == 4       # set aside by --noresume
+    assert options_of('other', 'model-1') == 5

@@ -1,6 +1,7 @@
 """Files from elsewhere: PyTorch's, SMPL's, mesh levels; nothing in them is ever run."""
 import collections
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -14,7 +15,7 @@ import scipy.sparse
 from cmr import make_template
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pickles, pth2ckpt, torch_file
-from common import errors
+from common import checkpoints, errors
 from tests.cmr import synthetic, tiny
 
 # Written by PyTorch 1.7.1 in both formats from the same tensors; expected.npz by NumPy.
@@ -70,6 +71,30 @@ def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path)
     assert list(found['smpl_param_regressor']) == ['layers.3.bias']
     back = pth2ckpt.read(path)
     np.testing.assert_array_equal(back['graph_cnn.resnet.conv1.weight'], kernel)
+
+
+def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
+    path, table, ckpt = [str(tmp_path / name) for name in ('x.pth', 'names.json', 'out/x.ckpt')]
+    torch_file.write(path, {'stem.weight': np.arange(24, dtype=np.float64).reshape(4, 3, 2, 1),
+                            'inner': {'a': np.zeros(1)}})
+    arguments = ['--pth-path', path, '--ckpt-path', ckpt, '--dict-file', table]
+    for names, message in (({'stem.weight': 'graph_cnn.resnet.conv1.weight'}, ''),
+                           (['stem.weight'], 'no table'), ({'stem.weight': 3}, 'no table'),
+                           ({'stem.bias': 'x'}, 'has no stem.bias'),
+                           ({'inner': 'x'}, 'inner are no arrays')):
+        with open(table, 'w', encoding='utf-8') as stream:
+            json.dump(names, stream)
+        assert pth2ckpt.main(arguments) == bool(message)
+        assert message in capsys.readouterr().err
+    held = checkpoints.read(ckpt)
+    assert {name: value.shape for name, value in held.items()} == {
+        'graph_cnn.resnet.conv1.weight': (2, 1, 3, 4)}
+    (tmp_path / 'file').write_text('')
+    with open(table, 'w', encoding='utf-8') as stream:
+        json.dump({'stem.weight': 'x'}, stream)
+    arguments[3] = str(tmp_path / 'file' / 'x.ckpt')
+    assert pth2ckpt.main(arguments) == 1
+    assert capsys.readouterr().err.startswith('error: cannot write ')
 
 
 def _row_with(value):

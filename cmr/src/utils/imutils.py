@@ -36,17 +36,19 @@ def get_transform(center, scale, size, rot=0.):
     return matrix
 
 
-def transform(point, center, scale, size, invert=False, rot=0.):
+def transform(point, center, scale, size, invert=False, rot=0., whole=True):
     """A point, counted from 1, in the crop (or back), cut off to whole pixels towards zero.
 
+    Args:
+      whole: bool; False keeps fractions and moves by the half pixel that cutting off takes.
     Returns:
-      int64 [2], counted from 1.
+      int64 (else float) [2], counted from 1.
     """
     matrix = get_transform(center, scale, size, rot)
     if invert:
         matrix = np.linalg.inv(matrix)
     found = matrix.dot([point[0] - 1, point[1] - 1, 1.])
-    return found[:2].astype(np.int64) + 1
+    return found[:2].astype(np.int64) + 1 if whole else found[:2] + 0.5
 
 
 def stretched(image):
@@ -153,20 +155,26 @@ def rgb_processing(image, center, scale, rot, flip, noise, size, stretch=True):
 
     Args:
       image: [H, W, 3], RGB 0..255; noise: three factors; size: int, pixels a side.
+      stretch: see `crop`; False also keeps the fractions of what the noise makes.
     Returns:
       float32 [size, size, 3], 0 to 1.
     """
     result = crop(image, center, scale, (size, size), rot, stretch)
     if flip:
         result = result[:, ::-1]
-    return np.clip(result * np.asarray(noise), 0, 255).astype(np.uint8).astype(np.float32) / 255.
+    result = np.clip(result * np.asarray(noise), 0, 255)
+    return (result.astype(np.uint8) if stretch else result).astype(np.float32) / 255.
 
 
-def j2d_processing(keypoints, center, scale, rot, flip, size):
-    """Keypoints [24, 3] from pixels to -1..1 of the crop, mirrored if flip; float32."""
+def j2d_processing(keypoints, center, scale, rot, flip, size, whole=True):
+    """Keypoints [24, 3] from pixels to -1..1 of the crop, mirrored if flip; float32.
+
+    Args:
+      whole: bool, see `transform`.
+    """
     result = np.array(keypoints, np.float64)
     for row in result:
-        row[:2] = transform(row[:2] + 1, center, scale, (size, size), rot=rot)
+        row[:2] = transform(row[:2] + 1, center, scale, (size, size), rot=rot, whole=whole)
     result[:, :2] = 2. * result[:, :2] / size - 1.
     if flip:
         result = result[list(KEYPOINT_FLIP)]

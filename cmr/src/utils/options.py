@@ -40,7 +40,7 @@ def add_network_options(parser):
                                                       'shared; slower')
     cli.add_flag(group, '--stretch', default=None,
                  help='stretch the contrast of crops as the original (scipy) did; --nostretch as '
-                      'the MindSpore port')
+                      'the MindSpore port, and nothing is cut to bytes or whole pixels behind it')
 
 
 def add_device_target(parser):
@@ -150,10 +150,19 @@ def trained(config):
         complete(config)
         return given
     prefix = checkpoints.latest(given)
-    run = os.path.dirname(os.path.dirname(prefix))
-    has_record = os.path.exists(os.path.join(run, 'config.json'))
-    complete(config, runs.read_options(run) if has_record else None)
+    complete(config, _recorded(prefix))
     return prefix
+
+
+def _recorded(prefix):
+    """Options of the run whose checkpoint it is, or None; --noresume sets both into one folder."""
+    folder = os.path.dirname(os.path.abspath(prefix))
+    if not os.path.basename(folder).startswith(checkpoints.RUN_FOLDER):
+        return None
+    for place in (folder, os.path.dirname(folder)):
+        if os.path.exists(os.path.join(place, 'config.json')):
+            return runs.read_options(place)
+    return None
 
 
 def load(sess, network, path):

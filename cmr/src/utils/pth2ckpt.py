@@ -139,14 +139,19 @@ def parse_args(argv=None):
 
 def _renamed(path, table):
     """Weights of a file under the names of a table."""
-    names = files.read_json(table)
-    held = torch_file.read(path)
+    names, held = files.read_json(table), torch_file.read(path)
+    if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
+        raise errors.InputError('{} is no table {{name in the file: our name}}.'.format(table))
+    if not isinstance(held, dict):
+        raise errors.InputError('{} holds no named weights.'.format(path))
     missing = sorted(set(names) - set(held))
     if missing:
         raise errors.InputError('{} has no {}, which {} names.'.format(
             path, ', '.join(missing), table))
-    return {ours: to_ours(np.asarray(held[theirs], np.float32))
-            for theirs, ours in names.items()}
+    wrong = sorted(name for name in names if not isinstance(held[name], np.ndarray))
+    if wrong:
+        raise errors.InputError('{}: {} are no arrays.'.format(path, ', '.join(wrong)))
+    return {ours: to_ours(held[theirs].astype(np.float32)) for theirs, ours in names.items()}
 
 
 def convert(config):
@@ -162,9 +167,13 @@ def convert(config):
         variables = [tf.get_variable(name, value.shape) for name, value in values.items()]
         for variable, value in zip(variables, values.values()):
             variable.load(value, sess)
-        os.makedirs(os.path.dirname(os.path.abspath(config.ckpt_path)), exist_ok=True)
-        tf.train.Saver(variables).save(sess, config.ckpt_path, write_meta_graph=False,
-                                       write_state=False)
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(config.ckpt_path)), exist_ok=True)
+            tf.train.Saver(variables).save(sess, config.ckpt_path, write_meta_graph=False,
+                                           write_state=False)
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise errors.InputError('cannot write {}: {}.'.format(
+                config.ckpt_path, checkpoints.first_words(error)))
     reporting.say('{} weights of {} in {}'.format(len(values), config.pth_path, config.ckpt_path))
 
 
