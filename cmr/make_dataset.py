@@ -136,7 +136,8 @@ def make(config):
             vertices = model.vertices(pose, shape)
             joints = model.joints(vertices)
             slim = {name: arrays[name] for name in ('f', 'weights')}
-            with tf.Session() as sess:
+            # A GPU's memory is the training's, which may follow in this process.
+            with tf.Session(config=tf.ConfigProto(device_count={'GPU': 0})) as sess:
                 for first in range(0, count, _AT_ONCE):
                     chosen = np.minimum(np.arange(first, first + _AT_ONCE), count - 1)
                     placed = sess.run((vertices, joints), {pose: poses[chosen],

@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow.compat.v1 as tf
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
@@ -95,6 +96,17 @@ def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
     arguments[3] = str(tmp_path / 'file' / 'x.ckpt')
     assert pth2ckpt.main(arguments) == 1
     assert capsys.readouterr().err.startswith('error: cannot write ')
+
+
+def test_a_conversion_leaves_the_memory_of_a_gpu_alone(tmp_path, monkeypatch):
+    path, table = str(tmp_path / 'x.pth'), tmp_path / 'names.json'
+    torch_file.write(path, {'a': np.zeros(2, np.float32)})
+    table.write_text('{"a": "b"}')
+    settings, session = [], tf.Session
+    monkeypatch.setattr(tf, 'Session', lambda config=None: settings.append(config) or session())
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'x.ckpt'),
+                          '--dict-file', str(table)]) == 0
+    assert [one.device_count['GPU'] for one in settings] == [0]
 
 
 def _row_with(value):

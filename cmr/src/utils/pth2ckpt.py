@@ -19,6 +19,7 @@ from common import checkpoints, cli, errors, files, reporting
 PARTS = ('graph_cnn', 'smpl_param_regressor')
 ENCODER = 'graph_cnn.resnet.'
 _COUNTER = 'num_batches_tracked'
+_CPU = tf.ConfigProto(device_count={'GPU': 0})      # else a session takes all memory of a GPU
 
 
 def is_torch(path):
@@ -163,7 +164,7 @@ def convert(config):
         return
     values = (_renamed(config.pth_path, config.dict_file) if config.dict_file
               else read(config.pth_path))
-    with tf.Graph().as_default(), tf.Session() as sess:
+    with tf.Graph().as_default(), tf.Session(config=_CPU) as sess:
         variables = [tf.get_variable(name, value.shape) for name, value in values.items()]
         for variable, value in zip(variables, values.values()):
             variable.load(value, sess)
