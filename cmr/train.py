@@ -170,18 +170,22 @@ def _settle(config):
 
 
 def _data_path(config):
-    """Folder of the sets; generated first where none is given."""
+    """Folder of the sets; generated first where none is given, anew for another body."""
     if config.data_path:
         return config.data_path
     folder = os.path.join(config.output_path, options.GENERATED)
     done = os.path.join(folder, config_lib.EXTRAS, config_lib.TEST_FILES['up-3d'])
-    if os.path.exists(done):
+    note, drawn = os.path.join(folder, 'body.json'), ''
+    if os.path.exists(note):
+        drawn = files.read_json(note)
+    if os.path.exists(done) and drawn == config.body:
         reporting.say('no --data_path given: using the posed bodies in {}'.format(folder))
     else:
         reporting.say('no --data_path given: drawing posed bodies into {}'.format(folder))
         make_dataset.make(make_dataset.parse_args(
             ['--output', folder, '--num_train={}'.format(_QUICK_PICTURES),
              '--num_test={}'.format(_QUICK_TEST)] + ['--body=' + config.body] * bool(config.body)))
+        files.write_json(note, config.body)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Parts of the training: options, first weights, a step, collapse; without the encoder."""
 import json
+import os
 import subprocess
 import sys
 import types
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from cmr import train
+from cmr import make_dataset, train
 from cmr.src.models import cmr, layers
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pth2ckpt, torch_file
@@ -197,6 +198,21 @@ def test_a_run_that_goes_on_does_not_read_its_first_weights_again(tmp_path):
     assert train._first_weights(config, None) is None and config.checkpoint == 'nowhere.pth'
     with pytest.raises(errors.InputError, match='nowhere.pth'):
         train._first_weights(_options('--noresume', *arguments), None)
+
+
+def test_pictures_are_drawn_once_for_each_body(tmp_path, monkeypatch):
+    drawn = []
+
+    def make(config):
+        drawn.append(config.body)
+        os.makedirs(os.path.join(config.output, 'extras'), exist_ok=True)
+        open(os.path.join(config.output, 'extras', 'up_3d_lsp_test.npz'), 'w').close()
+
+    monkeypatch.setattr(make_dataset, 'make', make)
+    for body in ('', '', 'smpl', 'smpl', ''):
+        config = train.parse_args(['--output_path', str(tmp_path), '--body', body])
+        assert train._data_path(config) == str(tmp_path / 'generated')
+    assert drawn == ['', 'smpl', '']
 
 
 def test_measuring_names_the_way_to_do_without(tmp_path):
