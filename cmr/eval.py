@@ -15,7 +15,7 @@ from cmr.src.dataset import base_dataset, datasets
 from cmr.src.netCell import evalNet
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, options, pose_utils, renderer
-from common import cli, errors, files, reporting
+from common import cli, errors, files, reporting, runs
 from common import workers as workers_lib
 
 MILLIMETRES = 1000.
@@ -226,6 +226,7 @@ def write(folder, dataset, step, figures):
 
 def evaluate(config):
     """Measures and prints."""
+    runs.check_output(config.output_path)       # now, not when all is measured
     options.settle_device(config)
     options.read_config(config)
     weights = options.trained(config)

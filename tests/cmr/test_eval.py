@@ -189,3 +189,10 @@ def test_options_come_from_the_run_whose_checkpoint_is_given(tmp_path):
     assert options_of('run', 'checkpoints', 'model-1') == 3
     assert options_of('run', 'checkpoints-1', 'model-1') == 4       # set aside by --noresume
     assert options_of('other', 'model-1') == 5
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_measured(tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    assert eval_script.main(['--checkpoint', str(tmp_path / 'none.pt'), '--device=cpu',
+                             '--output_path', str(tmp_path / 'file' / 'x')]) == 1
+    assert 'cannot write to the output folder' in capsys.readouterr().err
