@@ -14,7 +14,7 @@ import numpy as np
 
 from cmr.src.dataset import datasets
 from cmr.src.netCell import evalNet
-from cmr.src.utils import options, photo, renderer
+from cmr.src.utils import imutils, options, photo, renderer
 from common import cli, errors, files, meshes, reporting
 
 _BODIES = (('gcnn', 'vertices', renderer.LIGHT_BLUE), ('smpl', 'vertices_smpl', renderer.PINK))
@@ -43,12 +43,13 @@ def upright(vertices):
     return vertices * [1, -1, -1]
 
 
-def person(path, size, bbox='', openpose=''):
+def person(path, size, bbox='', openpose='', stretch=True):
     """The person of a photo as the network takes it.
 
     Args:
       path: str; size: int, pixels a side.
       bbox, openpose: str, JSON file of a box or of keypoints; both empty: the whole photo.
+      stretch: bool, as the network was trained, see imutils.crop.
     Returns:
       (float32 [size, size, 3] from 0 to 1; the same normalised).
     Raises:
@@ -61,18 +62,18 @@ def person(path, size, bbox='', openpose=''):
         center, scale = photo.read_box(openpose, 'openpose')
     else:
         center, scale = photo.whole(image.shape)
-    reach, limit = 100 * scale, np.array(image.shape[1::-1])
-    if (center + reach < 1).any() or (center - reach > limit - 1).any():
-        raise errors.InputError('the box (centre {:.0f}, {:.0f}, side {:.0f}) lies outside of {} '
-                                '({} x {}).'.format(*center, 2 * reach, path, *limit))
-    return photo.cropped(image, center, scale, size)
+    problem = imutils.box_problem(center, scale, image.shape)
+    if problem:
+        raise errors.InputError('{}: the box {} {}.'.format(bbox or openpose or 'no box given',
+                                                            problem, path))
+    return photo.cropped(image, center, scale, size, stretch)
 
 
 def demo(config):
     """Predicts and writes."""
     weights = options.trained(config)
     size = config.img_res
-    picture, normal = person(config.img, size, config.bbox, config.openpose)
+    picture, normal = person(config.img, size, config.bbox, config.openpose, config.stretch)
     with evalNet.opened(config, weights, 1) as predictor:
         found = predictor.predict(normal[None])
         faces = predictor.network.body.faces

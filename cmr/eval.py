@@ -13,8 +13,9 @@ import numpy as np
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.netCell import evalNet
+from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, options, pose_utils, renderer
-from common import cli, errors, files, reporting
+from common import cli, errors, files, reporting, runs
 from common import workers as workers_lib
 
 MILLIMETRES = 1000.
@@ -56,9 +57,11 @@ class Figures:
 
     Args:
       dataset: str, of config.TEST_FILES; predictor: evalNet.Predictor; found: datasets.Set.
+      annotations: str, folder of UPi-S1h, where the masks of LSP are.
     """
 
-    def __init__(self, dataset, predictor, found):
+    def __init__(self, dataset, predictor, found, annotations=''):
+        self._annotations = annotations
         self._predictor, self._set, self._columns = predictor, found, collections.OrderedDict()
         self._measure = {'up-3d': self._up3d, 'lsp': self._lsp}.get(dataset, self._h36m)
         if dataset.startswith('h36m'):
@@ -113,12 +116,11 @@ class Figures:
             if not os.path.exists(path):
                 raise errors.InputError('LSP is measured by parts of the body, for which {} of the '
                                         'original is missing.'.format(path))
-            tables.append(np.load(path, allow_pickle=False))
-        self._face_parts = renderer.face_parts(*tables)
+            tables.append(body_lib.read_array(path))
+        faces = len(self._predictor.network.body.faces)
+        self._face_parts = renderer.face_parts(*tables, faces, folder)
         self._masks = metrics.Segmentation(2)
         self._parts = metrics.Segmentation(metrics.PART_CLASSES)
-        self._annotations = os.path.join(os.path.dirname(os.path.dirname(self._set.folder)),
-                                         *config_lib.ROOTS['upi-s1h'][0].split('/'))
 
     def _lsp(self, indices, batch, found):
         del batch
@@ -139,11 +141,11 @@ class Figures:
                 self._columns['{} ({})'.format(name, kind)] = [getattr(one, figure)]
 
     def _annotation(self, name):
-        path = os.path.join(self._annotations, str(name))
-        image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        path = os.path.join(self._annotations, name)
+        image = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
         if image is None:
             raise errors.InputError('cannot read the annotation {} (of UPi-S1h).'.format(path))
-        return image if image.ndim == 2 else image[..., 0]
+        return image
 
     def means(self):
         """OrderedDict of the figures so far; lengths in millimetres."""
@@ -171,16 +173,17 @@ def batches(found, batch, config):
     return make, -(-len(found) // batch)
 
 
-def measure(predictor, found, dataset, made, log_freq=0):
+def measure(predictor, found, dataset, made, log_freq=0, annotations=''):
     """Measures a set.
 
     Args:
       predictor: evalNet.Predictor; found: datasets.Set; dataset: str.
       made: iterable of batches; log_freq: int, batches between running figures, 0: none.
+      annotations: str, see Figures.
     Returns:
       OrderedDict of figures.
     """
-    figures = Figures(dataset, predictor, found)
+    figures = Figures(dataset, predictor, found, annotations)
     for number, batch in enumerate(made, 1):
         figures.add(*batch)
         if log_freq and number % log_freq == 0 and number * predictor.batch < len(found):
@@ -194,7 +197,10 @@ def baseline(predictor, found, trained):
 
     Args:
       predictor: evalNet.Predictor; found: datasets.Set of UP-3D; trained: the same for training.
+    Raises:
+      errors.InputError: the training set has no poses.
     """
+    trained.need('pose', 'shape')
     turns = np.stack([[cv2.Rodrigues(joint)[0] for joint in pose.reshape(24, 3)]
                       for pose in trained.rows['pose'].astype(np.float64)]).mean(axis=0)
     pose = []
@@ -218,18 +224,11 @@ def write(folder, dataset, step, figures):
     return path
 
 
-def _set_options(config):
-    if config.config:
-        held = files.read_json(config.config)
-        for name, value in (held.items() if isinstance(held, dict) else ()):
-            if name in options.NETWORK and getattr(config, name) is None:
-                setattr(config, name, value)
-
-
 def evaluate(config):
     """Measures and prints."""
+    runs.check_output(config.output_path)       # now, not when all is measured
     options.settle_device(config)
-    _set_options(config)
+    options.read_config(config)
     weights = options.trained(config)
     data_path = config.data_path or os.path.join(config.output_path, options.GENERATED)
     found = datasets.open_set(data_path, config.dataset, False)
@@ -244,7 +243,7 @@ def evaluate(config):
         workers.begin(0)
         reporting.say('Start eval')
         figures = measure(predictor, found, config.dataset, (workers.get() for _ in range(total)),
-                          config.log_freq)
+                          config.log_freq, config_lib.root(data_path, 'upi-s1h'))
         if trained:
             figures.update(baseline(predictor, found, trained))
     reporting.say('\n*** Final Results ***\n')

@@ -1,7 +1,8 @@
 """Freezes CMR to a .pb: picture to both bodies, pose, shape and camera.
 
-The ends are `image` float32 [B, S, S, 3] (normalised, see `options.normalised`), and `vertices`,
-`vertices_smpl` [B, V, 3], `rotations` [B, 24, 3, 3], `betas` [B, 10], `camera` [B, 3].
+The ends are `image` float32 [B, S, S, 3] (RGB from 0 to 1, less base_dataset.IMG_MEAN, over
+IMG_STD, which the manifest has too), and `vertices`, `vertices_smpl` [B, V, 3], `rotations`
+[B, 24, 3, 3], `betas` [B, 10], `camera` [B, 3].
 """
 import argparse
 import os
@@ -9,6 +10,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from cmr.src.dataset import base_dataset
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import options, pth2ckpt
 from common import checkpoints, cli, device, frozen, npu_survey
@@ -44,7 +46,9 @@ def freeze(config):
         with tf.Session(config=sess_config) as sess:
             options.load(sess, network, weights)
             frozen.freeze(sess, inputs, outputs, path, check_feed=feed, notes={
-                'checkpoint': os.path.basename(weights), 'plain': config.plain})
+                'checkpoint': os.path.basename(weights), 'plain': config.plain,
+                'image_mean': base_dataset.IMG_MEAN.tolist(),
+                'image_std': base_dataset.IMG_STD.tolist(), 'stretch': config.stretch})
     return [path]
 
 

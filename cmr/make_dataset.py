@@ -5,6 +5,7 @@ papers.
 
 Example: python cmr/make_dataset.py --output=bodies --num_train=2000 --num_test=200
 """
+import concurrent.futures.process
 import multiprocessing
 import os
 import sys
@@ -29,6 +30,7 @@ _SPREAD = {1: (35, 12, 18), 2: (35, 12, 18), 3: (12, 10, 8), 4: (35, 0, 0), 5: (
 _KNEES = (4, 5)             # these bend one way only
 _YAW, _TILT = 45, 8         # degrees by which a body is turned about the vertical, and tilted
 _AT_ONCE = 16
+_SMALLEST = 32          # pixels a side in which a body is to be seen
 
 
 def parse_args(argv=None):
@@ -110,7 +112,13 @@ def _picture(task):
 
 
 def make(config):
-    """Makes the set; pictures do not depend on the number of processes."""
+    """Makes the set; pictures do not depend on the number of processes.
+
+    Raises:
+      errors.InputError: the body cannot be read, a picture not be written, or a process has died.
+    """
+    if config.size < _SMALLEST:
+        raise errors.UsageError('--size must be {} at least.'.format(_SMALLEST))
     runs_folder = os.path.join(config.output, config_lib.ROOTS['up-3d'][-1])
     arrays = body_lib.load(config.body or body_lib.SHIPPED)
     model = smpl.Smpl(arrays)
@@ -118,15 +126,18 @@ def make(config):
     rng = np.random.RandomState([config.seed, 0])
     poses = np.stack([draw_pose(rng) for _ in range(count)]).astype(np.float32)
     betas = np.clip(rng.randn(count, smpl.NUM_BETAS), -2, 2).astype(np.float32)
-    with multiprocessing.get_context('fork').Pool(config.processes) as pool:
-        rows = []
+    rows = []
+    with concurrent.futures.ProcessPoolExecutor(
+            config.processes, multiprocessing.get_context('fork')) as pool:
+        pool.submit(os.getpid).result()     # forks now: TensorFlow's session stands none after it
         with tf.Graph().as_default():
             pose = tf.placeholder(tf.float32, [_AT_ONCE, 72])
             shape = tf.placeholder(tf.float32, [_AT_ONCE, smpl.NUM_BETAS])
             vertices = model.vertices(pose, shape)
             joints = model.joints(vertices)
             slim = {name: arrays[name] for name in ('f', 'weights')}
-            with tf.Session() as sess:
+            # A GPU's memory is the training's, which may follow in this process.
+            with tf.Session(config=tf.ConfigProto(device_count={'GPU': 0})) as sess:
                 for first in range(0, count, _AT_ONCE):
                     chosen = np.minimum(np.arange(first, first + _AT_ONCE), count - 1)
                     placed = sess.run((vertices, joints), {pose: poses[chosen],
@@ -134,7 +145,12 @@ def make(config):
                     tasks = [(runs_folder, number, *[one[number - first] for one in placed],
                               poses[number], betas[number], slim, config.size, config.seed)
                              for number in range(first, min(first + _AT_ONCE, count))]
-                    rows += pool.map(_picture, tasks)
+                    try:
+                        rows += pool.map(_picture, tasks)
+                    except concurrent.futures.process.BrokenProcessPool:
+                        raise errors.InputError(
+                            'a process that draws pictures has died (killed, or out of memory?). '
+                            'Give the same command again, with fewer --processes.')
                     if first // _AT_ONCE % 10 == 0:
                         reporting.say('{} of {} pictures'.format(len(rows), count))
     for name, chosen in ((config_lib.TRAIN_FILES['up-3d'], rows[:config.num_train]),

@@ -183,7 +183,16 @@ def _barycentric(points, corners):
 
 
 def make(config):
-    """Makes and writes the levels."""
+    """Makes and writes the levels.
+
+    Raises:
+      errors.InputError: the mesh cannot be read, or some vertex has no triangle.
+      errors.UsageError: an option makes no sense.
+    """
+    if os.path.splitext(config.output)[1] != '.npz':
+        raise errors.UsageError('--output must end in .npz, unlike {}.'.format(config.output))
+    if config.factor <= 1:
+        raise errors.UsageError('--factor must be above 1, not {:g}.'.format(config.factor))
     if os.path.splitext(config.body)[1].lower() in ('.obj', '.ply', '.off', '.stl', '.glb'):
         mesh = meshes.read(config.body)
         vertices = np.asarray(mesh.vertices, np.float64)
@@ -192,6 +201,11 @@ def make(config):
         arrays = body_lib.load(config.body or body_lib.SHIPPED)
         vertices = np.asarray(arrays['v_template'], np.float64)
         triangles = np.asarray(arrays['f'], np.int64)
+    alone = np.setdiff1d(np.arange(len(vertices)), triangles)
+    if len(alone):
+        raise errors.InputError('{}: {} vertices, such as number {}, are in no face; the graph '
+                                'network would not reach them. Remove them.'.format(
+                                    config.body, len(alone), alone[0]))
     connections, downs, ups = [adjacency(triangles, len(vertices))], [], []
     for _ in range(config.levels):
         target = int(np.ceil(len(vertices) / config.factor))

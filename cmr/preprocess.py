@@ -16,6 +16,7 @@ import scipy.io
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m, sets
+from cmr.src.utils import body as body_lib
 from cmr.src.utils import options, pickles
 from common import cli, errors, files, pictures, reporting
 
@@ -27,6 +28,7 @@ _SOURCES = {
             'princeton-vl/pose-hg-train',
     'coco': 'train2014.zip and annotations_trainval2014.zip (cocodataset.org)',
     'h36m': 'Human3.6M (vision.imar.ro/human3.6m), after registration'}
+_DATA_PATH = os.path.join(options.MODEL_DIR, 'datasets')
 _NAMES = os.path.join(options.MODEL_DIR, 'data', 'namesUPlsp.txt')
 _LSP_TEST, _LSP_TRAIN = (1001, 2000), (1, 1000)
 
@@ -38,7 +40,8 @@ class Missing(Exception):
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--data_path', required=True, help='folder with the sets')
+    parser.add_argument('--data_path', default=os.environ.get('CMR_DATA', _DATA_PATH),
+                        help='folder with the sets; CMR_DATA in the environment names another one')
     cli.add_flag(parser, '--train_files', help='make the training files')
     cli.add_flag(parser, '--eval_files', help='make the evaluation files')
     parser.add_argument('--sets', default='', help='only these, e.g. up-3d,coco')
@@ -66,13 +69,18 @@ def up3d(folder, list_path):
     rows = []
     with open(_need(list_path), encoding='utf-8') as stream:
         lines = [line.strip() for line in stream if line.strip()]
+    if not lines:
+        raise errors.InputError('{} names no picture.'.format(list_path))
     for line in lines:
         number = line[1:-10]
         stem = os.path.join(folder, number)
         held = _pickled(_need(stem + '_body.pkl'))
-        joints = np.load(_need(stem + '_joints.npy'), allow_pickle=False)
-        rows.append(sets.up3d(number, joints, _read_picture(stem + '_render_light.png'),
-                              held['pose'], held['betas']))
+        joints = body_lib.read_array(_need(stem + '_joints.npy'))
+        render = _read_picture(stem + '_render_light.png')
+        try:
+            rows.append(sets.up3d(number, joints, render, held['pose'], held['betas']))
+        except ValueError as error:
+            raise errors.InputError('{}_*: {}.'.format(stem, error))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -89,11 +97,15 @@ def lsp(folder, numbers, with_masks):
     """Rows of the Leeds Sports Pose set's pictures of these numbers."""
     path = _need(os.path.join(folder, 'joints.mat'))
     try:
-        joints = scipy.io.loadmat(path)['joints']
-    except (ValueError, KeyError, OSError) as error:
+        joints = np.asarray(scipy.io.loadmat(path)['joints'], np.float64)
+    except (OSError, TypeError, IndexError, scipy.io.matlab.miobase.MatReadError,
+            *pickles.ARCHIVE_ERRORS) as error:
         raise errors.InputError('{} has no joints: {}.'.format(path, error))
-    if joints.shape[0] != 3:        # the high-resolution set stores [14, 3, n]
+    if joints.shape[:2] == (14, 3):     # the high-resolution set's layout
         joints = joints.transpose(1, 0, 2)
+    if joints.shape[:2] != (3, 14) or joints.shape[2] < numbers[0]:
+        raise errors.InputError('{}: joints are {}, expected (3, 14, pictures) with pictures {} to '
+                                '{}.'.format(path, joints.shape, *numbers))
     return sets.lsp(joints, numbers[0], min(numbers[1], joints.shape[2]), with_masks)
 
 
@@ -104,8 +116,8 @@ def mpii(folder):
     try:
         with h5py.File(_need(path), 'r') as stream:
             return sets.mpii(*[stream[name][:] for name in ('center', 'scale', 'part', 'imgname')])
-    except (OSError, KeyError) as error:
-        raise errors.InputError('{} cannot be read: {}.'.format(path, error))
+    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+        raise errors.InputError('{} is no annotation of MPII: {}.'.format(path, error))
 
 
 def coco(folder):
@@ -114,7 +126,7 @@ def coco(folder):
     found = files.read_json(path)
     try:
         return sets.coco(found)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.InputError('{} has no annotations of people: {!r}.'.format(path, error))
 
 
@@ -143,7 +155,11 @@ def _tasks(config):
 
 
 def preprocess(config):
-    """Makes what can be made and names what is missing; 1 where nothing could be made."""
+    """Makes what can be made, and names what is missing or damaged.
+
+    Raises:
+      errors.InputError: nothing could be made, or a set is damaged; the others are made before.
+    """
     if not config.train_files and not config.eval_files:
         raise errors.UsageError('say what to make: --train_files, --eval_files or both.')
     if not os.path.isdir(config.data_path):
@@ -153,16 +169,20 @@ def preprocess(config):
     if unknown:
         raise errors.UsageError('unknown sets {} (there are: {}).'.format(
             ', '.join(unknown), ', '.join(sorted(_SOURCES))))
-    made = []
+    made, damaged = [], []
     for name, file_name, function in _tasks(config):
         if wanted and name not in wanted:
             continue
         path = os.path.join(config_lib.extras(config.data_path), file_name)
         try:
-            rows = function()
+            rows = datasets.checked(path, function())
         except Missing as error:
             reporting.say('{}: left out, {} is missing; it is in {}'.format(
                 file_name, error.args[0], _SOURCES[name]))
+            continue
+        except errors.InputError as error:
+            reporting.say('{}: left out, {}'.format(file_name, error))
+            damaged.append(file_name)
             continue
         with files.replacing(path) as temporary:
             np.savez(temporary, **rows)
@@ -174,6 +194,9 @@ def preprocess(config):
     for name, path in made if config.check else ():
         check(datasets.Set(name, path, config_lib.root(config.data_path, name)), config.check,
               os.path.splitext(path)[0] + '_check.png')
+    if damaged:
+        raise errors.InputError('{} could not be made; the lines above say why.'.format(
+            ', '.join(damaged)))
 
 
 def check(found, count, path):

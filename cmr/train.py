@@ -19,7 +19,7 @@ from cmr.src import config as config_lib
 from cmr.src.dataset import datasets
 from cmr.src.netCell import evalNet, netWithLoss
 from cmr.src.utils import options, pth2ckpt, renderer
-from common import cli, device, errors, files, pictures, reporting, runs
+from common import checkpoints, cli, device, errors, files, pictures, reporting, runs
 from common import workers as workers_lib
 
 # The quick start's options, set and length, where no --data_path is given.
@@ -29,11 +29,19 @@ QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 550, 1200, 96
 _TRAINING = {'learning_rate': 3e-4, 'rot_factor': 30., 'noise_factor': 0.4, 'scale_factor': 0.25}
 _EPOCHS, _BATCH = 50, 16
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
+# What a config.json holds that is no option, and what the original's calls otherwise.
+_NO_OPTIONS = ('from_json', 'checkpoint_dir', 'summary_dir', 'first_weights')
+_OTHER_NAMES = {'use_augmentation': 'augmentation', 'use_augmentation_rgb': 'augmentation_rgb'}
+_NOT_GIVEN = (None, '', float('inf'))
 _DRAWN, _CAPTIONS = 4, ('photo', 'graph network', 'SMPL parameters', 'from the side')
 
 
 def parse_args(argv=None):
     """Reads the command line."""
+    return _parser().parse_args(argv)
+
+
+def _parser():
     parser = cli.make_parser(__doc__)
     parser.add_argument('--data_path', default='', help='folder of the sets and of extras/')
     parser.add_argument('--dataset', default=None,
@@ -57,7 +65,7 @@ def parse_args(argv=None):
     options.add_network_options(parser)
     cli.add_run_options(parser, options.OUTPUT_PATH)
     _add_other_names(parser.add_argument_group("names of the original and of the MindSpore port"))
-    return parser.parse_args(argv)
+    return parser
 
 
 def _usual(name, text):
@@ -110,19 +118,41 @@ def _add_other_names(group):
                            default=argparse.SUPPRESS, help='the same as --no' + dest)
     group.add_argument('--from_json', '--config', default='', metavar='FILE',
                        help='JSON of options; those of the command line are not replaced')
+    for name, choices in (('model', ('graphcnn', 'baseline')), ('test_steps', None)):
+        group.add_argument('--' + name, choices=choices, default=None,
+                           help='without effect, as in the original')
+    for name in ('pin_memory', 'no_pin_memory'):
+        group.add_argument('--' + name, action='store_true', help='without effect here')
 
 
 def _read_json(config, argv):
-    """Takes options from --from_json that the command line does not give."""
+    """Takes options from --from_json under any of their names; the command line comes before it.
+
+    The file may be a config.json of a run, ours or the original's.
+
+    Raises:
+      errors.UsageError: there is no such option.
+      errors.InputError: the file cannot be read or holds no options.
+    """
     if not config.from_json:
         return
     held = files.read_json(config.from_json)
-    given = {argument.split('=')[0].lstrip('-') for argument in argv if argument.startswith('-')}
-    for name, value in (held.items() if isinstance(held, dict) else ()):
-        if not hasattr(config, name):
+    if not isinstance(held, dict):
+        raise errors.InputError('{} holds no options.'.format(config.from_json))
+    if isinstance(held.get('options'), dict):
+        held = held['options']
+    parser, given = _parser(), []
+    for name, value in held.items():
+        name = _OTHER_NAMES.get(name, name)
+        action = parser._option_string_actions.get('--' + name)
+        if name in _NO_OPTIONS:
+            continue
+        if action is None:
             raise errors.UsageError('{}: there is no option {}.'.format(config.from_json, name))
-        if name not in given:
-            setattr(config, name, value)
+        if value in _NOT_GIVEN or action.nargs == 0 and not value:
+            continue
+        given.append('--' + name if action.nargs == 0 else '--{}={}'.format(name, value))
+    vars(config).update(vars(parser.parse_args(given + list(argv))))
 
 
 def settle(config):
@@ -140,21 +170,28 @@ def settle(config):
         config.training_steps = QUICK_STEPS
     config.dataset = config.dataset or ('itw' if config.data_path else 'up-3d')
     options.complete(config)
+    for name in ('body', 'mesh_levels'):    # recorded for scripts that start elsewhere
+        if getattr(config, name):
+            setattr(config, name, os.path.abspath(getattr(config, name)))
 
 
 def _data_path(config):
-    """Folder of the sets; generated first where none is given."""
+    """Folder of the sets; generated first where none is given, anew for another body."""
     if config.data_path:
         return config.data_path
     folder = os.path.join(config.output_path, options.GENERATED)
     done = os.path.join(folder, config_lib.EXTRAS, config_lib.TEST_FILES['up-3d'])
-    if os.path.exists(done):
+    note, drawn = os.path.join(folder, 'body.json'), ''
+    if os.path.exists(note):
+        drawn = files.read_json(note)
+    if os.path.exists(done) and drawn == config.body:
         reporting.say('no --data_path given: using the posed bodies in {}'.format(folder))
     else:
         reporting.say('no --data_path given: drawing posed bodies into {}'.format(folder))
         make_dataset.make(make_dataset.parse_args(
             ['--output', folder, '--num_train={}'.format(_QUICK_PICTURES),
              '--num_test={}'.format(_QUICK_TEST)] + ['--body=' + config.body] * bool(config.body)))
+        files.write_json(note, config.body)
     return folder
 
 
@@ -170,7 +207,10 @@ class Steps:
         self._truth = netWithLoss.truth(batch)
         outputs = network.build(self.images)
         losses, *_ = netWithLoss.losses(outputs, self._truth, network.body)
-        means = tf.unstack(device.allreduce_mean(tf.stack(list(losses.values()))))
+        # Processes stop together: what one of them waits for, all have to run.
+        self._over = tf.placeholder(tf.float32, [], name='over')
+        *means, self._anyone = tf.unstack(device.allreduce_mean(
+            tf.stack(list(losses.values()) + [self._over])))
         self.losses = dict(zip(losses, means))
         self._camera = outputs.camera
         optimizer = device.wrap_optimizer(
@@ -179,40 +219,60 @@ class Steps:
                                          config.drop_noise)
         self._still = 0
 
-    def run(self, sess, batch):
+    def run(self, sess, batch, is_over=False):
         """One update.
 
         Args:
           sess: tf.Session; batch: dict of datasets.stacked.
+          is_over: bool, whether the time of this process is over.
         Returns:
-          (dict of losses before it, camera [B, 3]).
+          (dict of losses before it, camera [B, 3], whether the time of any process is over).
         """
         feed = {getattr(self._truth, name): batch[name] for name in self._truth._fields}
-        feed[self.images] = batch['img']
-        return sess.run((self.losses, self._camera, self.update), feed)[:2]
+        feed[self.images], feed[self._over] = batch['img'], float(is_over)
+        losses, camera, anyone, _ = sess.run(
+            (self.losses, self._camera, self._anyone, self.update), feed)
+        return losses, camera, anyone > 0
 
     def has_collapsed(self, step, camera):
-        """Whether the camera has been the same for all pictures for some time; True once."""
-        spread = camera.std(axis=0).max() / max(np.abs(camera).max(), 1e-6)
-        self._still = self._still + 1 if spread < _SPREAD and step > _GRACE else 0
+        """Whether the camera has been the same for all pictures for some time; True once.
+
+        Scale and height are what stays the same (GraphCMR, issue 22). One picture tells nothing.
+        """
+        scale_and_height = camera[:, [0, 2]]
+        spread = scale_and_height.std(axis=0).max() / max(np.abs(camera).max(), 1e-6)
+        is_still = len(camera) > 1 and spread < _SPREAD and step > _GRACE
+        self._still = self._still + 1 if is_still else 0
         return self._still == _PATIENCE
 
 
 def _first_weights(config, network):
-    """Function that loads an encoder or a whole network from elsewhere, or None."""
+    """Function that loads an encoder, or the original's network; None where `runs` does the rest.
+
+    A run that goes on leaves such weights aside, as any others.
+    """
     path = config.checkpoint
-    if not path:
+    if not path or _goes_on(config):
         return None
-    variables = network.make.variables
     if pth2ckpt.is_torch(path):
         found = pth2ckpt.read(path)
     else:
-        return None
-    config.checkpoint = ''
-    whole = any(not name.startswith(pth2ckpt.ENCODER) for name in found)
-    prefix = '' if whole else pth2ckpt.ENCODER
-    reporting.say('weights of {}{}'.format(path, '' if whole else ' for the encoder'))
-    return lambda sess: pth2ckpt.assign(sess, variables, path, prefix)
+        path = checkpoints.latest(path)
+        if not pth2ckpt.is_encoder(checkpoints.variables_of(path)):
+            return None
+        found = checkpoints.read(path)
+    config.checkpoint, config.first_weights = '', path
+    alone = pth2ckpt.is_encoder(found)
+    reporting.say('weights of {}{}'.format(path, ' for the encoder' if alone else ''))
+    return lambda sess: pth2ckpt.assign(sess, network.make.variables, found, path,
+                                        pth2ckpt.ENCODER if alone else '')
+
+
+def _goes_on(config):
+    """Whether the output folder has checkpoints that the run goes on from."""
+    folder = os.path.join(config.output_path, checkpoints.RUN_FOLDER)
+    return config.resume and (os.path.exists(os.path.join(folder, checkpoints.STATE_FILE))
+                              or bool(checkpoints.in_folder(folder)))
 
 
 def train(config):
@@ -239,7 +299,9 @@ def train(config):
             if test and not run.step:
                 test.measure(run, 0)
             for step in run.steps(total):
-                losses, camera = steps.run(run.sess, workers.get())
+                batch = workers.get()
+                is_over = bool(config.time_to_run) and time.time() - began > config.time_to_run
+                losses, camera, is_over = steps.run(run.sess, batch, is_over)
                 _report(run, step, losses, batches.per_epoch, config)
                 if steps.has_collapsed(step, camera):
                     reporting.say('warning: the camera is the same for all pictures (step {}); the '
@@ -249,7 +311,8 @@ def train(config):
                     if test and step < total and config.eval_every and (
                             step % config.eval_every == 0):
                         test.measure(run, step)
-                if config.time_to_run and time.time() - began > config.time_to_run:
+                        test.draw(run)
+                if is_over and step < total:
                     run.save(step)
                     reporting.say('--time_to_run is over at step {}'.format(step))
                     return
@@ -277,10 +340,15 @@ class _Test:
     """Measures and draws on the test set of UP-3D while training."""
 
     def __init__(self, network, data_path, config):
-        self._set, self._config = datasets.open_set(data_path, 'up-3d', False), config
+        self._config = config
+        try:
+            self._set, self._trained = [datasets.open_set(data_path, 'up-3d', is_train)
+                                        for is_train in (False, True)]
+            self._trained.need('pose', 'shape')
+        except errors.InputError as error:
+            raise errors.InputError('{} Or leave measurements out by --noevaluate.'.format(error))
         shared = options.Network(config, False, network)
         self._predictor = evalNet.Predictor(shared, min(config.batch_size, len(self._set)))
-        self._trained = datasets.open_set(data_path, 'up-3d', True)
 
     def _batches(self):
         config = options.namespace(self._config, shuffle=False)

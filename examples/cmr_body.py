@@ -28,9 +28,11 @@ def parse_args(argv=None):
 def reconstruct(config):
     """Predicts the vertices and writes them with the faces of the body model."""
     faces = body_lib.load(config.body)['f'].astype(int)
-    with frozen.load(os.path.join(config.graphs, 'cmr.pb')) as model:
+    path = os.path.join(config.graphs, 'cmr.pb')
+    with frozen.load(path) as model:
+        notes = (frozen.read_manifest(path) or {}).get('notes') or {}
         _, picture = demo.person(config.photo, model.inputs['image'][0][1], config.bbox,
-                                 config.openpose)
+                                 config.openpose, notes.get('stretch', True))
         found = model.predict_all(image=picture[None])
     vertices = found['vertices'][0]
     if faces.max() + 1 != len(vertices):

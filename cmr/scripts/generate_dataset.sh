@@ -5,13 +5,10 @@ set -euo pipefail
 # shellcheck source=cmr/scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 expect 1 2 'generate_dataset.sh train|test [test]' "$@"
-files=()
-log=generate
-for word in "$@"; do
-  case $word in
-    train) files+=(--train_files) log+=_train ;;
-    test) files+=(--eval_files) log+=_eval ;;
-    *) expect 1 0 'generate_dataset.sh train|test [test]' "$@" ;;
-  esac
-done
-in_background "${log}_files.log" "$cmr/preprocess.py" --data_path="$data_path" "${files[@]}"
+case $* in
+  train) kind=train files=(--train_files) ;;
+  test) kind=eval files=(--eval_files) ;;
+  'train test' | 'test train') kind=train_eval files=(--train_files --eval_files) ;;
+  *) expect 1 0 'generate_dataset.sh train|test [test]' "$@" ;;
+esac
+in_background "generate_${kind}_files.log" "$cmr/preprocess.py" --data_path="$data_path" "${files[@]}"

@@ -7,6 +7,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 expect 1 2 'run_distributed_train_gpu.sh DEVICE_NUM [CKPT]' "$@"
 [[ $1 =~ ^[1-9][0-9]*$ ]] || expect 1 0 'run_distributed_train_gpu.sh DEVICE_NUM [CKPT]' "$@"
+if ! "$(bash "$project_dir/setup.sh" --print-python)" -c 'import horovod' 2>/dev/null; then
+  echo 'error: several processes need the package horovod; requirements-extra.txt has the line that installs it.' >&2
+  exit 1
+fi
 batch=$((16 * $1))  # 16 pictures a device, as the MindSpore port
 in_background distribute_training_gpu.log -m horovod.runner.launch --gloo -np "$1" -H "localhost:$1" \
   python "$cmr/train.py" --data_path="$data_path" --device="${CMR_DEVICE:-gpu}" --distribute \

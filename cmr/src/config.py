@@ -19,6 +19,9 @@ TRAIN_FILES = {'lsp-orig': 'lsp_dataset_original_train.npz', 'up-3d': 'up_3d_tra
                'mpii': 'mpii_train.npz', 'coco': 'coco_2014_train.npz', 'h36m': 'h36m_train.npz'}
 TEST_FILES = {'up-3d': 'up_3d_lsp_test.npz', 'lsp': 'lsp_dataset_test.npz',
               'h36m-p1': 'h36m_valid_protocol1.npz', 'h36m-p2': 'h36m_valid_protocol2.npz'}
+# What an evaluation compares with, besides the pictures.
+TEST_FIELDS = {'up-3d': ('pose', 'shape'), 'lsp': ('maskname', 'partname'), 'h36m-p1': ('S',),
+               'h36m-p2': ('S',)}
 # Shares of the sets in a mixture, in the order of the draw.
 MIXTURES = {'itw': (('lsp-orig', 'coco', 'mpii', 'up-3d'), (0.1, 0.3, 0.3, 0.3)),
             'all': (('h36m', 'lsp-orig', 'coco', 'mpii', 'up-3d'), (0.3, 0.1, 0.2, 0.2, 0.2))}

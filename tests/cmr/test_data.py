@@ -1,9 +1,13 @@
 """Samples of CMR: mixtures, workers, bad files, raw sets."""
 import argparse
+import io
 import json
 import os
 import pickle
+import re
 import shutil
+import sys
+import types
 
 import cv2
 import h5py
@@ -15,6 +19,7 @@ from cmr import preprocess
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m
+from cmr.src.utils import imutils
 from common import errors, workers
 from tests.cmr import tiny
 
@@ -118,10 +123,103 @@ def _nan(array):
     ({'part': lambda array: array[:5]}, r'part is \(5, 24, 3\), expected \(8, 24, 3\)'),
     ({'center': _nan}, 'center of sample 2 is not finite'),
     ({'scale': np.zeros_like}, 'scale of sample 0 is not positive'),
+    ({'scale': lambda array: array.astype(str)}, 'scale is <U.*, expected numbers'),
+    ({'shape': None}, 'one of pose and shape without the other'),
+    ({'imgname': lambda array: np.arange(8)}, 'imgname is .*, expected 8 names'),
+    ({'pose': None, 'shape': None, 'part': np.zeros_like}, 'nothing to learn from'),
     ({'imgname': lambda array: np.array(['../../x.png'] * 8)}, 'leads out of the set')])
 def test_bad_sample_files(folder, tmp_path, rows, message):
     with pytest.raises(errors.InputError, match=message):
         batches(_changed(folder, tmp_path, **rows))
+
+
+def test_files_that_are_cut_short_or_hold_one_array_are_named(folder, tmp_path):
+    place = _changed(folder, tmp_path)
+    path = os.path.join(place, 'extras', 'up_3d_trainval.npz')
+    with np.load(path) as held:
+        rows = dict(held)
+    np.savez_compressed(path, **rows)
+    with open(path, 'rb') as stream:
+        data = stream.read()
+    altered = bytearray(data)
+    altered[len(data) // 3:len(data) // 3 + 40] = b'x' * 40
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    for content in (b'', data[:50], data[:len(data) // 2], data[:-30], bytes(altered),
+                    array.getvalue()):
+        with open(path, 'wb') as stream:
+            stream.write(content)
+        with pytest.raises(errors.InputError, match='up_3d_trainval.npz is damaged'):
+            batches(place)
+
+
+def test_names_that_python_2_wrote_are_read(folder, tmp_path):
+    place = _changed(folder, tmp_path, imgname=lambda array: array.astype('S'))
+    found, expected = batches(place).at(0), batches(folder).at(0)
+    np.testing.assert_array_equal(found['img'], expected['img'])
+
+
+@pytest.mark.parametrize('name, fields', [
+    ('up-3d', ['pose', 'shape']), ('lsp', ['maskname', 'partname']), ('h36m-p1', ['S'])])
+def test_a_set_without_what_it_is_measured_by_is_refused(folder, tmp_path, name, fields):
+    place = str(tmp_path / 'set')
+    shutil.copytree(folder, place)
+    with np.load(os.path.join(place, 'extras', config_lib.TEST_FILES['up-3d'])) as held:
+        rows = {key: held[key] for key in ('imgname', 'center', 'scale')}
+    np.savez(os.path.join(place, 'extras', config_lib.TEST_FILES[name]), **rows)
+    with pytest.raises(errors.InputError, match='has no {} '.format(', '.join(fields))):
+        datasets.open_set(place, name, False)
+
+
+def test_pictures_of_cameras_with_more_behind_their_end_are_whole(tmp_path):
+    path = str(tmp_path / 'x.jpg')
+    jpeg = cv2.imencode('.jpg', np.random.RandomState(0).randint(
+        0, 255, [64, 64, 3]).astype(np.uint8))[1].tobytes()
+    small = cv2.imencode('.jpg', np.zeros([8, 8, 3], np.uint8))[1].tobytes()
+    header = b'\xff\xe1' + (len(small) + 2).to_bytes(2, 'big') + small    # as EXIF has one
+    for data, is_whole in ((jpeg + b'more' * 100, True), (jpeg[:2] + header + jpeg[2:], True),
+                           (jpeg[:2] + b'\xff' + jpeg[2:], True),
+                           (jpeg[:2] + header + jpeg[2:-40], False), (jpeg[:-2], False)):
+        with open(path, 'wb') as stream:
+            stream.write(data)
+        if is_whole:
+            assert datasets.read_image(path).shape == (64, 64, 3)
+        else:
+            with pytest.raises(errors.InputError, match='no whole picture'):
+                datasets.read_image(path)
+
+
+@pytest.mark.parametrize('center, scale, problem', [
+    ((48, 48), 1e-4, 'too small'), ((48, 48), 9., 'more than 5 times'),
+    ((np.nan, 48), 1., 'not finite'), ((48, 48), np.inf, 'not finite'),
+    ((-60, 48), 0.5, 'lies outside'), ((48, 48), 0.02, None), ((48, 48), 2., None)])
+def test_boxes_that_cannot_be_cut_out_are_told(center, scale, problem):
+    found = imutils.box_problem(center, scale, (96, 96, 3))
+    assert found is None if problem is None else problem in found
+    if problem is None:
+        for rot in (0., 20., -50.):     # a small box has no border to turn in
+            image = np.random.RandomState(0).randint(0, 255, [96, 96, 3]).astype(np.float32)
+            assert imutils.crop(image, center, scale, (32, 32), rot).std() > 0
+
+
+def test_without_stretching_nothing_is_cut_to_whole_numbers():
+    rng = np.random.RandomState(0)
+    image = cv2.GaussianBlur(rng.randint(90, 160, [96, 96, 3]).astype(np.uint8), (9, 9), 3)
+    row = {'center': np.array([48.3, 47.6]), 'scale': 0.4,
+           'part': np.concatenate([rng.uniform(20, 70, [24, 2]), np.ones([24, 1])], axis=1)}
+    given = base_dataset.Augmentation(False, np.array([0.9, 1.1, 1.05]), 20., 1.)
+    cut, smooth = [base_dataset.make_sample(image.astype(np.float32), row, given, 64, stretch)
+                   for stretch in (True, False)]
+    for sample, is_whole in ((cut, True), (smooth, False)):
+        levels, places = 255 * sample['img_orig'], (sample['keypoints'][:, :2] + 1) * 32
+        for values in (levels, places):
+            assert (np.abs(values - np.round(values)).max() < 1e-3) == is_whole
+    # Cutting off towards zero takes half a pixel on average, which the smooth ones have too.
+    moved = 32 * (cut['keypoints'] - smooth['keypoints'])[:, :2]
+    assert np.abs(moved).max() < 0.51 and abs(moved.mean()) < 0.1
+    # The levels are the picture's own, noise aside.
+    assert 85 * 0.9 < 255 * smooth['img_orig'][20:40, 20:40].min()
+    assert 255 * smooth['img_orig'].max() < 165 * 1.1
 
 
 def test_bad_pictures(folder, tmp_path):
@@ -208,6 +306,65 @@ def test_raw_sets_become_sample_files_and_missing_ones_are_named(tmp_path, capsy
     assert os.path.getsize(os.path.join(extras, 'up_3d_trainval_check.png')) > 2000
 
 
+def _up3d(place, name):
+    return os.path.join(place, 'UP_3D', 'up-3d', name)
+
+
+def _white(place):
+    cv2.imwrite(_up3d(place, '00007_render_light.png'), np.full([60, 80, 3], 255, np.uint8))
+
+
+def _few_betas(place):
+    with open(_up3d(place, '00007_body.pkl'), 'wb') as stream:
+        pickle.dump({'pose': np.zeros(72), 'betas': np.zeros(9)}, stream, protocol=2)
+
+
+def _cut(place, *names):
+    path = os.path.join(place, *names)
+    with open(path, 'r+b') as stream:
+        stream.truncate(os.path.getsize(path) // 2)
+
+
+def _few_parts(place):
+    with h5py.File(os.path.join(place, 'MPII', 'train.h5'), 'r+') as stream:
+        del stream['part']
+        stream['part'] = np.ones([3, 15, 2])
+
+
+@pytest.mark.parametrize('damage, name, message', [
+    (_white, 'up_3d_trainval.npz', '00007_.*: the render shows no body'),
+    (_few_betas, 'up_3d_trainval.npz', r'00007_.*: betas are \(9,\), expected \(10,\)'),
+    (lambda place: open(_up3d(place, 'trainval.txt'), 'w').close(), 'up_3d_trainval.npz',
+     'trainval.txt names no picture'),
+    (lambda place: _cut(place, 'UP_3D', 'up-3d', '00007_joints.npy'), 'up_3d_trainval.npz',
+     '00007_joints.npy is no array'),
+    (lambda place: _cut(place, 'UP_3D', 'up-3d', '00007_body.pkl'), 'up_3d_trainval.npz',
+     '00007_body.pkl cannot be read'),
+    (lambda place: _cut(place, 'LSP', 'lsp_dataset_original', 'joints.mat'),
+     'lsp_dataset_original_train.npz', 'joints.mat has no joints'),
+    (lambda place: _cut(place, 'MPII', 'train.h5'), 'mpii_train.npz', 'train.h5'),
+    (_few_parts, 'mpii_train.npz', 'train.h5 is no annotation of MPII')])
+def test_a_damaged_set_is_named_and_the_others_are_made(tmp_path, capsys, damage, name, message):
+    place = str(tmp_path / 'raw')
+    _raw(place)
+    damage(place)
+    assert preprocess.main(['--data_path', place, '--train_files']) == 1
+    seen = capsys.readouterr()
+    assert re.search('^{}: left out, .*{}'.format(name, message), seen.out, re.MULTILINE)
+    assert seen.err.startswith('error: {} could not be made'.format(name))
+    made = {'up_3d_trainval.npz', 'lsp_dataset_original_train.npz', 'mpii_train.npz'} - {name}
+    assert set(os.listdir(os.path.join(place, 'extras'))) == made
+
+
+def test_a_test_set_with_too_few_pictures_is_refused(tmp_path, capsys):
+    place = str(tmp_path / 'raw')
+    _raw(place)
+    os.rename(os.path.join(place, 'LSP', 'lsp_dataset_original'),
+              os.path.join(place, 'LSP', 'lsp_dataset'))
+    assert preprocess.main(['--data_path', place, '--eval_files', '--sets=lsp']) == 1
+    assert 'with pictures 1001 to 2000' in capsys.readouterr().out
+
+
 def test_preprocessing_without_any_set_fails_with_the_places(tmp_path, capsys):
     assert preprocess.main(['--data_path', str(tmp_path), '--eval_files']) == 1
     seen = capsys.readouterr()
@@ -234,3 +391,78 @@ def test_joints_of_human36m_have_their_places():
     mask[10:30, 20:25] = 1
     center, scale = h36m.box(mask)
     assert list(center) == [22.5, 20] and scale == 0.1
+
+
+class _Cdf:
+    """Stands for cdflib's reader: the positions of ten pictures, in millimetres."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __getitem__(self, name):
+        assert name == 'Pose' and os.path.exists(self._path)
+        return np.arange(10 * 96, dtype=np.float64).reshape(1, 10, 96)
+
+
+def _human36m(place, count=12):
+    """One sequence of each subject, by one camera; pictures of growing brightness."""
+    for subject in ('S9', 'S11'):
+        base = os.path.join(place, 'h36m', subject)
+        stem = 'Walking 1.60457274'
+        for folder in ('MyPoseFeatures/D3_Positions_mono', 'MySegmentsMat/ground_truth_bb',
+                       'Videos'):
+            os.makedirs(os.path.join(base, folder))
+        open(os.path.join(base, 'MyPoseFeatures', 'D3_Positions_mono', stem + '.cdf'), 'w').close()
+        video = cv2.VideoWriter(os.path.join(base, 'Videos', stem + '.mp4'),
+                                cv2.VideoWriter_fourcc(*'mp4v'), 25, (64, 48))
+        if not video.isOpened():
+            pytest.skip('this OpenCV writes no video')
+        for number in range(count):
+            video.write(np.full([48, 64, 3], 20 * number, np.uint8))
+        video.release()
+        path = os.path.join(base, 'MySegmentsMat', 'ground_truth_bb', stem + '.mat')
+        with h5py.File(path, 'w') as stream:
+            masks = stream.create_dataset('Masks', (10, 1), h5py.special_dtype(ref=h5py.Reference))
+            for number in range(10):
+                mask = np.zeros([64, 48])       # transposed, as MATLAB writes it
+                mask[10:30, 5:15 + number] = 1
+                masks[number, 0] = stream.create_dataset('m{}'.format(number), data=mask).ref
+
+
+def test_every_fifth_picture_of_human36m_becomes_a_sample(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'cdflib', types.SimpleNamespace(CDF=_Cdf))
+    place = str(tmp_path)
+    _human36m(place)
+    assert preprocess.main(['--data_path', place, '--eval_files', '--sets=h36m']) == 0
+    found = datasets.open_set(place, 'h36m-p2', False)
+    assert list(found.rows['imgname']) == [
+        'images/{}_Walking_1.60457274_{:06d}.jpg'.format(subject, number)
+        for subject in ('S9', 'S11') for number in (1, 6)]
+    np.testing.assert_allclose(found.rows['center'][:2], [[20, 10], [20, 12.5]])
+    np.testing.assert_allclose(found.rows['scale'][:2], 0.1)
+    root = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[10] / 1000
+    knee = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[1] / 1000
+    np.testing.assert_allclose(found.rows['S'][1, 1, :3], knee - root)
+    for index, brightness in ((0, 20), (1, 120)):       # the first picture is thrown away
+        assert abs(found.image(index).mean() - brightness) < 5
+    capsys.readouterr()
+
+
+def test_bad_files_of_human36m_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'cdflib', types.SimpleNamespace(CDF=_Cdf))
+    place = str(tmp_path)
+    _human36m(place, 8)
+    base = os.path.join(place, 'h36m', 'S9')
+    arguments = ['--data_path', place, '--eval_files', '--sets=h36m']
+    assert preprocess.main(arguments) == 0
+    assert 'ends at picture 8 of 10' in capsys.readouterr().out
+    for folder, name in (('MySegmentsMat/ground_truth_bb', 'Walking 1.60457274.mat'),
+                         ('Videos', 'Walking 1.60457274.mp4')):
+        path = os.path.join(base, folder, name)
+        with open(path, 'r+b') as stream:
+            stream.truncate(30)
+        assert preprocess.main(arguments) == 1
+        assert name in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, 'cdflib', None)
+    assert preprocess.main(arguments) == 1
+    assert 'pip install cdflib' in capsys.readouterr().out

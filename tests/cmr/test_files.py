@@ -1,6 +1,7 @@
 """Files from elsewhere: PyTorch's, SMPL's, mesh levels; nothing in them is ever run."""
 import collections
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -10,11 +11,12 @@ import zipfile
 import numpy as np
 import pytest
 import scipy.sparse
+import tensorflow.compat.v1 as tf
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pickles, torch_file
-from common import errors
+from cmr.src.utils import pickles, pth2ckpt, torch_file
+from common import checkpoints, errors
 from tests.cmr import synthetic, tiny
 
 # Written by PyTorch 1.7.1 in both formats from the same tensors; expected.npz by NumPy.
@@ -53,6 +55,60 @@ def test_what_is_written_is_read_again(tmp_path):
     assert found['deep']['b'][0].shape == (0, 2) and found['deep']['b'][1:] == ['text', 1.5]
 
 
+def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path):
+    kernel = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4)
+    values = {'graph_cnn.resnet.bn1.running_var': np.ones(3, np.float32),
+              'graph_cnn.resnet.conv1.weight': kernel,
+              'graph_cnn.resnet.conv1.weight/Adam': kernel, 'beta1_power': np.float32(0.9)}
+    path = str(tmp_path / 'x.pt')
+    with pytest.raises(errors.InputError, match='no weights of smpl_param_regressor'):
+        pth2ckpt.export(values, path)
+    values['smpl_param_regressor.layers.3.bias'] = np.zeros(2, np.float32)
+    pth2ckpt.export(values, path)
+    found = torch_file.read(path)
+    assert set(found['graph_cnn']) == {'resnet.bn1.running_var', 'resnet.bn1.num_batches_tracked',
+                                       'resnet.conv1.weight'}
+    assert found['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 1, 2)
+    assert list(found['smpl_param_regressor']) == ['layers.3.bias']
+    back = pth2ckpt.read(path)
+    np.testing.assert_array_equal(back['graph_cnn.resnet.conv1.weight'], kernel)
+
+
+def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
+    path, table, ckpt = [str(tmp_path / name) for name in ('x.pth', 'names.json', 'out/x.ckpt')]
+    torch_file.write(path, {'stem.weight': np.arange(24, dtype=np.float64).reshape(4, 3, 2, 1),
+                            'inner': {'a': np.zeros(1)}})
+    arguments = ['--pth-path', path, '--ckpt-path', ckpt, '--dict-file', table]
+    for names, message in (({'stem.weight': 'graph_cnn.resnet.conv1.weight'}, ''),
+                           (['stem.weight'], 'no table'), ({'stem.weight': 3}, 'no table'),
+                           ({'stem.bias': 'x'}, 'has no stem.bias'),
+                           ({'inner': 'x'}, 'inner are no arrays')):
+        with open(table, 'w', encoding='utf-8') as stream:
+            json.dump(names, stream)
+        assert pth2ckpt.main(arguments) == bool(message)
+        assert message in capsys.readouterr().err
+    held = checkpoints.read(ckpt)
+    assert {name: value.shape for name, value in held.items()} == {
+        'graph_cnn.resnet.conv1.weight': (2, 1, 3, 4)}
+    (tmp_path / 'file').write_text('')
+    with open(table, 'w', encoding='utf-8') as stream:
+        json.dump({'stem.weight': 'x'}, stream)
+    arguments[3] = str(tmp_path / 'file' / 'x.ckpt')
+    assert pth2ckpt.main(arguments) == 1
+    assert capsys.readouterr().err.startswith('error: cannot write ')
+
+
+def test_a_conversion_leaves_the_memory_of_a_gpu_alone(tmp_path, monkeypatch):
+    path, table = str(tmp_path / 'x.pth'), tmp_path / 'names.json'
+    torch_file.write(path, {'a': np.zeros(2, np.float32)})
+    table.write_text('{"a": "b"}')
+    settings, session = [], tf.Session
+    monkeypatch.setattr(tf, 'Session', lambda config=None: settings.append(config) or session())
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'x.ckpt'),
+                          '--dict-file', str(table)]) == 0
+    assert [one.device_count['GPU'] for one in settings] == [0]
+
+
 def _row_with(value):
     stream = io.BytesIO()
     for part in (0x1950a86a20f9469cfc6c, 1001, {}, value, []):
@@ -75,6 +131,76 @@ def test_a_malicious_file_of_pytorch_runs_nothing(make, tmp_path):
     with pytest.raises(errors.InputError, match='mkdir, which is not allowed'):
         torch_file.read(path)
     assert not os.path.exists(trap)
+
+
+def _forged(call):
+    """A pickle of NumPy's that would take eight bytes for the address of an object."""
+    def name(module, attribute):
+        return 'c{}\n{}\n'.format(module, attribute).encode()
+
+    dtype = (name('numpy', 'dtype') + b'(X\2\0\0\0O8K\0K\1tR(K\3X\1\0\0\0|NNNJ\xff\xff\xff\xff'
+             b'J\xff\xff\xff\xffK\0tb')      # the last number: flags without "holds objects"
+    address = b'C\10AAAAAAAA'
+    core = 'numpy.core.multiarray'
+    return b'\x80\3' + {
+        'array': name(core, '_reconstruct') + b'(' + name('numpy', 'ndarray') + b'K\0\x85C\1btR'
+        b'(K\1K\1\x85' + dtype + b'\x89' + address + b'tb.',
+        'scalar': name(core, 'scalar') + b'(' + dtype + address + b'tR.',
+        'ndarray': name('numpy', 'ndarray') + b'(K\1\x85' + dtype + address + b'tR.'}[call]
+
+
+@pytest.mark.parametrize('call', ['array', 'scalar', 'ndarray'])
+def test_bytes_do_not_become_addresses(call):
+    with pytest.raises(errors.InputError, match='x.pkl cannot be read as a pickle of arrays'):
+        pickles.load(_forged(call), 'x.pkl')
+
+
+@pytest.mark.parametrize('value', [
+    np.arange(6.).reshape(2, 3).T, np.array(['a', 'bcd']), np.array([b'x', b'yz']),
+    np.array([[True], [False]]), np.arange(3, dtype='>i4'), np.array([1 + 2j]), np.float32(2.5),
+    np.int64(-3), np.zeros([0, 3])], ids=str)
+@pytest.mark.parametrize('protocol', [0, 2, 4])
+def test_arrays_and_numbers_are_what_was_pickled(value, protocol):
+    found = pickles.load(pickle.dumps(value, protocol), 'x.pkl')
+    assert found.dtype == value.dtype.newbyteorder('=') and found.shape == value.shape
+    np.testing.assert_array_equal(found, value)
+
+
+def test_arrays_of_objects_have_all_their_objects():
+    held = np.empty([2, 1], object)
+    held[:, 0] = [[1, 2]], 'text'
+    found = pickles.load(pickle.dumps(held), 'x.pkl')
+    assert found.shape == (2, 1) and found.tolist() == held.tolist()
+    with pytest.raises(errors.InputError, match='array of objects without its objects'):
+        pickles.load(pickle.dumps(held).replace(b'K\x02K\x01\x86', b'K\x02K\x09\x86'), 'x.pkl')
+
+
+def test_tensors_that_make_no_sense_are_refused(tmp_path):
+    path = str(tmp_path / 'x.pth')
+    torch_file.write(path, {'a': np.zeros(4, np.float32)})
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    data = members['archive/data.pkl']
+    shape = b'K\x04\x85'      # of the size, then K\1 of the stride
+    assert data.count(shape) == 1
+    for changed, message in (
+            (data.replace(shape, b'J\0\0\0\x7f\x85'), 'leaves its storage'),
+            (data.replace(shape, b'J\0\0\0\x7f\x85').replace(b'K\x01\x85', b'K\0\x85'),
+             'leaves its storage'),
+            (data.replace(shape, b'K\xff\x85'), 'leaves its storage'),
+            (data.replace(b'FloatStorage', b'Size'), 'a storage of')):
+        with zipfile.ZipFile(path, 'w') as archive:
+            for name, content in dict(members, **{'archive/data.pkl': changed}).items():
+                archive.writestr(name, content)
+        with pytest.raises(errors.InputError, match=message):
+            torch_file.read(path)
+    cyclic = []
+    cyclic.append(cyclic)
+    for content, message in ((_row_with(cyclic), 'holds itself'),):
+        with open(path, 'wb') as stream:
+            stream.write(content)
+        with pytest.raises(errors.InputError, match=message):
+            torch_file.read(path)
 
 
 @pytest.mark.parametrize('name', ['row.pth', 'archive.pth'])
@@ -147,6 +273,13 @@ def test_a_malicious_body_runs_nothing(tmp_path):
 @pytest.mark.parametrize('changes, message', [
     ({'weights': np.zeros([162, 23])}, r'weights is \[162, 23\], expected \[162, 24\]'),
     ({'f': np.full([3, 3], 162)}, 'f names vertices beyond its 162'),
+    ({'f': np.zeros([0, 3], int)}, 'f names vertices beyond its 162'),
+    ({'posedirs': np.full([162, 3, 207], np.nan)}, 'posedirs holds what is no finite number'),
+    ({'shapedirs': np.zeros([162, 3, 8])}, 'shapedirs has 8 directions'),
+    ({'weights': np.full([162, 24], None)}, 'weights holds what is no finite number'),
+    ({'kintree_table': np.zeros([2, 24], int)}, 'kintree_table is no tree'),
+    ({'kintree_table': np.stack([np.arange(1, 25), np.arange(24)])}, 'kintree_table is no tree'),
+    ({'J_regressor_24': np.zeros([24, 9])}, r'J_regressor_24 is \[24, 9\]'),
     ({'v_template': None}, 'v_template is NoneType')])
 def test_a_body_with_wrong_arrays_is_refused(changes, message, tmp_path):
     path = str(tmp_path / 'smpl.pkl')
@@ -209,3 +342,37 @@ def test_levels_of_a_template(tmp_path):
         edges = matrix.tocoo()
         assert moved < np.linalg.norm(points[edges.row] - points[edges.col], axis=1).mean()
         points = kept
+
+
+def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
+    folder = tiny.make_body(tmp_path / 'body')
+    for name, load in (('body_model.npz', lambda: body_lib.load(folder)),
+                       ('mesh_downsampling.npz', lambda: body_lib.load_levels(folder, 162))):
+        path = os.path.join(folder, name)
+        held = dict(np.load(path))
+        np.savez_compressed(path, **held)
+        with open(path, 'rb') as stream:
+            data = bytearray(stream.read())
+        data[len(data) // 2:len(data) // 2 + 50] = b'x' * 50
+        for content in (bytes(data), bytes(data[:len(data) // 2]), b'PK\3\4'):
+            with open(path, 'wb') as stream:
+                stream.write(content)
+            with pytest.raises(errors.InputError, match=name):
+                load()
+        held = {key: value + 400 if key == 'A0_row' else value for key, value in held.items()}
+        np.savez(path, **held)
+    with pytest.raises(errors.InputError, match='holds no levels of a mesh: row index'):
+        body_lib.load_levels(folder, 162)
+
+
+def test_templates_of_what_makes_no_sense_are_refused(tmp_path, capsys):
+    body, path = tiny.make_body(tmp_path / 'body'), str(tmp_path / 'levels.npz')
+    loose = tmp_path / 'loose.obj'
+    loose.write_text('v 0 0 0\nv 1 0 0\nv 0 1 0\nv 5 5 5\nf 1 2 3\n')
+    for arguments, code, message in (
+            (['--body', body, '--output', path[:-len('.npz')]], 2, 'must end in .npz'),
+            (['--body', body, '--output', path, '--factor=1'], 2, 'must be above 1'),
+            (['--body', str(loose), '--output', path], 1, 'such as number 3, are in no face')):
+        assert make_template.main(arguments) == code
+        assert message in capsys.readouterr().err
+    assert sorted(os.listdir(str(tmp_path))) == ['body', 'loose.obj']

@@ -41,7 +41,7 @@ def make_sample(image, row, augmentation, size, stretch=True):
       row: dict of a file's row: center, scale and, where known, part [24, 3], pose [72], shape
         [10], S [24, 4].
       augmentation: Augmentation; size: int, pixels a side.
-      stretch: see imutils.crop.
+      stretch: bool, as the original: see imutils.crop; pixels and keypoints cut to whole numbers.
     Returns:
       dict of arrays: img and img_orig [size, size, 3], pose, betas, pose_3d, keypoints, has_smpl,
       has_pose_3d, scale, center, orig_shape.
@@ -60,7 +60,8 @@ def make_sample(image, row, augmentation, size, stretch=True):
     betas = np.asarray(row.get('shape', np.zeros(10)), np.float32)
     return {'img': (picture - IMG_MEAN) / IMG_STD, 'img_orig': picture, 'pose': pose,
             'betas': betas, 'pose_3d': pose_3d,
-            'keypoints': imutils.j2d_processing(keypoints, row['center'], scale, rot, flip, size),
+            'keypoints': imutils.j2d_processing(keypoints, row['center'], scale, rot, flip, size,
+                                                whole=stretch),
             'has_smpl': np.int64('pose' in row), 'has_pose_3d': np.int64('S' in row),
             'scale': np.float64(scale), 'center': np.asarray(row['center'], np.float32),
             'orig_shape': np.array(image.shape[:2])}

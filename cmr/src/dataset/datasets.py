@@ -6,11 +6,13 @@ import numpy as np
 
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset
+from cmr.src.utils import imutils, pickles
 from common import errors
 
 _SHAPES = {'center': (2,), 'scale': (), 'part': (24, 3), 'pose': (72,), 'shape': (10,),
            'S': (24, 4)}
 _REQUIRED = ('imgname', 'center', 'scale')
+_NAMES = ('imgname', 'maskname', 'partname')
 NUM_JOINTS, NUM_POSE, NUM_BETAS = 24, 72, 10
 
 
@@ -27,10 +29,23 @@ def read_image(path):
     except OSError as error:
         raise errors.InputError('cannot read the picture {}: {}.'.format(path, error.strerror))
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    whole = bytes(data[:2]) != b'\xff\xd8' or b'\xff\xd9' in bytes(data[-64:])
-    if image is None or not whole:
+    if image is None or not _is_whole(data.tobytes()):
         raise errors.InputError('{} is no whole picture; get it anew.'.format(path))
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_whole(data):
+    """Whether a JPEG has its picture's end; OpenCV reads one cut short with a warning only.
+
+    A small picture in the header has an end too, and cameras write more behind the picture.
+    """
+    if data[:2] != b'\xff\xd8':
+        return True
+    place = 2
+    while data[place:place + 1] == b'\xff' and data[place + 1:place + 2] not in (b'\xda', b''):
+        is_filling = data[place + 1] == 0xff
+        place += 1 if is_filling else 2 + int.from_bytes(data[place + 2:place + 4], 'big')
+    return data.find(b'\xff\xd9', place) >= 0
 
 
 class Set:
@@ -49,8 +64,28 @@ class Set:
         self.name, self.path, self.folder = name, path, folder
         self.rows = _read_rows(path)
 
+    def need(self, *names):
+        """Makes sure that the file has these fields.
+
+        Raises:
+          errors.InputError: one is missing.
+        """
+        missing = [name for name in names if name not in self.rows]
+        if missing:
+            raise errors.InputError('{} has no {} (found: {}), which this needs. python '
+                                    'cmr/preprocess.py makes it.'.format(
+                                        self.path, ', '.join(missing),
+                                        ', '.join(sorted(self.rows))))
+
     def __len__(self):
         return len(self.rows['imgname'])
+
+    @property
+    def teaches(self):
+        """Whether a loss has something to compare with."""
+        part = self.rows.get('part')
+        return ('pose' in self.rows or 'S' in self.rows
+                or part is not None and bool((part[..., 2] > 0).any()))
 
     def row(self, index):
         """dict of a sample's values but its names."""
@@ -71,50 +106,82 @@ class Set:
           errors.InputError: the picture cannot be read, or the box holds none of it.
         """
         row, image = self.row(index), self.image(index)
-        reach = 100. * row['scale'] * augmentation.scale
-        low, high = row['center'] - reach, row['center'] + reach
-        if (high < 1).any() or (low > np.array(image.shape[1::-1]) - 1).any():
-            raise errors.InputError('{}: the box of sample {} (centre {:.0f}, {:.0f}, side {:.0f}) '
-                                    'lies outside of {} ({} x {}).'.format(
-                                        self.path, index, *row['center'], 200 * row['scale'],
-                                        self.image_path(index), *image.shape[1::-1]))
+        scale = row['scale'] * augmentation.scale
+        problem = imutils.box_problem(row['center'], scale, image.shape)
+        if problem:
+            raise errors.InputError('{}: the box of sample {} {} {}.'.format(
+                self.path, index, problem, self.image_path(index)))
         return base_dataset.make_sample(image.astype(np.float32), row, augmentation, size, stretch)
 
 
 def _read_rows(path):
     try:
-        with np.load(path, allow_pickle=False) as held:
-            missing = [name for name in _REQUIRED if name not in held.files]
-            if missing:
-                raise errors.InputError('{} has no {} (found: {}).'.format(
-                    path, ', '.join(missing), ', '.join(sorted(held.files))))
+        with open(path, 'rb') as stream:
+            held = np.load(stream, allow_pickle=False)
+            if not isinstance(held, np.lib.npyio.NpzFile):
+                raise ValueError('one array alone')
             rows = {name: held[name] for name in held.files}
     except OSError as error:
         raise errors.InputError('cannot read the sample file {}: {}. python cmr/preprocess.py '
                                 'makes it.'.format(path, error.strerror or error))
-    except ValueError as error:
-        raise errors.InputError('{} is no .npz of plain arrays: {}.'.format(path, error))
-    count = len(rows['imgname'])
+    except pickles.ARCHIVE_ERRORS as error:
+        raise errors.InputError('{} is damaged, or no .npz of plain arrays: {}. python '
+                                'cmr/preprocess.py makes it.'.format(path, error))
+    return checked(path, rows)
+
+
+def checked(path, rows):
+    """The rows of a sample file, names as str.
+
+    Args:
+      path: str, for messages; rows: dict of arrays.
+    Raises:
+      errors.InputError: one is missing, of another shape, or not finite; a name leads elsewhere.
+    """
+    missing = [name for name in _REQUIRED if name not in rows]
+    if missing:
+        raise errors.InputError('{} has no {} (found: {}).'.format(
+            path, ', '.join(missing), ', '.join(sorted(rows))))
+    count = len(rows['imgname']) if rows['imgname'].ndim else 0
     if not count:
         raise errors.InputError('{} holds no sample.'.format(path))
+    for name in _NAMES:
+        if name in rows:
+            rows[name] = _texts(path, name, rows[name], count)
     for name, shape in _SHAPES.items():
-        if name not in rows:
-            continue
-        if rows[name].shape != (count,) + shape:
-            raise errors.InputError('{}: {} is {}, expected {}.'.format(
-                path, name, rows[name].shape, (count,) + shape))
-        if not np.isfinite(rows[name]).all():
-            raise errors.InputError('{}: {} of sample {} is not finite.'.format(
-                path, name, np.argwhere(~np.isfinite(rows[name]))[0, 0]))
+        if name in rows:
+            _check_numbers(path, name, rows[name], (count,) + shape)
     if (rows['scale'] <= 0).any():
         raise errors.InputError('{}: scale of sample {} is not positive.'.format(
             path, np.flatnonzero(rows['scale'] <= 0)[0]))
-    for name in ('imgname', 'maskname', 'partname'):
-        for text in rows.get(name, ()):
-            parts = str(text).replace('\\', '/').split('/')
-            if os.path.isabs(str(text)) or '..' in parts:
-                raise errors.InputError('{}: {} {} leads out of the set.'.format(path, name, text))
+    if ('pose' in rows) != ('shape' in rows):
+        raise errors.InputError('{} has one of pose and shape without the other.'.format(path))
     return rows
+
+
+def _texts(path, name, array, count):
+    """Names as str; files written by Python 2 have bytes."""
+    try:
+        found = np.char.decode(array, 'utf-8') if array.dtype.kind == 'S' else array
+    except UnicodeDecodeError as error:
+        raise errors.InputError('{}: {} is no text: {}.'.format(path, name, error))
+    if found.shape != (count,) or found.dtype.kind != 'U':
+        raise errors.InputError('{}: {} is {} {}, expected {} names.'.format(
+            path, name, found.dtype, found.shape, count))
+    for text in found:
+        if os.path.isabs(text) or '..' in text.replace('\\', '/').split('/'):
+            raise errors.InputError('{}: {} {} leads out of the set.'.format(path, name, text))
+    return found
+
+
+def _check_numbers(path, name, array, shape):
+    if array.shape != shape:
+        raise errors.InputError('{}: {} is {}, expected {}.'.format(path, name, array.shape, shape))
+    if array.dtype.kind not in 'fiub':
+        raise errors.InputError('{}: {} is {}, expected numbers.'.format(path, name, array.dtype))
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        raise errors.InputError('{}: {} of sample {} is not finite.'.format(path, name, bad[0, 0]))
 
 
 def open_set(data_path, name, is_train):
@@ -132,6 +199,8 @@ def open_set(data_path, name, is_train):
     path = os.path.join(config_lib.extras(data_path), table[name])
     folder = config_lib.root(data_path, name)
     found = Set(name, path, folder)
+    if not is_train:
+        found.need(*config_lib.TEST_FIELDS[name])
     if not os.path.isdir(folder):
         raise errors.InputError('{} belongs to pictures in {}, which does not exist.'.format(
             path, folder))
@@ -148,6 +217,10 @@ class Mixture:
     def __init__(self, data_path, name):
         names, self._shares = config_lib.MIXTURES.get(name, ((name,), (1.,)))
         self.sets = [open_set(data_path, one, True) for one in names]
+        if not any(one.teaches for one in self.sets):
+            raise errors.InputError('there is nothing to learn from: {} have no keypoint that is '
+                                    'visible, no pose and no joints (part, pose, S).'.format(
+                                        ', '.join(one.path for one in self.sets)))
 
     def __len__(self):
         return max(map(len, self.sets))

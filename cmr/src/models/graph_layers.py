@@ -39,6 +39,11 @@ def convolution(x, make, name, outputs, adjacency):
     return adjacency.multiply(y) + bias
 
 
+def can_group(channels):
+    """Whether so many channels fall into groups."""
+    return channels >= _GROUP and channels % (channels // _GROUP) == 0
+
+
 def group_norm(x, make, name, groups=None):
     """Normalises groups of 8 channels over all nodes (Wu, He 2018)."""
     batch, nodes, channels = x.shape.as_list()

@@ -10,7 +10,8 @@ NUM_JOINTS, NUM_BETAS = 24, 10
 WIDTH = 1024            # of the hidden layers
 _ITERATIONS = 12
 _SQUARINGS = 10
-_FLOOR = 1e-6
+_FLOOR = 1e-6           # of sums of two singular values, in the gradient
+_SINGULAR = 1e-8        # determinant of a matrix whose entries are about 1
 
 
 def regressor(x, make, nearest=False):
@@ -67,6 +68,9 @@ def polar(matrix):
     """
     x = matrix / tf.maximum(tf.sqrt(tf.reduce_mean(tf.square(matrix), axis=[1, 2], keepdims=True)),
                             1e-20)
+    # Where two singular values are zero the iteration has nothing to hold on to.
+    is_singular = tf.cast(tf.abs(determinant(x)) < _SINGULAR, tf.float32)[:, None, None]
+    x += 1e-3 * is_singular * tf.eye(3)
     for _ in range(_ITERATIONS):
         det = determinant(x)[:, None, None]
         det = tf.where(tf.abs(det) < 1e-12, tf.fill(tf.shape(det), 1e-12), det)
@@ -130,6 +134,8 @@ def _gradient(matrix, factor, upstream):
     k = tf.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
     stretch = _symmetric(tf.matmul(factor, matrix, transpose_a=True))
     sums = tf.linalg.trace(stretch)[:, None, None] * tf.eye(3) - stretch
+    is_low = determinant(sums) <= _FLOOR * tf.square(tf.linalg.trace(sums))
+    sums += _FLOOR * tf.cast(is_low, tf.float32)[:, None, None] * tf.eye(3)
     det = tf.maximum(determinant(sums), _FLOOR ** 3)[:, None]
     y = tf.reduce_sum(cofactors(sums) * k[:, None, :], axis=2) / det
     zero = tf.zeros_like(y[:, 0])

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr.src.utils import options
-from common import device
+from common import device, errors
 
 
 class Predictor:
@@ -38,9 +38,19 @@ class Predictor:
         return count, self.sess.run(fetches, filled)
 
     def predict(self, images):
-        """models.cmr.Outputs of arrays for normalised pictures [n, S, S, 3]; n: at most a batch."""
+        """models.cmr.Outputs of arrays for normalised pictures [n, S, S, 3]; n: at most a batch.
+
+        Raises:
+          errors.InputError: the network gives what is no number.
+        """
         count, found = self._run(self._outputs, {self._images: images})
-        return type(found)(*[value[:count] for value in found])
+        found = type(found)(*[value[:count] for value in found])
+        for name, value in found._asdict().items():
+            if not np.isfinite(value).all():
+                raise errors.InputError('the network gives {} that are not finite; its weights are '
+                                        'damaged, or it has diverged. Take an earlier '
+                                        'checkpoint.'.format(name))
+        return found
 
     def posed(self, pose, betas):
         """Vertices [n, V, 3] of poses [n, 72] and shapes [n, 10]."""

@@ -75,10 +75,12 @@ def update(total, make, optimizer, weight_decay=0., drop_noise=False):
         name = variable.op.name
         if gradient is None or drop_noise and _BEFORE_NORM.search(name):
             continue
+        if weight_decay:
+            gradient += weight_decay * variable
         if drop_noise and name == _FIRST_WEIGHT:
             mask = np.tile(np.float32([1, 1, 1, 0, 0, 0]), variable.shape[1].value // 6)
             gradient *= mask
-        pairs.append((gradient + weight_decay * variable if weight_decay else gradient, variable))
+        pairs.append((gradient, variable))
     # Variables of TensorFlow 1 change in place: no update before every gradient is there.
     with tf.control_dependencies(make.updates + [gradient for gradient, _ in pairs]):
         return optimizer.apply_gradients(pairs)

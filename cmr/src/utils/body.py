@@ -72,35 +72,64 @@ def load(path=SHIPPED):
     body = {name: pickles.plain(held[name], path, name) for name in _SHAPES}
     count = len(body['v_template'])
     for name, shape in _SHAPES.items():
-        _check_shape(path, name, body[name], [count if size == 'V' else size for size in shape])
+        _check(path, name, body[name], [count if size == 'V' else size for size in shape])
     for name, rows in _EXTRA.items():
-        beside = os.path.join(os.path.dirname(path), name + '.npy')
+        source = os.path.join(os.path.dirname(path), name + '.npy')
         if name in held:
-            body[name] = pickles.plain(held[name], path, name)
-        elif os.path.exists(beside):
-            body[name], path_of = _array(beside), beside
-            _check_shape(path_of, name, body[name], [rows, count])
+            body[name], source = pickles.plain(held[name], path, name), path
+        elif os.path.exists(source):
+            body[name] = read_array(source)
+        else:
+            continue
+        _check(source, name, body[name], [rows, count])
     if 'J_regressor_extra' not in body and 'J_regressor_24' not in body:
         raise errors.InputError('{}: J_regressor_extra.npy (float [14, {}]) of the original is '
                                 'missing beside it.'.format(path, count))
-    if np.asarray(body['f']).min() < 0 or np.asarray(body['f']).max() >= count:
+    if body['shapedirs'].shape[2] < smpl.NUM_BETAS:
+        raise errors.InputError('{}: shapedirs has {} directions, expected {} at least.'.format(
+            path, body['shapedirs'].shape[2], smpl.NUM_BETAS))
+    faces = np.asarray(body['f'])
+    if not len(faces) or faces.min() < 0 or faces.max() >= count:
         raise errors.InputError('{}: f names vertices beyond its {}.'.format(path, count))
+    _check_tree(path, np.asarray(body['kintree_table']).astype(np.int64))
     return body
 
 
-def _array(path):
+def _check_tree(path, table):
+    """A joint's parent comes before it; row 0 has parents by name, row 1 names."""
+    columns = {name: column for column, name in enumerate(table[1].tolist())}
+    parents = [columns.get(name, len(columns)) for name in table[0, 1:].tolist()]
+    if len(columns) < table.shape[1] or any(parent >= joint
+                                            for joint, parent in enumerate(parents, 1)):
+        raise errors.InputError('{}: kintree_table is no tree: each joint but the first needs a '
+                                'parent before it.'.format(path))
+
+
+def read_array(path):
+    """Reads an .npy file.
+
+    Raises:
+      errors.InputError: it is missing, damaged, or holds no numbers.
+    """
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in 'fiub':
+            raise ValueError('it holds something else')
+    except (OSError, *pickles.ARCHIVE_ERRORS) as error:
         raise errors.InputError('{} is no array of numbers: {}.'.format(path, error))
+    return found
 
 
-def _check_shape(path, name, value, shape):
+def _check(path, name, value, shape):
+    """Checks the shape of an array or sparse matrix, and that it holds finite numbers."""
     found = list(value.shape)
     if len(found) != len(shape) or any(want not in (None, size)
                                        for size, want in zip(found, shape)):
         raise errors.InputError('{}: {} is {}, expected {}.'.format(
             path, name, found, ['any' if size is None else size for size in shape]))
+    values = value.data if scipy.sparse.issparse(value) else value
+    if values.dtype.kind not in 'fiub' or not np.isfinite(values).all():
+        raise errors.InputError('{}: {} holds what is no finite number.'.format(path, name))
 
 
 def _archive(path):
@@ -114,7 +143,7 @@ def _archive(path):
                     continue
                 with archive.open(member) as stream:
                     found[name] = _member(stream, path, name)
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (OSError, *pickles.ARCHIVE_ERRORS) as error:
         raise errors.InputError('{} cannot be read as an .npz: {}. Get it anew.'.format(
             path, error))
     return found
@@ -153,6 +182,13 @@ def load_levels(path, num_vertices):
         raise errors.InputError('{} is missing; python cmr/make_template.py makes it for a body '
                                 'model.'.format(path))
     held = _archive(path)
+    try:
+        return _levels(held, path, num_vertices)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise errors.InputError('{} holds no levels of a mesh: {}.'.format(path, error))
+
+
+def _levels(held, path, num_vertices):
     plain = 'A0_row' in held
     levels = []
     for kind in 'ADU':

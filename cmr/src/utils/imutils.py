@@ -10,6 +10,7 @@ from PIL import Image
 
 KEYPOINT_FLIP = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13, 14, 15, 16, 17, 18, 19, 21, 20, 23,
                  22)
+_SMALLEST_SIDE, _LARGEST_SIDE = 2., 5      # of a box: pixels; sides of its picture
 _POSE_FLIP = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)
 
 
@@ -35,17 +36,19 @@ def get_transform(center, scale, size, rot=0.):
     return matrix
 
 
-def transform(point, center, scale, size, invert=False, rot=0.):
+def transform(point, center, scale, size, invert=False, rot=0., whole=True):
     """A point, counted from 1, in the crop (or back), cut off to whole pixels towards zero.
 
+    Args:
+      whole: bool; False keeps fractions and moves by the half pixel that cutting off takes.
     Returns:
-      int64 [2], counted from 1.
+      int64 (else float) [2], counted from 1.
     """
     matrix = get_transform(center, scale, size, rot)
     if invert:
         matrix = np.linalg.inv(matrix)
     found = matrix.dot([point[0] - 1, point[1] - 1, 1.])
-    return found[:2].astype(np.int64) + 1
+    return found[:2].astype(np.int64) + 1 if whole else found[:2] + 0.5
 
 
 def stretched(image):
@@ -66,6 +69,30 @@ def imresize(image, size, nearest=False):
 def imrotate(image, angle):
     """Turns counter-clockwise about the middle as scipy 1.2 did, bilinear."""
     return np.array(Image.fromarray(stretched(image)).rotate(angle, Image.BILINEAR))
+
+
+def box_problem(center, scale, shape):
+    """What is wrong with a box of a picture, as the middle of a sentence; None if nothing.
+
+    Args:
+      center: x, y in pixels; scale: side of the box / 200; shape: (H, W, ...) of the picture.
+    Returns:
+      str that wants the picture's name behind it, or None.
+    """
+    center, side = np.asarray(center, np.float64), 200. * float(scale)
+    limit = np.array(shape[1::-1])
+    if not np.isfinite(center).all() or not np.isfinite(side):
+        problem = 'is not finite, in'
+    elif side < _SMALLEST_SIDE:
+        problem = 'is too small ({:g} pixels at least), in'.format(_SMALLEST_SIDE)
+    elif side > _LARGEST_SIDE * limit.max():
+        problem = 'is more than {} times as large as'.format(_LARGEST_SIDE)
+    elif (center + side / 2 < 1).any() or (center - side / 2 > limit - 1).any():
+        problem = 'lies outside of'
+    else:
+        return None
+    return '(centre {:.0f}, {:.0f}, side {:.3g}) {} the {} x {} pixels of'.format(
+        *center, side, problem, *limit)
 
 
 def _box(center, scale, size):
@@ -101,7 +128,8 @@ def crop(image, center, scale, size, rot=0., stretch=True):
     to_column, from_column = _overlap(low[0], high[0], image.shape[1])
     buffer[to_row, to_column] = image[from_row, from_column]
     if rot:
-        buffer = imrotate(buffer, rot)[pad:-pad, pad:-pad]
+        turned = imrotate(buffer, rot)
+        buffer = turned[pad:len(turned) - pad, pad:turned.shape[1] - pad]   # pad may be 0
     return imresize(buffer, size)
 
 
@@ -127,20 +155,26 @@ def rgb_processing(image, center, scale, rot, flip, noise, size, stretch=True):
 
     Args:
       image: [H, W, 3], RGB 0..255; noise: three factors; size: int, pixels a side.
+      stretch: see `crop`; False also keeps the fractions of what the noise makes.
     Returns:
       float32 [size, size, 3], 0 to 1.
     """
     result = crop(image, center, scale, (size, size), rot, stretch)
     if flip:
         result = result[:, ::-1]
-    return np.clip(result * np.asarray(noise), 0, 255).astype(np.uint8).astype(np.float32) / 255.
+    result = np.clip(result * np.asarray(noise), 0, 255)
+    return (result.astype(np.uint8) if stretch else result).astype(np.float32) / 255.
 
 
-def j2d_processing(keypoints, center, scale, rot, flip, size):
-    """Keypoints [24, 3] from pixels to -1..1 of the crop, mirrored if flip; float32."""
+def j2d_processing(keypoints, center, scale, rot, flip, size, whole=True):
+    """Keypoints [24, 3] from pixels to -1..1 of the crop, mirrored if flip; float32.
+
+    Args:
+      whole: bool, see `transform`.
+    """
     result = np.array(keypoints, np.float64)
     for row in result:
-        row[:2] = transform(row[:2] + 1, center, scale, (size, size), rot=rot)
+        row[:2] = transform(row[:2] + 1, center, scale, (size, size), rot=rot, whole=whole)
     result[:, :2] = 2. * result[:, :2] / size - 1.
     if flip:
         result = result[list(KEYPOINT_FLIP)]

@@ -5,10 +5,10 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from cmr.src.models import cmr, layers
+from cmr.src.models import cmr, graph_layers, layers
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pth2ckpt
-from common import checkpoints, cli, device, errors, runs
+from common import checkpoints, cli, device, errors, files, runs
 
 MODEL_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUTPUT_PATH = os.path.join(MODEL_DIR, 'output')
@@ -40,7 +40,7 @@ def add_network_options(parser):
                                                       'shared; slower')
     cli.add_flag(group, '--stretch', default=None,
                  help='stretch the contrast of crops as the original (scipy) did; --nostretch as '
-                      'the MindSpore port')
+                      'the MindSpore port, and nothing is cut to bytes or whole pixels behind it')
 
 
 def add_device_target(parser):
@@ -53,6 +53,28 @@ def settle_device(config):
     """Lets --device_target speak where --device was not given."""
     if config.device_target and config.device == 'auto':
         config.device = _TARGETS[config.device_target]
+
+
+def read_config(config):
+    """Takes the network's sizes from the JSON file --config, as data/config.json of the original.
+
+    Options of the command line come before it; what it holds besides sizes is of no meaning here.
+
+    Raises:
+      errors.InputError: the file cannot be read, or a size is none.
+    """
+    held = files.read_json(config.config) if config.config else {}
+    if not isinstance(held, dict):
+        raise errors.InputError('{} holds no options.'.format(config.config))
+    for name in NETWORK:
+        value = held.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise errors.InputError('{}: {} is {!r}, expected a whole number of at least 1.'.format(
+                config.config, name, value))
+        if getattr(config, name) is None:
+            setattr(config, name, value)
 
 
 def complete(config, recorded=None):
@@ -70,6 +92,9 @@ def complete(config, recorded=None):
         config.plain = False
     if config.img_res < _SMALLEST:
         raise errors.UsageError('--img_res must be {} at least.'.format(_SMALLEST))
+    if not all(graph_layers.can_group(config.num_channels * factor) for factor in (0.5, 1, 2)):
+        raise errors.UsageError('--num_channels {}: groups of 8 channels are normalised together; '
+                                'give a multiple of 16.'.format(config.num_channels))
 
 
 class Network:
@@ -125,10 +150,19 @@ def trained(config):
         complete(config)
         return given
     prefix = checkpoints.latest(given)
-    run = os.path.dirname(os.path.dirname(prefix))
-    has_record = os.path.exists(os.path.join(run, 'config.json'))
-    complete(config, runs.read_options(run) if has_record else None)
+    complete(config, _recorded(prefix))
     return prefix
+
+
+def _recorded(prefix):
+    """Options of the run whose checkpoint it is, or None; --noresume sets both into one folder."""
+    folder = os.path.dirname(os.path.abspath(prefix))
+    if not os.path.basename(folder).startswith(checkpoints.RUN_FOLDER):
+        return None
+    for place in (folder, os.path.dirname(folder)):
+        if os.path.exists(os.path.join(place, 'config.json')):
+            return runs.read_options(place)
+    return None
 
 
 def load(sess, network, path):
@@ -136,7 +170,7 @@ def load(sess, network, path):
     sess.run(tf.global_variables_initializer())
     variables = network.make.variables
     if pth2ckpt.is_torch(path):
-        pth2ckpt.assign(sess, variables, path)
+        pth2ckpt.assign(sess, variables, pth2ckpt.read(path), path)
     else:
         checkpoints.restore(sess, path, variables, remedy='Give the options of the network that it '
                             'was trained with (config.json of its run), or another --checkpoint.')

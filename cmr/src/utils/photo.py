@@ -18,8 +18,14 @@ def whole(shape):
 
 
 def from_bbox(bbox):
-    """(centre, scale) of a box (left, top, width, height), which is not expanded."""
+    """(centre, scale) of a box (left, top, width, height), which is not expanded.
+
+    Raises:
+      ValueError: these are not four numbers.
+    """
     bbox = np.asarray(bbox, np.float32)
+    if bbox.shape != (4,):
+        raise ValueError('a box is four numbers: left, top, width, height')
     return bbox[:2] + 0.5 * bbox[2:], float(max(bbox[2:])) / 200
 
 
@@ -51,6 +57,9 @@ def read_box(path, kind):
             found = json.load(stream)
         if kind == 'bbox':
             return from_bbox(found['bbox'])
+        if not found['people']:
+            raise errors.InputError('--openpose {} has found nobody; give a box by --bbox.'.format(
+                path))
         return from_openpose(np.reshape(found['people'][0]['pose_keypoints_2d'], [-1, 3]))
     except OSError as error:
         raise errors.InputError('cannot read --{} {}: {}.'.format(kind, path, error.strerror))
@@ -58,13 +67,14 @@ def read_box(path, kind):
         raise errors.InputError('--{} {} is no such file: {!r}.'.format(kind, path, error))
 
 
-def cropped(image, center, scale, size=224):
+def cropped(image, center, scale, size=224, stretch=True):
     """The network's input.
 
     Args:
-      image: [H, W, 3], RGB.
+      image: [H, W, 3], RGB; stretch: see imutils.crop.
     Returns:
       (float32 [size, size, 3] from 0 to 1; the same normalised).
     """
-    picture = imutils.crop(image, center, scale, (size, size)).astype(np.float32) / 255.
+    picture = imutils.crop(image, center, scale, (size, size), stretch=stretch)
+    picture = picture.astype(np.float32) / 255.
     return picture, (picture - base_dataset.IMG_MEAN) / base_dataset.IMG_STD

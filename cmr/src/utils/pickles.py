@@ -7,6 +7,9 @@ short list are found, and classes of other packages become `Stub`s that hold the
 import collections
 import io
 import pickle
+import struct
+import zipfile
+import zlib
 
 import numpy as np
 import scipy.sparse
@@ -22,6 +25,57 @@ class Stub:
 
     def __setstate__(self, state):
         self.state = state
+
+
+def _no_bytes():
+    """`bytes()`, by which Python 3 writes empty ones."""
+    return b''
+
+
+class _Dtype:
+    """Stands for a dtype of plain numbers, text or objects.
+
+    NumPy's own takes any flags that a pickle gives it, and then takes bytes for addresses of
+    objects: that would run whatever the bytes lead to.
+    """
+
+    def __init__(self, text, *unused):
+        found = np.dtype(text) if isinstance(text, str) else None
+        if found is None or found.fields or found.subdtype or found.kind not in 'biufcSUO':
+            raise pickle.UnpicklingError('arrays of {!r}'.format(text))
+        self.dtype = found
+
+    def __setstate__(self, state):
+        if state[1] in ('<', '>'):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array whose state is checked before NumPy takes it."""
+
+    def __setstate__(self, state):
+        shape, dtype, is_fortran, data = state[-4:]
+        if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or not all(
+                isinstance(size, int) and size >= 0 for size in shape):
+            raise pickle.UnpicklingError('an array that makes no sense')
+        if dtype.dtype.kind == 'O' and (not isinstance(data, list)
+                                        or len(data) != np.prod(np.array(shape, object))):
+            raise pickle.UnpicklingError('an array of objects without its objects')
+        super().__setstate__((1, shape, dtype.dtype, bool(is_fortran), data))
+
+
+def _array(*unused):
+    """`numpy.core.multiarray._reconstruct`: an empty array, to be filled by its state."""
+    return _Array([0])
+
+
+def _scalar(dtype, data=b''):
+    """`numpy.core.multiarray.scalar`: a number of an array."""
+    data = data.encode('latin1') if isinstance(data, str) else data
+    if not isinstance(dtype, _Dtype) or dtype.dtype.kind == 'O' or (
+            len(data) != dtype.dtype.itemsize):
+        raise pickle.UnpicklingError('a number that makes no sense')
+    return np.frombuffer(data, dtype.dtype)[0]
 
 
 class _Sparse(Stub):
@@ -62,11 +116,13 @@ def _encoded(text, encoding='latin1'):
 
 
 _KNOWN = {
-    ('numpy.core.multiarray', '_reconstruct'): np.core.multiarray._reconstruct,
-    ('numpy.core.multiarray', 'scalar'): np.core.multiarray.scalar,
-    ('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype,
+    ('numpy.core.multiarray', '_reconstruct'): _array,
+    ('numpy.core.multiarray', 'scalar'): _scalar,
+    ('numpy', 'ndarray'): 'ndarray',        # named as what to reconstruct, never called
+    ('numpy', 'dtype'): _Dtype,
     ('_codecs', 'encode'): _encoded, ('collections', 'OrderedDict'): collections.OrderedDict,
     ('copy_reg', '_reconstructor'): _rebuilt, ('copyreg', '_reconstructor'): _rebuilt,
+    ('__builtin__', 'bytes'): _no_bytes,
     ('__builtin__', 'object'): object, ('builtins', 'object'): object,
     ('scipy.sparse.csc', 'csc_matrix'): _Columns, ('scipy.sparse._csc', 'csc_matrix'): _Columns,
     ('scipy.sparse.csr', 'csr_matrix'): _Rows, ('scipy.sparse._csr', 'csr_matrix'): _Rows,
@@ -74,6 +130,9 @@ _KNOWN = {
     ('chumpy.reordering', 'Select'): type('Select', (Stub,), {})}
 _ERRORS = (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError,
            AttributeError, OverflowError, MemoryError, ImportError, UnicodeError)
+# What reading an archive that is cut short or altered raises, besides OSError.
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, KeyError, EOFError,
+                  NotImplementedError, RuntimeError, MemoryError, OverflowError)
 
 
 class Reader(pickle.Unpickler):
@@ -133,7 +192,9 @@ def plain(value, path, name):
     Raises:
       errors.InputError: it is none of these.
     """
-    if isinstance(value, np.ndarray) or scipy.sparse.issparse(value):
+    if isinstance(value, np.ndarray):
+        return np.asarray(value)
+    if scipy.sparse.issparse(value):
         return value
     try:
         if isinstance(value, _Sparse):

@@ -19,6 +19,7 @@ from common import checkpoints, cli, errors, files, reporting
 PARTS = ('graph_cnn', 'smpl_param_regressor')
 ENCODER = 'graph_cnn.resnet.'
 _COUNTER = 'num_batches_tracked'
+_CPU = tf.ConfigProto(device_count={'GPU': 0})      # else a session takes all memory of a GPU
 
 
 def is_torch(path):
@@ -68,16 +69,21 @@ def read(path):
     return found
 
 
-def assign(sess, variables, path, prefix=''):
-    """Gives variables the values of a PyTorch file.
+def is_encoder(names):
+    """Whether names of weights are those of an encoder alone."""
+    return all(name.startswith(ENCODER) for name in names)
+
+
+def assign(sess, variables, found, path, prefix=''):
+    """Gives variables the values of a file.
 
     Args:
-      sess: tf.Session; variables: dict {our name: variable}; path: str.
+      sess: tf.Session; variables: dict {our name: variable}.
+      found: dict {our name: array}, see `read`; path: str, where they come from.
       prefix: str, only variables with it are wanted.
     Raises:
       errors.InputError: some are missing, have another shape, or are not known; all are listed.
     """
-    found = read(path)
     wanted = {name: one for name, one in variables.items() if name.startswith(prefix)}
     problems = [('missing', sorted(set(wanted) - set(found))),
                 ('unexpected', sorted(set(found) - set(variables))),
@@ -100,15 +106,21 @@ def export(values, path):
 
     Args:
       values: dict {our name: array}; path: str, .pt or .pth.
+    Raises:
+      errors.InputError: a part of the network is not among them, or the file cannot be written.
     """
     held = {part: {} for part in PARTS}
     for name, value in values.items():
-        part, inner = name.split('.', 1)
-        if part not in held:
+        part, _, inner = name.partition('.')
+        if part not in held or '/' in name:
             continue        # slots and counters of the optimizer
         held[part][inner] = np.ascontiguousarray(to_original(value))
         if inner.endswith('running_var'):
             held[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
+    for part, inner in held.items():
+        if not inner:
+            raise errors.InputError('the checkpoint has no weights of {}, which GraphCMR needs in '
+                                    '{}.'.format(part, path))
     torch_file.write(path, held)
 
 
@@ -128,14 +140,19 @@ def parse_args(argv=None):
 
 def _renamed(path, table):
     """Weights of a file under the names of a table."""
-    names = files.read_json(table)
-    held = torch_file.read(path)
+    names, held = files.read_json(table), torch_file.read(path)
+    if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
+        raise errors.InputError('{} is no table {{name in the file: our name}}.'.format(table))
+    if not isinstance(held, dict):
+        raise errors.InputError('{} holds no named weights.'.format(path))
     missing = sorted(set(names) - set(held))
     if missing:
         raise errors.InputError('{} has no {}, which {} names.'.format(
             path, ', '.join(missing), table))
-    return {ours: to_ours(np.asarray(held[theirs], np.float32))
-            for theirs, ours in names.items()}
+    wrong = sorted(name for name in names if not isinstance(held[name], np.ndarray))
+    if wrong:
+        raise errors.InputError('{}: {} are no arrays.'.format(path, ', '.join(wrong)))
+    return {ours: to_ours(held[theirs].astype(np.float32)) for theirs, ours in names.items()}
 
 
 def convert(config):
@@ -147,13 +164,17 @@ def convert(config):
         return
     values = (_renamed(config.pth_path, config.dict_file) if config.dict_file
               else read(config.pth_path))
-    with tf.Graph().as_default(), tf.Session() as sess:
+    with tf.Graph().as_default(), tf.Session(config=_CPU) as sess:
         variables = [tf.get_variable(name, value.shape) for name, value in values.items()]
         for variable, value in zip(variables, values.values()):
             variable.load(value, sess)
-        os.makedirs(os.path.dirname(os.path.abspath(config.ckpt_path)), exist_ok=True)
-        tf.train.Saver(variables).save(sess, config.ckpt_path, write_meta_graph=False,
-                                       write_state=False)
+        try:
+            os.makedirs(os.path.dirname(os.path.abspath(config.ckpt_path)), exist_ok=True)
+            tf.train.Saver(variables).save(sess, config.ckpt_path, write_meta_graph=False,
+                                           write_state=False)
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise errors.InputError('cannot write {}: {}.'.format(
+                config.ckpt_path, checkpoints.first_words(error)))
     reporting.say('{} weights of {} in {}'.format(len(values), config.pth_path, config.ckpt_path))
 
 

@@ -2,13 +2,14 @@
 import numpy as np
 
 from cmr.src import config as config_lib
-from common import rasterizer
+from common import errors, rasterizer
 
 PINK = (0.9, 0.7, 0.7)
 LIGHT_BLUE = (0.65098039, 0.74117647, 0.85882353)
 # Places of the lamps before they are turned about y, and their strengths.
 _LAMPS = np.array([[-200., -100, -100], [800, 10, 300], [-500, 500, 1000]])
 _STRENGTHS = (1., 1., 0.7)
+_NEAREST = 1e-2         # metres before the eye from which on a body is seen
 _LAMP_TURN = np.radians(120)
 
 
@@ -63,7 +64,7 @@ def render(vertices, faces, camera, size, color=PINK, background=None):
         toward /= np.linalg.norm(toward, axis=1, keepdims=True)
         light += strength * np.maximum((normals * toward).sum(axis=1), 0)
     shades = np.clip(light[:, None] * np.asarray(color, np.float64), 0, 1)
-    index, weights, _ = rasterizer.rasterize(project(vertices, camera, size), faces, size, size)
+    index, weights = _rasterized(vertices, faces, camera, size)
     picture = np.full([size, size, 3], 255, np.uint8) if background is None else background.copy()
     drawn = index >= 0
     mixed = np.einsum('pk,pkc->pc', weights[drawn], shades[faces[index[drawn]]])
@@ -79,16 +80,35 @@ def from_side(vertices):
 
 def silhouette(vertices, faces, camera, size):
     """Index of the face at each pixel, int32 [size, size]; -1 where no body is."""
-    return rasterizer.rasterize(project(vertices, camera, size), faces, size, size)[0]
+    return _rasterized(vertices, faces, camera, size)[0]
 
 
-def face_parts(texture, cube):
+def _rasterized(vertices, faces, camera, size):
+    """(index of the face at each pixel or -1, barycentric); what is behind the eye is not seen."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        points = project(vertices, camera, size)
+    seen = np.flatnonzero((points[faces, 2] > _NEAREST).all(axis=1))
+    if not len(seen):
+        return np.full([size, size], -1, np.int32), np.zeros([size, size, 3], np.float32)
+    index, weights, _ = rasterizer.rasterize(points, faces[seen], size, size)
+    return np.where(index >= 0, seen[index].astype(np.int32), np.int32(-1)), weights
+
+
+def face_parts(texture, cube, faces, folder):
     """Part of each face, int [F], by its colour.
 
     Args:
-      texture: vertex_texture.npy, float [1, F, 2, 2, 2, 3]; cube: cube_parts.npy, looked up by
-        hundredths of red, green and blue.
+      texture: vertex_texture.npy, float [1, F, 2, 2, 2, 3]; cube: cube_parts.npy [r, g, b], looked
+        up by hundredths of red, green and blue.
+      faces: int, F of the body; folder: str, where the arrays come from, for messages.
+    Raises:
+      errors.InputError: they have other shapes.
     """
+    shape = (1, faces, 2, 2, 2, 3)
+    if texture.shape != shape or cube.ndim != 3:
+        raise errors.InputError('{}: vertex_texture.npy is {}, expected {} for this body, and '
+                                'cube_parts.npy has {} axes, expected 3.'.format(
+                                    folder, texture.shape, shape, cube.ndim))
     color = np.asarray(texture, np.float64)[0, :, 0, 0, 0]
-    place = np.minimum(np.floor(100 * color).astype(np.int64), np.array(cube.shape) - 1)
+    place = np.clip(np.floor(100 * color).astype(np.int64), 0, np.array(cube.shape) - 1)
     return cube[tuple(place.T)].astype(np.int64)

@@ -5,6 +5,7 @@ and a file for each storage. Only tensors and containers are ever built.
 """
 import collections
 import io
+import os
 import pickle
 import zipfile
 
@@ -21,6 +22,9 @@ _STORAGES = {'FloatStorage': '<f4', 'DoubleStorage': '<f8', 'HalfStorage': '<f2'
 _NAMES = {np.dtype(kind): name for name, kind in _STORAGES.items()}
 
 
+_Stored = collections.namedtuple('_Stored', 'key kind count')     # a storage, read later
+
+
 class _Tensor:
     """A tensor whose storage may be read later."""
 
@@ -29,7 +33,7 @@ class _Tensor:
 
 
 def _tensor(storage, offset, size, stride, *unused):
-    if not isinstance(storage, tuple) or len(size) != len(stride) or min(
+    if not isinstance(storage, _Stored) or len(size) != len(stride) or min(
             (offset,) + tuple(size) + tuple(stride)) < 0:
         raise pickle.UnpicklingError('a tensor that makes no sense')
     return _Tensor(storage, int(offset), tuple(map(int, size)), tuple(map(int, stride)))
@@ -47,12 +51,14 @@ _KNOWN.update({('torch', name): kind for name, kind in _STORAGES.items()})
 
 
 def _storage(pid):
-    """(key, dtype, count) of a persistent id ('storage', type, key, device, count[, view])."""
+    """_Stored of a persistent id ('storage', type, key, device, count[, view])."""
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != 'storage':
         raise pickle.UnpicklingError('it refers to {!r}'.format(pid))
     if len(pid) > 5 and pid[5] is not None:
         raise pickle.UnpicklingError('a view of a storage, which only very old files have')
-    return str(pid[2]), np.dtype(pid[1]), int(pid[4])
+    if pid[1] not in _STORAGES.values():
+        raise pickle.UnpicklingError('a storage of {!r}'.format(pid[1]))
+    return _Stored(str(pid[2]), np.dtype(pid[1]), int(pid[4]))
 
 
 def read(path):
@@ -70,9 +76,11 @@ def read(path):
             else:
                 stream.seek(0)
                 found, data = _read_row(stream, path)
+        return _filled(found, data, path)
     except OSError as error:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror or error))
-    return _filled(found, data, path)
+    except RecursionError:
+        raise errors.InputError('{} is damaged: something in it holds itself.'.format(path))
 
 
 def _read_row(stream, path):
@@ -83,9 +91,9 @@ def _read_row(stream, path):
     kinds = {}
 
     def persistent(pid):
-        key, kind, count = _storage(pid)
-        kinds[key] = kind, count
-        return key, kind, count
+        stored = _storage(pid)
+        kinds[stored.key] = stored.kind, stored.count
+        return stored
 
     found = pickles.load(stream, path, _KNOWN, persistent)
     data = {}
@@ -94,9 +102,10 @@ def _read_row(stream, path):
             raise errors.InputError('{} is damaged: nothing uses its storage {}.'.format(path, key))
         kind, expected = kinds[key]
         count = int.from_bytes(stream.read(8), 'little')
-        raw = stream.read(expected * kind.itemsize) if count == expected else b''
-        if len(raw) != expected * kind.itemsize:
+        size = expected * kind.itemsize
+        if count != expected or size > os.fstat(stream.fileno()).st_size - stream.tell():
             raise _cut_short(path, key)
+        raw = stream.read(size)
         data[key] = np.frombuffer(raw, kind)
     return found, data
 
@@ -111,9 +120,9 @@ def _read_zip(path):
             folder, kinds = names[0][:-len('data.pkl')], {}
 
             def persistent(pid):
-                key, kind, count = _storage(pid)
-                kinds[key] = kind, count
-                return key, kind, count
+                stored = _storage(pid)
+                kinds[stored.key] = stored.kind, stored.count
+                return stored
 
             found = pickles.load(archive.read(names[0]), path, _KNOWN, persistent)
             data = {}
@@ -123,7 +132,7 @@ def _read_zip(path):
                     raise _cut_short(path, key)
                 data[key] = np.frombuffer(raw, kind, count)
             return found, data
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError) as error:
+    except pickles.ARCHIVE_ERRORS as error:
         raise errors.InputError('{} is damaged: {}. Get it anew.'.format(path, error))
 
 
@@ -134,14 +143,14 @@ def _cut_short(path, key):
 def _filled(value, data, path):
     """The same containers with arrays in place of tensors."""
     if isinstance(value, _Tensor):
-        flat = data.get(value.storage[0], np.zeros(0, value.storage[1]))
+        flat = data.get(value.storage.key, np.zeros(0, value.storage.kind))
         last = value.offset + sum((size - 1) * stride
                                   for size, stride in zip(value.size, value.stride))
         if 0 in value.size:
             return np.zeros(value.size, flat.dtype)
-        if last >= len(flat):
+        if last >= len(flat) or np.prod(np.array(value.size, object)) > len(flat):
             raise errors.InputError('{} is damaged: a tensor leaves its storage {}.'.format(
-                path, value.storage[0]))
+                path, value.storage.key))
         steps = [stride * flat.itemsize for stride in value.stride]
         return np.array(np.lib.stride_tricks.as_strided(flat[value.offset:], value.size, steps))
     if isinstance(value, dict):

@@ -9,7 +9,8 @@ import cv2
 import h5py
 import numpy as np
 
-from common import errors, files
+from cmr.src.utils import pickles
+from common import errors, files, reporting
 
 _SUBJECTS = ('S9', 'S11')
 _STEP = 5                   # frames between samples
@@ -35,7 +36,9 @@ def rows(folder, protocol):
             raise errors.InputError('no positions of {}: nothing matches {}.'.format(
                 subject, pattern))
         for path in paths:
-            action, camera = os.path.basename(path)[:-len('.cdf')].rsplit('.', 1)
+            action, dot, camera = os.path.basename(path)[:-len('.cdf')].rpartition('.')
+            if not dot:
+                raise errors.InputError('{}: the name is not action.camera.cdf.'.format(path))
             if '_ALL' in action or (protocol == 2 and camera != _CAMERA):
                 continue
             _sequence(folder, subject, action, camera, _positions(path), found)
@@ -48,7 +51,10 @@ def _positions(path):
     except ImportError:
         raise errors.InputError('{} is a CDF file; reading it needs the package cdflib: pip '
                                 'install cdflib==0.4.9.'.format(path))
-    return np.asarray(cdflib.CDF(path)['Pose'][0], np.float64).reshape(-1, 32, 3) / 1000.
+    try:
+        return np.asarray(cdflib.CDF(path)['Pose'][0], np.float64).reshape(-1, 32, 3) / 1000.
+    except (OSError, *pickles.ARCHIVE_ERRORS, TypeError, IndexError, AttributeError) as error:
+        raise errors.InputError('{} has no positions of 32 joints: {!r}.'.format(path, error))
 
 
 def _sequence(folder, subject, action, camera, positions, found):
@@ -61,31 +67,52 @@ def _sequence(folder, subject, action, camera, positions, found):
         if not os.path.exists(path):
             raise errors.InputError('{} is missing.'.format(path))
     video = cv2.VideoCapture(video_path)
-    video.read()            # the original throws the first picture away, and so is one off
-    with h5py.File(box_path, 'r') as boxes:
-        for frame in range(len(positions)):
-            has_picture, image = video.read()
-            if not has_picture:
-                break
-            if frame % _STEP:
-                continue
-            mask = boxes[boxes['Masks'][frame, 0]][:].T
-            center, scale = box(mask)
-            name = '{}_{}.{}_{:06d}.jpg'.format(subject, action.replace(' ', '_'), camera,
-                                                frame + 1)
-            target = os.path.join(folder, 'images', name)
-            if not os.path.exists(target):
-                with files.replacing(target) as temporary:
-                    cv2.imwrite(temporary, image)
-            for key, value in zip(found, ('images/' + name, center, scale,
-                                          joints(positions[frame]))):
-                found[key].append(value)
-    video.release()
+    try:
+        # The original throws the first picture away, and so is one off.
+        if not video.read()[0]:
+            raise errors.InputError('{} shows no picture: it is damaged, or this OpenCV cannot '
+                                    'decode it.'.format(video_path))
+        with h5py.File(box_path, 'r') as boxes:
+            for frame in range(len(positions)):
+                has_picture, image = video.read()
+                if not has_picture:
+                    reporting.say('note: {} ends at picture {} of {}'.format(
+                        video_path, frame + 1, len(positions)))
+                    break
+                if frame % _STEP:
+                    continue
+                center, scale = box(boxes[boxes['Masks'][frame, 0]][:].T)
+                name = '{}_{}.{}_{:06d}.jpg'.format(subject, action.replace(' ', '_'), camera,
+                                                    frame + 1)
+                _write(os.path.join(folder, 'images', name), image)
+                for key, value in zip(found, ('images/' + name, center, scale,
+                                              joints(positions[frame]))):
+                    found[key].append(value)
+    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+        raise errors.InputError('{} has no mask of a body for each picture: {}.'.format(
+            box_path, error))
+    finally:
+        video.release()
+
+
+def _write(path, image):
+    """Writes a picture that is not there yet."""
+    if os.path.exists(path):
+        return
+    with files.replacing(path) as temporary:
+        if not cv2.imwrite(temporary, image):
+            raise errors.InputError('cannot write {}.'.format(path))
 
 
 def box(mask):
-    """(centre, scale) of a mask [H, W], not expanded."""
+    """(centre, scale) of a mask [H, W], not expanded.
+
+    Raises:
+      ValueError: the mask is empty.
+    """
     lines, columns = np.nonzero(mask)
+    if not len(lines):
+        raise ValueError('a mask is empty')
     low = np.array([columns.min(), lines.min()], float)
     high = np.array([columns.max() + 1, lines.max() + 1], float)
     return (low + high) / 2, (high - low).max() / 200

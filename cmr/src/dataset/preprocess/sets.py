@@ -84,7 +84,15 @@ def up3d(number, joints, render, pose, betas):
     Args:
       number: str, such as 00017; joints: [3, 14] (x, y, visible); render: uint8 [H, W, 3], the body
         before white; pose: [72]; betas: [10].
+    Raises:
+      ValueError: one of them has another size, or the render shows no body.
     """
+    for name, value, shape in (('joints', joints, (3, 14)), ('pose', np.ravel(pose), (72,)),
+                               ('betas', np.ravel(betas), (10,))):
+        if value.shape != shape:
+            raise ValueError('{} are {}, expected {}'.format(name, value.shape, shape))
+    if render.min() == 255:
+        raise ValueError('the render shows no body')
     rows, columns = np.nonzero(render.min(axis=2) < 255)
     low = np.array([columns.min(), rows.min()], float)
     high = np.array([columns.max() + 1, rows.max() + 1], float)

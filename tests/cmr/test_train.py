@@ -1,0 +1,237 @@
+"""Parts of the training: options, first weights, a step, collapse; without the encoder."""
+import json
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from cmr import make_dataset, train
+from cmr.src.models import cmr, layers
+from cmr.src.utils import body as body_lib
+from cmr.src.utils import pth2ckpt, torch_file
+from common import device, errors
+from tests.cmr import tiny
+
+BATCH = 4
+
+
+class Network:
+    """A network whose features are the mean colours of a picture."""
+
+    def __init__(self, folder):
+        self.body, self.mesh, _ = body_lib.load_all(tiny.make_body(folder), form='dense')
+        self.make = layers.Parameters(True)
+
+    def images(self, batch):
+        """A placeholder of small pictures."""
+        return tf.placeholder(tf.float32, [batch, 4, 4, 3])
+
+    def build(self, images):
+        """Outputs of the graph network and the regressor."""
+        return cmr.network(self.make, self.mesh, self.body, features=tf.reduce_mean(images, [1, 2]),
+                           num_layers=1, num_channels=16)
+
+
+class Still(Network):
+    """A network that predicts the same for all pictures."""
+
+    def build(self, images):
+        """Outputs of one variable."""
+        size = self.make.get('graph_cnn.size', [], tf.ones_initializer())
+        vertices = size * self.body.v_template[None].repeat(BATCH, axis=0)
+        return cmr.Outputs(None, vertices, size * tf.ones([BATCH, 3]),
+                           size * tf.eye(3, batch_shape=[BATCH, 24]), size * tf.ones([BATCH, 10]),
+                           vertices)
+
+
+def _options(*others):
+    return train.parse_args(['--data_path=x', '--learning_rate=0.01'] + list(others))
+
+
+def _batch(seed):
+    rng = np.random.RandomState(seed)
+    shapes = {'img': [4, 4, 3], 'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72],
+              'betas': [10], 'has_smpl': [], 'has_pose_3d': []}
+    return {name: rng.uniform(0.1, 1, [BATCH] + shape) for name, shape in shapes.items()}
+
+
+def _moved(folder, config, steps=2):
+    """{name: change of a variable} by some steps."""
+    tf.reset_default_graph()
+    tf.set_random_seed(0)
+    network = Network(folder)
+    trained = train.Steps(network, config, BATCH)
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        before = sess.run(dict(network.make.variables))
+        for step in range(steps):
+            trained.run(sess, _batch(step))
+        after = sess.run(dict(network.make.variables))
+    return {name: after[name] - before[name] for name in after}
+
+
+@pytest.mark.slow
+def test_drop_noise_leaves_out_what_only_rounding_moves(tmp_path):
+    first = 'smpl_param_regressor.layers.0.fc_block.0'
+    for decay in ('--wd=0', '--wd=0.1'):
+        moved = _moved(tmp_path, _options(decay, '--drop_noise'))
+        share = moved[first + '.weight'].reshape(1024, -1, 6)
+        assert not share[..., 3:].any() and share[..., :3].any()
+        for name in (first + '.bias', first.replace('0.fc_block.0', '1.fc_block.3') + '.bias'):
+            assert not moved[name].any()
+        assert moved['smpl_param_regressor.layers.3.bias'].any()
+    assert _moved(tmp_path, _options())[first + '.weight'].reshape(1024, -1, 6)[..., 3:].any()
+
+
+def test_processes_stop_when_the_time_of_any_is_over(tmp_path, monkeypatch):
+    other = tf.Variable(0.)     # what the other process adds
+    monkeypatch.setattr(device, 'allreduce_mean', lambda own: (own + other) / 2)
+    steps, found = train.Steps(Still(tmp_path), _options(), BATCH), []
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        for value in (0., 1.):
+            other.load(value, sess)
+            found += [steps.run(sess, _batch(0), is_over)[2] for is_over in (False, True)]
+    assert found == [False, True, True, True]
+
+
+def _collapse(camera, steps=200):
+    """Steps at which the warning would come."""
+    found = train.Steps.__new__(train.Steps)
+    found._still = 0
+    return [step for step in range(1, steps + 1) if found.has_collapsed(step, camera)]
+
+
+def test_a_camera_that_is_the_same_for_all_pictures_is_told_once():
+    rng = np.random.RandomState(0)
+    camera = np.float32([0.9, 0.01, 0.2]) + np.zeros([BATCH, 3], np.float32)
+    assert _collapse(camera) == [120]
+    # In the original's collapse the bodies still move sideways.
+    aside = camera + rng.uniform(-0.2, 0.2, [BATCH, 1]) * np.float32([0, 1, 0])
+    assert _collapse(aside) == [120]
+    for axis in (0, 2):
+        other = camera.copy()
+        other[:, axis] += rng.uniform(-0.1, 0.1, BATCH)
+        assert _collapse(other) == []
+    assert _collapse(camera[:1]) == []      # one picture is always like itself
+
+
+def _read(tmp_path, held, *argv):
+    path = tmp_path / 'options.json'
+    path.write_text(json.dumps(held))
+    argv = ['--from_json={}'.format(path)] + list(argv)
+    config = train.parse_args(argv)
+    train._read_json(config, argv)
+    return config
+
+
+def test_options_of_a_file_go_by_any_name_and_the_command_line_wins(tmp_path):
+    held = {'learning_rate': 0.5, 'num_layers': 2, 'shuffle': True, 'no_augmentation': True}
+    config = _read(tmp_path, held, '--lr=1e-4', '--noshuffle')
+    assert (config.learning_rate, config.num_layers) == (1e-4, 2)
+    assert config.shuffle is False and config.augmentation is False
+    assert _read(tmp_path, {'lr': 0.5}, '--learning_rate=1e-4').learning_rate == 1e-4
+    assert _read(tmp_path, {'options': {'wd': 0.5, 'first_weights': 'x'}}).wd == 0.5
+
+
+def test_a_config_json_of_the_original_is_read(tmp_path):
+    config = _read(tmp_path, {
+        'name': 'first', 'time_to_run': float('inf'), 'resume': True, 'num_workers': 8,
+        'pin_memory': True, 'log_dir': 'logs', 'checkpoint': None, 'from_json': None,
+        'pretrained_checkpoint': None, 'model': 'graphcnn', 'num_channels': 256, 'num_layers': 5,
+        'img_res': 224, 'dataset': 'itw', 'num_epochs': 50, 'batch_size': 16, 'summary_steps': 100,
+        'checkpoint_steps': 10000, 'test_steps': 10000, 'rot_factor': 30, 'noise_factor': 0.4,
+        'scale_factor': 0.25, 'use_augmentation': True, 'use_augmentation_rgb': False,
+        'shuffle_train': False, 'adam_beta1': 0.9, 'lr': 0.0003, 'wd': 0,
+        'checkpoint_dir': 'logs/first/checkpoints', 'summary_dir': 'logs/first/tensorboard'})
+    assert (config.name, config.output_path, config.save_every) == ('first', 'logs', 10000)
+    assert (config.shuffle, config.augmentation, config.augmentation_rgb) == (False, True, False)
+    assert config.time_to_run is None and config.checkpoint == ''
+
+
+@pytest.mark.parametrize('held, error', [
+    ({'num_layerz': 2}, errors.UsageError), ([1], errors.InputError),
+    ({'batch_size': 'many'}, SystemExit), ({'model': 'other'}, SystemExit)])
+def test_a_file_with_wrong_options_is_refused(tmp_path, held, error, capsys):
+    with pytest.raises(error):
+        _read(tmp_path, held)
+    assert error is not SystemExit or ': error: argument --' in capsys.readouterr().err
+
+
+def _encoder(path):
+    names = ('conv1.weight', 'layer4.2.conv3.weight')
+    torch_file.write(path, {name: np.full([2, 2, 1, 1], number, np.float32)
+                            for number, name in enumerate(names, 1)})
+    return [pth2ckpt.ENCODER + name for name in names]
+
+
+def test_an_encoder_starts_a_run_as_it_is_and_converted(tmp_path):
+    path, ckpt = str(tmp_path / 'resnet50.pth'), str(tmp_path / 'resnet50.ckpt')
+    names = _encoder(path)
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', ckpt]) == 0
+    for given in (path, ckpt):
+        tf.reset_default_graph()
+        variables = {name: tf.get_variable(name, [1, 1, 2, 2]) for name in names}
+        variables['graph_cnn.gc.0.b'] = tf.get_variable('graph_cnn.gc.0.b', [3],
+                                                        initializer=tf.zeros_initializer())
+        network = types.SimpleNamespace(make=types.SimpleNamespace(variables=variables))
+        config = _options('--pretrained_checkpoint', given, '--output_path', str(tmp_path))
+        load = train._first_weights(config, network)
+        assert config.checkpoint == '' and config.first_weights == given
+        with tf.Session() as sess:
+            sess.run(tf.global_variables_initializer())
+            load(sess)
+            found = [sess.run(variables[name]).ravel() for name in names]
+        np.testing.assert_array_equal(found, [[1] * 4, [2] * 4])
+
+
+def test_a_run_that_goes_on_does_not_read_its_first_weights_again(tmp_path):
+    folder = tmp_path / 'checkpoints'
+    folder.mkdir()
+    (folder / 'model-3.index').write_bytes(b'')
+    arguments = ['--pretrained_checkpoint=nowhere.pth', '--output_path', str(tmp_path)]
+    config = _options(*arguments)
+    assert train._first_weights(config, None) is None and config.checkpoint == 'nowhere.pth'
+    with pytest.raises(errors.InputError, match='nowhere.pth'):
+        train._first_weights(_options('--noresume', *arguments), None)
+
+
+def test_pictures_are_drawn_once_for_each_body(tmp_path, monkeypatch):
+    drawn = []
+
+    def make(config):
+        drawn.append(config.body)
+        os.makedirs(os.path.join(config.output, 'extras'), exist_ok=True)
+        open(os.path.join(config.output, 'extras', 'up_3d_lsp_test.npz'), 'w').close()
+
+    monkeypatch.setattr(make_dataset, 'make', make)
+    for body in ('', '', 'smpl', 'smpl', ''):
+        config = train.parse_args(['--output_path', str(tmp_path), '--body', body])
+        assert train._data_path(config) == str(tmp_path / 'generated')
+    assert drawn == ['', 'smpl', '']
+
+
+def test_measuring_names_the_way_to_do_without(tmp_path):
+    with pytest.raises(errors.InputError, match='up_3d_lsp_test.npz.*--noevaluate'):
+        train._Test(None, str(tmp_path), _options())
+
+
+def test_a_drawing_process_that_dies_ends_the_making_of_a_set(tmp_path):
+    code = '''
+import os, signal, sys
+from cmr import make_dataset
+def die(task):
+    os.kill(os.getpid(), signal.SIGKILL)
+make_dataset._picture = die
+die.__module__, die.__qualname__ = 'cmr.make_dataset', '_picture'
+sys.exit(make_dataset.main(sys.argv[1:]))
+'''
+    done = subprocess.run(
+        [sys.executable, '-c', code, '--output', str(tmp_path / 'set'), '--num_train=2',
+         '--num_test=1', '--processes=2', '--body', tiny.make_body(tmp_path / 'body')],
+        timeout=100, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b'a process that draws pictures has died' in done.stderr
