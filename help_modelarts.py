@@ -4,10 +4,14 @@ Example: python help_modelarts.py data --data_url=obs://bucket/dataset --modelar
          python help_modelarts.py results --train_url=obs://bucket/out --modelarts_result_dir=output
 """
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import cli, obs
+
+# What TensorFlow writes before it renames or joins it.
+_UNFINISHED = re.compile(r'\.tempstate\d+$|_temp_[0-9a-f]+/part-')
 
 
 def obs_data2modelarts(config):
@@ -42,7 +46,7 @@ def modelarts2obs(config, known=None):
 
 def is_unfinished(name):
     """Says whether a file is none of a run's results."""
-    return '.tempstate' in name or '_temp_' in name or any(
+    return bool(_UNFINISHED.search(name)) or any(
         part.startswith('.') for part in name.split('/'))
 
 
