@@ -122,6 +122,12 @@ def _check_precision(mode, mode_v2):
             ', '.join(PRECISION_MODES_V2), mode_v2))
 
 
+def _check_dump_step(text):
+    if not _DUMP_STEPS.match(str(text)):
+        raise errors.UsageError('--data_dump_step must look like 0|5|10 or 0|3-5, not '
+                                '"{}".'.format(text))
+
+
 def _adapter_mode(mode):
     """Gives the adapter's mode for `--precision_mode`, or None to leave its parameter unset."""
     if mode == 'default':
@@ -200,9 +206,7 @@ class NpuOptions:
         if self.over_dump and self.data_dump_flag:
             raise errors.UsageError('--over_dump and --data_dump_flag exclude each other (the '
                                     'adapter refuses enable_dump_debug beside enable_dump).')
-        if not _DUMP_STEPS.match(str(self.data_dump_step)):
-            raise errors.UsageError('--data_dump_step must look like 0|5|10 or 0|3-5, not '
-                                    '"{}".'.format(self.data_dump_step))
+        _check_dump_step(self.data_dump_step)
         if self.iterations_per_loop < 1:
             raise errors.UsageError('iterations_per_loop must be at least 1, not {}.'.format(
                 self.iterations_per_loop))
@@ -319,9 +323,13 @@ def explain_ignored(config, device):
     given = NpuOptions.from_config(config)
     defaults = NpuOptions()
     if device == 'npu':
+        lines = []
         if given.data_dump_step != defaults.data_dump_step and not given.data_dump_flag:
-            return ['--data_dump_step has no effect without --data_dump_flag']
-        return []
+            lines.append('--data_dump_step has no effect without --data_dump_flag')
+        mode = given.precision_mode_v2 or given.precision_mode
+        if given.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
+            lines.append('--customize_dtypes has no effect with the precision {}'.format(mode))
+        return lines
     flags = [field.name for field in dataclasses.fields(NpuOptions)
              if field.name not in ('precision_mode', 'precision_mode_v2', 'iterations_per_loop',
                                    'training', 'older_adapter', 'output_path')]
@@ -342,6 +350,7 @@ def check_options(config, device):
     else:
         effective_precision(config, device)
         parse_loss_scale(getattr(config, 'loss_scale', None))
+        _check_dump_step(getattr(config, 'data_dump_step', NpuOptions.data_dump_step))
 
 
 def session_config(config, device=None):
@@ -491,7 +500,7 @@ def init(config=None):
         raise errors.UsageError('--distribution horovod works on CPU and GPU only; on an NPU it is '
                                 'hccl.')
     if backend == 'auto' and on_npu:
-        backend = 'hccl' if os.environ.get('RANK_SIZE', '1') != '1' else 'none'
+        backend = 'hccl' if rank_table.is_one_of_several(os.environ) else 'none'
     elif backend == 'auto':
         backend = 'horovod' if os.environ.get('HOROVOD_SIZE', '1') != '1' else 'none'
     if backend == 'horovod':

@@ -256,6 +256,16 @@ def test_each_option_without_effect_has_its_line():
     assert device.explain_ignored(given, 'npu') == [
         '--data_dump_step has no effect without --data_dump_flag']
     assert device.explain_ignored(options(data_dump_step='3', data_dump_flag=True), 'npu') == []
+    given = options(customize_dtypes='x', precision_mode='must_keep_origin_dtype')
+    assert device.explain_ignored(given, 'npu') == [
+        '--customize_dtypes has no effect with the precision must_keep_origin_dtype']
+
+
+@pytest.mark.parametrize('given', [{'precision_mode': 'half'}, {'loss_scale': 'much'},
+                                   {'data_dump_step': 'all'}])
+def test_values_of_a_wrong_form_are_refused_on_every_device(given):
+    with pytest.raises(errors.UsageError, match='--' + list(given)[0]):
+        device.check_options(options(**given), 'cpu')
 
 
 @pytest.mark.parametrize('text, value', [
