@@ -6,6 +6,7 @@ Whether npu_bridge exists is found out without importing it, because the import 
 session of the process to the NPU; it is imported when a run on the NPU is set up.
 """
 import collections
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
@@ -432,6 +433,21 @@ def dropout(x, rate, seed=None):
         return tf.nn.dropout(x, rate=rate, seed=seed)
     npu_ops = _imported('npu_bridge.estimator.npu_ops')
     return npu_ops.dropout(x, keep_prob=1.0 - rate, seed=seed)
+
+
+@contextlib.contextmanager
+def float32_scope():
+    """Keeps in float32 what is built inside, where mixed precision would make halves of it.
+
+    It is for losses, whose logarithms and small terms half precision cannot hold. A context
+    manager, or the decorator `@float32_scope()` of a function that builds. Acts where `choose` gave
+    the NPU; adapters of 2020/21 lack it.
+    """
+    scopes = None
+    if _chosen == 'npu' and _npu_config_proto() is not None:
+        scopes = getattr(_imported('npu_bridge.npu_init'), 'npu_scope', None)
+    with contextlib.nullcontext() if scopes is None else scopes.keep_dtype_scope():
+        yield
 
 
 def wrap_optimizer(optimizer, config):
