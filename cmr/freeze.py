@@ -43,8 +43,8 @@ def freeze(config):
         sess_config.graph_options.rewrite_options.disable_meta_optimizer = True
         with tf.Session(config=sess_config) as sess:
             options.load(sess, network, weights)
-            frozen.freeze(sess, inputs, outputs, path, check_feed=feed, notes={
-                'checkpoint': os.path.basename(weights), 'plain': config.plain})
+            frozen.freeze(sess, inputs, outputs, path, check_feed=feed, notes=dict(
+                checkpoints.note(weights), plain=config.plain))
     return [path]
 
 

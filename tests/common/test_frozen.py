@@ -252,6 +252,7 @@ def test_a_graph_of_unknown_batch_takes_any(tmp_path):
     with frozen.load(str(path)) as model:
         for batch in (1, 5):
             assert model.predict(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
+            assert model.predict_all(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
         with pytest.raises(errors.InputError, match='x float32'):
             model.predict(x=np.ones([1, 3]))
 
