@@ -382,6 +382,8 @@ def train(config):
     command.append('--output_path=' + config.modelarts_result_dir)
     if config.data_url:
         command.append('--data_path=' + config.modelarts_data_dir)
+    if config.debug:
+        command.append('--debug')
     return job.run(command)
 
 

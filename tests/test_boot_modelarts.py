@@ -106,6 +106,11 @@ def test_the_readme_of_the_seed_chooses_the_script_by_an_option(given, script, j
     assert (job.cache / 'data' / 'scale.txt').read_text() == '2.0'
 
 
+def test_debug_is_for_the_script_too(job):
+    code, text = job.run('--debug', '--data_url=file://' + str(job.data).replace(' ', '%20'))
+    assert code == 0 and arguments_of(text)[-1] == '--debug'
+
+
 def test_a_failing_script_gives_its_status_and_its_log(job):
     code, text = job.run(ECHO_CODE='3')
     assert code == 3 and 'to stderr' in text and 'ended with exit code 3' in text
