@@ -279,6 +279,18 @@ def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
         frozen.load(str(tmp_path / 'model.pb'))
 
 
+@pytest.mark.parametrize('change, told', [
+    (lambda held: held.update(inputs=['points']), '"inputs" must be a dict'),
+    (lambda held: held['outputs'].update(score=3), '"outputs" must be a dict'),
+    (lambda held: held['outputs'].update(other={'shape': [1]}), 'no such end: .*other')])
+def test_a_manifest_of_other_ends_is_refused(change, told, tmp_path):
+    manifest, _ = frozen_network(tmp_path / 'model.pb')
+    change(manifest)
+    (tmp_path / 'model.json').write_text(json.dumps(manifest))
+    with pytest.raises(errors.InputError, match=told):
+        frozen.load(str(tmp_path / 'model.pb'))
+
+
 @pytest.mark.parametrize('content', [None, b'', b'no graph at all', bytes(range(256))])
 def test_a_file_that_is_missing_or_no_graph_is_refused(tmp_path, content):
     if content is not None:
