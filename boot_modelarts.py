@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import help_modelarts
-from common import cli, errors, files, obs, redact
+from common import cli, errors, files, obs, rank_table, redact
 
 # The script of each model that trains it.
 SCRIPTS = {'polygen': 'train.py', 'vsl': 'vsl_main.py', 'imnet': 'train.py', 'r2n2': 'main.py',
@@ -104,6 +104,12 @@ def _is_alone():
     return (os.environ.get('RANK_SIZE') or '1') in ('0', '1')
 
 
+def _brings_data():
+    """Whether this is the process of its machine that brings data and earlier results."""
+    return _is_alone() or (os.environ.get('ASCEND_DEVICE_ID') or '0') == str(
+        rank_table.first_device(os.environ))
+
+
 def _fetch(config):
     """Brings data and earlier results here; a machine with several processes does it once.
 
@@ -115,7 +121,7 @@ def _fetch(config):
     """
     marker = '{}.ready'.format(config.modelarts_result_dir.rstrip('/'))
     whose = _digest(config.train_url)
-    if not _is_alone() and (os.environ.get('ASCEND_DEVICE_ID') or '0') != '0':
+    if not _brings_data():
         _wait_for(marker)
         return {}
     apart = not obs.is_same(config.train_url, config.modelarts_result_dir)
@@ -211,19 +217,20 @@ def _newest_steps(names):
 
 
 def _wait_for(marker):
-    """Waits until the process of device 0 has brought the data (a marker of this start)."""
+    """Waits until the machine's first device has brought the data (a marker of this start)."""
     started = time.time()  # the platform starts the processes of a machine together
     while True:
         said = _read_marker(marker)
         age = os.path.getmtime(marker) - started if said and os.path.exists(marker) else -_SLACK
         if said and age > -_SLACK and not said.startswith('failed'):
             return
-        # An earlier start may have failed a moment ago; device 0 takes its marker away.
+        # An earlier start may have failed a moment ago; the first device takes its marker away.
         if said.startswith('failed') and (age >= 0 or time.time() > started + _SLACK):
-            raise errors.InputError('device 0 could not bring the data; its log says why.')
+            raise errors.InputError('the first device of this machine could not bring the data; '
+                                    'its log says why.')
         if time.time() > started + _PATIENCE:
-            raise errors.InputError('device 0 has not brought the data within {} s ({} is '
-                                    'missing).'.format(_PATIENCE, marker))
+            raise errors.InputError('the first device of this machine has not brought the data '
+                                    'within {} s ({} is missing).'.format(_PATIENCE, marker))
         time.sleep(1.0)
 
 
@@ -238,7 +245,9 @@ class _Job:
         self._begun = False
         self._process = None
         self._copying = False   # between two looks at the script
-        self._uploads = (os.environ.get('RANK_ID') or '0') == '0' or _is_alone()
+        rank = os.environ.get('RANK_ID') or '0'
+        self._log = 'train_{}.log'.format(rank)
+        self._uploads_all = rank == '0' or _is_alone()
 
     def on_signal(self, number, frame):
         """Passes a stop signal on once; the script saves and ends."""
@@ -260,8 +269,7 @@ class _Job:
     def run(self, command):
         """Runs the script to its end and brings the results out; returns the exit code."""
         print('running: {}'.format(' '.join(redact.command(command))), flush=True)
-        log = os.path.join(self._config.modelarts_result_dir,
-                           'train_{}.log'.format(os.environ.get('RANK_ID') or '0'))
+        log = os.path.join(self._config.modelarts_result_dir, self._log)
         with open(log, 'ab', buffering=0) as stream:
             self._begun = True  # from here on a stop signal is the script's
             # A session of its own: a stop signal reaches the script once, through `on_signal`.
@@ -322,11 +330,12 @@ class _Job:
             self._copying = False
 
     def _bring_out(self):
-        """Copies the results out; returns 0, or 1 after saying why it did not work."""
-        if not self._uploads:
-            return 0
+        """Copies the results out; returns 0, or 1 after saying why it did not work.
+
+        The process of rank 0 brings all but the logs of the others, which each bring their own.
+        """
         try:
-            help_modelarts.modelarts2obs(self._config, self.known)
+            help_modelarts.modelarts2obs(self._config, self.known, self._is_of_another)
         except Exception as error:  # of any kind: the training goes on, and the end tries again
             text = '{}'.format(error) if isinstance(error, errors.InputError) else '{}: {}.'.format(
                 type(error).__name__, error)
@@ -334,6 +343,11 @@ class _Job:
                 text, self._config.modelarts_result_dir), file=sys.stderr, flush=True)
             return 1
         return 0
+
+    def _is_of_another(self, name):
+        if name == self._log:
+            return False
+        return not self._uploads_all or bool(re.match(r'train_\d+\.log$', name))
 
 
 def _pass_on(source, log):

@@ -27,7 +27,7 @@ def obs_data2modelarts(config):
     return obs.copy_tree(config.data_url, config.modelarts_data_dir, **_limits(config))
 
 
-def modelarts2obs(config, known=None):
+def modelarts2obs(config, known=None, skip=None):
     """Copies the folder `config.modelarts_result_dir` to `config.train_url`.
 
     Hidden files and those that TensorFlow has not finished are left out.
@@ -35,13 +35,15 @@ def modelarts2obs(config, known=None):
     Args:
       config: namespace, as above.
       known: None or dict that remembers what earlier calls have copied.
+      skip: None or function (name) -> bool, further files to leave out.
     Returns:
       obs.Copied.
     Raises:
       errors.InputError: nothing to copy, or not all of it arrived.
     """
-    return obs.copy_tree(config.modelarts_result_dir, config.train_url, is_unfinished, known,
-                         **_limits(config))
+    return obs.copy_tree(
+        config.modelarts_result_dir, config.train_url,
+        lambda name: is_unfinished(name) or bool(skip and skip(name)), known, **_limits(config))
 
 
 def is_unfinished(name):

@@ -146,6 +146,22 @@ def place(environment):
     return rank, size, device
 
 
+def first_device(environment):
+    """Gives the number of the first device on this process's machine; 0 where no table tells.
+
+    Args, Raises: see `place`.
+    """
+    path = environment.get('RANK_TABLE_FILE')
+    if not path or not is_one_of_several(environment):
+        return 0
+    rank, table = _number(environment, 'RANK_ID', ''), _completed(path)
+    validate(table, path)
+    for server in table['server_list']:
+        if str(rank) in [device['rank_id'] for device in server['device']]:
+            return min(int(device['device_id']) for device in server['device'])
+    raise errors.InputError('{} has no rank {}.'.format(path, rank))
+
+
 def _number(environment, name, default):
     value = environment.get(name) or default
     if not re.match(r'[0-9]+$', value):
