@@ -6,8 +6,10 @@ is started again. Options that are not listed below go to the script.
 Example: python boot_modelarts.py --model=vsl --script=vsl_imrec.py --data_url=obs://bucket/dataset
          --train_url=obs://bucket/output --batch_size=40
 """
+import contextlib
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import help_modelarts
-from common import cli, errors, obs, redact
+from common import cli, errors, files, obs, rank_table, redact
 
 # The script of each model that trains it.
 SCRIPTS = {'polygen': 'train.py', 'vsl': 'vsl_main.py', 'imnet': 'train.py', 'r2n2': 'main.py',
@@ -25,6 +27,8 @@ SCRIPTS = {'polygen': 'train.py', 'vsl': 'vsl_main.py', 'imnet': 'train.py', 'r2
 _ROOT = os.path.dirname(os.path.abspath(__file__))
 _GRACE = 300        # seconds that a script has to save and end after a stop signal
 _PATIENCE = 7200    # seconds that the other processes of a machine wait for the data
+_SLACK = 60         # seconds between the starts of the processes of a machine
+_LEFTOVERS = 10     # seconds that processes the script has left behind may go on printing
 _OWN_OPTIONS = {'--data_path': '--data_url', '--data_dir': '--data_url', '--datapath': '--data_url',
                 '--output_path': '--train_url'}
 
@@ -35,6 +39,10 @@ class _Stopped(Exception):
     def __init__(self, number):
         super().__init__('stopped by {} before the training'.format(signal.Signals(number).name))
         self.exit_code = 128 + number
+
+
+class _CutShort(BaseException):
+    """A stop signal ended a copy of results; the last copy makes that good."""
 
 
 def parse_args(argv=None):
@@ -84,38 +92,145 @@ def _working_folder(url, asked, name):
     if asked or '://' not in url:
         return os.path.abspath(asked or url)
     root = '/cache' if os.access('/cache', os.W_OK) else tempfile.gettempdir()
-    return os.path.join(root, '{}-{}'.format(name, hashlib.sha256(url.encode()).hexdigest()[:8]))
+    return os.path.join(root, '{}-{}'.format(name, _digest(url)[:8]))
+
+
+def _digest(url):
+    return hashlib.sha256(url.rstrip('/').encode()).hexdigest()
+
+
+def _is_alone():
+    """Whether this is the only process of the training (the platform's 0 means 1)."""
+    return (os.environ.get('RANK_SIZE') or '1') in ('0', '1')
+
+
+def _brings_data():
+    """Whether this is the process of its machine that brings data and earlier results."""
+    return _is_alone() or (os.environ.get('ASCEND_DEVICE_ID') or '0') == str(
+        rank_table.first_device(os.environ))
 
 
 def _fetch(config):
-    """Brings data and earlier results here; a machine with several processes does it once."""
+    """Brings data and earlier results here; a machine with several processes does it once.
+
+    A marker beside the result folder says whose results lie there, and tells the other processes
+    that they can begin, or that nothing came.
+
+    Returns:
+      dict for `help_modelarts.modelarts2obs`: what came from there and need not be copied back.
+    """
     marker = '{}.ready'.format(config.modelarts_result_dir.rstrip('/'))
-    if os.environ.get('ASCEND_DEVICE_ID', '0') != '0':
+    whose = _digest(config.train_url)
+    if not _brings_data():
         _wait_for(marker)
-        return
-    if os.path.exists(marker):
+        return {}
+    apart = not obs.is_same(config.train_url, config.modelarts_result_dir)
+    needs_marker = apart or not _is_alone()
+    owner = (_read_marker(marker).split() or [whose])[-1]
+    with contextlib.suppress(FileNotFoundError):
         os.remove(marker)
-    if config.data_url:
-        help_modelarts.obs_data2modelarts(config)
-    limits = config.obs_attempts, config.obs_timeout
-    if obs.exists(config.train_url, *limits):
-        if obs.list_files(config.train_url, *limits):
-            obs.copy_tree(config.train_url, config.modelarts_result_dir, None, None, *limits)
     try:
-        os.makedirs(config.modelarts_result_dir, exist_ok=True)
-        open(marker, 'w').close()
-    except OSError as error:
-        raise errors.InputError('cannot write to {}: {}. Give another --modelarts_result_dir.'
-                                .format(config.modelarts_result_dir, error.strerror)) from error
+        if apart:
+            _refuse_results_of_another(config.modelarts_result_dir, owner != whose)
+        owner = whose
+        if config.data_url:
+            help_modelarts.obs_data2modelarts(config)
+        known = _fetch_results(config) if apart else {}
+        _make_result_folder(config.modelarts_result_dir, needs_marker and marker, whose)
+        return known
+    except BaseException:
+        if needs_marker:
+            with contextlib.suppress(errors.InputError):
+                files.write_text(marker, 'failed ' + owner)
+        raise
+
+
+def _make_result_folder(folder, marker, whose):
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if marker:
+            files.write_text(marker, whose)
+    except (OSError, errors.InputError) as error:
+        raise errors.InputError('cannot write to {} ({}). Give another --modelarts_result_dir.'
+                                .format(folder, getattr(error, 'strerror', None) or error)
+                                ) from error
+
+
+def _refuse_results_of_another(folder, are_of_another):
+    if are_of_another and os.path.isdir(folder) and obs.list_files(folder):
+        raise errors.InputError('{} holds the results of another --train_url. Give another '
+                                '--modelarts_result_dir, or move them away.'.format(folder))
+
+
+def _read_marker(marker):
+    """Gives what the marker says, or an empty text."""
+    try:
+        with open(marker, encoding='utf-8', errors='replace') as stream:
+            return stream.read().strip()
+    except OSError:
+        return ''
+
+
+def _fetch_results(config):
+    """Brings what --train_url holds, unless the folder here holds more of the same job.
+
+    That is so where an earlier start could not bring its last results out.
+
+    Returns:
+      dict, see `_fetch`.
+    """
+    limits = config.obs_attempts, config.obs_timeout
+    folder = config.modelarts_result_dir
+    here = obs.list_files(folder) if os.path.isdir(folder) else {}
+    there = obs.list_files(config.train_url, *limits) if obs.exists(
+        config.train_url, *limits) else {}
+    kept = set(here) if _is_ahead(here, there) else set()
+    if kept and there:
+        print('note: {} is ahead of {}, so what both hold is kept as it is here'.format(
+            folder, redact.url(config.train_url)), flush=True)
+    if not set(there) - kept:
+        return {}
+    obs.copy_tree(config.train_url, folder, kept.__contains__, None, *limits)
+    return {name: stamp for name, stamp in obs.stamps(folder).items()
+            if name in there and name not in kept}
+
+
+def _is_ahead(here, there):
+    """Says whether names of files show checkpoints of later steps, and no folder of earlier ones.
+
+    Args:
+      here, there: names below two places.
+    """
+    ours, theirs = _newest_steps(here), _newest_steps(there)
+    return ours != theirs and all(ours.get(folder, -1) >= step for folder, step in theirs.items())
+
+
+def _newest_steps(names):
+    """{folder: step of its newest checkpoint} of the names of files."""
+    found = {}
+    for name in names:
+        match = re.search(r'-(\d+)\.index$', name)
+        if match:
+            folder = os.path.dirname(name)
+            found[folder] = max(found.get(folder, -1), int(match.group(1)))
+    return found
 
 
 def _wait_for(marker):
-    """Waits until the process of device 0 has brought the data (a marker of this start)."""
-    started = time.time() - 60  # the platform starts the processes of a machine together
-    while not os.path.exists(marker) or os.path.getmtime(marker) < started:
+    """Waits until the machine's first device has brought the data (a marker of this start)."""
+    started = time.time()  # the platform starts the processes of a machine together
+    while True:
+        said = _read_marker(marker)
+        age = os.path.getmtime(marker) - started if said and os.path.exists(marker) else -_SLACK
+        if said and age > -_SLACK and not said.startswith('failed'):
+            return
+        # An earlier start may have failed a moment ago; the first device takes its marker away.
+        if said.startswith('failed') and (age >= 0 or time.time() > started + _SLACK):
+            raise errors.InputError('the first device of this machine could not bring the data; '
+                                    'its log says why.')
         if time.time() > started + _PATIENCE:
-            raise errors.InputError('device 0 has not brought the data within {} s ({} is '
-                                    'missing).'.format(_PATIENCE, marker))
+            raise errors.InputError('the first device of this machine has not brought the data '
+                                    'within {} s ({} is missing).'.format(_PATIENCE, marker))
         time.sleep(1.0)
 
 
@@ -124,40 +239,58 @@ class _Job:
 
     def __init__(self, config):
         self._config = config
-        self._known = {}
+        self.known = {}     # of what was copied out already
         self._stop = None
         self._stopped_at = None
+        self._begun = False
         self._process = None
-        self._uploads = os.environ.get('RANK_ID', '0') == '0'
+        self._copying = False   # between two looks at the script
+        rank = os.environ.get('RANK_ID') or '0'
+        self._log = 'train_{}.log'.format(rank)
+        self._uploads_all = rank == '0' or _is_alone()
 
     def on_signal(self, number, frame):
         """Passes a stop signal on once; the script saves and ends."""
         del frame
-        if self._process is None:
+        if number == signal.SIGHUP:     # a terminal that was closed
+            number = signal.SIGTERM
+        if not self._begun:
             raise _Stopped(number)
         if self._stop is None:
             self._stop, self._stopped_at = number, time.monotonic()
-            if self._process.poll() is None:
-                self._process.send_signal(number)
+            self._pass_stop_on()
+            if self._copying:   # it may hang, and is done again at the end
+                raise _CutShort
+
+    def _pass_stop_on(self):
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(self._stop)
 
     def run(self, command):
         """Runs the script to its end and brings the results out; returns the exit code."""
         print('running: {}'.format(' '.join(redact.command(command))), flush=True)
-        log = os.path.join(self._config.modelarts_result_dir,
-                           'train_{}.log'.format(os.environ.get('RANK_ID', '0')))
-        with open(log, 'ab') as stream:
+        log = os.path.join(self._config.modelarts_result_dir, self._log)
+        with open(log, 'ab', buffering=0) as stream:
+            self._begun = True  # from here on a stop signal is the script's
             # A session of its own: a stop signal reaches the script once, through `on_signal`.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, start_new_session=True,
                 env=dict(os.environ, PYTHONUNBUFFERED='1'))
-            viewer = threading.Thread(target=_pass_on, args=(self._process.stdout, stream))
+            if self._stop is not None:
+                self._pass_stop_on()
+            viewer = threading.Thread(target=_pass_on, args=(self._process.stdout, stream),
+                                      daemon=True)
             viewer.start()
-            self._wait()
-            viewer.join()
+            try:
+                self._wait()
+            finally:
+                self._end(viewer)
         code = self._process.returncode
         code = 128 + self._stop if self._stop else code if code >= 0 else 128 - code
-        print('{} ended with exit code {}'.format(os.path.basename(command[1]), code), flush=True)
+        with contextlib.suppress(OSError):  # nobody may read this any more
+            print('{} ended with exit code {}'.format(os.path.basename(command[1]), code),
+                  flush=True)
         failed = self._bring_out()
         return code or failed
 
@@ -172,32 +305,69 @@ class _Job:
             now = time.monotonic()
             if self._stop and now > self._stopped_at + _GRACE:
                 self._process.kill()
-            elif now > uploaded + self._config.upload_every:
-                self._bring_out()
+            elif not self._stop and now > uploaded + self._config.upload_every:
+                self._bring_out_between()
                 uploaded = time.monotonic()
 
-    def _bring_out(self):
-        """Copies the results out; returns 0, or 1 after saying why it did not work."""
-        if not self._uploads:
-            return 0
+    def _end(self, viewer):
+        """Waits for the last lines; ends what the script has left behind (compilers, loaders)."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        viewer.join(_LEFTOVERS)
+        if viewer.is_alive():
+            print('note: ending processes that the script has left behind', flush=True)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            viewer.join(_LEFTOVERS)
+
+    def _bring_out_between(self):
         try:
-            help_modelarts.modelarts2obs(self._config, self._known)
-        except errors.InputError as error:
+            self._copying = True
+            self._bring_out()
+            self._copying = False
+        except _CutShort:
+            self._copying = False
+
+    def _bring_out(self):
+        """Copies the results out; returns 0, or 1 after saying why it did not work.
+
+        The process of rank 0 brings all but the logs of the others, which each bring their own.
+        """
+        try:
+            help_modelarts.modelarts2obs(self._config, self.known, self._is_of_another)
+        except Exception as error:  # of any kind: the training goes on, and the end tries again
+            text = '{}'.format(error) if isinstance(error, errors.InputError) else '{}: {}.'.format(
+                type(error).__name__, error)
             print('error: {} The results stay in {}.'.format(
-                error, self._config.modelarts_result_dir), file=sys.stderr, flush=True)
+                text, self._config.modelarts_result_dir), file=sys.stderr, flush=True)
             return 1
         return 0
 
+    def _is_of_another(self, name):
+        if name == self._log:
+            return False
+        return not self._uploads_all or bool(re.match(r'train_\d+\.log$', name))
+
 
 def _pass_on(source, log):
-    """Copies what the script prints to standard output and to its log, at once."""
+    """Copies what the script prints to standard output and to its log, at once.
+
+    It reads on whatever happens to these two: a script whose output nobody takes stands still.
+    """
+    told = False
     while True:
         part = os.read(source.fileno(), 1 << 16)
         if not part:
             return
         for stream in (sys.stdout.buffer, log):
-            stream.write(part)
-            stream.flush()
+            try:
+                stream.write(part)
+                stream.flush()
+            except (OSError, ValueError) as error:
+                if not told:
+                    told = True
+                    print('note: the log has gaps ({})'.format(error), file=sys.stderr, flush=True)
 
 
 def train(config):
@@ -219,13 +389,15 @@ def train(config):
     config.modelarts_result_dir = _working_folder(
         config.train_url, config.modelarts_result_dir, 'result')
     job = _Job(config)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, job.on_signal)
-    _fetch(config)
+    job.known = _fetch(config)
     command = [sys.executable, path] + config.forwarded
     command.append('--output_path=' + config.modelarts_result_dir)
     if config.data_url:
         command.append('--data_path=' + config.modelarts_data_dir)
+    if config.debug:
+        command.append('--debug')
     return job.run(command)
 
 

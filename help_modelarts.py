@@ -4,10 +4,14 @@ Example: python help_modelarts.py data --data_url=obs://bucket/dataset --modelar
          python help_modelarts.py results --train_url=obs://bucket/out --modelarts_result_dir=output
 """
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import cli, obs
+
+# What TensorFlow writes before it renames or joins it.
+_UNFINISHED = re.compile(r'\.tempstate\d+$|_temp_[0-9a-f]+/part-')
 
 
 def obs_data2modelarts(config):
@@ -23,7 +27,7 @@ def obs_data2modelarts(config):
     return obs.copy_tree(config.data_url, config.modelarts_data_dir, **_limits(config))
 
 
-def modelarts2obs(config, known=None):
+def modelarts2obs(config, known=None, skip=None):
     """Copies the folder `config.modelarts_result_dir` to `config.train_url`.
 
     Hidden files and those that TensorFlow has not finished are left out.
@@ -31,18 +35,20 @@ def modelarts2obs(config, known=None):
     Args:
       config: namespace, as above.
       known: None or dict that remembers what earlier calls have copied.
+      skip: None or function (name) -> bool, further files to leave out.
     Returns:
       obs.Copied.
     Raises:
       errors.InputError: nothing to copy, or not all of it arrived.
     """
-    return obs.copy_tree(config.modelarts_result_dir, config.train_url, is_unfinished, known,
-                         **_limits(config))
+    return obs.copy_tree(
+        config.modelarts_result_dir, config.train_url,
+        lambda name: is_unfinished(name) or bool(skip and skip(name)), known, **_limits(config))
 
 
 def is_unfinished(name):
     """Says whether a file is none of a run's results."""
-    return '.tempstate' in name or '_temp_' in name or any(
+    return bool(_UNFINISHED.search(name)) or any(
         part.startswith('.') for part in name.split('/'))
 
 

@@ -45,10 +45,10 @@ def freeze(config):
         sess_config.graph_options.rewrite_options.disable_meta_optimizer = True
         with tf.Session(config=sess_config) as sess:
             options.load(sess, network, weights)
-            frozen.freeze(sess, inputs, outputs, path, check_feed=feed, notes={
-                'checkpoint': os.path.basename(weights), 'plain': config.plain,
-                'image_mean': base_dataset.IMG_MEAN.tolist(),
-                'image_std': base_dataset.IMG_STD.tolist(), 'stretch': config.stretch})
+            frozen.freeze(sess, inputs, outputs, path, check_feed=feed, notes=dict(
+                checkpoints.note(weights), plain=config.plain, stretch=config.stretch,
+                image_mean=base_dataset.IMG_MEAN.tolist(),
+                image_std=base_dataset.IMG_STD.tolist()))
     return [path]
 
 

@@ -3,6 +3,7 @@
 A checkpoint is named by its prefix, `folder/model-200`, which stands for `model-200.index` and
 `model-200.data-00000-of-00001`; a run also keeps its state in `model-200.state.json`.
 """
+import hashlib
 import os
 import re
 
@@ -24,6 +25,33 @@ def step_of(prefix):
     """Gives the step at the end of a checkpoint's name, `model-200` -> 200, or None."""
     match = re.search(r'-(\d+)$', prefix)
     return int(match.group(1)) if match else None
+
+
+def note(*prefixes):
+    """Says in a manifest which checkpoint (or weights in one file) a graph was made of.
+
+    Args:
+      prefixes: str, one or several.
+    Returns:
+      dict: "checkpoint", the bare names; "checkpoint_sha256", the digest of all files of values one
+      after the other, for a single file what sha256sum says.
+    """
+    digest, names = hashlib.sha256(), []
+    for prefix in sorted(set(prefixes)):
+        folder, stem = os.path.split(prefix)
+        names.append(stem)
+        pattern = re.compile(re.escape(stem) + r'\.(index|data-\d{5}-of-\d{5})$')
+        found = [os.path.join(folder, name) for name in sorted(_listed(folder or '.'))
+                 if pattern.match(name)] or [prefix]
+        for path in found:
+            try:
+                with open(path, 'rb') as stream:
+                    for part in iter(lambda: stream.read(1 << 20), b''):
+                        digest.update(part)
+            except OSError as error:
+                raise errors.InputError('cannot read {}: {}.'.format(
+                    path, error.strerror)) from error
+    return {'checkpoint': ' and '.join(sorted(set(names))), 'checkpoint_sha256': digest.hexdigest()}
 
 
 def in_folder(folder, stem='model'):

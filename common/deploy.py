@@ -22,6 +22,7 @@ from common import cli, errors, files
 _MANIFEST = 'expected.json'
 _DTYPES = ('float16', 'float32', 'uint8', 'int32', 'int64', 'bool')     # those that ATC takes
 _OPSET = 13
+_ONNX_TOLERANCE = 1e-3  # of an output of floats, times its largest value where that is above 1
 _ONNX_INSTALL = 'pip install tf2onnx==1.16.1 onnx==1.14.1 onnxruntime==1.10.0'
 
 
@@ -51,6 +52,9 @@ def write_atc(path, soc_version):
     inputs = []
     for number, name in enumerate(manifest['inputs']):
         array = sample[name]
+        if not array.shape:
+            raise errors.InputError('{}: ATC takes no input without axes ("{}").'.format(
+                path, name))
         if array.dtype.name not in _DTYPES:
             raise errors.InputError('{}: ATC takes no input of {} ("{}").'.format(
                 path, array.dtype, name))
@@ -115,16 +119,40 @@ def compare(folder, results, cosine=0.999):
       errors.InputError: a file is missing, there are several, or its size is another.
     """
     rows = []
-    for number, output in enumerate(files.read_json(os.path.join(folder, _MANIFEST))['outputs']):
-        expected = np.load(os.path.join(folder, output['file']), allow_pickle=False)
+    for number, output in enumerate(_read_expected(folder)):
+        expected = _read_npy(os.path.join(folder, output['file']))
         found = _read_result(results, number, expected)
-        difference = float(np.abs(found.astype(np.float64) - expected.astype(np.float64)).max())
+        difference = float(np.max(np.abs(
+            found.astype(np.float64) - expected.astype(np.float64)), initial=0))
         if expected.dtype.kind != 'f':
             rows.append((output['name'], None, difference, difference == 0))
             continue
         value = _cosine(found.astype(np.float64).ravel(), expected.astype(np.float64).ravel())
         rows.append((output['name'], value, difference, value >= cosine))
     return rows
+
+
+def _read_expected(folder):
+    """Reads names and files of the expected outputs, [{"name", "file"}]."""
+    path = os.path.join(folder, _MANIFEST)
+    held = files.read_json(path)
+    outputs = held.get('outputs') if isinstance(held, dict) else None
+    if not isinstance(outputs, list) or not outputs or not all(
+            isinstance(output, dict) and isinstance(output.get('name'), str)
+            and re.match(r'[A-Za-z0-9_.]+$', str(output.get('file', ''))) for output in outputs):
+        raise errors.InputError('{} is not what freeze_graph.py --atc writes.'.format(path))
+    return outputs
+
+
+def _read_npy(path):
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise errors.InputError('cannot read {} ({}). Make the folder again with freeze_graph.py '
+                                '--atc.'.format(path, ' '.join(str(error).split()))) from error
+    if not isinstance(array, np.ndarray):
+        raise errors.InputError('{} holds several arrays; one was expected.'.format(path))
+    return array
 
 
 def _read_result(results, number, expected):
@@ -159,7 +187,8 @@ def write_onnx(path):
     Returns:
       (str, float): the .onnx file and the largest difference of an output.
     Raises:
-      errors.InputError: tf2onnx or onnxruntime are missing, or cannot convert or run the graph.
+      errors.InputError: tf2onnx or onnxruntime are missing, cannot convert or run the graph, or the
+        result gives other values; no file is left then.
     """
     from common import frozen
     try:
@@ -169,6 +198,11 @@ def write_onnx(path):
         raise errors.InputError('--onnx needs packages that are not installed ({}): {} (a virtual '
                                 'environment of its own is safer).'.format(
                                     error, _ONNX_INSTALL)) from error
+    graph_def = frozen.read_graph(path)
+    if _has_nested_loops(graph_def):
+        raise errors.InputError('{} has a loop in a loop, which tf2onnx does not know (it tells of '
+                                'cycles). Freeze it with one loop: PolyGen has --single_loop.'
+                                .format(path))
     logging.getLogger('tf2onnx').setLevel(logging.CRITICAL)  # what fails is raised too
     sample = frozen.read_sample(path)
     with frozen.load(path) as model:
@@ -176,7 +210,7 @@ def write_onnx(path):
     target = os.path.splitext(path)[0] + '.onnx'
     try:
         proto, _ = tf2onnx.convert.from_graph_def(
-            frozen.read_graph(path), input_names=[name + ':0' for name in model.inputs],
+            graph_def, input_names=[name + ':0' for name in model.inputs],
             output_names=[name + ':0' for name in model.outputs], opset=_OPSET)
         with files.replacing(target) as temporary:
             with open(temporary, 'wb') as stream:
@@ -184,13 +218,38 @@ def write_onnx(path):
             session = onnxruntime.InferenceSession(temporary, providers=['CPUExecutionProvider'])
             found = session.run([name + ':0' for name in expected],
                                 {name + ':0': value for name, value in sample.items()})
+            largest = _checked_onnx(path, dict(zip(expected, found)), expected)
     except Exception as error:  # of many kinds, from two packages
         if isinstance(error, errors.InputError):
             raise
         raise errors.InputError('{} cannot be made an ONNX file: {}: {}'.format(
             path, type(error).__name__, ' '.join(str(error).split())[:300])) from error
-    return target, max(float(np.abs(one.astype(np.float64) - value.astype(np.float64)).max())
-                       for one, value in zip(found, expected.values()))
+    return target, largest
+
+
+def _has_nested_loops(graph_def):
+    """Says whether a loop stands inside another one, by the names of their frames."""
+    frames = {node.attr['frame_name'].s for node in graph_def.node if node.op == 'Enter'}
+    scopes = {frame.rpartition(b'/')[0] + b'/' for frame in frames}
+    return any(one != other and one.startswith(other) for one in scopes for other in scopes)
+
+
+def _checked_onnx(path, found, expected):
+    """Gives the largest difference of the outputs, {name: array}, or refuses it."""
+    from common import frozen
+    largest = 0.0
+    for name, value in expected.items():
+        if found[name].shape != value.shape:
+            raise errors.InputError('{} as an ONNX file gives "{}" of shape {}, not {}.'.format(
+                path, name, list(found[name].shape), list(value.shape)))
+        difference = frozen.largest_difference(found[name], value)
+        is_float = value.dtype.kind == 'f'
+        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
+        if not difference <= _ONNX_TOLERANCE * scale:
+            raise errors.InputError('{} as an ONNX file gives other values: "{}" differs by {:g}.'
+                                    .format(path, name, difference))
+        largest = max(largest, difference)
+    return largest
 
 
 def parse_args(argv=None):

@@ -6,6 +6,7 @@ Whether npu_bridge exists is found out without importing it, because the import 
 session of the process to the NPU; it is imported when a run on the NPU is set up.
 """
 import collections
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
@@ -122,6 +123,12 @@ def _check_precision(mode, mode_v2):
             ', '.join(PRECISION_MODES_V2), mode_v2))
 
 
+def _check_dump_step(text):
+    if not _DUMP_STEPS.match(str(text)):
+        raise errors.UsageError('--data_dump_step must look like 0|5|10 or 0|3-5, not '
+                                '"{}".'.format(text))
+
+
 def _adapter_mode(mode):
     """Gives the adapter's mode for `--precision_mode`, or None to leave its parameter unset."""
     if mode == 'default':
@@ -200,9 +207,7 @@ class NpuOptions:
         if self.over_dump and self.data_dump_flag:
             raise errors.UsageError('--over_dump and --data_dump_flag exclude each other (the '
                                     'adapter refuses enable_dump_debug beside enable_dump).')
-        if not _DUMP_STEPS.match(str(self.data_dump_step)):
-            raise errors.UsageError('--data_dump_step must look like 0|5|10 or 0|3-5, not '
-                                    '"{}".'.format(self.data_dump_step))
+        _check_dump_step(self.data_dump_step)
         if self.iterations_per_loop < 1:
             raise errors.UsageError('iterations_per_loop must be at least 1, not {}.'.format(
                 self.iterations_per_loop))
@@ -319,9 +324,13 @@ def explain_ignored(config, device):
     given = NpuOptions.from_config(config)
     defaults = NpuOptions()
     if device == 'npu':
+        lines = []
         if given.data_dump_step != defaults.data_dump_step and not given.data_dump_flag:
-            return ['--data_dump_step has no effect without --data_dump_flag']
-        return []
+            lines.append('--data_dump_step has no effect without --data_dump_flag')
+        mode = given.precision_mode_v2 or given.precision_mode
+        if given.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
+            lines.append('--customize_dtypes has no effect with the precision {}'.format(mode))
+        return lines
     flags = [field.name for field in dataclasses.fields(NpuOptions)
              if field.name not in ('precision_mode', 'precision_mode_v2', 'iterations_per_loop',
                                    'training', 'older_adapter', 'output_path')]
@@ -342,6 +351,7 @@ def check_options(config, device):
     else:
         effective_precision(config, device)
         parse_loss_scale(getattr(config, 'loss_scale', None))
+        _check_dump_step(getattr(config, 'data_dump_step', NpuOptions.data_dump_step))
 
 
 def session_config(config, device=None):
@@ -425,6 +435,21 @@ def dropout(x, rate, seed=None):
     return npu_ops.dropout(x, keep_prob=1.0 - rate, seed=seed)
 
 
+@contextlib.contextmanager
+def float32_scope():
+    """Keeps in float32 what is built inside, where mixed precision would make halves of it.
+
+    It is for losses, whose logarithms and small terms half precision cannot hold. A context
+    manager, or the decorator `@float32_scope()` of a function that builds. Acts where `choose` gave
+    the NPU; adapters of 2020/21 lack it.
+    """
+    scopes = None
+    if _chosen == 'npu' and _npu_config_proto() is not None:
+        scopes = getattr(_imported('npu_bridge.npu_init'), 'npu_scope', None)
+    with contextlib.nullcontext() if scopes is None else scopes.keep_dtype_scope():
+        yield
+
+
 def wrap_optimizer(optimizer, config):
     """Averages gradients over the processes, and scales the loss where `--loss_scale` asks for it.
 
@@ -491,7 +516,7 @@ def init(config=None):
         raise errors.UsageError('--distribution horovod works on CPU and GPU only; on an NPU it is '
                                 'hccl.')
     if backend == 'auto' and on_npu:
-        backend = 'hccl' if os.environ.get('RANK_SIZE', '1') != '1' else 'none'
+        backend = 'hccl' if rank_table.is_one_of_several(os.environ) else 'none'
     elif backend == 'auto':
         backend = 'horovod' if os.environ.get('HOROVOD_SIZE', '1') != '1' else 'none'
     if backend == 'horovod':

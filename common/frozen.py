@@ -211,7 +211,7 @@ def _self_check(path, written, feed, expected):
         found = model.predict(**feed)
     largest = 0.0
     for name, value in expected.items():
-        difference = _difference(found[name], value)
+        difference = largest_difference(found[name], value)
         exact = value.dtype.kind in 'iub'
         scale = max(1.0, float(np.max(np.abs(value), initial=0))) if not exact else 0.0
         if not difference <= TOLERANCE * scale:
@@ -222,7 +222,7 @@ def _self_check(path, written, feed, expected):
     return largest
 
 
-def _difference(found, expected):
+def largest_difference(found, expected):
     """Gives the largest difference of two arrays; equal infinities and NaN count as equal."""
     found, expected = found.astype(np.float64), expected.astype(np.float64)
     equal = (found == expected) | (np.isnan(found) & np.isnan(expected))
@@ -282,6 +282,12 @@ def read_manifest(path):
     manifest = files.read_json(name)
     if not isinstance(manifest, dict) or not {'inputs', 'outputs', 'sha256'} <= set(manifest):
         return None  # a .json of something else
+    for part in ('inputs', 'outputs'):
+        ends = manifest[part]
+        if not isinstance(ends, dict) or not all(isinstance(end, dict) and isinstance(
+                end.get('shape'), list) for end in ends.values()):
+            raise errors.InputError('{}: "{}" must be a dict of ends with their shapes. Freeze {} '
+                                    'again.'.format(name, part, path))
     with open(path, 'rb') as stream:
         if hashlib.sha256(stream.read()).hexdigest() != manifest['sha256']:
             raise errors.InputError('{} is not the file that {} describes: it was cut short or '
@@ -322,7 +328,11 @@ def load(path):
     graph_def = read_graph(path)
     names_in, names_out = ends_of(path, graph_def)
     graph = npu_lint.imported(graph_def)
-    tensors = {name: graph.get_tensor_by_name(name + ':0') for name in names_in + names_out}
+    try:
+        tensors = {name: graph.get_tensor_by_name(name + ':0') for name in names_in + names_out}
+    except (KeyError, ValueError) as error:
+        raise errors.InputError('{} has no such end: {}. Freeze it again.'.format(
+            path, error.args[0])) from error
     ends = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
                    tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
     described = [{name: {'shape': list(ends[name][0] or ())} for name in names}
@@ -397,6 +407,8 @@ class FrozenModel:
                 ', '.join('{} {}'.format(*item) for item in sorted(counts.items()))))
         first = min(counts)
         portion = self.inputs[first][0][axes[first]]
+        if portion is None:     # a graph of others, for any number of rows
+            return self.predict(**arrays)
         found = []
         for start in range(0, total, portion):
             rows = np.minimum(np.arange(start, start + portion), total - 1)

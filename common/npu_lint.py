@@ -1,6 +1,6 @@
 """Looks through a graph for what an Ascend NPU cannot run, or runs slowly; needs no NPU.
 
-Example: python -m common.npu_lint output/vertex_model.pb
+Example: python -m common.npu_lint output/vertex_model.pb   (also .pbtxt, and .meta of a checkpoint)
          python -m common.npu_lint --all
 
 Errors: the graph cannot run there (exit code 1). Warnings: slow, or done on the host. Errors that
@@ -17,6 +17,7 @@ if __name__ == '__main__':
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from google.protobuf import message, text_format
 
 from common import cli, errors, files
 
@@ -26,8 +27,8 @@ Finding = collections.namedtuple('Finding', 'severity rule node detail')
 _DTYPES_WITHOUT_SUPPORT = (tf.float64, tf.complex64, tf.complex128, tf.variant)
 _NO_PATH = frozenset((
     'IsFinite IsInf IsNan WholeFileReaderV2 IdentityReaderV2 LMDBReader TFRecordReaderV2 '
-    'FIFOQueueV2 RandomShuffleQueueV2 PaddingFIFOQueueV2 QueueDequeueV2 QueueDequeueManyV2 '
-    'QueueDequeueUpToV2 QueueEnqueueV2 QueueEnqueueManyV2 Barrier Stage Unstage MapStage '
+    'FIFOQueue RandomShuffleQueue PaddingFIFOQueue PriorityQueue FIFOQueueV2 RandomShuffleQueueV2 '
+    'PaddingFIFOQueueV2 PriorityQueueV2 Barrier Stage Unstage MapStage '
     'XlaLaunch CudnnRNN CudnnRNNV2 MutexV2').split())
 _HOST_ONLY = frozenset((
     'PyFunc PyFuncStateless EagerPyFunc StringJoin StringSplit StringSplitV2 AsString '
@@ -78,14 +79,15 @@ REWRITES = {
 _SMALL = 16  # values of a constant that was written by hand; a trained weight may be tiny by chance
 
 
-def lint_graph(graph_def, feeds, fetches, mode='infer'):
-    """Checks the part of a graph that its fetches need.
+def lint_graph(graph_def, feeds, fetches, mode='infer', mix_compile_mode=False):
+    """Checks the part of a graph that its fetches need, and the functions that this part calls.
 
     Args:
       graph_def: tf.GraphDef.
       feeds: list of str, names of the nodes that are fed.
       fetches: list of str, names of the nodes that are fetched.
       mode: 'infer' for a frozen graph, 'train' for one with variables and an optimizer.
+      mix_compile_mode: bool, whether the host may run what only the host can; a warning then.
     Returns:
       list of Finding, in the order of the graph's nodes.
     Raises:
@@ -95,15 +97,18 @@ def lint_graph(graph_def, feeds, fetches, mode='infer'):
     needed = _ancestors(graph, [_op(graph, name) for name in fetches],
                         {_op(graph, name) for name in feeds})
     folded = _folded(graph)
+    library = {function.signature.name: function for function in graph_def.library.function}
     findings = []
     for op in graph.get_operations():
         if op in needed:
             findings += _lint_dtypes(op) + _lint_kind(op, mode, feeds) + _lint_layout(op)
+            findings += _lint_functions(op.node_def, op.name, mode, library, set())
             if op not in folded:
                 findings += _lint_shapes(op)
             if op.type == 'Const':
                 findings += _lint_constant(op)
-    return findings
+    return [finding._replace(severity='warning') if mix_compile_mode
+            and finding.rule == 'op-host-only' else finding for finding in findings]
 
 
 def dtypes(graph_def, feeds, fetches):
@@ -195,12 +200,21 @@ def _lint_shapes(op):
 
 
 def _lint_kind(op, mode, feeds):
-    """Applies the lists of operations."""
-    kind = op.type
+    """Applies the lists of operations, and what needs more than the name."""
+    found = _listed(op.type, mode)
+    if _is_slow(op):
+        found.append(('warning', 'op-slow'))
+    if mode == 'infer' and op.type.startswith('Placeholder') and op.name not in feeds:
+        found.append(('error', 'train-in-infer'))
+    return [Finding(severity, rule, op.name, op.type) for severity, rule in found]
+
+
+def _listed(kind, mode):
+    """[(severity, rule)] of an operation by its name."""
     found = []
-    if kind in _NO_PATH:
+    if kind in _NO_PATH or kind.startswith(('QueueDequeue', 'QueueEnqueue')):
         found.append(('error', 'op-no-path'))
-    if kind in _HOST_ONLY or kind.endswith(('Dataset', 'DatasetV2')):
+    if kind in _HOST_ONLY or _is_dataset(kind):
         found.append(('error', 'op-host-only'))
     if kind in _DYNAMIC_OUTPUT:
         found.append(('error', 'op-dynamic-output'))
@@ -208,14 +222,46 @@ def _lint_kind(op, mode, feeds):
         found.append(('warning', 'op-side-effect'))
     if kind in _CONTROL_FLOW:
         found.append(('warning', 'control-flow-v1'))
-    if kind in _SLOW or _is_slow(op):
+    if kind in _SLOW:
         found.append(('warning', 'op-slow'))
     if kind in _RANDOM:
         found.append(('error', 'train-in-infer') if mode == 'infer' else ('warning', 'op-slow'))
-    if mode == 'infer' and (kind in _TRAINING_ONLY or (
-            kind.startswith('Placeholder') and op.name not in feeds)):
+    if mode == 'infer' and kind in _TRAINING_ONLY:
         found.append(('error', 'train-in-infer'))
-    return [Finding(severity, rule, op.name, kind) for severity, rule in found]
+    return found
+
+
+def _is_dataset(kind):
+    return kind.endswith(('Dataset', 'DatasetV2'))
+
+
+def _lint_functions(node, place, mode, library, seen):
+    """Applies the lists to the functions that a node calls (branches, loops), at any depth.
+
+    Args:
+      node: NodeDef; place: str, name for the findings; library: dict {name: FunctionDef};
+      seen: set of the names that were looked at already; it grows.
+    Returns:
+      list of Finding; what a dataset calls runs on the host and is left out.
+    """
+    findings = []
+    if _is_dataset(node.op):
+        return findings
+    called = [value.func.name for value in node.attr.values() if value.HasField('func')]
+    called += [function.name for value in node.attr.values() for function in value.list.func]
+    for name in called + [node.op]:
+        if name not in library or name in seen:
+            continue
+        seen.add(name)
+        for inner in library[name].node_def:
+            where = '{}/{}/{}'.format(place, name, inner.name)
+            findings += [Finding(severity, rule, where, inner.op)
+                         for severity, rule in _listed(inner.op, mode)]
+            types = {value.type for value in inner.attr.values() if value.HasField('type')}
+            findings += [Finding('error', 'dtype-unsupported', where, dtype.name)
+                         for dtype in _DTYPES_WITHOUT_SUPPORT if dtype.as_datatype_enum in types]
+            findings += _lint_functions(inner, where, mode, library, seen)
+    return findings
 
 
 def _lint_layout(op):
@@ -308,10 +354,18 @@ def read_waivers(path=_WAIVERS):
       errors.InputError: the file is missing, or an entry lacks one of the three or gives no reason.
     """
     entries = files.read_json(path)
+    if not isinstance(entries, list):
+        raise errors.InputError('{}: a list was expected.'.format(path))
     for entry in entries:
-        if set(entry) != {'rule', 'node', 'reason'} or not entry['reason'].strip():
+        if not isinstance(entry, dict) or set(entry) != {'rule', 'node', 'reason'} or not all(
+                isinstance(value, str) and value.strip() for value in entry.values()):
             raise errors.InputError('{}: an entry needs "rule", "node" and a "reason", not {}.'
                                     .format(path, entry))
+        try:
+            re.compile(entry['node'])
+        except re.error as error:
+            raise errors.InputError('{}: "{}" is no regular expression ({}).'.format(
+                path, entry['node'], error)) from error
     return entries
 
 
@@ -335,7 +389,8 @@ def waive(findings, waivers):
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('graph', nargs='?', default='', help='frozen graph (.pb)')
+    parser.add_argument('graph', nargs='?', default='',
+                        help='frozen graph (.pb, .pbtxt), or the .meta of a checkpoint')
     parser.add_argument('--model', default='', metavar='NAME',
                         help='a model of this project: its training graphs and frozen graphs, as '
                              'a table')
@@ -346,6 +401,8 @@ def parse_args(argv=None):
                         'the manifest, else all nodes that no other one uses')
     parser.add_argument('--mode', default='infer', choices=('infer', 'train'),
                         help='whether the graph may hold variables and random operations')
+    cli.add_flag(parser, '--mix_compile_mode', help='the run will have this option: what only the '
+                 'host can do is a warning')
     parser.add_argument('--ops_json', default='', metavar='FILE',
                         help='npu_supported_ops.json of a CANN installation; other operations are '
                              'told as warnings')
@@ -364,19 +421,46 @@ def unknown_operations(graph_def, path):
     Returns:
       list of Finding.
     """
-    known = set(files.read_json(path))
+    listed = files.read_json(path)
+    if not isinstance(listed, dict):
+        raise errors.InputError('{}: a dict of operations was expected.'.format(path))
+    known = set(listed)
     return [Finding('warning', 'op-not-listed', node.name, node.op) for node in graph_def.node
             if node.op not in known and node.op != 'Placeholder']
+
+
+def _read(path):
+    """Reads a graph by the ending of its file."""
+    from common import frozen  # here, since freezing uses the rules of this file
+    if not path.endswith(('.pbtxt', '.meta')):
+        return frozen.read_graph(path)
+    graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
+    try:
+        with open(path, 'rb') as stream:
+            if path.endswith('.meta'):
+                meta.ParseFromString(stream.read())
+                graph_def = meta.graph_def
+            else:
+                text_format.Merge(stream.read().decode('utf-8'), graph_def)
+    except OSError as error:
+        raise errors.InputError('cannot read the graph {}: {}.'.format(
+            path, error.strerror)) from error
+    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
+    if not graph_def.node:
+        raise errors.InputError('{} holds an empty graph.'.format(path))
+    return graph_def
 
 
 def lint_file(config):
     """Prints the findings for the file `config.graph`; returns 1 when errors are among them."""
     from common import frozen  # here, since freezing uses the rules of this file
-    graph_def = frozen.read_graph(config.graph)
+    graph_def = _read(config.graph)
     feeds, fetches = frozen.ends_of(config.graph, graph_def)
     findings = waive(lint_graph(
         graph_def, config.feeds.split(',') if config.feeds else feeds,
-        config.fetches.split(',') if config.fetches else fetches, config.mode), read_waivers())
+        config.fetches.split(',') if config.fetches else fetches, config.mode,
+        config.mix_compile_mode), read_waivers())
     if config.ops_json:
         findings += unknown_operations(graph_def, config.ops_json)
     for line in describe(findings) + advice(findings):

@@ -27,6 +27,7 @@ _PAUSE = 1.0        # seconds before the second attempt; doubled before each fur
 _SLOWEST = 1e6      # bytes a second that a single transfer must reach on top of the time-out
 _BULK = 32          # files from which a download takes moxing's own parallel copy first
 _ROUNDS = 3         # over a folder that a running training is changing
+_LIFE = 0.5         # seconds between signs of life of a long listing
 _PARTIAL = '.part-'
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -88,6 +89,12 @@ def exists(url, attempts=ATTEMPTS, timeout=TIMEOUT):
         return place.exists()
 
 
+def is_same(first, second):
+    """Says whether two places are one and the same folder or URL."""
+    places = [_place(url, 1, TIMEOUT) for url in (first, second)]
+    return places[0].address('') == places[1].address('')
+
+
 def list_files(url, attempts=ATTEMPTS, timeout=TIMEOUT):
     """Lists the files of a place at any depth, without those of an unfinished copy.
 
@@ -103,6 +110,12 @@ def list_files(url, attempts=ATTEMPTS, timeout=TIMEOUT):
 def size(url, attempts=ATTEMPTS, timeout=TIMEOUT):
     """Gives the bytes of all files of a place."""
     return sum(list_files(url, attempts, timeout).values())
+
+
+def stamps(folder):
+    """Gives what `copy_tree` remembers in its argument `known` of the files of a folder."""
+    place = _Folder(folder)
+    return {name: place.stamp(name) for name in place.files()[0]}
 
 
 def local_folder(url):
@@ -214,7 +227,8 @@ class _Progress:
 
 
 def _say(line):
-    print(line, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # a copy goes on when nobody reads this any more
+        print(line, flush=True)
 
 
 def _megabytes(count):
@@ -427,14 +441,21 @@ class _Storage:
     def receiving(self, origin, sizes, refused):
         """Gives the function (name, bytes, content or None) -> bytes written, None: vanished."""
         del sizes, refused
-        with tempfile.TemporaryDirectory() as folder:
+        try:
+            folder = tempfile.mkdtemp()
+        except OSError as error:
+            raise errors.InputError('no temporary folder can be made: {}.'.format(
+                error.strerror or error)) from error
+        try:
             yield lambda name, count, held: self._receive(origin, folder, name, count, held)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _receive(self, origin, folder, name, count, held):
         source = origin.address(name)
         if held is not None:
             source = os.path.join(folder, 'held')
-            with open(source, 'wb') as stream:
+            with _telling_disk_full(folder), open(source, 'wb') as stream:
                 stream.write(held)
         partial = self.address(_PARTIAL + 'upload/' + name)
         for _ in range(self._attempts):
@@ -457,8 +478,12 @@ class _Storage:
         try:
             self._call('rename', partial, final)
         except errors.InputError:
-            # The service may have done it and lost the answer.
-            if self._call('exists', partial) or self._call('size', final) != count:
+            if self._call('exists', partial):
+                # It may refuse to rename onto an older file. A copy appears whole or not at all.
+                self._call('copy', partial, final, count=count)
+                self._call('remove', partial)
+            # Else the service may have done it and lost the answer.
+            if self._call('size', final) != count:
                 raise
 
     def fetch_many(self, folder, sizes):
@@ -490,9 +515,13 @@ class _Worker:
 
     def __init__(self, timeout):
         self._timeout = timeout
-        self._process = subprocess.Popen(
-            [sys.executable, '-W', 'ignore', '-m', 'common.obs'], cwd=_ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, '-W', 'ignore', '-m', 'common.obs'], cwd=_ROOT,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                start_new_session=True)
+        except OSError as error:    # out of memory or processes
+            raise _Failed('no process for moxing can be started: {}'.format(error)) from error
         self._unread = b''
 
     def call(self, request, seconds, watch):
@@ -509,13 +538,16 @@ class _Worker:
         try:
             self._process.stdin.write(json.dumps(request).encode() + b'\n')
             self._process.stdin.flush()
-        except BrokenPipeError:
+        except OSError:
             raise _Failed('the process of moxing has ended')
         reply = json.loads(self._line(seconds, watch).decode())
         if reply.get('missing'):
             raise errors.InputError(
                 'URLs of object storage need the package moxing, which comes with ModelArts ({}). '
                 'Elsewhere copy the data to a folder and name that.'.format(reply['missing']))
+        if reply.get('broken'):
+            raise errors.InputError('moxing cannot be used: {}.'.format(
+                redact.message(reply['broken'])))
         if reply.get('errno') == errno.ENOSPC:
             raise _full(os.path.dirname(request['arguments'][-1]))
         if 'error' in reply:
@@ -524,7 +556,14 @@ class _Worker:
 
     def _line(self, seconds, watch):
         deadline, before = time.monotonic() + self._timeout + seconds, None
-        while b'\n' not in self._unread:
+        while True:
+            line, ended, rest = self._unread.partition(b'\n')
+            if ended:
+                self._unread = rest
+                if line:
+                    return line
+                deadline = time.monotonic() + self._timeout + seconds   # a sign of life
+                continue
             ready = select.select([self._process.stdout], [], [], min(1.0, self._timeout))[0]
             if ready:
                 part = os.read(self._process.stdout.fileno(), 1 << 16)
@@ -538,8 +577,6 @@ class _Worker:
             if time.monotonic() > deadline:
                 raise _Failed('moxing gave no sign of life for {:.0f} s'.format(
                     self._timeout + seconds))
-        line, _, self._unread = self._unread.partition(b'\n')
-        return line
 
     def close(self):
         """Ends the process, however it hangs."""
@@ -569,8 +606,12 @@ def _persistent(function, *arguments, **options):
     return function(*arguments, **options)
 
 
-def _sizes(files, url):
-    """Lists a folder of object storage at any depth, {name: bytes}; runs beside moxing."""
+def _sizes(files, url, show_life):
+    """Lists a folder of object storage at any depth, {name: bytes}; runs beside moxing.
+
+    Args:
+      files: moxing.file; url: str; show_life: function (), called again and again.
+    """
     names = _persistent(files.list_directory, url, recursive=True)
     folders = {name.rstrip('/') for name in names if name.endswith('/')}
     for name in names:
@@ -578,8 +619,10 @@ def _sizes(files, url):
         folders.update('/'.join(parts[:end]) for end in range(1, len(parts)))
     names = [name for name in names if name.rstrip('/') not in folders]
     with futures.ThreadPoolExecutor(16) as pool:
-        sizes = list(pool.map(
-            lambda name: _persistent(files.get_size, url + '/' + name), names))
+        sizes = []
+        for count in pool.map(lambda name: _persistent(files.get_size, url + '/' + name), names):
+            sizes.append(count)
+            show_life()
         # Folders without files end up among the names too; their size is zero.
         empty = [name for name, count in zip(names, sizes) if not count]
         are_folders = pool.map(
@@ -593,15 +636,28 @@ def _serve():
     replies = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)   # what moxing prints is no reply
     os.environ['MOX_SILENT_MODE'] = '1'
+    told = [time.monotonic()]
+
+    def show_life():
+        """An empty line every now and then, between the answers."""
+        if time.monotonic() > told[0] + _LIFE:
+            told[0] = time.monotonic()
+            print(file=replies, flush=True)
+
     try:
         import moxing
+        files = moxing.file
+        functions = {'exists': files.exists, 'size': files.get_size, 'copy': files.copy,
+                     'rename': files.rename, 'remove': files.remove,
+                     'copy_parallel': files.copy_parallel,
+                     'sizes': lambda url: _sizes(files, url, show_life)}
     except ImportError as error:
         print(json.dumps({'missing': str(error)}), file=replies, flush=True)
         return
-    files = moxing.file
-    functions = {'exists': files.exists, 'size': files.get_size, 'copy': files.copy,
-                 'rename': files.rename, 'copy_parallel': files.copy_parallel,
-                 'sizes': lambda url: _sizes(files, url)}
+    except Exception as error:  # a broken installation: told as it is
+        print(json.dumps({'broken': '{}: {}'.format(type(error).__name__, error)}), file=replies,
+              flush=True)
+        return
     for line in sys.stdin:
         request = json.loads(line)
         try:

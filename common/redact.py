@@ -4,12 +4,15 @@ import re
 
 _SECRET_WORDS = {'password', 'passwd', 'secret', 'token', 'key', 'credential', 'credentials',
                  'ak', 'sk'}
+# Words that are written together, as in secretAccessKey; "keypoints" and "face_tokens" are none.
+_SECRET_PARTS = re.compile(r'passw|secret|credential|(access|api|private|auth)(key|token)')
 _SHORTEST = 4   # characters of a value that is worth masking; "0" would mask every zero
 
 
 def is_secret(name):
     """Says whether an option or a variable of this name may hold a credential."""
-    return bool(_SECRET_WORDS & set(re.split(r'[^a-z]+', name.lower())))
+    return bool(_SECRET_WORDS & set(re.split(r'[^a-z]+', name.lower()))
+                or _SECRET_PARTS.search(name.lower()))
 
 
 def url(text):

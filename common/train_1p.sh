@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2154  # the variables below come from the launch script
 # What the launch scripts <model>/test/train_{full,performance}_1p.sh share: one process on one device.
+# With RANK_TABLE_FILE, RANK_SIZE and RANK_ID it is one of several, whose batch is shared out.
 #
 # A launch script sets these variables, sources this file and calls `run_1p "$@"`:
 #   model_dir            absolute path of the model's folder
@@ -56,6 +57,8 @@ common_paths=(
   'op_cache_dir|where compiled operators are kept'
 )
 
+# ${array[@]+"${array[@]}"} below: bash before 4.4 (CentOS 7) calls an empty array unbound.
+
 say() { printf '%s\n' "$*"; }
 
 # fail CODE MESSAGE...
@@ -75,7 +78,8 @@ usage() {
   for row in "${common_flags[@]}"; do
     printf '  --%-26s %s\n' "${row%%|*}" "${row#*|}"
   done
-  for row in "${model_paths[@]}" "${model_values[@]}" "${model_flags[@]}"; do
+  for row in ${model_paths[@]+"${model_paths[@]}"} ${model_values[@]+"${model_values[@]}"} \
+    ${model_flags[@]+"${model_flags[@]}"}; do
     if [[ $row == *'|'* ]]; then
       printf '  --%-26s %s\n' "${row%%|*}" "${row#*|}"
     else
@@ -86,7 +90,7 @@ usage() {
     say "and, as python ${model_dir##*/}/$entry --help explains:"
     say "${more[*]}" | fold -s -w 98 | sed 's/^/  /'
   fi
-  say "Set without being asked: ${defaults[*]}"
+  [[ -z ${defaults[*]-} ]] || say "Set without being asked: ${defaults[*]}"
   say "Log and results: test/output/\$ASCEND_DEVICE_ID; the same command again goes on where it stopped."
 }
 
@@ -102,11 +106,11 @@ in_table() {
 
 # Prints value, flag or path, or nothing for an option that nobody knows.
 kind_of() {
-  if in_table "$1" "${common_paths[@]}" "${model_paths[@]}"; then
+  if in_table "$1" "${common_paths[@]}" ${model_paths[@]+"${model_paths[@]}"}; then
     say path
-  elif in_table "$1" "${common_values[@]}" "${model_values[@]}"; then
+  elif in_table "$1" "${common_values[@]}" ${model_values[@]+"${model_values[@]}"}; then
     say value
-  elif in_table "$1" "${common_flags[@]}" "${model_flags[@]}"; then
+  elif in_table "$1" "${common_flags[@]}" ${model_flags[@]+"${model_flags[@]}"}; then
     say flag
   fi
 }
@@ -173,7 +177,16 @@ find_data() {
 
 set_environment() {
   local file
-  export RANK_SIZE=1 RANK_ID=0 JOB_ID=${JOB_ID:-10087} PYTHONUNBUFFERED=1
+  if [[ -z ${RANK_TABLE_FILE:-} || ${RANK_SIZE:-1} == [01] ]]; then
+    [[ ${RANK_SIZE:-1} == [01] ]] ||
+      say "note: RANK_SIZE=$RANK_SIZE is left aside: several processes need a RANK_TABLE_FILE too."
+    RANK_SIZE=1 RANK_ID=0
+  fi
+  [[ $RANK_SIZE =~ ^[0-9]+$ && ${RANK_ID:-} =~ ^[0-9]+$ ]] ||
+    fail 2 "RANK_ID and RANK_SIZE must be numbers, not \"${RANK_ID:-}\" and \"$RANK_SIZE\"."
+  RANK_SIZE=$((10#$RANK_SIZE)) RANK_ID=$((10#$RANK_ID))
+  ((RANK_ID < RANK_SIZE)) || fail 2 "RANK_ID must be below RANK_SIZE $RANK_SIZE, not $RANK_ID."
+  export RANK_SIZE RANK_ID JOB_ID=${JOB_ID:-10087} PYTHONUNBUFFERED=1
   export ASCEND_GLOBAL_LOG_LEVEL=${ASCEND_GLOBAL_LOG_LEVEL:-3} ASCEND_DEVICE_ID=${ASCEND_DEVICE_ID:-0}
   [[ $ASCEND_DEVICE_ID =~ ^[0-9]+$ ]] ||
     fail 2 "ASCEND_DEVICE_ID must be a number such as 0, not \"$ASCEND_DEVICE_ID\"."
@@ -212,7 +225,7 @@ bind_core() {
   command -v taskset >/dev/null || fail 1 '--bind_core needs the program taskset (package util-linux).'
   cores=$(nproc)
   width=$((cores / 8 > 0 ? cores / 8 : 1))
-  first=$((ASCEND_DEVICE_ID * width % cores)) # the device, since the rank of a single process is 0
+  first=$((10#$ASCEND_DEVICE_ID * width % cores)) # the device, since the rank of a single process is 0
   prefix=(taskset -c "$first-$((first + width - 1))")
 }
 
@@ -234,7 +247,7 @@ run_entry() {
   trap 'forward TERM 143' TERM HUP
   : >"$log"
   set -m # the training gets a process group of its own: a signal reaches it once, through `forward`
-  (cd "$results" && exec "${prefix[@]}" "$python" "$model_dir/$entry" "${arguments[@]}") \
+  (cd "$results" && exec ${prefix[@]+"${prefix[@]}"} "$python" "$model_dir/$entry" "${arguments[@]}") \
     >>"$log" 2>&1 </dev/null &
   child=$!
   tail -n +1 -s 0.2 -f --pid="$child" "$log" </dev/null &
@@ -331,13 +344,15 @@ report() {
     # A model with one figure alone has it where ModelZoo's tools look.
     [[ -n $accuracy ]] || { accuracy=$test_accuracy; test_accuracy=''; }
   fi
-  batch_size=$(resolved_batch_size)
+  batch_size=$(resolved_batch_size) # of all ranks together, so it gives the pace of all
   if [[ -n $step_time ]]; then
     fps=$(awk -v n="$batch_size" -v t="$step_time" 'BEGIN {if (t > 0) printf "%.4f", n / t; else print "unknown"}')
   fi
   if ((status)); then
     rm -f "$results/$network"_bs*_"${RANK_SIZE}p_$kind_of_run"{.log,_loss.txt}
     final_block
+  elif ((RANK_ID)); then
+    say "rank $RANK_ID of $RANK_SIZE has ended; rank 0 saves, reports and has the result files"
   elif [[ -z $step_time ]]; then
     say "no step was measured in this run; result files of an earlier one stay in $results"
   else
@@ -349,15 +364,17 @@ report() {
 run_1p() {
   local -A options=()
   local order=() prefix python child interrupted status started duration kind_of_run=acc
-  local results log
+  local results log common
   [[ ${0##*/} != *performance* ]] || kind_of_run=perf
-  parse "${defaults[@]}" --modelzoo_log=True "$@"
+  parse ${defaults[@]+"${defaults[@]}"} --modelzoo_log=True "$@"
   set_environment
   results=$model_dir/test/output/$ASCEND_DEVICE_ID
   log=$results/train_$ASCEND_DEVICE_ID.log
   find_data
   if [[ -z ${options[output_path]:-} ]]; then
-    parse "--output_path=$results${output_folder:+/$output_folder}"
+    common=$results
+    ((RANK_SIZE == 1)) || common=$model_dir/test/output/0 # all ranks need the same one
+    parse "--output_path=$common${output_folder:+/$output_folder}"
   fi
   activate_conda
   bind_core

@@ -145,9 +145,9 @@ def freeze(config):
             with tf.Session(config=device.session_config(config)) as sess:
                 checkpoints.restore(sess, prefix, variables)
                 frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed,
-                              batch_axes=_ROWS if part == 'decoder' else None, notes={
-                                  'checkpoint': os.path.basename(prefix), 'plain': config.plain,
-                                  'leaky_clip': sizes.leaky_clip})
+                              batch_axes=_ROWS if part == 'decoder' else None, notes=dict(
+                                  checkpoints.note(prefix), plain=config.plain,
+                                  leaky_clip=sizes.leaky_clip))
     return paths
 
 

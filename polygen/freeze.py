@@ -9,7 +9,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, files, frozen, npu_survey
+from common import checkpoints, cli, device, files, frozen, npu_survey, reporting
 from polygen import presets, sampling, sequences
 
 _PARTS = {'vertex': 'polygen_vertices', 'face': 'polygen_faces'}     # names of the files
@@ -21,9 +21,11 @@ def add_options(parser):
     presets.add_sampling_options(parser)
     parser.add_argument('--parts', nargs='+', choices=sorted(_PARTS),
                         default=sorted(_PARTS), help='models to freeze')
+    cli.add_flag(parser, '--single_loop', help='draw all tokens in one loop, for converters that '
+                 'know no loop in a loop (--onnx sets it); drawing costs more then')
 
 
-def _vertex_graph(config, batch, filters):
+def _vertex_graph(config, batch, filters, single_loop):
     """Inputs, outputs, aliases and sample feed of the vertex model's graph."""
     model = presets.make_models(config).vertex
     steps = 3 * config.sample_vertices + 1
@@ -34,7 +36,7 @@ def _vertex_graph(config, batch, filters):
         context['class_label'] = inputs['class_label'] = tf.placeholder(
             tf.int32, [batch], name='class_label')
     tokens = model.sample_tokens(batch, context, config.sample_vertices, noise, filters,
-                                 config.valid_only)
+                                 config.valid_only, single_loop=single_loop)
     outputs = sequences.vertices_from_tokens(
         tokens, config.quantization_bits, recenter_verts=config.random_shift,
         only_return_complete=False)
@@ -43,7 +45,7 @@ def _vertex_graph(config, batch, filters):
     return inputs, dict(outputs, vertex_tokens=tokens, v_output=both), {}, feed
 
 
-def _face_graph(config, batch, filters):
+def _face_graph(config, batch, filters, single_loop):
     """Inputs, outputs, aliases and sample feed of the face model's graph."""
     model = presets.make_models(config).face
     steps, vertices = config.sample_face_tokens, config.sample_vertices
@@ -55,7 +57,8 @@ def _face_graph(config, batch, filters):
     if config.face_class_conditional:
         context['class_label'] = inputs['class_label'] = tf.placeholder(
             tf.int32, [batch], name='class_label')
-    tokens = model.sample_tokens(context, steps, inputs['noise'], filters, config.valid_only)
+    tokens = model.sample_tokens(context, steps, inputs['noise'], filters, config.valid_only,
+                                 single_loop=single_loop)
     outputs = sequences.faces_from_tokens(tokens, context, only_return_complete=False)
     del outputs['context']
     noise = sampling.uniform_noise(0, batch, steps + 4 * vertices)
@@ -77,6 +80,11 @@ def freeze(config):
       errors.InputError: no checkpoint, or the frozen graph does not do what the model does.
     """
     batch, output, parts = config.batch_size, config.output, config.parts
+    single_loop = config.single_loop
+    if getattr(config, 'onnx', False) and not single_loop:
+        single_loop = True
+        reporting.say('note: --onnx: all tokens are drawn in one loop (--single_loop), since '
+                      'tf2onnx knows no loop in a loop')
     config, weights = presets.trained(config)
     config.device = 'cpu'   # importing npu_bridge would move the self-check to the NPU
     filters = sampling.Filters(config.temperature, config.top_k, config.top_p,
@@ -87,12 +95,14 @@ def freeze(config):
             continue
         paths.append(os.path.join(output, _PARTS[part] + '.pb'))
         with tf.Graph().as_default():
-            inputs, outputs, aliases, feed = build(config, batch, filters)
+            inputs, outputs, aliases, feed = build(config, batch, filters, single_loop)
             with tf.Session(config=device.session_config(config)) as sess:
                 weights.restore(sess)
-                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed, notes={
-                    'checkpoint': weights.name, 'sampling': filters._asdict(),
-                    'valid_only': config.valid_only, 'num_classes': config.num_classes})
+                notes = dict(weights.note, sampling=filters._asdict(),
+                             valid_only=config.valid_only, num_classes=config.num_classes,
+                             single_loop=single_loop)
+                frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed,
+                              notes=notes)
     return paths
 
 
@@ -100,6 +110,7 @@ def freeze_run(config, step):
     """Freezes the models of a training run at a step, into its output folder."""
     options = dict(vars(config), output=config.output_path, parts=sorted(_PARTS),
                    batch_size=min(config.num_samples, 4), vertex_checkpoint='', face_checkpoint='',
+                   single_loop=False,
                    checkpoint=os.path.join(config.output_path, checkpoints.RUN_FOLDER,
                                            'model-{}'.format(step)))
     return freeze(type(config)(**options))
@@ -136,16 +147,18 @@ def networks():
         rate = tf.get_default_graph().get_tensor_by_name('learning_rate:0')
         return list(feeds[part].values()) + [rate], [losses[part], updates[part]]
 
-    def inference(build):
+    def inference(build, single_loop):
         config, _ = configuration()
         filters = sampling.Filters(config.temperature, config.top_k, config.top_p,
                                    config.top_k_per_row)
-        ends = build(config, 1, filters)
+        ends = build(config, 1, filters, single_loop)
         return npu_survey.Graph(*ends, tf.global_variables(), None)
 
     rows = []
     for part, (name, build) in enumerate((('vertex model', _vertex_graph),
                                           ('face model', _face_graph))):
         rows += [npu_survey.Network(name, True, functools.partial(training, part)),
-                 npu_survey.Network(name, False, functools.partial(inference, build))]
+                 npu_survey.Network(name, False, functools.partial(inference, build, False)),
+                 npu_survey.Network(name + ', one loop', False,
+                                    functools.partial(inference, build, True))]
     return rows

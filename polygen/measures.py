@@ -8,6 +8,7 @@ import math
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from common import device
 from polygen import data_utils, mesh_sets
 
 TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
@@ -37,6 +38,7 @@ def placeholders(size, batch_size):
                   for name, (dtype, shape) in part.items()} for part in shapes)
 
 
+@device.float32_scope()
 def sequence_loss(distribution, batch, target):
     """Negative log-likelihood of a batch, summed over tokens and examples as in the original.
 

@@ -10,6 +10,7 @@ import tensorflow.compat.v1 as tf
 import tensorflow_probability as tfp
 from tensor2tensor.layers import common_layers
 
+from common import device
 from polygen import blocks, sampling, sequences
 
 TransformerEncoder = blocks.TransformerEncoder
@@ -146,8 +147,10 @@ class VertexModel(snt.AbstractModule):
         outputs = self.decoder(
             inputs, sequential_context, is_training=is_training, context_rows=context_rows,
             rows=blocks.PackedRows(lengths, lengths, True, tokens.shape.as_list()[1]))
-        return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=_pack(tokens, valid)[0], logits=self._project_to_logits(outputs)[0]))
+        labels, logits = _pack(tokens, valid)[0], self._project_to_logits(outputs)[0]
+        with device.float32_scope():
+            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=labels, logits=logits))
 
     def decode_step(self, last, index, cache, global_context=None, sequential_context=None):
         """Logits [B, K] of token `index`, from token `index - 1` and the cache.
@@ -168,7 +171,8 @@ class VertexModel(snt.AbstractModule):
         return self._project_to_logits(outputs)[:, 0]
 
     def sample_tokens(self, num_samples, context=None, max_sample_length=None, noise=None,
-                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False):
+                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False,
+                      single_loop=False):
         """Draws sequences of vertices; every shape is known when the graph is built.
 
         Args:
@@ -178,7 +182,7 @@ class VertexModel(snt.AbstractModule):
           noise: None (drawn in the graph) or [B, 3 * max_sample_length + 1], uniform in [0, 1).
           filters: sampling.Filters.
           valid_only: bool, mask what cannot follow (paper, section 3.1; off in the original).
-          keep_drawing: see `sampling.draw_tokens`.
+          keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
           int32 [B, 3 * max_sample_length + 1].
         Raises:
@@ -199,7 +203,7 @@ class VertexModel(snt.AbstractModule):
             step, self.decoder, num_samples, max_tokens, noise, filters,
             cross=_cross_memory(self.decoder, sequential_context),
             rules=sampling.VertexRules(self.quantization_bits) if valid_only else None,
-            keep_drawing=keep_drawing)
+            keep_drawing=keep_drawing, single_loop=single_loop)
 
     def sample(self, num_samples, context=None, max_sample_length=None, temperature=1., top_k=0,
                top_p=1., recenter_verts=True, only_return_complete=True, top_k_per_row=False,
@@ -475,10 +479,12 @@ class FaceModel(snt.AbstractModule):
             rows=blocks.PackedRows(lengths, lengths, True, length), context_rows=rows)
         pointers = self._project_to_pointers(outputs)[0] / self.embedding_size ** 0.5
         labels = tf.split(_pack(tokens, valid)[0], lengths, num=tokens.shape.as_list()[0])
-        losses = [tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=label, logits=tf.matmul(pointer, target, transpose_b=True))
-            for label, (pointer, target) in zip(labels, rows.split(pointers, targets[0], axis=0))]
-        return tf.reduce_sum(tf.concat(losses, axis=0))
+        logits = [tf.matmul(pointer, target, transpose_b=True)
+                  for pointer, target in rows.split(pointers, targets[0], axis=0)]
+        with device.float32_scope():
+            return tf.reduce_sum(tf.concat([
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logit)
+                for label, logit in zip(labels, logits)], axis=0))
 
     def decode_step(self, last, index, cache, mask, prepared):
         """Logits [B, V + 2] of token `index`, from token `index - 1` and the cache.
@@ -501,7 +507,8 @@ class FaceModel(snt.AbstractModule):
         return self._pointer_logits(outputs, targets, mask)[:, 0]
 
     def sample_tokens(self, context, max_sample_length=None, noise=None,
-                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False):
+                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False,
+                      single_loop=False):
         """Draws face sequences; every shape is known when the graph is built.
 
         Args:
@@ -511,7 +518,7 @@ class FaceModel(snt.AbstractModule):
           noise: None (drawn in the graph) or [B, L], uniform in [0, 1).
           filters: sampling.Filters.
           valid_only: bool, mask what cannot follow (paper, section 3.2; off in the original).
-          keep_drawing: see `sampling.draw_tokens`.
+          keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
           int32 [B, L].
         Raises:
@@ -528,7 +535,8 @@ class FaceModel(snt.AbstractModule):
             lambda last, index, cache: self.decode_step(last, index, cache, mask, prepared),
             self.decoder, batch, max_sample_length, noise, filters,
             cross=_cross_memory(self.decoder, prepared[2]),
-            rules=sampling.FaceRules(mask) if valid_only else None, keep_drawing=keep_drawing)
+            rules=sampling.FaceRules(mask) if valid_only else None, keep_drawing=keep_drawing,
+            single_loop=single_loop)
 
     def sample(self, context, max_sample_length=None, temperature=1., top_k=0, top_p=1.,
                only_return_complete=True, top_k_per_row=False, noise=None, valid_only=False):

@@ -245,6 +245,11 @@ class Weights:
         self.name = ' and '.join(sorted({os.path.basename(prefix)
                                          for prefix in prefixes.values()}))
 
+    @property
+    def note(self):
+        """What a manifest says of them, see `checkpoints.note`."""
+        return checkpoints.note(*self._prefixes.values())
+
     def restore(self, sess):
         """Restores those variables of the default graph that it has; lists all that do not fit."""
         for scope, prefix in self._prefixes.items():

@@ -180,7 +180,7 @@ class Loop(collections.namedtuple('Loop', 'index tokens last done rules archive 
 
 
 def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, rules=None,
-                keep_drawing=False):
+                keep_drawing=False, single_loop=False):
     """Draws token after token until every row has stopped or has `max_tokens`.
 
     Args:
@@ -193,6 +193,8 @@ def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, ru
       filters: Filters.
       cross: see `DecoderCache`.
       rules: None, `VertexRules` or `FaceRules`: only sequences that they allow are drawn.
+      single_loop: bool, one loop whose recent block has room for all tokens, for converters that
+        know no loop in a loop; a step moves the whole block on then, which costs more.
       keep_drawing: bool, rows go on behind their stop token while others have none yet, as in the
         original (which discards these tokens later); otherwise such tokens are 0.
     Returns:
@@ -207,7 +209,7 @@ def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, ru
         token = draw(filter_logits(logits, filters), tf.gather(noise, loop.index, axis=1))
         if not keep_drawing:
             token = tf.where(loop.done, tf.zeros_like(token), token)
-        slot = tf.one_hot(position, loop.tokens.shape.as_list()[1], dtype=tf.int32)
+        slot = _one_hot(position, loop.tokens.shape.as_list()[1])
         tokens = loop.tokens + token[:, None] * slot
         state = rules.advance(loop.rules, token, loop.index) if rules is not None else ()
         done = tf.logical_or(loop.done, tf.equal(token, 0))
@@ -219,7 +221,7 @@ def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, ru
     loop = Loop(index=tf.constant(0), tokens=tf.zeros([batch, length], tf.int32),
                 last=tf.zeros([batch], tf.int32), done=tf.zeros([batch], tf.bool),
                 rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
-    capacities = archive_capacities(max_tokens)
+    capacities = [0] if single_loop else archive_capacities(max_tokens)
     if capacities == [0]:   # a single block: no archive
         recent = empty_blocks(*sizes, length=length, head_size=decoder.head_size)
         loop = _while(loop._replace(recent=recent), max_tokens, lambda now: body(now, 0))
@@ -255,6 +257,14 @@ def _while_blocks(loop, end, sizes, head_size, body):
             now.tokens, inner.tokens, archived // BLOCK_SIZE))
 
     return _while(loop._replace(recent=()), end, one_block)
+
+
+def _one_hot(place, length, dtype=tf.int32):
+    """[..., length] of places [...]: 1 at the place, none at one below 0.
+
+    As tf.one_hot, which tf2onnx converts for floats only, and with places below 0 from the end.
+    """
+    return tf.cast(tf.equal(tf.range(length), tf.expand_dims(place, -1)), dtype)
 
 
 def _with_block(tokens, block, number):
@@ -312,7 +322,7 @@ class VertexRules:
     def advance(self, state, token, index):
         """State behind a token."""
         previous, current = state
-        here = tf.one_hot(index % 3, 3, dtype=tf.int32)[None]
+        here = _one_hot(index % 3, 3)[None]
         current = current * (1 - here) + (token[:, None] - 1) * here
         finished = tf.cast(tf.equal(index % 3, 2), tf.int32)
         return (current * finished + previous * (1 - finished), current)
@@ -365,7 +375,7 @@ class FaceRules:
         del index
         before, first, count, in_face, used = state
         is_vertex = token >= 2
-        here = tf.one_hot(token - 2, self._size)    # all zero for stop and new face
+        here = _one_hot(token - 2, self._size, tf.float32)  # all zero for stop and new face
         opens = tf.logical_and(is_vertex, tf.equal(count, 0))
         before = tf.where(is_vertex, before, first)
         first = tf.where(opens, token - 2, first)

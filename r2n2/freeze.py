@@ -54,8 +54,8 @@ def freeze(config):
         with tf.Session(config=options) as sess:
             setup.load(sess, net, weights_path)
             frozen.freeze(sess, inputs, outputs, path, aliases, check_feed=feed, batch_axes=_ROWS,
-                          notes={'checkpoint': os.path.basename(weights_path),
-                                 'network': type(net).__name__, 'plain': config.plain})
+                          notes=dict(checkpoints.note(weights_path),
+                                     network=type(net).__name__, plain=config.plain))
     return [path]
 
 

@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 
 import boot_modelarts
 import help_modelarts
-from common import errors
+from common import errors, files, rank_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'common', 'fake_obs')
@@ -106,6 +106,11 @@ def test_the_readme_of_the_seed_chooses_the_script_by_an_option(given, script, j
     assert (job.cache / 'data' / 'scale.txt').read_text() == '2.0'
 
 
+def test_debug_is_for_the_script_too(job):
+    code, text = job.run('--debug', '--data_url=file://' + str(job.data).replace(' ', '%20'))
+    assert code == 0 and arguments_of(text)[-1] == '--debug'
+
+
 def test_a_failing_script_gives_its_status_and_its_log(job):
     code, text = job.run(ECHO_CODE='3')
     assert code == 3 and 'to stderr' in text and 'ended with exit code 3' in text
@@ -137,7 +142,8 @@ def test_secrets_among_the_options_are_not_printed(job):
     (['--data_url=http://host/x'], 1, 'scheme obs, s3 or file')])
 def test_wrong_options_of_its_own_are_refused(given, code, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number)
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         found = boot_modelarts.main(['--model=vsl'] + given)
     except SystemExit as error:
@@ -157,13 +163,158 @@ def test_plain_folders_are_used_as_they_lie_and_urls_get_a_folder_each(tmp_path)
 
 
 def test_other_processes_of_a_machine_wait_for_the_first(job):
-    second = job.start(ASCEND_DEVICE_ID='1', RANK_ID='1')
+    second = job.start(ASCEND_DEVICE_ID='1', RANK_ID='1', RANK_SIZE='2')
     time.sleep(1.5)
     assert second.poll() is None and not (job.cache / 'data').exists()
-    code, _ = job.run()
+    code, _ = job.run(RANK_SIZE='2')
     text = second.communicate()[0]
-    assert code == 0 and second.returncode == 0 and 'copied' not in text
-    assert not (job.out / 'train_1.log').exists()  # the first process brings results out
+    assert code == 0 and second.returncode == 0 and 'copied 1 file' in text
+    assert 'to stderr' in (job.out / 'train_1.log').read_text()     # each brings its own log
+
+
+def test_the_first_device_of_a_ring_brings_the_data(job):
+    path = job.elsewhere / 'table.json'
+    files.write_json(str(path), rank_table.make([('a', {0: '10.0.0.1', 1: '10.0.0.2'}),
+                                                 ('b', {4: '10.0.0.3', 5: '10.0.0.4'})]))
+    code, text = job.run(RANK_TABLE_FILE=str(path), RANK_SIZE='4', RANK_ID='2',
+                         ASCEND_DEVICE_ID='4')
+    assert code == 0 and (job.cache / 'data' / 'scale.txt').exists(), text
+    # That of rank 0 is on another machine and brings the results.
+    assert [path.name for path in job.out.iterdir()] == ['train_2.log']
+
+
+def test_other_processes_end_when_the_first_could_not_bring_the_data(job):
+    shutil.rmtree(str(job.data))
+    second = job.start(ASCEND_DEVICE_ID='1', RANK_ID='1', RANK_SIZE='2')
+    time.sleep(1.5)
+    assert job.run(RANK_SIZE='2')[0] == 1
+    text = second.communicate(timeout=30)[0]
+    assert second.returncode == 1 and 'could not bring the data' in text
+
+
+@pytest.mark.parametrize('size', ['', '0', '1'])
+def test_a_process_alone_waits_for_nobody_whatever_its_device(size, job):
+    code, text = job.run(ASCEND_DEVICE_ID='3', RANK_ID='', RANK_SIZE=size)
+    assert code == 0 and (job.out / 'train_0.log').exists(), text
+
+
+def test_a_script_whose_log_cannot_be_written_still_comes_to_its_end(job):
+    (job.cache / 'result').mkdir(parents=True)
+    os.symlink('/dev/full', str(job.cache / 'result' / 'train_0.log'))
+    (job.root / 'vsl' / 'vsl_main.py').write_text('print("a line of output\\n" * 20000)')
+    process = job.start()
+    text = process.communicate(timeout=60)[0]
+    assert 'note: the log has gaps' in text and 'vsl_main.py ended with exit code 0' in text
+    text = re.sub('note: the log has gaps.*\n', '', text)     # it may stand within a line
+    assert text.count('a line of output') == 20000
+
+
+def test_what_the_script_leaves_behind_does_not_hold_the_job_up(job):
+    (job.root / 'vsl' / 'vsl_main.py').write_text(
+        'import subprocess, sys\n'
+        'left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])\n'
+        'print("left", left.pid)\n')
+    text = job.start().communicate(timeout=90)[0]
+    assert 'ended with exit code 0' in text and 'copied' in text
+    stat = '/proc/{}/stat'.format(re.search('left (.*)', text).group(1))
+    for _ in range(100):
+        if not os.path.exists(stat):
+            return
+        with open(stat) as stream:
+            if stream.read().split()[2] in 'ZX':    # ended; nobody has asked for its exit code
+                return
+        time.sleep(0.1)
+    raise AssertionError('it runs on')
+
+
+def job_of(tmp_path):
+    config = boot_modelarts.parse_args(['--model=vsl', '--upload_every=0.1'])
+    config.modelarts_result_dir = str(tmp_path)
+    return boot_modelarts._Job(config)
+
+
+def test_no_failure_of_a_copy_ends_the_training(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def fail(config, known, skip):
+        calls.append(known)
+        raise MemoryError('cannot fork')
+
+    monkeypatch.setattr(help_modelarts, 'modelarts2obs', fail)
+    code = job_of(tmp_path).run([sys.executable, '-c', 'import time; time.sleep(2.5)'])
+    assert code == 1 and len(calls) >= 2
+    assert 'MemoryError: cannot fork. The results stay in' in capsys.readouterr().err
+
+
+def test_a_stop_signal_ends_a_copy_that_hangs(tmp_path, monkeypatch):
+    job, calls = job_of(tmp_path), []
+    handler = signal.signal(signal.SIGTERM, job.on_signal)
+
+    def hang(config, known, skip):
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+
+    monkeypatch.setattr(help_modelarts, 'modelarts2obs', hang)
+    try:
+        code = job.run([sys.executable, '-c', 'import time; time.sleep(60)'])
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert code == 143 and len(calls) == 2 and calls[1] - calls[0] < 10
+
+
+def test_results_that_could_not_be_brought_out_are_not_lost_at_the_next_start(job):
+    older = {'checkpoints/checkpoint': 'older', 'checkpoints/model-5.index': '5', 'new.txt': 'new'}
+    newer = {'checkpoints/checkpoint': 'newer', 'checkpoints/model-5.index': '5',
+             'checkpoints/model-9.index': '9'}
+    for folder, held in ((job.out, older), (job.cache / 'result', newer)):
+        (folder / 'checkpoints').mkdir(parents=True)
+        for name, text in held.items():
+            (folder / name).write_text(text)
+    code, text = job.run()
+    assert code == 0 and 'is ahead of obs://b/out' in text, text
+    for folder in (job.out, job.cache / 'result'):
+        assert (folder / 'checkpoints' / 'checkpoint').read_text() == 'newer'
+        assert (folder / 'checkpoints' / 'model-9.index').read_text() == '9'
+        assert (folder / 'new.txt').read_text() == 'new'
+
+
+def test_what_came_from_the_storage_is_not_copied_back(job):
+    assert job.run()[0] == 0
+    (job.out / 'old.txt').write_text('old')
+    shutil.rmtree(str(job.cache))
+    os.utime(str(job.out / 'old.txt'), (1, 1))
+    code, text = job.run('--train_url=obs://b/out/')
+    assert code == 0 and (job.cache / 'result' / 'old.txt').read_text() == 'old', text
+    assert (job.out / 'old.txt').stat().st_mtime == 1
+    assert (job.out / 'train_0.log').read_text().count('to stderr') == 2
+
+
+def test_a_closed_terminal_counts_as_a_stop(job):
+    process = job.start('--step_seconds=0.1', *TOY)
+    job.wait_for('checkpoints/model-*.index')
+    process.send_signal(signal.SIGHUP)
+    text = process.communicate(timeout=60)[0]
+    assert process.returncode == 143 and 'stopped by SIGTERM at step' in text
+
+
+@pytest.mark.parametrize('here, there, ahead', [
+    (['c/model-9.index'], ['c/model-5.index'], True), (['c/model-9.index'], [], True),
+    (['c/model-5.index'], ['c/model-9.index'], False), (['c/model-5.index'], ['log'], True),
+    (['c/model-5.index'], ['c/best-5.index'], False), ([], ['c/model-5.index'], False),
+    (['a/m-9.index', 'b/m-1.index'], ['a/m-5.index', 'b/m-2.index'], False),
+    (['a/m-9.index', 'b/m-1.index'], ['a/m-5.index'], True)])
+def test_the_place_of_later_steps_is_ahead(here, there, ahead):
+    assert boot_modelarts._is_ahead(here, there) == ahead
+
+
+def test_results_of_another_job_are_not_gone_on_from(job):
+    assert job.run()[0] == 0
+    code, text = job.run('--train_url=obs://b/other')
+    assert code == 1 and 'holds the results of another --train_url' in text
+    assert not (job.buckets / 'b' / 'other').exists()
+    assert job.run()[0] == 0
 
 
 def test_results_that_cannot_be_brought_out_are_an_error_of_their_own(job):
@@ -241,7 +392,8 @@ def test_help_modelarts_brings_data_and_results_as_functions_and_as_a_command(
 @pytest.mark.parametrize('name, unfinished', [
     ('checkpoints/model-1.index', False), ('.lock', True), ('checkpoints/.model-1.x.json', True),
     ('checkpoints/model-1.data-00000-of-00001.tempstate123', True),
-    ('checkpoints/model-1_temp_0a/part-00000-of-00001.index', True)])
+    ('checkpoints/model-1_temp_0a/part-00000-of-00001.index', True),
+    ('samples/room_temp_3.obj', False), ('eval/notes.tempstates.txt', False)])
 def test_what_a_run_has_not_finished_stays_behind(name, unfinished):
     assert help_modelarts.is_unfinished(name) == unfinished
 

@@ -107,7 +107,8 @@ def _module(script):
 def call(monkeypatch, tmp_path, capsys):
     """Runs a script's main in an empty folder; gives exit code, stdout and stderr."""
     monkeypatch.chdir(str(tmp_path))
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def run(script, arguments):
         tf.reset_default_graph()

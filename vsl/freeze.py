@@ -100,7 +100,7 @@ def freeze(config):
                 config.plain)
             with tf.Session(config=device.session_config(config)) as sess:
                 checkpoints.restore(sess, prefix, list(model.params.values()))
-                notes = {'checkpoint': os.path.basename(prefix), 'noise': 0, 'plain': config.plain}
+                notes = dict(checkpoints.note(prefix), noise=0, plain=config.plain)
                 if part == 'image':     # what to multiply the values of an image by
                     notes['image_scale'] = trained.get('image_scale', 'not recorded')
                 frozen.freeze(sess, inputs, outputs, paths[-1], aliases, check_feed=feed,

@@ -116,8 +116,10 @@ def draw_curves(run):
 
     Args:
       run: runs.Run; `eval/losses.png` is written and, where there are measurements,
-        `eval/measures.png`.
+        `eval/measures.png`. Only the process of rank 0 has the figures.
     """
+    if not device.is_chief():
+        return
     with open(os.path.join(run.output_path, 'metrics.jsonl'), encoding='utf-8') as stream:
         rows = [json.loads(line) for line in stream]
     for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),

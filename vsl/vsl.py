@@ -12,7 +12,7 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import volume_conv
+from common import device, volume_conv
 
 OBJ_RES = 30            # cells of a side; the layers fit no other size
 KL_WEIGHT = 0.001       # of the Kullback-Leibler divergences beside the reconstruction
@@ -77,6 +77,7 @@ def make_variables(weights, biases):
     return made
 
 
+@device.float32_scope()
 def reconstruction_loss(x, x_rec):
     """Binary cross-entropy, a mean over the first two axes of the grid.
 
@@ -89,6 +90,7 @@ def reconstruction_loss(x, x_rec):
                            axis=[1, 2])
 
 
+@device.float32_scope()
 def kl_divergence(mean, logstd):
     """Divergence of a diagonal normal from the standard one.
 

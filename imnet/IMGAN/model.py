@@ -32,7 +32,7 @@ class IMAE:
         self.point_value = tf.placeholder(tf.float32, [num_shapes, num_points, 1])
         self.z = self.encoder(tf.cast(self.vox3d, tf.float32))
         self.values, _ = self.decode(self.point_coord, self.z)
-        self.loss = tf.reduce_mean(tf.square(self.point_value - self.values))
+        self.loss = ops.squared_error(self.point_value, self.values)
         self.z_vector = tf.placeholder(tf.float32, [1, z_dim])
         self.test_points = tf.placeholder(tf.float32, [1, None, 3])
         self.test_values, self.test_raw = self.decode(self.test_points, self.z_vector)

@@ -5,6 +5,7 @@ and the generator lowers them. B: codes in a step, Z: numbers of a code.
 """
 import tensorflow.compat.v1 as tf
 
+from common import device
 from imnet.IMGAN import ops
 
 NOISE_DEVIATION = 0.2
@@ -38,10 +39,11 @@ class ZGAN:
         self.fake_score = self.discriminator(self.fake)
         between = self.epsilon * self.real + (1. - self.epsilon) * self.fake
         gradient = tf.gradients(self.discriminator(between), between)[0]
-        norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1) + penalty_epsilon)
-        self.penalty = tf.reduce_mean(penalty_weight * tf.square(norm - 1.))
-        self.g_loss = tf.reduce_mean(self.fake_score)
-        self.d_loss = tf.reduce_mean(self.real_score) - self.g_loss + self.penalty
+        with device.float32_scope():
+            norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1) + penalty_epsilon)
+            self.penalty = tf.reduce_mean(penalty_weight * tf.square(norm - 1.))
+            self.g_loss = tf.reduce_mean(self.fake_score)
+            self.d_loss = tf.reduce_mean(self.real_score) - self.g_loss + self.penalty
         held = tf.global_variables()
         self.g_variables = [item for item in held if item.op.name.startswith('generator/')]
         self.d_variables = [item for item in held if item.op.name.startswith('discriminator/')]

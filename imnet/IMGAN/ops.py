@@ -4,7 +4,7 @@ S: shapes in a step, N: points of a shape, D: side of a volume, C: channels. Lay
 """
 import tensorflow.compat.v1 as tf
 
-from common import volume_conv
+from common import device, volume_conv
 
 NORM_EPSILON = 1e-6     # of the instance norm
 LEAK = 0.02
@@ -93,6 +93,12 @@ def instance_norm(inputs, scope):
         gamma = tf.get_variable('gamma', size, initializer=tf.ones_initializer())
         mean, variance = tf.nn.moments(inputs, [1, 2, 3], keep_dims=True)
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, NORM_EPSILON)
+
+
+@device.float32_scope()
+def squared_error(wanted, found):
+    """Mean squared difference of two tensors of one shape; a scalar."""
+    return tf.reduce_mean(tf.square(wanted - found))
 
 
 def adam(learning_rate, beta1, beta2=0.999, epsilon=1e-8):

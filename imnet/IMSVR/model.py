@@ -34,7 +34,7 @@ class IMSVR:
         self.view = tf.placeholder(tf.float32, [batch_size, CROP_SIZE, CROP_SIZE, 1])
         self.target = tf.placeholder(tf.float32, [batch_size, z_dim])
         self.z = self.encoder(self.view, training=True)
-        self.loss = tf.reduce_mean(tf.square(self.target - self.z))
+        self.loss = gan_ops.squared_error(self.target, self.z)
         self.test_view = tf.placeholder(tf.float32, [1, CROP_SIZE, CROP_SIZE, 1])
         self.test_z = self.encoder(self.test_view, training=False)
         self.z_vector = tf.placeholder(tf.float32, [1, z_dim])

@@ -8,7 +8,7 @@ import math
 
 import tensorflow.compat.v1 as tf
 
-from common import volume_conv
+from common import device, volume_conv
 
 BIAS = 0.1              # first value of every bias, in the original too
 _NEVER = -65504.        # less than any activation, and still a number of 16 bits
@@ -137,6 +137,7 @@ def unpool(x):
     return x
 
 
+@device.float32_scope()
 def loss(logits, voxels):
     """Softmax over the two channels and its mean cross-entropy a cell.
 

@@ -1,4 +1,5 @@
 """Tests of common/checkpoints.py."""
+import hashlib
 import os
 import shutil
 
@@ -162,3 +163,25 @@ def test_remove_takes_all_files_of_one_checkpoint_only(tmp_path):
     checkpoints.remove(prefixes[0])
     assert sorted(os.listdir(str(tmp_path))) == [
         'checkpoint', 'model-10.data-00000-of-00001', 'model-10.index', 'model-10.state.json']
+
+
+def test_the_note_of_a_manifest_names_the_checkpoint_and_has_its_digest(tmp_path):
+    for name, text in {'model-1.index': b'i', 'model-1.data-00000-of-00001': b'd',
+                       'model-1.state.json': b's', 'model-10.index': b'other',
+                       'weights.npy': b'w'}.items():
+        (tmp_path / name).write_bytes(text)
+    assert checkpoints.note(str(tmp_path / 'model-1')) == {
+        'checkpoint': 'model-1', 'checkpoint_sha256': hashlib.sha256(b'di').hexdigest()}
+    assert checkpoints.note(str(tmp_path / 'weights.npy'), str(tmp_path / 'model-1')) == {
+        'checkpoint': 'model-1 and weights.npy',
+        'checkpoint_sha256': hashlib.sha256(b'diw').hexdigest()}
+    with pytest.raises(errors.InputError, match='model-2'):
+        checkpoints.note(str(tmp_path / 'model-2'))
+
+
+@pytest.mark.parametrize('model', ['cmr', 'imnet', 'polygen', 'r2n2', 'vsl'])
+def test_the_manifest_of_every_model_has_the_digest(model):
+    with open(os.path.join(os.path.dirname(os.path.abspath(checkpoints.__file__)), os.pardir,
+                           model, 'freeze.py'), encoding='utf-8') as stream:
+        text = stream.read()
+    assert "'checkpoint':" not in text and ('checkpoints.note(' in text or 'weights.note' in text)

@@ -133,10 +133,83 @@ def test_what_a_converter_refuses_is_told(graph, monkeypatch):
         deploy.write_onnx(graph)
 
 
+@pytest.mark.parametrize('nested', [False, True])
+def test_a_loop_in_a_loop_is_refused_with_the_reason(nested):
+    def step(x):
+        return tf.while_loop(lambda y: y < 3, lambda y: y + 1, [x]) if nested else x + 1
+
+    # Loops one after the other are none in one another.
+    last = tf.constant(0)
+    for _ in range(2):
+        last = tf.while_loop(lambda x: x < 9, step, [last])
+    found = deploy._has_nested_loops(tf.get_default_graph().as_graph_def())
+    assert found == nested
+
+
+@pytest.mark.parametrize('change, told', [
+    (lambda scores, best: [scores + 1e-6, best], None),
+    (lambda scores, best: [scores + 1., best], '"scores" differs by 1'),
+    (lambda scores, best: [scores * np.nan, best], '"scores" differs by nan'),
+    (lambda scores, best: [scores, best + 1], '"best" differs by 1'),
+    (lambda scores, best: [scores[0], best], r'"scores" of shape \[4\], not \[2, 4\]')])
+def test_an_onnx_file_with_other_values_is_refused(change, told, graph, monkeypatch):
+    with frozen.load(graph) as model:
+        found = model.predict(**frozen.read_sample(graph))
+
+    class Session:
+        def __init__(self, path, providers):
+            assert os.path.getsize(path) == 3
+
+        def run(self, names, feed):
+            assert names == ['scores:0', 'best:0'] and set(feed) == {'rows:0', 'mask:0'}
+            return change(found['scores'], found['best'])
+
+    proto = types.SimpleNamespace(SerializeToString=lambda: b'ABC')
+    convert = types.SimpleNamespace(from_graph_def=lambda *args, **kwargs: (proto, None))
+    monkeypatch.setitem(sys.modules, 'tf2onnx', types.SimpleNamespace(convert=convert))
+    monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace(InferenceSession=Session))
+    if told is None:
+        path, difference = deploy.write_onnx(graph)
+        assert os.path.exists(path) and 0 < difference < 1e-5
+        return
+    with pytest.raises(errors.InputError, match=told):
+        deploy.write_onnx(graph)
+    assert not os.path.exists(os.path.splitext(graph)[0] + '.onnx')
+
+
+@pytest.mark.parametrize('text', [
+    '[]', '{}', '{"outputs": []}', '{"outputs": [{"name": "scores"}]}',
+    '{"outputs": [{"name": "scores", "file": "../x.npy"}]}'])
+def test_a_folder_with_another_record_is_refused(text, graph, tmp_path):
+    folder = deploy.write_atc(graph, 'Ascend310')
+    results = returned(folder, tmp_path)
+    with open(os.path.join(folder, 'expected.json'), 'w') as stream:
+        stream.write(text)
+    with pytest.raises(errors.InputError, match='is not what freeze_graph.py --atc writes'):
+        deploy.compare(folder, results)
+
+
+def test_an_expected_output_that_is_damaged_is_told(graph, tmp_path):
+    folder = deploy.write_atc(graph, 'Ascend310')
+    results = returned(folder, tmp_path)
+    os.truncate(os.path.join(folder, 'expected_0_scores.npy'), 30)
+    with pytest.raises(errors.InputError, match='cannot read .*expected_0_scores.npy'):
+        deploy.compare(folder, results)
+
+
 def test_a_graph_without_manifest_cannot_be_taken_further(graph):
     os.remove(frozen.manifest_path(graph))
     with pytest.raises(errors.InputError, match='no manifest'):
         deploy.write_atc(graph, 'Ascend310')
+
+
+def test_an_input_without_axes_is_refused_for_atc(tmp_path):
+    scale = tf.placeholder(tf.float32, [], name='scale')
+    path = str(tmp_path / 'net.pb')
+    with tf.Session() as sess:
+        frozen.freeze(sess, {'scale': scale}, {'twice': 2 * scale}, path)
+    with pytest.raises(errors.InputError, match='no input without axes \\("scale"\\)'):
+        deploy.write_atc(path, 'Ascend310')
 
 
 def test_the_expected_outputs_are_named(graph):

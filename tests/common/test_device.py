@@ -256,6 +256,16 @@ def test_each_option_without_effect_has_its_line():
     assert device.explain_ignored(given, 'npu') == [
         '--data_dump_step has no effect without --data_dump_flag']
     assert device.explain_ignored(options(data_dump_step='3', data_dump_flag=True), 'npu') == []
+    given = options(customize_dtypes='x', precision_mode='must_keep_origin_dtype')
+    assert device.explain_ignored(given, 'npu') == [
+        '--customize_dtypes has no effect with the precision must_keep_origin_dtype']
+
+
+@pytest.mark.parametrize('given', [{'precision_mode': 'half'}, {'loss_scale': 'much'},
+                                   {'data_dump_step': 'all'}])
+def test_values_of_a_wrong_form_are_refused_on_every_device(given):
+    with pytest.raises(errors.UsageError, match='--' + list(given)[0]):
+        device.check_options(options(**given), 'cpu')
 
 
 @pytest.mark.parametrize('text, value', [
@@ -285,6 +295,75 @@ def test_dropout_on_the_npu_hands_over_the_probability_to_keep(adapter):
     device.dropout(tf.ones([4]), 0.25, seed=3)
     device.dropout(tf.ones([4]), 0.0)
     assert calls() == [('dropout', {'keep_prob': 0.75, 'seed': 3})]
+
+
+def marked():
+    """Names of the operations that the adapter is told to keep in float32."""
+    return [node.name for node in tf.get_default_graph().as_graph_def().node
+            if node.attr['_keep_dtype'].b]
+
+
+def test_float32_is_kept_on_the_npu_inside_the_scope_only(adapter):
+    built = device.float32_scope()(lambda x: tf.log(x, name='log'))
+    x = tf.ones([2], name='x')
+    built(x)
+    assert marked() == []   # no NPU was chosen
+    device.choose('npu')
+    tf.exp(built(x), name='exp')
+    built(x)
+    assert marked() == ['log_1', 'log_2']
+
+
+@pytest.mark.parametrize('change', ['import', 'function'])
+def test_an_adapter_without_the_scope_builds_all_the_same(change, adapter):
+    text = (adapter / 'npu_init.py').read_text()
+    (adapter / 'npu_init.py').write_text(
+        text.replace('from npu_bridge.estimator.npu import npu_scope', '') if change == 'import'
+        else text.replace('def npu_config_proto', 'def other'))
+    device.choose('npu')
+    with device.float32_scope():
+        tf.log(tf.ones([2]), name='log')
+    assert marked() == []
+
+
+def _vsl():
+    from vsl import vsl
+    return vsl.reconstruction_loss(tf.ones([1, 30, 30, 30, 1]), tf.ones([1, 30, 30, 30, 1]))
+
+
+def _vsl_codes():
+    from vsl import vsl
+    return vsl.kl_divergence(tf.ones([1, 3]), tf.ones([1, 3]))
+
+
+def _r2n2():
+    from r2n2.lib import layers
+    return layers.loss(tf.ones([1, 4, 4, 4, 2]), tf.ones([1, 4, 4, 4]))[1]
+
+
+def _polygen():
+    import tensorflow_probability as tfp
+
+    from polygen import measures
+    ones = tf.ones([1, 2])
+    return measures.sequence_loss(tfp.distributions.Categorical(logits=tf.ones([1, 2, 3])),
+                                  {'faces': ones, 'faces_mask': ones}, 'faces')[0]
+
+
+def _imnet():
+    from imnet.IMGAN import ops
+    return ops.squared_error(tf.ones([2]), tf.ones([2]))
+
+
+def _cmr():
+    from cmr.src.loss import loss
+    return loss.shape(tf.ones([1, 5, 3]), tf.zeros([1, 5, 3]), tf.ones([1]))
+
+
+@pytest.mark.parametrize('build', [_vsl, _vsl_codes, _r2n2, _polygen, _imnet, _cmr])
+def test_the_losses_of_every_model_keep_float32_on_the_npu(build, adapter):
+    device.choose('npu')
+    assert build().op.name in marked()
 
 
 def test_the_optimizer_stays_bare_without_loss_scale_or_npu(adapter):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import device, errors, rank_table
+from common import device, errors, files, rank_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, 'tests', 'common')
@@ -38,6 +38,10 @@ def environment(backend, folder, rank, size):
              'horovod': {'HOROVOD_RANK': rank, 'HOROVOD_SIZE': size, 'HOROVOD_LOCAL_RANK': rank}}
     package = {'hccl': 'fake_npu', 'horovod': 'fake_horovod'}[backend]
     found = {name: str(value) for name, value in names[backend].items()}
+    if backend == 'hccl':
+        found['RANK_TABLE_FILE'] = os.path.join(str(folder), 'table.json')
+        files.write_json(found['RANK_TABLE_FILE'], rank_table.make([('host', {
+            number: '10.0.0.{}'.format(number + 1) for number in range(size)})]))
     return dict(os.environ, PYTHONPATH=os.path.join(HERE, package) + os.pathsep + ROOT,
                 PYTHONWARNINGS='ignore', FAKE_EXCHANGE=str(folder), **found)
 
@@ -219,8 +223,9 @@ def test_tables_that_hccl_would_hang_on_are_refused(servers, message):
 
 
 @pytest.mark.parametrize('changes, message', [
-    ({'status': 'initializing'}, 'still writing'), ({'server_count': '2'}, 'lists 1 machines'),
-    ({'server_list': None}, 'no rank table')])
+    ({'status': 'initializing'}, 'not completed'), ({'server_count': '2'}, 'lists 1 machines'),
+    ({'server_list': None}, 'no rank table'), ({'server_list': ['host']}, 'a list "device"'),
+    ({'server_list': [{'device': 3}]}, 'a list "device"')])
 def test_tables_that_are_not_ready_are_refused(changes, message):
     with pytest.raises(errors.InputError, match=message):
         rank_table.validate(table(**changes), 'table.json')
@@ -238,7 +243,37 @@ def test_ranks_must_be_strings_and_count_from_zero():
 
 @pytest.mark.parametrize('variables, message', [
     ({}, 'RANK_ID must be a number'), ({'RANK_ID': '2', 'RANK_SIZE': '2'}, 'below RANK_SIZE'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '2', 'CM_WORKER_SIZE': '2'}, 'exclude each other')])
+    ({'RANK_ID': '0', 'RANK_SIZE': '2', 'CM_WORKER_SIZE': '2'}, 'exclude each other'),
+    ({'CM_WORKER_SIZE': '2'}, 'without a rank table is not supported'),
+    ({'RANK_ID': '0', 'RANK_SIZE': '2'}, 'RANK_TABLE_FILE is not set'),
+    ({'RANK_ID': '0', 'RANK_SIZE': '1', 'ASCEND_DEVICE_ID': 'a'}, 'ASCEND_DEVICE_ID must be')])
 def test_an_environment_that_contradicts_itself_is_refused(variables, message):
     with pytest.raises(errors.InputError, match=message):
         rank_table.place(variables)
+
+
+@pytest.mark.parametrize('variables, several', [
+    ({}, False), ({'RANK_SIZE': ''}, False), ({'RANK_SIZE': '0'}, False),
+    ({'RANK_SIZE': '1', 'CM_WORKER_SIZE': ''}, False), ({'RANK_SIZE': '8'}, True),
+    ({'CM_WORKER_SIZE': '2'}, True)])
+def test_the_variables_of_a_single_card_ask_for_no_exchange(variables, several):
+    assert rank_table.is_one_of_several(variables) == several
+
+
+def test_a_table_that_the_platform_is_still_writing_is_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / 'table.json'
+    path.write_text(json.dumps({'status': 'initializing'}))
+    variables = {'RANK_ID': '1', 'RANK_SIZE': '2', 'ASCEND_DEVICE_ID': '1',
+                 'RANK_TABLE_FILE': str(path)}
+    monkeypatch.setattr(rank_table.time, 'sleep', lambda _: path.write_text(json.dumps(table())))
+    assert rank_table.place(variables) == (1, 2, 1)
+    path.write_text(json.dumps({'status': 'initializing'}))
+    monkeypatch.setattr(rank_table, '_PATIENCE', -1)
+    with pytest.raises(errors.InputError, match='has not completed it'):
+        rank_table.place(variables)
+
+
+def test_an_address_that_is_none_is_refused(tmp_path):
+    with pytest.raises(errors.UsageError, match='10.0.0.300'):
+        rank_table.write(rank_table.parse_args(
+            ['--server=host', '--device_ips=10.0.0.1,10.0.0.300', '--output=x.json']))

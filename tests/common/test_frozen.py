@@ -252,6 +252,7 @@ def test_a_graph_of_unknown_batch_takes_any(tmp_path):
     with frozen.load(str(path)) as model:
         for batch in (1, 5):
             assert model.predict(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
+            assert model.predict_all(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
         with pytest.raises(errors.InputError, match='x float32'):
             model.predict(x=np.ones([1, 3]))
 
@@ -275,6 +276,18 @@ def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
     (tmp_path / 'model.pb').write_bytes(
         tf.get_default_graph().as_graph_def().SerializeToString())
     with pytest.raises(errors.InputError, match='is not the file that .*model.json describes'):
+        frozen.load(str(tmp_path / 'model.pb'))
+
+
+@pytest.mark.parametrize('change, told', [
+    (lambda held: held.update(inputs=['points']), '"inputs" must be a dict'),
+    (lambda held: held['outputs'].update(score=3), '"outputs" must be a dict'),
+    (lambda held: held['outputs'].update(other={'shape': [1]}), 'no such end: .*other')])
+def test_a_manifest_of_other_ends_is_refused(change, told, tmp_path):
+    manifest, _ = frozen_network(tmp_path / 'model.pb')
+    change(manifest)
+    (tmp_path / 'model.json').write_text(json.dumps(manifest))
+    with pytest.raises(errors.InputError, match=told):
         frozen.load(str(tmp_path / 'model.pb'))
 
 

@@ -38,6 +38,9 @@ def test_a_clean_graph_has_no_findings():
     (lambda x: tf.data.Dataset.range(3)._variant_tensor, 'op-host-only'),
     (lambda x: tf.where(x > 0), 'op-dynamic-output'),
     (lambda x: tf.unique(x[0])[0], 'op-dynamic-output'),
+    (lambda x: tf.cond(x[0, 0] > 0, lambda: tf.py_func(lambda a: a, [x], tf.float32),
+                       lambda: x), 'op-host-only'),
+    (lambda x: tf.FIFOQueue(3, tf.float32, [2, 3]).dequeue(), 'op-no-path'),
     (lambda x: tf.boolean_mask(x[0], x[0] > 0), 'shape-dynamic'),
     (lambda x: x * tf.constant([np.inf, 0, 1], tf.float32), 'numeric-fp16'),
     (lambda x: x + tf.constant(np.nan), 'numeric-fp16'),
@@ -222,3 +225,62 @@ def test_the_command_line_wants_one_thing_to_look_at(arguments):
     with pytest.raises(SystemExit) as caught:
         npu_lint.parse_args(arguments)
     assert caught.value.code == 2
+
+
+@pytest.fixture
+def control_flow_v2():
+    """Branches and loops as functions."""
+    tf.enable_control_flow_v2()
+    yield
+    tf.disable_control_flow_v2()
+
+
+@pytest.mark.parametrize('build, rule', [
+    (lambda x: tf.py_func(lambda a: a, [x], tf.float32), 'op-host-only'),
+    (lambda x: tf.cast(tf.is_finite(x), tf.float32), 'op-no-path'),
+    (lambda x: tf.cast(tf.cast(x, tf.float64), tf.float32), 'dtype-unsupported'),
+    (lambda x: x * tf.random_uniform([2, 3]), 'train-in-infer'),
+    (lambda x: tf.cond(x[0, 0] > 1, lambda: tf.to_float(tf.is_nan(x)), lambda: x), 'op-no-path')])
+def test_what_the_functions_of_branches_and_loops_do_counts(build, rule, control_flow_v2):
+    x = placeholder()
+    for name, y in (('branch', tf.cond(x[0, 0] > 0, lambda: build(x), lambda: x)),
+                    ('loop', tf.while_loop(lambda y: y[0, 0] > 0, lambda y: tf.reshape(
+                        build(y), [2, 3]), [x], maximum_iterations=3))):
+        tf.identity(y, name=name)
+        assert ('error', rule) in lint(['x'], [name])[0], name
+    tf.identity(x, name='apart')
+    assert lint(['x'], ['apart'])[0] == set()
+
+
+@pytest.mark.parametrize('ending', ['.pbtxt', '.meta'])
+def test_text_graphs_and_those_of_checkpoints_are_read(ending, tmp_path, capsys):
+    tf.is_nan(placeholder(), name='y')
+    path = str(tmp_path / ('model' + ending))
+    if ending == '.meta':
+        tf.train.export_meta_graph(path)
+    else:
+        tf.io.write_graph(tf.get_default_graph(), str(tmp_path), 'model' + ending)
+    assert npu_lint.main([path]) == 1
+    assert 'error op-no-path: y (IsNan)' in capsys.readouterr().out
+    with open(path, 'wb') as stream:
+        stream.write(b'\xff no graph')
+    assert npu_lint.main([path]) == 1 and 'is no graph' in capsys.readouterr().err
+
+
+def test_what_the_host_may_run_is_a_warning_in_a_mixed_run(tmp_path, capsys):
+    tf.py_func(lambda a: a, [placeholder()], tf.float32, name='y')[0].set_shape([2, 3])
+    path = tmp_path / 'graph.pb'
+    path.write_bytes(tf.get_default_graph().as_graph_def(add_shapes=True).SerializeToString())
+    findings = npu_lint.lint_graph(tf.get_default_graph().as_graph_def(), ['x'], ['y'],
+                                   mix_compile_mode=True)
+    assert ('warning', 'op-host-only') in [(found.severity, found.rule) for found in findings]
+    npu_lint.main([str(path), '--mix_compile_mode'])
+    assert 'warning op-host-only: 1 x PyFunc' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('text', ['{}', '[3]', '[{"rule": "rank", "node": 3, "reason": "x"}]',
+                                  '[{"rule": "rank", "node": "(", "reason": "x"}]'])
+def test_waivers_that_are_none_are_refused(text, tmp_path):
+    (tmp_path / 'waivers.json').write_text(text)
+    with pytest.raises(errors.InputError, match='waivers.json: '):
+        npu_lint.read_waivers(str(tmp_path / 'waivers.json'))

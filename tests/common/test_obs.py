@@ -128,6 +128,44 @@ def test_an_upload_cut_short_is_never_under_its_final_name(storage, tmp_path, mo
     assert read(storage / 'b' / 'out') == {'a.txt': 'text'}
 
 
+def test_storage_that_renames_onto_no_older_file_gets_a_copy(storage, tmp_path, monkeypatch):
+    monkeypatch.setenv('FAKE_OBS_FAULT', 'no_overwrite')
+    source = write(tmp_path / 'in', {'checkpoint': 'older'})
+    obs.copy_tree(source, 'obs://b/out', attempts=2)
+    write(tmp_path / 'in', {'checkpoint': 'newest'})
+    obs.copy_tree(source, 'obs://b/out', attempts=2)
+    assert read(storage / 'b' / 'out') == {'checkpoint': 'newest'}
+
+
+def test_a_long_listing_is_no_hanging_one(storage, monkeypatch):
+    monkeypatch.setenv('FAKE_OBS_FAULT', 'slow_listing')
+    files = {'{}.txt'.format(number): 'text' for number in range(120)}
+    write(storage / 'b' / 'in', files)      # 120 sizes of 0.3 s, 16 at a time
+    assert obs.list_files('obs://b/in', attempts=1, timeout=1.5) == dict.fromkeys(files, 4)
+
+
+def test_a_broken_moxing_is_told_as_it_is(storage, tmp_path, monkeypatch):
+    write(tmp_path / 'broken', {'moxing/__init__.py': 'raise RuntimeError("no region is set")'})
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path / 'broken'))
+    with pytest.raises(errors.InputError, match='cannot be used: RuntimeError: no region is set'):
+        obs.exists('obs://b/in')
+
+
+def test_a_machine_out_of_processes_or_of_room_is_told_in_a_line(storage, tmp_path, monkeypatch):
+    source = write(tmp_path / 'in', {'checkpoint': 'list'})
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOMEM, 'Cannot allocate memory')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(obs.tempfile, 'mkdtemp', fail)
+        with pytest.raises(errors.InputError, match='no temporary folder .*: Cannot allocate'):
+            obs.copy_tree(source, 'obs://b/out')
+    monkeypatch.setattr(obs.subprocess, 'Popen', fail)
+    with pytest.raises(errors.InputError, match='can be started: .*Cannot allocate memory'):
+        obs.exists('obs://b/out', attempts=2)
+
+
 def test_names_that_lead_out_are_refused_and_the_others_copied(storage, tmp_path, monkeypatch):
     write(storage, {'stolen.txt': 'secret'})
     write(storage / 'b' / 'in', {'a.txt': 'text'})

@@ -1,5 +1,6 @@
 """The launch scripts of common/train_1p.sh, run with a stub in place of the training."""
 import argparse
+import glob
 import importlib
 import json
 import os
@@ -297,6 +298,40 @@ def test_device_number_names_folder_and_log(project):
     assert code == 2 and 'ASCEND_DEVICE_ID must be a number' in text
 
 
+def test_ranks_of_a_table_are_kept_and_share_an_output_folder(project):
+    ranks = {'RANK_TABLE_FILE': '/a/table.json', 'RANK_SIZE': '2'}
+    code, text = project.launch(RANK_ID='1', ASCEND_DEVICE_ID='1', **ranks)
+    assert code == 0 and 'rank 1 of 2 has ended' in text, text
+    env = project.recorded['env']
+    assert (env['RANK_SIZE'], env['RANK_ID'], env['ASCEND_DEVICE_ID']) == ('2', '1', '1')
+    assert project.options['output_path'] == str(project.output / '0')
+    assert [path.name for path in (project.output / '1').iterdir()] == ['train_1.log']
+    code, text = project.launch(RANK_ID='0', **ranks)
+    assert code == 0 and project.options['output_path'] == str(project.output / '0')
+    result = dict(project.result('polygen_bs4_2p_acc'))
+    assert (result['RankSize'], result['ActualFPS']) == ('2', '16.0000')
+
+
+@pytest.mark.parametrize('env, code, told, size', [
+    ({'RANK_SIZE': '8', 'RANK_ID': '5'}, 0, 'note: RANK_SIZE=8 is left aside', '1'),
+    ({'RANK_SIZE': '0', 'RANK_TABLE_FILE': '/t'}, 0, '', '1'),
+    ({'RANK_SIZE': '2', 'RANK_TABLE_FILE': '/t'}, 2, 'must be numbers, not "" and "2"', None),
+    ({'RANK_SIZE': '2', 'RANK_ID': '2', 'RANK_TABLE_FILE': '/t'}, 2, 'below RANK_SIZE 2', None),
+    ({'RANK_SIZE': 'x[$(id)]', 'RANK_ID': '0', 'RANK_TABLE_FILE': '/t'}, 2, 'be numbers', None)])
+def test_several_ranks_need_a_table_and_numbers(project, env, code, told, size):
+    found, text = project.launch(**env)
+    assert found == code and told in text, text
+    assert (project.recorded and project.recorded['env']['RANK_SIZE']) == size
+
+
+def test_arrays_that_may_be_empty_are_expanded_as_old_shells_need_it():
+    with open(os.path.join(ROOT, 'common', 'train_1p.sh'), encoding='utf-8') as stream:
+        text = re.sub(r'#.*', '', stream.read())
+    for name in ('defaults', 'prefix', 'model_paths', 'model_values', 'model_flags'):
+        guarded = '${{{0}[@]+"${{{0}[@]}}"}}'.format(name)
+        assert guarded in text and name + '[@]}' not in text.replace(guarded, '')
+
+
 def test_cann_is_set_up_only_where_that_is_not_done_yet(project, tmp_path):
     script = tmp_path / 'Ascend' / 'ascend-toolkit' / 'set_env.sh'
     script.parent.mkdir(parents=True)
@@ -378,9 +413,9 @@ def test_batch_size_of_the_result_is_the_one_that_the_run_settled_on(project):
 
 @pytest.mark.skipif(not shutil.which('shellcheck'), reason='shellcheck is not installed')
 def test_shell_scripts_pass_shellcheck():
-    names = ['setup.sh', 'tests/run.sh', '.ci/run', 'common/train_1p.sh'] + [
-        'polygen/test/' + name for name in sorted(os.listdir(os.path.join(ROOT, 'polygen', 'test')))
-        if name.endswith('.sh')]
+    names = ['setup.sh', 'tests/run.sh', '.ci/run', 'common/train_1p.sh'] + sorted(
+        glob.glob(os.path.join(glob.escape(ROOT), '*', 'test', '*.sh')))
+    assert len(names) >= 4 + 3 * 5
     done = subprocess.run(['shellcheck', '-x'] + names, cwd=ROOT, stdout=subprocess.PIPE,
                           universal_newlines=True)
     assert done.returncode == 0, done.stdout

@@ -7,7 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import frozen, npu_lint
+from common import deploy, errors, frozen, npu_lint
 from polygen import freeze as freeze_module
 from polygen import measures, mesh_sets, presets, sampling, sequences
 from polygen import sample as sample_script
@@ -103,6 +103,41 @@ def test_frozen_graphs_draw_what_the_checkpoint_draws(trained, frozen_graphs, va
     same = [np.array_equal(drawn[0][0][1:], other[0][1:]) for other in drawn[1:]]
     assert all(same) if variant == 'greedy' else not any(same)
     assert any(tokens[1].any() for tokens in drawn)
+
+
+@pytest.mark.slow
+def test_one_loop_draws_what_the_blocks_draw(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(sampling, 'BLOCK_SIZE', 4)      # several blocks of so few tokens
+    drawn = {}
+    for name, options in (('blocks', ()), ('one', ('--single_loop', '--valid_only')),
+                          ('blocks of the same', ('--valid_only',))):
+        code, _, err = tiny.main(
+            freeze_graph, '--model=polygen', '--output_path={}'.format(trained), '--device=cpu',
+            '--output={}'.format(tmp_path / name), '--batch_size={}'.format(BATCH), *options)
+        assert code == 0, err
+        for part in ('vertices', 'faces'):
+            path = str(tmp_path / name / 'polygen_{}.pb'.format(part))
+            assert deploy._has_nested_loops(frozen.read_graph(path)) == (name != 'one')
+            with frozen.load(path) as graph:
+                drawn[name, part] = graph.predict(**frozen.read_sample(path))
+            if name == 'blocks':
+                with pytest.raises(errors.InputError, match='loop in a loop|not installed'):
+                    deploy.write_onnx(path)
+    for part in ('vertices', 'faces'):
+        for end, value in drawn['one', part].items():
+            np.testing.assert_allclose(value, drawn['blocks of the same', part][end], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('variant', sorted(VARIANTS))
+def test_the_graphs_become_onnx(variant, trained, tmp_path):
+    pytest.importorskip('tf2onnx')
+    pytest.importorskip('onnxruntime')
+    code, out, err = tiny.main(
+        freeze_graph, '--model=polygen', '--output_path={}'.format(trained), '--device=cpu',
+        '--onnx', '--output={}'.format(tmp_path / 'onnx'), '--batch_size={}'.format(BATCH),
+        *VARIANTS[variant])
+    assert code == 0 and 'note: --onnx' in out and out.count('  ONNX: ') == 2, err
 
 
 @pytest.mark.parametrize('name, inputs, outputs', [

@@ -4,7 +4,7 @@
 set -euo pipefail
 model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 summary='Trains VSL, then classifies, reconstructs, generates, interpolates and freezes.'
-defaults=(--stages=train,classify,reconstruct,generate,interpolate,tsne,freeze)
+defaults=('--stages=train,classify,reconstruct,generate,interpolate,tsne,freeze')
 # shellcheck source=vsl/test/options.sh
 source "$model_dir/test/options.sh"
 run_1p "$@"

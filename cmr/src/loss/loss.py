@@ -6,12 +6,14 @@ divided by their number (at least 1).
 import tensorflow.compat.v1 as tf
 
 from cmr.src.models import geometric_layers
+from common import device
 
 NAMES = ('loss_shape', 'loss_shape_smpl', 'loss_keypoints', 'loss_keypoints_smpl',
          'loss_keypoints_3d', 'loss_keypoints_3d_smpl', 'loss_regr_pose', 'loss_regr_betas', 'loss')
 _BETAS_WEIGHT = 0.1
 
 
+@device.float32_scope()
 def _masked_mean(values, mask):
     """Mean of [B, ...] over the samples whose mask [B] is 1; 0 where there are none."""
     count = tf.maximum(tf.reduce_sum(mask), 1.)
@@ -19,6 +21,7 @@ def _masked_mean(values, mask):
     return tf.reduce_sum(each * mask) / count
 
 
+@device.float32_scope()
 def keypoints_2d(predicted, truth):
     """Squared distance of [B, 24, 2], times the confidence in truth [B, 24, 3]."""
     return tf.reduce_mean(truth[..., 2:] * tf.square(predicted - truth[..., :2]))
@@ -46,6 +49,7 @@ def regressed(rotations, betas, pose, true_betas, has_smpl):
             _masked_mean(tf.square(betas - true_betas), has_smpl))
 
 
+@device.float32_scope()
 def total(terms):
     """The weighted sum of the terms."""
     return (sum(terms[name] for name in NAMES[:7]) + _BETAS_WEIGHT * terms['loss_regr_betas'])

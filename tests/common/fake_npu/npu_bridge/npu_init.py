@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
 import npu_bridge
+from npu_bridge.estimator.npu import npu_scope  # noqa: F401  (scripts take it from here)
 from npu_bridge.hccl import hccl_ops
 
 

@@ -57,6 +57,8 @@ def is_directory(url):
 def get_size(url, recursive=False):
     """Gives the bytes of a file."""
     _begin('get_size')
+    if _FAULT == 'slow_listing':
+        time.sleep(0.3)
     return os.path.getsize(_path(url)) if os.path.isfile(_path(url)) else 0
 
 
@@ -72,8 +74,16 @@ def list_directory(path, recursive=False, exclude_dir=False):
 def rename(src_url, dst_url):
     """Moves a file; overwrites."""
     _begin('rename')
+    if _FAULT == 'no_overwrite' and os.path.exists(_path(dst_url)):
+        raise FileExistsError(dst_url)
     os.makedirs(os.path.dirname(_path(dst_url)), exist_ok=True)
     os.replace(_path(src_url), _path(dst_url))
+
+
+def remove(url, recursive=False):
+    """Deletes a file."""
+    _begin('remove')
+    os.remove(_path(url))
 
 
 def copy(src_url, dst_url):
