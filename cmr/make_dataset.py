@@ -65,7 +65,8 @@ def draw_pose(rng):
 def draw_background(size, rng):
     """A blurred patchwork with noise, uint8 [size, size, 3]."""
     cells = rng.randint(2, 9)
-    patches = rng.uniform(30, 225, 3) + rng.normal(0, 40, [cells, cells, 3])
+    patches = (rng.uniform(30, 225) + rng.normal(0, 20, 3) + rng.normal(0, 30, [cells, cells, 1])
+               + rng.normal(0, 12, [cells, cells, 3]))
     way = cv2.INTER_CUBIC if rng.rand() < 0.7 else cv2.INTER_NEAREST
     picture = cv2.resize(patches.astype(np.float32), (size, size), interpolation=way)
     picture += rng.normal(0, rng.uniform(2, 15), picture.shape)
@@ -73,13 +74,26 @@ def draw_background(size, rng):
 
 
 def draw_colors(body, rng):
-    """Colours [V, 3] of skin, shirt and trousers by the joints that move a vertex."""
-    owner = np.argmax(body['weights'], axis=1)
+    """Colours [V, 3] of skin, hair, jacket, shirt, trousers and shoes.
+
+    Joints and the place of a vertex in the template, which faces along z, tell what it wears: hair
+    behind and above, the shirt where the jacket is open in front, so that a picture shows which
+    way a body turns.
+    """
+    owner, place = np.argmax(body['weights'], axis=1), np.asarray(body['v_template'])
     skin = np.array([0.55, 0.42, 0.35]) * rng.uniform(0.5, 1.6)
-    shirt, trousers = rng.uniform(0.1, 0.9, [2, 3])
+    jacket, shirt, trousers = rng.uniform(0.1, 0.9, [3, 3])
+    hair, shoes = rng.uniform(0.05, 0.5, [2, 1]) * rng.uniform(0.6, 1., [2, 3])
     colors = np.tile(skin, [len(owner), 1])
-    colors[np.isin(owner, (3, 6, 9, 13, 14, 16, 17))] = shirt
+    head, torso = owner == 15, np.isin(owner, (3, 6, 9, 13, 14))
+    colors[torso | np.isin(owner, (16, 17))] = jacket
+    front = place[:, 2] > np.median(place[torso, 2])
+    colors[torso & front & (np.abs(place[:, 0]) < 0.04)] = shirt
     colors[np.isin(owner, (0, 1, 2, 4, 5))] = trousers
+    colors[np.isin(owner, (7, 8, 10, 11))] = shoes
+    low, high = place[head].min(axis=0), place[head].max(axis=0)
+    share = (place - low) / (high - low)
+    colors[head & ((share[:, 2] < 0.45) | (share[:, 1] > 0.85))] = hair
     return np.clip(colors, 0, 1)
 
 
@@ -135,7 +149,7 @@ def make(config):
             shape = tf.placeholder(tf.float32, [_AT_ONCE, smpl.NUM_BETAS])
             vertices = model.vertices(pose, shape)
             joints = model.joints(vertices)
-            slim = {name: arrays[name] for name in ('f', 'weights')}
+            slim = {name: arrays[name] for name in ('f', 'weights', 'v_template')}
             # A GPU's memory is the training's, which may follow in this process.
             with tf.Session(config=tf.ConfigProto(device_count={'GPU': 0})) as sess:
                 for first in range(0, count, _AT_ONCE):
