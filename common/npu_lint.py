@@ -1,6 +1,6 @@
 """Looks through a graph for what an Ascend NPU cannot run, or runs slowly; needs no NPU.
 
-Example: python -m common.npu_lint output/vertex_model.pb   (also .pbtxt, and .meta of a checkpoint)
+Example: python -m common.npu_lint output/vertex_model.pb   # also .pbtxt, .meta
          python -m common.npu_lint --all
 
 Errors: the graph cannot run there (exit code 1). Warnings: slow, or done on the host. Errors that
