@@ -24,8 +24,8 @@ from common import workers as workers_lib
 
 # The quick start's options, set and length, where no --data_path is given.
 QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 112,
-         'learning_rate': 3e-3, 'rot_factor': 10., 'noise_factor': 0.2, 'scale_factor': 0.1}
-QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 550, 1200, 96
+         'learning_rate': 1e-3, 'rot_factor': 10., 'noise_factor': 0.2, 'scale_factor': 0.1}
+QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 650, 1200, 96
 _TRAINING = {'learning_rate': 3e-4, 'rot_factor': 30., 'noise_factor': 0.4, 'scale_factor': 0.25}
 _EPOCHS, _BATCH = 50, 16
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
