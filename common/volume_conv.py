@@ -6,8 +6,7 @@ cells into the channels (space to depth) turns a strided convolution into one of
 kernels are fast: the same sums in another order, and the same variables. The gradient of the folded
 kernel is one matrix product a tap, which takes a third to two thirds of the time of TensorFlow's;
 the transposed convolution goes sample by sample, for which TensorFlow has a kernel that takes a
-third of the time of the one for batches. Of a convolution of stride 1 that keeps the size, the
-gradient by the inputs is one more convolution, and that by the kernel a sum over images.
+third of the time of the one for batches.
 
 B: batch, D: side of the larger volume, d: side of the smaller one, k: side of the kernel,
 s: stride, C: channels of the larger volume, N: channels of the smaller one; d = (D - k) // s + 1.
@@ -15,8 +14,6 @@ s: stride, C: channels of the larger volume, N: channels of the smaller one; d =
 import itertools
 
 import tensorflow.compat.v1 as tf
-
-_IMAGES_FROM = 16       # channels from which the kernel's gradient is faster over images
 
 
 def conv3d(inputs, kernel, stride, plain=False):
@@ -62,55 +59,6 @@ def conv3d_transpose(inputs, kernel, stride, plain=False):
                                       [1, stride, stride, stride, 1], 'VALID')
     volume = _unfold_cells(_spread(inputs, _fold_kernel(kernel, stride)), stride)
     return volume[:, :result, :result, :result]
-
-
-def conv3d_same(inputs, kernel, plain=False):
-    """Convolves a volume with stride 1 and zeros around, so that the size stays.
-
-    Args:
-      inputs: [B, D, D, D, C]; all known when the graph is built.
-      kernel: [k, k, k, C, N], k odd.
-      plain: bool, leave the gradients to TensorFlow; for GPU and NPU.
-    Returns:
-      [B, D, D, D, N].
-    """
-    def convolve(volume, weights):
-        return tf.nn.conv3d(volume, weights, [1] * 5, 'SAME')
-
-    @tf.custom_gradient
-    def with_gradients(volume, weights):
-        def gradients(gradient):
-            flipped = tf.transpose(weights[::-1, ::-1, ::-1], [0, 1, 2, 4, 3])
-            return convolve(gradient, flipped), _same_kernel_gradient(volume, gradient, weights)
-        return convolve(volume, weights), gradients
-
-    return (convolve if plain else with_gradients)(inputs, kernel)
-
-
-def _same_kernel_gradient(volume, gradient, kernel):
-    """Gradient of a kernel of `conv3d_same`, the fastest way for its channels (measured)."""
-    side, _, _, channels, outputs = shape = kernel.shape.as_list()
-    batch, size = volume.shape.as_list()[:2]
-    border = [side // 2] * 2
-    if outputs <= 2:
-        # One product with the gradient moved to each tap.
-        padded = tf.pad(gradient, [[0, 0]] + 3 * [border] + [[0, 0]])
-        moved = [padded[:, i:i + size, j:j + size, k:k + size]
-                 for i, j, k in itertools.product(range(side - 1, -1, -1), repeat=3)]
-        product = tf.matmul(tf.reshape(volume, [-1, channels]),
-                            tf.reshape(tf.stack(moved, axis=4), [-1, side ** 3 * outputs]),
-                            transpose_a=True)
-        product = tf.reshape(product, [channels] + 3 * [side] + [outputs])
-        return tf.transpose(product, [1, 2, 3, 0, 4])
-    if min(channels, outputs) < _IMAGES_FROM:
-        return tf.raw_ops.Conv3DBackpropFilterV2(input=volume, filter_sizes=shape,
-                                                 out_backprop=gradient, strides=[1] * 5,
-                                                 padding='SAME')
-    padded = tf.pad(volume, [[0, 0], border, [0, 0], [0, 0], [0, 0]])
-    images = tf.reshape(gradient, [batch * size, size, size, outputs])
-    return tf.stack([tf.nn.conv2d_backprop_filter(
-        tf.reshape(padded[:, i:i + size], [batch * size, size, size, channels]), shape[1:], images,
-        [1] * 4, 'SAME') for i in range(side)])
 
 
 @tf.RegisterGradient('FoldedConv3D')

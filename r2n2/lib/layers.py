@@ -9,6 +9,7 @@ import math
 import tensorflow.compat.v1 as tf
 
 from common import device, volume_conv
+from r2n2.lib import fast_conv
 
 BIAS = 0.1              # first value of every bias, in the original too
 _NEVER = -65504.        # less than any activation, and still a number of 16 bits
@@ -67,10 +68,13 @@ class Layers:
           size: int, side of the kernel.
         """
         kernel = self._kernel(name, x, filters, size)
-        if x.shape.ndims == 4:
-            y = tf.nn.conv2d(x, kernel, [1] * 4, 'SAME')
+        if self.plain:
+            plain_conv = tf.nn.conv2d if x.shape.ndims == 4 else tf.nn.conv3d
+            y = plain_conv(x, kernel, [1] * x.shape.ndims, 'SAME')
+        elif x.shape.ndims == 4:
+            y = fast_conv.conv2d_same(x, kernel)
         else:
-            y = volume_conv.conv3d_same(x, kernel, self.plain)
+            y = fast_conv.conv3d_same(x, kernel)
         return y + self._bias(name, filters)
 
     def unpooled_conv(self, name, x, filters, size=3):
@@ -78,6 +82,8 @@ class Layers:
         if self.plain:
             return self.conv(name, unpool(x), filters, size)
         kernel = self._kernel(name, x, filters, size)
+        if size == 1:
+            return unpool(fast_conv.conv3d_same(x, kernel)) + self._bias(name, filters)
         flipped = tf.transpose(kernel[::-1, ::-1, ::-1], [0, 1, 2, 4, 3])
         side = 2 * x.shape[1].value
         y = volume_conv.conv3d_transpose(x, flipped, 2)[:, 1:1 + side, 1:1 + side, 1:1 + side]

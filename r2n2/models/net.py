@@ -227,10 +227,10 @@ class Net:
             name, width = 'conv{}'.format(number), filters[number - 6]
             y = make.leaky(make.unpooled_conv(name + 'a', x, width))
             y = make.leaky(make.conv(name + 'b', y, width, 3))
-            shortcut = layers.unpool(x)
             if number == 9:
-                shortcut = make.conv('conv9c', shortcut, width, 1)
-            x = shortcut + y
+                x = make.unpooled_conv('conv9c', x, width, 1) + y
+            else:
+                x = layers.unpool(x) + y
         first = make.leaky(make.conv('conv10a', x, filters[4], 3))
         y = make.leaky(make.conv('conv10b', first, filters[4], 3))
         x = make.conv('conv10c', first, filters[4], 3) + y      # from conv10a, in the original too

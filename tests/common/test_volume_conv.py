@@ -40,13 +40,6 @@ def test_transposed_convolution_and_both_gradients_equal_the_plain_operation(run
     compare(run, outputs, inputs)
 
 
-@pytest.mark.parametrize('channels, filters, side', [(5, 2, 3), (3, 1, 1), (4, 6, 3), (17, 16, 3),
-                                                     (16, 18, 1)])
-def test_convolution_that_keeps_the_size_has_the_plain_gradients(run, channels, filters, side):
-    inputs = [draw(2, 5, 5, 5, channels), draw(side, side, side, channels, filters)]
-    compare(run, [volume_conv.conv3d_same(*inputs, plain) for plain in (False, True)], inputs)
-
-
 def test_the_fast_form_has_no_strided_operation():
     volume_conv.conv3d_transpose(
         volume_conv.conv3d(draw(1, 13, 13, 13, 2), draw(5, 5, 5, 2, 3), 2),
