@@ -23,17 +23,18 @@ from common import checkpoints, cli, device, errors, files, pictures, reporting,
 from common import workers as workers_lib
 
 # The quick start's options, set and length, where no --data_path is given.
-QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 112,
-         'learning_rate': 1e-3, 'rot_factor': 10., 'noise_factor': 0.2, 'scale_factor': 0.1}
-QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 650, 1200, 96
-_TRAINING = {'learning_rate': 3e-4, 'rot_factor': 30., 'noise_factor': 0.4, 'scale_factor': 0.25}
+QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 64,
+         'rot_factor': 10., 'noise_factor': 0.2, 'scale_factor': 0.1}
+QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 1000, 1200, 96
+_TRAINING = {'rot_factor': 30., 'noise_factor': 0.4, 'scale_factor': 0.25}
 _EPOCHS, _BATCH = 50, 16
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
 # What a config.json holds that is no option, and what the original's calls otherwise.
 _NO_OPTIONS = ('from_json', 'checkpoint_dir', 'summary_dir', 'first_weights')
 _OTHER_NAMES = {'use_augmentation': 'augmentation', 'use_augmentation_rgb': 'augmentation_rgb'}
 _NOT_GIVEN = (None, '', float('inf'))
-_DRAWN, _CAPTIONS = 4, ('photo', 'graph network', 'SMPL parameters', 'from the side')
+_DRAWN, _DRAWN_SIZE = 4, 224             # samples, and pixels a side at least
+_CAPTIONS = ('photo', 'graph network', 'SMPL parameters', 'from the side')
 
 
 def parse_args(argv=None):
@@ -55,8 +56,8 @@ def _parser():
                         help='optimizer steps in all, instead of --num_epochs')
     parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH,
                         help='pictures in a step, of all processes together')
-    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=None,
-                        help=_usual('learning_rate', 'of Adam'))
+    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=3e-4,
+                        help='of Adam')
     parser.add_argument('--pretrained_checkpoint', '--checkpoint', '--ckpt_path', default='',
                         dest='checkpoint', help='weights to start from: a checkpoint, its folder, '
                         'a checkpoint of GraphCMR (.pt), or an ImageNet ResNet-50 (.pth, or '
@@ -371,7 +372,7 @@ class _Test:
         """Pictures of the first samples: photo, both bodies over it, one from the side."""
         _, batch = self._batches()[0](0)
         found = self._predictor.predict(batch['img'])
-        faces, size = self._predictor.network.body.faces, self._config.img_res
+        faces, size = self._predictor.network.body.faces, max(self._config.img_res, _DRAWN_SIZE)
         images = []
         for number in range(min(_DRAWN, len(batch['img']))):
             photo = self._set.sample(number, datasets.base_dataset.NONE, size,
