@@ -367,6 +367,7 @@ class _Test:
         run.record(step, **{name.lower().replace(' ', '_').replace('(', '').replace(')', ''): value
                             for name, value in figures.items()})
         eval_script.write(self._config.output_path, 'up-3d', step, figures)
+        _draw_errors(run)
 
     def draw(self, run):
         """Pictures of the first samples: photo, both bodies over it, one from the side."""
@@ -389,6 +390,20 @@ class _Test:
         pictures.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
                             columns=len(_CAPTIONS))
         reporting.say('pictures in {}'.format(path))
+
+
+def _draw_errors(run):
+    """Shape errors over the steps, those of earlier calls too, into eval/errors.png."""
+    rows = [row for row in reporting.read_metrics(os.path.join(run.output_path, 'metrics.jsonl'))
+            if 'shape_error_nonparam' in row]
+    steps = [row['step'] for row in rows]
+    series = {caption: (steps, [row['shape_error_' + name] for row in rows])
+              for caption, name in zip(_CAPTIONS[1:3], ('nonparam', 'param'))}
+    for row in rows:
+        if 'shape_error_mean_pose' in row:
+            series['mean training pose'] = (steps, [row['shape_error_mean_pose']] * len(steps))
+    pictures.curves(os.path.join(run.eval_dir, 'errors.png'), series,
+                    ylabel='shape error on unseen bodies, mm', log=True)
 
 
 def main(argv=None):

@@ -1,12 +1,11 @@
 """What the training loops of vsl_main.py and vsl_imrec.py share: epochs, batches, averages."""
-import json
 import os
 import time
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, pictures
+from common import checkpoints, device, pictures, reporting
 from vsl import data_utils
 
 _AXES = {'none': (), 'x': (0,), 'y': (1,), 'xy': (0, 1)}
@@ -120,8 +119,7 @@ def draw_curves(run):
     """
     if not device.is_chief():
         return
-    with open(os.path.join(run.output_path, 'metrics.jsonl'), encoding='utf-8') as stream:
-        rows = [json.loads(line) for line in stream]
+    rows = reporting.read_metrics(os.path.join(run.output_path, 'metrics.jsonl'))
     for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),
                             ('measures', lambda key: key.endswith(('_iou', '_accuracy')))):
         series = {}

@@ -57,6 +57,7 @@ def test_a_run_leaves_figures_pictures_and_losses(place):
             'Reconstruction Error (Param)'} <= set(found['figures'])
     assert all(np.isfinite(value) and value > 0 for value in found['figures'].values())
     assert os.path.exists(str(place / 'out' / 'samples' / 'step_000003.png'))
+    assert os.path.exists(str(place / 'out' / 'eval' / 'errors.png'))
     assert sorted(losses(place, 'out')) == [1, 2, 3]
 
 
