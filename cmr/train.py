@@ -24,9 +24,9 @@ from common import workers as workers_lib
 
 # The quick start's options, set and length, where no --data_path is given.
 QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 64,
-         'rot_factor': 10., 'noise_factor': 0.2, 'scale_factor': 0.1}
+         'learning_rate': 5e-4, 'augmentation': False}
 QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 1000, 1200, 96
-_TRAINING = {'rot_factor': 30., 'noise_factor': 0.4, 'scale_factor': 0.25}
+_TRAINING = {'learning_rate': 3e-4, 'augmentation': True}
 _EPOCHS, _BATCH = 50, 16
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
 # What a config.json holds that is no option, and what the original's calls otherwise.
@@ -56,8 +56,9 @@ def _parser():
                         help='optimizer steps in all, instead of --num_epochs')
     parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH,
                         help='pictures in a step, of all processes together')
-    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=3e-4,
-                        help='of Adam')
+    parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=None,
+                        help='of Adam (default: {learning_rate:g}; {:g} without --data_path)'
+                        .format(QUICK['learning_rate'], **_TRAINING))
     parser.add_argument('--pretrained_checkpoint', '--checkpoint', '--ckpt_path', default='',
                         dest='checkpoint', help='weights to start from: a checkpoint, its folder, '
                         'a checkpoint of GraphCMR (.pt), or an ImageNet ResNet-50 (.pth, or '
@@ -69,19 +70,15 @@ def _parser():
     return parser
 
 
-def _usual(name, text):
-    return '{} (default: {:g}; {:g} without --data_path)'.format(text, _TRAINING[name], QUICK[name])
-
-
 def _add_training_options(group):
     group.add_argument('--adam_beta1', type=cli.fraction_below_one, default=0.9)
     group.add_argument('--wd', type=cli.non_negative_float, default=0., help='weight decay')
-    for name, text in (('rot_factor', 'deviation of rotations, degrees'),
-                       ('noise_factor', 'largest noise of a channel'),
-                       ('scale_factor', 'deviation of scales')):
-        group.add_argument('--' + name, type=cli.non_negative_float, default=None,
-                           help=_usual(name, text))
-    cli.add_flag(group, '--augmentation', default=True, help='augment at all')
+    for name, value, text in (('rot_factor', 30., 'deviation of rotations, degrees'),
+                              ('noise_factor', 0.4, 'largest noise of a channel'),
+                              ('scale_factor', 0.25, 'deviation of scales')):
+        group.add_argument('--' + name, type=cli.non_negative_float, default=value, help=text)
+    cli.add_flag(group, '--augmentation', default=None,
+                 help='augment at all (default: with --data_path)')
     cli.add_flag(group, '--augmentation_rgb', default=True, help='noise of the channels')
     cli.add_flag(group, '--shuffle', '--do_shuffle', '--shuffle_train', default=True,
                  help="another order in each epoch; --noshuffle is the original's default")
