@@ -24,8 +24,8 @@ from common import workers as workers_lib
 
 # The quick start's options, set and length, where no --data_path is given.
 QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 64,
-         'learning_rate': 5e-4, 'augmentation': False}
-QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 1000, 1200, 96
+         'learning_rate': 7e-4, 'augmentation': False}
+QUICK_STEPS, _QUICK_PICTURES, _QUICK_TEST = 900, 1200, 96
 _TRAINING = {'learning_rate': 3e-4, 'augmentation': True}
 _EPOCHS, _BATCH = 50, 16
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
