@@ -235,3 +235,26 @@ sys.exit(make_dataset.main(sys.argv[1:]))
          '--num_test=1', '--processes=2', '--body', tiny.make_body(tmp_path / 'body')],
         timeout=100, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 1 and b'a process that draws pictures has died' in done.stderr
+
+
+@pytest.mark.parametrize('given, augments, rate', [
+    ([], False, train.QUICK['learning_rate']), (['--data_path=x'], True, 3e-4),
+    (['--data_path=x', '--noaugmentation'], False, 3e-4),
+    (['--augmentation', '--lr=0.5'], True, 0.5)])
+def test_only_the_quick_start_leaves_augmentation_out(given, augments, rate):
+    config = train.parse_args(given)
+    train.settle(config)
+    assert (config.augmentation, config.learning_rate) == (augments, rate)
+    assert (config.rot_factor, config.noise_factor, config.scale_factor) == (30., 0.4, 0.25)
+
+
+def test_the_curve_of_errors_goes_over_all_measurements(tmp_path, monkeypatch):
+    rows = [{'step': 0, 'shape_error_nonparam': 3., 'shape_error_param': 4.,
+             'shape_error_mean_pose': 2.}, {'step': 1, 'loss': 1.},
+            {'step': 2, 'shape_error_nonparam': 1., 'shape_error_param': 2.}]
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    drawn = []
+    monkeypatch.setattr(train.pictures, 'curves', lambda path, series, **_: drawn.append(series))
+    train._draw_errors(types.SimpleNamespace(output_path=str(tmp_path), eval_dir=str(tmp_path)))
+    assert drawn == [{'graph network': ([0, 2], [3., 1.]), 'SMPL parameters': ([0, 2], [4., 2.]),
+                      'mean training pose': ([0, 2], [2., 2.])}]
