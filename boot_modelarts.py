@@ -19,7 +19,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import help_modelarts
-from common import cli, errors, files, obs, rank_table, redact
+from common import cli, errors, files, rank_table, redact
+from common.modelarts import obs
 
 # The script of each model that trains it.
 SCRIPTS = {'polygen': 'train.py', 'vsl': 'vsl_main.py', 'imnet': 'train.py', 'r2n2': 'main.py',

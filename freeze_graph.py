@@ -6,14 +6,11 @@ _sample.npz with the inputs that it was checked with.
 Example: python freeze_graph.py --model polygen --output_path=polygen/output --output=pb_model --atc
 """
 import argparse
-import importlib
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import cli, deploy, frozen, npu_survey, reporting
-
-MODELS = npu_survey.registered()
+from common import cli, collection
 
 
 def parse_args(argv=None):
@@ -22,7 +19,7 @@ def parse_args(argv=None):
     first.add_argument('--model')
     model = first.parse_known_args(argv)[0].model
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--model', choices=MODELS, required=True,
+    parser.add_argument('--model', choices=collection.NAMES, required=True,
                         help='what to freeze; with --help, the options of this model')
     parser.add_argument('--output', default='pb_model', help='folder for the .pb files')
     parser.add_argument('--batch_size', type=cli.positive_int, default=1,
@@ -31,30 +28,31 @@ def parse_args(argv=None):
                  'msame, inputs, expected outputs')
     parser.add_argument('--soc_version', default='Ascend310', help='chip that --atc is for')
     cli.add_flag(parser, '--onnx', help='also an ONNX file, checked with onnxruntime')
-    if model in MODELS:
-        _module(model).add_options(parser)
+    if model in collection.NAMES:
+        collection.find(model).module('options').add_freeze_options(parser)
+    else:
+        cli.add_device_options(parser)
     return parser.parse_args(argv)
 
 
-def _module(model):
-    return importlib.import_module(model + '.freeze')
-
-
-def freeze(config):
+def freeze(options, context):
     """Freezes, converts as asked, and describes what came out."""
-    deploy.check_soc_version(config.soc_version)
-    for path in _module(config.model).freeze(config):
-        with frozen.load(path) as graph:
-            reporting.say(str(graph))
-        if config.atc:
-            reporting.say('  for ATC: {}'.format(deploy.write_atc(path, config.soc_version)))
-        if config.onnx:
-            reporting.say('  ONNX: {}, largest difference {:g}'.format(*deploy.write_onnx(path)))
+    from common.frozen import export, model  # here, since --help needs no TensorFlow
+    export.check_soc_version(options.soc_version)
+    for path in collection.find(options.model).module('freeze').freeze(options, context):
+        with model.load(path) as network:
+            cli.say(str(network))
+        if options.atc:
+            cli.say('  for ATC: {}'.format(export.write_atc(path, options.soc_version)))
+        if options.onnx:
+            cli.say('  ONNX: {}, largest difference {:g}'.format(*export.write_onnx(path)))
 
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(freeze, parse_args(argv))
+    parsed = parse_args(argv)
+    from common.training import launch  # here, since --help needs no TensorFlow
+    return launch.main(freeze, parsed, is_training=False)
 
 
 if __name__ == '__main__':

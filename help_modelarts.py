@@ -8,7 +8,8 @@ import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import cli, obs
+from common import cli
+from common.modelarts import obs
 
 # What TensorFlow writes before it renames or joins it.
 _UNFINISHED = re.compile(r'\.tempstate\d+$|_temp_[0-9a-f]+/part-')

@@ -15,7 +15,8 @@ import numpy as np
 from cmr.src.dataset import datasets
 from cmr.src.netCell import evalNet
 from cmr.src.utils import imutils, options, photo, renderer
-from common import cli, errors, files, meshes, reporting
+from common import cli, errors, files
+from common.geometry import meshes
 
 _BODIES = (('gcnn', 'vertices', renderer.LIGHT_BLUE), ('smpl', 'vertices_smpl', renderer.PINK))
 
@@ -91,7 +92,7 @@ def demo(config):
         for extension in ('.obj', '.glb'):
             meshes.write('{}_{}{}'.format(stem, name, extension), upright(vertices),
                          faces.tolist())
-    reporting.say('camera: scale {:.3f}, shift {:.3f} {:.3f}; {}_{{gcnn,smpl}}{{.obj,.glb,.png,'
+    cli.say('camera: scale {:.3f}, shift {:.3f} {:.3f}; {}_{{gcnn,smpl}}{{.obj,.glb,.png,'
                   '_side.png}}'.format(*camera, stem))
 
 

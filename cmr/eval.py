@@ -15,8 +15,9 @@ from cmr.src.dataset import base_dataset, datasets
 from cmr.src.netCell import evalNet
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, options, pose_utils, renderer
-from common import cli, errors, files, reporting, runs
-from common import workers as workers_lib
+from common import cli, errors, files
+from common.training import runs
+from common.training import workers as workers_lib
 
 MILLIMETRES = 1000.
 _PELVIS = 14
@@ -188,7 +189,7 @@ def measure(predictor, found, dataset, made, log_freq=0, annotations=''):
         figures.add(*batch)
         if log_freq and number % log_freq == 0 and number * predictor.batch < len(found):
             for name, value in figures.means().items():
-                reporting.say('{}: {}'.format(name, value))
+                cli.say('{}: {}'.format(name, value))
     return figures.means()
 
 
@@ -241,16 +242,16 @@ def evaluate(config):
     with workers_lib.Workers(make, config.num_workers) as workers, \
             evalNet.opened(config, weights, config.batch_size) as predictor:
         workers.begin(0)
-        reporting.say('Start eval')
+        cli.say('Start eval')
         figures = measure(predictor, found, config.dataset, (workers.get() for _ in range(total)),
                           config.log_freq, config_lib.root(data_path, 'upi-s1h'))
         if trained:
             figures.update(baseline(predictor, found, trained))
-    reporting.say('\n*** Final Results ***\n')
+    cli.say('\n*** Final Results ***\n')
     for name, value in figures.items():
-        reporting.say('{}: {}'.format(name, value))
+        cli.say('{}: {}'.format(name, value))
     path = write(config.output_path, config.dataset, os.path.basename(weights), figures)
-    reporting.say('{} samples, weights {}; figures in {}'.format(len(found), weights, path))
+    cli.say('{} samples, weights {}; figures in {}'.format(len(found), weights, path))
 
 
 def main(argv=None):

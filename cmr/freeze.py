@@ -13,7 +13,8 @@ import tensorflow.compat.v1 as tf
 from cmr.src.dataset import base_dataset
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import options, pth2ckpt
-from common import checkpoints, cli, device, frozen, npu_survey
+from common import cli, device, frozen, npu_survey
+from common.training import checkpoints
 
 
 def add_options(parser):

@@ -20,7 +20,7 @@ from cmr.src.dataset.preprocess import sets
 from cmr.src.models import smpl
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import renderer
-from common import cli, errors, files, reporting
+from common import cli, errors, files
 
 # Largest usual turns of the joints about x, y, z in degrees (24 joints of SMPL; the root is apart).
 _SPREAD = {1: (35, 12, 18), 2: (35, 12, 18), 3: (12, 10, 8), 4: (35, 0, 0), 5: (35, 0, 0),
@@ -166,13 +166,13 @@ def make(config):
                             'a process that draws pictures has died (killed, or out of memory?). '
                             'Give the same command again, with fewer --processes.')
                     if first // _AT_ONCE % 10 == 0:
-                        reporting.say('{} of {} pictures'.format(len(rows), count))
+                        cli.say('{} of {} pictures'.format(len(rows), count))
     for name, chosen in ((config_lib.TRAIN_FILES['up-3d'], rows[:config.num_train]),
                          (config_lib.TEST_FILES['up-3d'], rows[config.num_train:])):
         with files.replacing(os.path.join(config.output, config_lib.EXTRAS, name)) as temporary:
             np.savez_compressed(temporary, **{key: np.array([row[key] for row in chosen])
                                               for key in chosen[0]})
-    reporting.say('{} pictures for training and {} for tests in {}'.format(
+    cli.say('{} pictures for training and {} for tests in {}'.format(
         config.num_train, config.num_test, config.output))
 
 

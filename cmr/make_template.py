@@ -15,7 +15,8 @@ import scipy.sparse
 import scipy.spatial
 
 from cmr.src.utils import body as body_lib
-from common import cli, errors, meshes, reporting
+from common import cli, errors
+from common.geometry import meshes
 
 _NEAREST = 24       # triangles with the nearest middles that a vertex is projected to
 
@@ -217,12 +218,12 @@ def make(config):
         error = np.linalg.norm(ups[-1].dot(vertices[kept]) - vertices, axis=1).mean()
         place = np.full(len(vertices), -1)
         place[kept] = np.arange(len(kept))
-        reporting.say('{} -> {} vertices; down and up again moves them by {:.5f} on average'.format(
+        cli.say('{} -> {} vertices; down and up again moves them by {:.5f} on average'.format(
             len(vertices), len(kept), error))
         vertices, triangles = vertices[kept], place[left]
         connections.append(adjacency(triangles, len(vertices)))
     body_lib.save_levels(config.output, connections, downs, ups)
-    reporting.say('levels in {}'.format(config.output))
+    cli.say('levels in {}'.format(config.output))
 
 
 def main(argv=None):

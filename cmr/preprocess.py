@@ -18,7 +18,8 @@ from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m, sets
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import options, pickles
-from common import cli, errors, files, pictures, reporting
+from common import cli, errors, files
+from common.geometry import plots
 
 _SOURCES = {
     'up-3d': 'up-3d.zip of Unite the People (files.is.tuebingen.mpg.de/classner/up)',
@@ -177,16 +178,16 @@ def preprocess(config):
         try:
             rows = datasets.checked(path, function())
         except Missing as error:
-            reporting.say('{}: left out, {} is missing; it is in {}'.format(
+            cli.say('{}: left out, {} is missing; it is in {}'.format(
                 file_name, error.args[0], _SOURCES[name]))
             continue
         except errors.InputError as error:
-            reporting.say('{}: left out, {}'.format(file_name, error))
+            cli.say('{}: left out, {}'.format(file_name, error))
             damaged.append(file_name)
             continue
         with files.replacing(path) as temporary:
             np.savez(temporary, **rows)
-        reporting.say('{}: {} samples in {}'.format(file_name, len(rows['imgname']), path))
+        cli.say('{}: {} samples in {}'.format(file_name, len(rows['imgname']), path))
         made.append((name, path))
     if not made:
         raise errors.InputError('nothing of {} could be made; the lines above name what is '
@@ -215,8 +216,8 @@ def check(found, count, path):
                 cv2.circle(image, place, 3, (255, 40, 40), -1)
         images.append(image)
         names.append(os.path.basename(str(found.rows['imgname'][index])))
-    pictures.image_grid(path, images, names)
-    reporting.say('{} samples drawn in {}'.format(len(images), path))
+    plots.image_grid(path, images, names)
+    cli.say('{} samples drawn in {}'.format(len(images), path))
 
 
 def main(argv=None):

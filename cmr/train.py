@@ -19,8 +19,10 @@ from cmr.src import config as config_lib
 from cmr.src.dataset import datasets
 from cmr.src.netCell import evalNet, netWithLoss
 from cmr.src.utils import options, pth2ckpt, renderer
-from common import checkpoints, cli, device, errors, files, pictures, reporting, runs
-from common import workers as workers_lib
+from common import cli, device, errors, files
+from common.geometry import plots
+from common.training import checkpoints, reporting, runs
+from common.training import workers as workers_lib
 
 # The quick start's options, set and length, where no --data_path is given.
 QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 64,
@@ -183,9 +185,9 @@ def _data_path(config):
     if os.path.exists(note):
         drawn = files.read_json(note)
     if os.path.exists(done) and drawn == config.body:
-        reporting.say('no --data_path given: using the posed bodies in {}'.format(folder))
+        cli.say('no --data_path given: using the posed bodies in {}'.format(folder))
     else:
-        reporting.say('no --data_path given: drawing posed bodies into {}'.format(folder))
+        cli.say('no --data_path given: drawing posed bodies into {}'.format(folder))
         make_dataset.make(make_dataset.parse_args(
             ['--output', folder, '--num_train={}'.format(_QUICK_PICTURES),
              '--num_test={}'.format(_QUICK_TEST)] + ['--body=' + config.body] * bool(config.body)))
@@ -261,7 +263,7 @@ def _first_weights(config, network):
         found = checkpoints.read(path)
     config.checkpoint, config.first_weights = '', path
     alone = pth2ckpt.is_encoder(found)
-    reporting.say('weights of {}{}'.format(path, ' for the encoder' if alone else ''))
+    cli.say('weights of {}{}'.format(path, ' for the encoder' if alone else ''))
     return lambda sess: pth2ckpt.assign(sess, network.make.variables, found, path,
                                         pth2ckpt.ENCODER if alone else '')
 
@@ -302,7 +304,7 @@ def train(config):
                 losses, camera, is_over = steps.run(run.sess, batch, is_over)
                 _report(run, step, losses, batches.per_epoch, config)
                 if steps.has_collapsed(step, camera):
-                    reporting.say('warning: the camera is the same for all pictures (step {}); the '
+                    cli.say('warning: the camera is the same for all pictures (step {}); the '
                                   'network has collapsed. Start again with another --seed.'.format(
                                       step))
                 with run.paused():
@@ -312,7 +314,7 @@ def train(config):
                         test.draw(run)
                 if is_over and step < total:
                     run.save(step)
-                    reporting.say('--time_to_run is over at step {}'.format(step))
+                    cli.say('--time_to_run is over at step {}'.format(step))
                     return
             workers.close()
             run.say_waiting(workers.waited)
@@ -322,7 +324,7 @@ def train(config):
             last = run.step
     if config.freeze and device.is_chief():
         for path in freeze.freeze_run(config, last):
-            reporting.say('frozen: {}'.format(path))
+            cli.say('frozen: {}'.format(path))
 
 
 def _report(run, step, losses, per_epoch, config):
@@ -330,7 +332,7 @@ def _report(run, step, losses, per_epoch, config):
     run.report(step, **losses)
     if run.due(step, config.report_every):
         epoch, place = divmod(step - 1, per_epoch)
-        reporting.say('epoch: {} step: {}, loss is {}'.format(epoch + 1, place + 1,
+        cli.say('epoch: {} step: {}, loss is {}'.format(epoch + 1, place + 1,
                                                               losses['loss']))
 
 
@@ -360,7 +362,7 @@ class _Test:
         if not step:
             figures.update(eval_script.baseline(self._predictor, self._set, self._trained))
         for name, value in figures.items():
-            reporting.say('{}: {}'.format(name, value))
+            cli.say('{}: {}'.format(name, value))
         run.record(step, **{name.lower().replace(' ', '_').replace('(', '').replace(')', ''): value
                             for name, value in figures.items()})
         eval_script.write(self._config.output_path, 'up-3d', step, figures)
@@ -384,9 +386,9 @@ class _Test:
             images.append(renderer.render(renderer.from_side(found.vertices[number]), faces, camera,
                                        size, renderer.LIGHT_BLUE))
         path = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
-        pictures.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
+        plots.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
                             columns=len(_CAPTIONS))
-        reporting.say('pictures in {}'.format(path))
+        cli.say('pictures in {}'.format(path))
 
 
 def _draw_errors(run):
@@ -399,7 +401,7 @@ def _draw_errors(run):
     for row in rows:
         if 'shape_error_mean_pose' in row:
             series['mean training pose'] = (steps, [row['shape_error_mean_pose']] * len(steps))
-    pictures.curves(os.path.join(run.eval_dir, 'errors.png'), series,
+    plots.curves(os.path.join(run.eval_dir, 'errors.png'), series,
                     ylabel='shape error on unseen bodies, mm', log=True)
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import traceback
+from typing import Any
 
 from common import errors
 
@@ -13,8 +14,36 @@ TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
 
 
+class Options(argparse.Namespace):
+    """The settled options of a script: read-only attributes; `replace` gives a changed copy.
+
+    Attributes cannot be set; asking for an option that is not there raises AttributeError.
+    """
+
+    def __init__(self, **values: Any):
+        vars(self).update(values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError('options are settled: {} cannot be set; use replace({}=...)'.format(
+            name, name))
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError('options are settled: {} cannot be deleted'.format(name))
+
+    def replace(self, **changes: Any) -> 'Options':
+        """Gives a copy in which some options have other values, or are new."""
+        return Options(**dict(vars(self), **changes))
+
+
+def settled(parsed: argparse.Namespace, **changes: Any) -> Options:
+    """Makes a parser's result read-only, with some options changed or added."""
+    return Options(**dict(vars(parsed), **changes))
+
+
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the example of a docstring as it stands and adds the real defaults to the help."""
+
+    aliases = False     # whether all names of an option are shown, or the first alone
 
     def _get_help_string(self, action):
         if action.default is None or action.default == '' or action.required:
@@ -22,13 +51,52 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
         return super()._get_help_string(action)
 
     def _format_action_invocation(self, action):
-        if isinstance(action, _Flag):
-            return ', '.join(action.option_strings)
-        return super()._format_action_invocation(action)
+        names = action.option_strings
+        if not names:
+            return super()._format_action_invocation(action)
+        if not self.aliases:
+            names = names[:1] if names[0].startswith('--') else names[:2]
+        if isinstance(action, _Flag) or action.nargs == 0:
+            return ', '.join(names)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return '{} {}'.format(', '.join(names), value)
+
+
+class _AllHelpFormatter(_HelpFormatter):
+    aliases = True
+
+
+class _HelpAll(argparse.Action):
+    """Prints the help with every option under all its names."""
+
+    def __init__(self, option_strings, dest, help=None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS,
+                         help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        sys.stdout.write(parser.format_help(everything=True))
+        parser.exit()
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses shortened and unknown options, and names the nearest known one."""
+    """Refuses shortened and unknown options, and names the nearest known one.
+
+    `--help` leaves out the groups of `add_expert_group` and further names of options; `--help_all`
+    shows them.
+    """
+
+    expert_groups = ()
+
+    def format_help(self, everything=False):
+        groups, formatter = self._action_groups, self.formatter_class
+        if everything:
+            self.formatter_class = _AllHelpFormatter
+        else:
+            self._action_groups = [group for group in groups if group not in self.expert_groups]
+        try:
+            return super().format_help()
+        finally:
+            self._action_groups, self.formatter_class = groups, formatter
 
     def parse_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else list(args)
@@ -83,8 +151,25 @@ def make_parser(doc):
       process with exit code 2 and one line on stderr.
     """
     paragraphs = doc.strip().split('\n\n', 1)
-    return _Parser(description=paragraphs[0], epilog=paragraphs[1] if len(paragraphs) > 1 else None,
-                   formatter_class=_HelpFormatter, allow_abbrev=False)
+    parser = _Parser(description=paragraphs[0], usage='%(prog)s [options]', allow_abbrev=False,
+                     epilog=paragraphs[1] if len(paragraphs) > 1 else None,
+                     formatter_class=_HelpFormatter)
+    parser.add_argument('--help_all', action=_HelpAll,
+                        help='show all options, those for experts and further names too')
+    return parser
+
+
+def add_expert_group(parser: argparse.ArgumentParser, title: str) -> Any:
+    """Adds a group of options that --help leaves out and --help_all shows.
+
+    Args:
+      parser: parser of `make_parser`; title: str.
+    Returns:
+      the group.
+    """
+    group = parser.add_argument_group(title)
+    parser.expert_groups = tuple(parser.expert_groups) + (group,)
+    return group
 
 
 def add_flag(parser, name, *aliases, default=False, help=''):
@@ -146,57 +231,59 @@ def _number(text, kind, accepts, meaning):
     return value
 
 
-def add_device(group, default='auto', help='auto takes an NPU, else a GPU, else the CPU'):
-    """Adds `--device`.
+def add_device_options(parser: Any, device: str = 'auto',
+                       device_help: str = 'auto takes an NPU, else a GPU, else the CPU') -> None:
+    """Adds the options of every script that runs a network, in training or not.
 
     Args:
-      group: parser or group of a parser; default: str; help: str, what it means there.
+      parser: parser of `make_parser` or a group of it; device: default of --device;
+      device_help: str, what --device means there.
     """
-    group.add_argument('--device', default=default, choices=('auto', 'cpu', 'gpu', 'npu'),
-                       help=help)
+    parser.add_argument('--device', default=device, choices=('auto', 'cpu', 'gpu', 'npu'),
+                        help=device_help)
+    parser.add_argument('--precision_mode', default=None, metavar='MODE',
+                        help='mix (= allow_mix_precision), default (what the platform does by '
+                             'itself), or a mode of the adapter such as must_keep_origin_dtype; '
+                             'unset: allow_mix_precision on an NPU, float32 elsewhere')
+    parser.add_argument('--threads', type=non_negative_int, default=0,
+                        help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
+    add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
 
 
-def add_run_options(parser, output_path):
+def add_run_options(parser: argparse.ArgumentParser, output_path: str) -> None:
     """Adds the options that every training script has.
 
     Args:
       parser: parser of `make_parser`. A model changes a default with `parser.set_defaults`.
       output_path: str, the default of `--output_path`.
     """
+    parser.add_argument('--output_path', default=output_path,
+                        help='folder for checkpoints, samples and records; the same command again '
+                             'goes on from there')
     group = parser.add_argument_group('run')
-    group.add_argument('--output_path', default=output_path,
-                       help='folder for checkpoints, samples and records; the same command again '
-                            'goes on from there')
-    group.add_argument('--seed', type=non_negative_int, default=0, help='of every random draw')
-    add_device(group)
-    group.add_argument('--threads', type=non_negative_int, default=0,
-                       help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
     add_flag(group, '--resume', default=True,
              help='go on from the newest checkpoint in the output folder; --noresume sets what is '
                   'there aside and starts anew')
+    group.add_argument('--seed', type=non_negative_int, default=0, help='of every random draw')
     group.add_argument('--save_every', type=positive_int, default=1000,
                        help='steps between checkpoints')
     group.add_argument('--keep_checkpoints', type=positive_int, default=5,
                        help='newest checkpoints that are kept')
     group.add_argument('--report_every', type=positive_int, default=100,
                        help='steps between report lines')
+    add_device_options(group)
     group.add_argument('--distribution', default='auto',
                        choices=('auto', 'none', 'hccl', 'horovod'),
                        help='how several processes train together: a batch is shared out among '
                             'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun')
     add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '
                                            'that ModelZoo tools look for')
-    add_flag(group, '--debug', help='show tracebacks and the messages of TensorFlow')
-    _add_npu_options(parser.add_argument_group(
-        'Ascend NPU (no effect on another device, which the run then says)'))
+    _add_npu_options(add_expert_group(
+        parser, 'Ascend NPU (no effect on another device, which the run then says)'))
 
 
 def _add_npu_options(group):
-    """Adds the options of the NPU; device.NpuOptions checks what they say together."""
-    group.add_argument('--precision_mode', default=None, metavar='MODE',
-                       help='mix (= allow_mix_precision), default (what the platform does by '
-                            'itself), or a mode of the adapter such as must_keep_origin_dtype; '
-                            'unset: allow_mix_precision on an NPU, float32 elsewhere')
+    """Adds the options of the NPU; npu.NpuOptions checks what they say together."""
     group.add_argument('--precision_mode_v2', default=None, metavar='MODE',
                        help='mode of newer adapters, instead of --precision_mode')
     group.add_argument('--loss_scale', default='False', metavar='SCALE',
@@ -221,24 +308,26 @@ def _add_npu_options(group):
                        help='where compiled operators are kept between runs')
 
 
-def run(function, config, **kwargs):
+def say(line):
+    """Prints one line at once, so that a log behind a pipe is never late."""
+    print(line, flush=True)
+
+
+def run(function, *arguments):
     """Calls the work of a script and turns what goes wrong into one line and an exit code.
 
-    Before the call, in a script that has imported TensorFlow, it quietens that (not with --debug),
-    settles the device and makes sure that `config.output_path` can be written, so that no long work
-    comes before such an error.
+    For scripts that build no graph; those that do start by `training.launch.main`.
 
     Args:
-      function: called as `function(config, **kwargs)`; an int that it returns is the exit code.
-      config: namespace of options; `device`, `output_path` and `debug` are used where present.
+      function: the work; an int that it returns is the exit code.
+      *arguments: of the function; `debug` of the first, the options, shows tracebacks.
     Returns:
       int: 0 done, 1 bad data or environment, 2 wrong usage, 3 loss not finite, 130 or 143 after
       SIGINT or SIGTERM.
     """
-    debug = getattr(config, 'debug', False)
+    debug = arguments[0].debug
     try:
-        _prepare(config, debug)
-        result = function(config, **kwargs)
+        result = function(*arguments)
         sys.stdout.flush()
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except BrokenPipeError:
@@ -255,22 +344,6 @@ def run(function, config, **kwargs):
             traceback.print_exc()
         print(_message(error), file=sys.stderr)
         return getattr(error, 'exit_code', 1)
-
-
-def _prepare(config, debug):
-    """Quietens TensorFlow and checks device and output folder where the options name them."""
-    if 'tensorflow' not in sys.modules:
-        return
-    # Here, since tools without TensorFlow use this file too.
-    from common import device, reporting, runs
-    if not debug:
-        device.quieten()
-    if hasattr(config, 'device'):
-        device.check_options(config, device.choose(config.device))
-    if hasattr(config, 'resume'):  # a script that trains
-        runs.check_output(config.output_path)
-        if not device.init(config).rank == 0:
-            reporting.silence()
 
 
 def _message(error):

@@ -1,50 +1,21 @@
 """The table of `python -m common.npu_lint --all`: every network's training graph and frozen graph.
 
-A model takes part by a function `networks()` in `<model>/freeze.py`, which returns a list of
-`Network`. What is frozen has first values in place of trained ones.
+What is frozen has initial values in place of trained ones.
 """
-import collections
-import importlib
+import importlib.util
 import os
 import tempfile
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, deploy, errors, frozen, npu_lint, reporting
+from common import collection, errors
+from common.frozen import export, freezing
+from common.frozen import graph as graph_lib
+from common.frozen import lint as rules
+from common.training import checkpoints, records
 
-MODELS = ('polygen', 'vsl', 'imnet', 'r2n2', 'cmr')
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _COLUMNS = ('network', 'graph', 'errors', 'warnings', 'waived', 'static', 'dtypes', 'parameters',
             '.pb difference', 'ONNX difference')
-
-# name: str, in the table.
-# training: bool; a training graph, else one to freeze.
-# build: function () that builds it, as for an NPU, in the default graph. Of a training graph it
-#   returns (placeholders, fetched tensors and operations); of one to freeze a `Graph`.
-Network = collections.namedtuple('Network', 'name training build')
-
-# inputs, outputs, aliases, feed, batch_axes: as `frozen.freeze` takes them.
-# variables: list, what a checkpoint holds of the network.
-Graph = collections.namedtuple('Graph', 'inputs outputs aliases feed variables batch_axes')
-
-
-def registered():
-    """Gives the models that can be frozen: those with a freeze.py."""
-    return [name for name in MODELS
-            if os.path.isfile(os.path.join(_ROOT, name, 'freeze.py'))]
-
-
-def networks_of(model):
-    """Gives the networks of a model.
-
-    Raises:
-      errors.UsageError: there is no such model, or it cannot be frozen yet.
-    """
-    if model not in registered():
-        raise errors.UsageError('--model {}: there are {}.'.format(
-            model, ', '.join(registered())))
-    # One whose freeze.py has no `networks` yet does no harm.
-    return getattr(importlib.import_module(model + '.freeze'), 'networks', list)()
 
 
 def survey(network, folder):
@@ -58,28 +29,28 @@ def survey(network, folder):
     """
     lines = []
     with tf.Graph().as_default() as graph:
-        row = {'network': network.name, 'graph': 'training' if network.training else 'frozen',
+        row = {'network': network.name, 'graph': 'training' if network.is_training else 'frozen',
                '.pb difference': '-', 'ONNX difference': '-'}
         built = network.build()
-        if network.training:
+        if network.is_training:
             feeds, fetches = [[getattr(end, 'op', end).name for end in part] for part in built]
             graph_def, mode = graph.as_graph_def(add_shapes=True), 'train'
-            parameters = reporting.num_parameters(tf.trainable_variables())
+            parameters = records.num_parameters(tf.trainable_variables())
         else:
             path = os.path.join(folder, 'network.pb')
             row['.pb difference'] = '{:.1e}'.format(_freeze(built, folder, path))
             row['ONNX difference'] = _onnx_difference(path, lines)
-            graph_def, mode = frozen.read_graph(path), 'infer'
+            graph_def, mode = graph_lib.read_graph(path), 'infer'
             feeds, fetches = list(built.inputs), list(built.outputs)
-            parameters = reporting.num_parameters(built.variables)
-    findings = npu_lint.waive(npu_lint.lint_graph(graph_def, feeds, fetches, mode),
-                              npu_lint.read_waivers())
-    counted = npu_lint.count(findings)
+            parameters = records.num_parameters(built.variables)
+    findings = rules.waive(rules.lint_graph(graph_def, feeds, fetches, mode),
+                              rules.read_waivers())
+    counted = rules.count(findings)
     row.update({'errors': str(counted['error']), 'warnings': str(counted['warning']),
                 'waived': str(sum(finding.severity == 'waived' for finding in findings)),
                 'static': 'no' if any(finding.rule == 'shape-dynamic' for finding in findings)
                 else 'yes',
-                'dtypes': ' '.join(npu_lint.dtypes(graph_def, feeds, fetches)),
+                'dtypes': ' '.join(rules.dtypes(graph_def, feeds, fetches)),
                 'parameters': '{:,}'.format(parameters)})
     return row, findings, lines
 
@@ -99,7 +70,7 @@ def _freeze(built, folder, path):
         sess.run(tf.global_variables_initializer())
         if built.variables:
             checkpoints.restore(sess, prefix, built.variables)
-        return frozen.freeze(sess, built.inputs, built.outputs, path, built.aliases,
+        return freezing.freeze(sess, built.inputs, built.outputs, path, built.aliases,
                              check_feed=built.feed, batch_axes=built.batch_axes)['max_difference']
 
 
@@ -107,7 +78,7 @@ def _onnx_difference(path, lines):
     if any(importlib.util.find_spec(name) is None for name in ('tf2onnx', 'onnxruntime')):
         return 'not installed'
     try:
-        return '{:.1e}'.format(deploy.write_onnx(path)[1])
+        return '{:.1e}'.format(export.write_onnx(path)[1])
     except errors.InputError as error:
         lines.append('no ONNX file: {}'.format(str(error).split(': ', 1)[-1]))
         return 'none'
@@ -116,20 +87,18 @@ def _onnx_difference(path, lines):
 def print_table(models=None):
     """Prints a row for each graph of the models (None: of all), errors below; returns 0 or 1."""
     rows, lines = [_COLUMNS], []
-    for model in models or registered():
-        for network in networks_of(model):
+    for model in models or collection.NAMES:
+        for network in collection.rows_of(model):
             with tempfile.TemporaryDirectory() as folder:
                 row, findings, more = survey(network, folder)
             row['network'] = '{} {}'.format(model, network.name)
             rows.append([row[name] for name in _COLUMNS])
             told = [finding for finding in findings if finding.severity in ('error', 'waived')]
             lines += ['{} ({}): {}'.format(row['network'], row['graph'], line)
-                      for line in npu_lint.describe(told) + npu_lint.advice(told) + more]
+                      for line in rules.describe(told) + rules.advice(told) + more]
     widths = [max(len(row[number]) for row in rows) for number in range(len(_COLUMNS))]
     for row in rows:
         print('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
     for line in lines:
         print(line)
-    for model in sorted(set(MODELS) - set(registered())) if not models else []:
-        print('{}: nothing to freeze yet'.format(model))
     return 1 if any(int(row[2]) for row in rows[1:]) else 0

@@ -8,7 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from cmr import demo
 from cmr.src.utils import body as body_lib
-from common import cli, errors, frozen, meshes
+from common import cli, errors, frozen
+from common.geometry import meshes
 
 
 def parse_args(argv=None):

@@ -6,7 +6,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, frozen, meshes
+from common import cli, frozen
+from common.geometry import meshes
 from imnet import decoder, extraction, meshing
 from imnet.IMSVR import photos
 from imnet.point_sampling import solids

@@ -8,7 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from common import cli, errors, frozen, meshes, voxel_grids
+from common import cli, errors, frozen
+from common.geometry import meshes, voxel_grids
 from r2n2 import demo
 from r2n2.lib import data_augmentation
 

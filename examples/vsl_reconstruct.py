@@ -6,7 +6,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, errors, frozen, meshes, pictures, voxel_grids
+from common import cli, errors, frozen
+from common.geometry import meshes, plots, voxel_grids
 from vsl import data_utils, draw, make_dataset
 
 
@@ -46,7 +47,7 @@ def reconstruct(config):
             config.threshold, found.max()))
     meshes.write(config.output, vertices, triangles)
     picture, occupied = os.path.splitext(config.output)[0] + '.png', found > config.threshold
-    pictures.mesh_grid(picture, [draw.drawable(grid), draw.drawable(occupied)],
+    plots.mesh_grid(picture, [draw.drawable(grid), draw.drawable(occupied)],
                        ['given', 'decoded'], edges=False)
     print('{}: {} cells, {} in the given shape; {}'.format(
         config.output, int(occupied.sum()), int(grid.sum()), picture))

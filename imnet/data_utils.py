@@ -10,7 +10,7 @@ import zlib
 import h5py
 import numpy as np
 
-from common import errors, files, reporting
+from common import cli, errors, files
 
 STEM = 'all_vox256_img'
 MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
@@ -232,7 +232,7 @@ def _by_shape(data, path, source):
     decompression of the whole file.
     """
     if not os.path.exists(path):
-        reporting.say('copying {} of {} to {}, since its chunks hold {} shapes each'.format(
+        cli.say('copying {} of {} to {}, since its chunks hold {} shapes each'.format(
             data.name, source, path, data.chunks[0]))
         with files.replacing(path) as temporary, open(temporary, 'wb') as copy:
             np.lib.format.write_array_header_1_0(copy, {

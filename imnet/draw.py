@@ -2,7 +2,8 @@
 import numpy as np
 from PIL import Image
 
-from common import files, pictures
+from common import files
+from common.geometry import plots
 
 _SIZE = 224         # pixels of a side
 _COLOR = np.array([0.45, 0.62, 0.80])
@@ -60,7 +61,7 @@ def gallery(path, meshes, captions=None, columns=4):
     Args:
       path: str, .png; meshes: list of (vertices, triangles); captions: list of str.
     """
-    pictures.image_grid(path, [render(*mesh) for mesh in meshes], captions, columns)
+    plots.image_grid(path, [render(*mesh) for mesh in meshes], captions, columns)
 
 
 def write_image(path, image):

@@ -17,7 +17,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import trimesh
 
-from common import cli, errors, files, meshes, reporting, voxel_grids
+from common import cli, errors, files
+from common.geometry import meshes, voxel_grids
 from imnet import data_utils, draw, extraction, light_field, measures, meshing, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMSVR import main as svr_main
@@ -202,7 +203,7 @@ def write_tables(stem, tables):
                             + ['{:.6g}'.format(row[name]) for name in _COLUMNS])
         averaged = measures.averages(rows)
         if averaged[-1]['empty']:
-            reporting.say('note: {} of {} shapes of {} have no surface; the mean distance is that '
+            cli.say('note: {} of {} shapes of {} have no surface; the mean distance is that '
                           'of the rest'.format(averaged[-1]['empty'], len(rows), title))
         means[title] = averaged[-1]
         without = ', {} without a surface'.format(averaged[-1]['empty'])
@@ -239,7 +240,7 @@ def evaluate(config):
             tables['nearest training shape'].append(near)
         if len(drawn) < config.pictures:
             drawn.append(shown)
-        reporting.say('{}  {}'.format(found['shape'], '  '.join(
+        cli.say('{}  {}'.format(found['shape'], '  '.join(
             '{} {:.4f}'.format(name, found[name]) for name in _COLUMNS)))
     stem = os.path.join(config.output_path, 'eval', '{}_{}'.format(config.kind, config.split))
     means = write_tables(stem, tables)
@@ -247,9 +248,9 @@ def evaluate(config):
         draw.gallery(stem + '.png', [pair[0] for pair in drawn] + [pair[1] for pair in drawn],
                      ['truth'] * len(drawn) + ['reconstruction'] * len(drawn), len(drawn))
     for title, row in means.items():
-        reporting.say('mean, {}: {}'.format(title, '  '.join(
+        cli.say('mean, {}: {}'.format(title, '  '.join(
             '{} {:.4f}'.format(name, row[name]) for name in _COLUMNS)))
-    reporting.say('tables in {}.csv and .md'.format(stem))
+    cli.say('tables in {}.csv and .md'.format(stem))
     return means[config.kind]
 
 

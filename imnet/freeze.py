@@ -11,7 +11,8 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, frozen, npu_survey
+from common import cli, device, errors, frozen, npu_survey
+from common.training import checkpoints
 from imnet import decoder, saved
 from imnet.IMGAN import model, modelz, ops
 from imnet.IMSVR import model as svr_model

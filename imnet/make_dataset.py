@@ -8,7 +8,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from common import cli, reporting, shapes, voxel_grids
+from common import cli
+from common.geometry import furniture, voxel_grids
 from imnet import draw
 from imnet.point_sampling import sampler, tables
 
@@ -23,7 +24,8 @@ def parse_args(argv=None):
     parser.add_argument('--output', '--output_path', required=True, help='folder for the files')
     parser.add_argument('--shapes', type=cli.positive_int, default=2,
                         help='shapes of each class for training; one more is for testing')
-    parser.add_argument('--classes', nargs='+', choices=sorted(shapes.FURNITURE), default=_CLASSES,
+    parser.add_argument('--classes', nargs='+', choices=sorted(furniture.FURNITURE),
+                        default=_CLASSES,
                         help='kinds of furniture')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the shapes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -32,11 +34,11 @@ def parse_args(argv=None):
 
 def solid(name, seed):
     """A solid of a class: uint8 [256, 256, 256], y up, bounding-box diagonal of 256 cells."""
-    parts = shapes.furniture(name, seed)
+    parts = furniture.furniture(name, seed)
     low = np.min([part.low for part in parts if not part.cut], axis=0)
     high = np.max([part.high for part in parts if not part.cut], axis=0)
     extent = sampler.SIZE * (high - low).max() / np.linalg.norm(high - low)
-    grid = shapes.voxels(parts, sampler.SIZE, extent)
+    grid = furniture.voxels(parts, sampler.SIZE, extent)
     return np.ascontiguousarray(grid.transpose(0, 2, 1)[:, :, ::-1]).astype(np.uint8)
 
 
@@ -69,7 +71,7 @@ def make(config):
 
         tables.write_rows(path, rows(), len(names), 'gzip')
         tables.write_names(path, names)
-        reporting.say('{} shapes in {}'.format(len(names), path))
+        cli.say('{} shapes in {}'.format(len(names), path))
 
 
 def main(argv=None):

@@ -3,7 +3,8 @@ import os
 
 import numpy as np
 
-from common import cli, errors, meshes, reporting
+from common import cli, errors
+from common.geometry import meshes
 from imnet import draw, extraction
 
 _DRAWN = 64     # meshes in a picture
@@ -97,7 +98,7 @@ def write_all(named_fields, folder, config, picture='meshes.png', place=None):
         except errors.InputError as error:
             if len(named_fields) == 1:
                 raise
-            reporting.say('note: {} has no mesh: {}'.format(name, error))
+            cli.say('note: {} has no mesh: {}'.format(name, error))
             if len(drawn) < _DRAWN:
                 drawn.append((np.zeros([0, 3]), np.zeros([0, 3], int)))
             continue
@@ -106,7 +107,7 @@ def write_all(named_fields, folder, config, picture='meshes.png', place=None):
         for ending in config.formats:
             meshes.write(os.path.join(folder, '{}.{}'.format(name, ending)), placed, triangles,
                          directions)
-        reporting.say('{}: {} vertices, {} triangles, {} points evaluated'.format(
+        cli.say('{}: {} vertices, {} triangles, {} points evaluated'.format(
             name, len(vertices), len(triangles), sum(found.calls)))
         if len(drawn) < _DRAWN:
             drawn.append((vertices, triangles))

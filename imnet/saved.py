@@ -9,7 +9,8 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, files, reporting, runs
+from common import cli, device, errors, files
+from common.training import checkpoints, runs
 from imnet import data_utils
 
 OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
@@ -191,7 +192,7 @@ def _recorded(config):
 def restore(sess, prefix, variables):
     """Gives a network the values of a checkpoint; optimizer slots in the file are not looked at."""
     checkpoints.restore(sess, prefix, variables)
-    reporting.say('weights of {}'.format(prefix))
+    cli.say('weights of {}'.format(prefix))
 
 
 def save(sess, variables, config, kind, epoch, keep):
@@ -267,7 +268,7 @@ def start_from_original(run, config, kind, variables, optimizer_variables):
     checkpoints.restore(run.sess, prefix, variables)
     run.sess.run(tf.variables_initializer(optimizer_variables))
     run.step = run.start_step = (checkpoints.step_of(prefix) + 1) * config.steps_per_epoch
-    reporting.say('goes on from {}, with fresh moments of Adam, at step {}'.format(
+    cli.say('goes on from {}, with fresh moments of Adam, at step {}'.format(
         prefix, run.step))
 
 

@@ -12,7 +12,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, errors, reporting
+from common import cli, device, errors
+from common.training import reporting
 from imnet import data_utils, evaluate, extraction, freeze, make_dataset, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import training as gan_training
@@ -111,7 +112,7 @@ def complete(config):
     if not all(os.path.exists('{}_{}.hdf5'.format(path, half)) for half in ('train', 'test')):
         make_dataset.make(make_dataset.parse_args(
             ['--output=' + config.data_path]))
-    reporting.say('no --data_path given: using the procedural furniture in ' + config.data_path)
+    cli.say('no --data_path given: using the procedural furniture in ' + config.data_path)
 
 
 def _options(config, program, **more):
@@ -131,22 +132,22 @@ def _options(config, program, **more):
 def _train_ae(config, size):
     number = (16, 32, 64).index(size)
     if not config.epochs[number] and not config.training_steps:
-        reporting.say('--- autoencoder, points_{}: no epoch'.format(size))
+        cli.say('--- autoencoder, points_{}: no epoch'.format(size))
         return None
-    reporting.say('--- autoencoder, points_{}, to epoch {}'.format(size, config.epochs[number]))
+    cli.say('--- autoencoder, points_{}, to epoch {}'.format(size, config.epochs[number]))
     return gan_training.train_ae(_options(
         config, gan_main, ae=True, train=True, real_size=size, batch_size_input=_POINTS[size],
         epoch=config.epochs[number]))
 
 
 def _train_gan(config):
-    reporting.say('--- GAN')
+    cli.say('--- GAN')
     gan_training.train_gan(_options(config, gan_main, train=True, epoch=config.gan_epochs,
                                     checkpoint_every=None, training_steps=None, checkpoint=''))
 
 
 def _train_svr(config):
-    reporting.say('--- single-view reconstruction')
+    cli.say('--- single-view reconstruction')
     svr_training.train(_options(
         config, svr_main, train=True, epoch=config.svr_epochs, ef_dim=config.svr_ef_dim,
         learning_rate=config.svr_learning_rate, batch_size=config.svr_batch_size, checkpoint='',
@@ -159,13 +160,13 @@ def _without_test_split(config):
     try:
         return data_utils.find(config.data_path, config.dataset, 'test') == train
     except errors.InputError as error:
-        reporting.say('note: {}'.format(error))
+        cli.say('note: {}'.format(error))
         return True
 
 
 def _write_meshes(config):
     """Galleries of the autoencoder, of the GAN, and of pictures."""
-    reporting.say('--- meshes')
+    cli.say('--- meshes')
     for name, program, function, more in (
             ('ae_train', gan_main, gan_main.write_meshes, {'ae': True, 'split': 'train'}),
             ('ae_test', gan_main, gan_main.write_meshes, {'ae': True, 'split': 'test'}),
@@ -181,7 +182,7 @@ def _write_meshes(config):
 
 
 def _freeze(config):
-    reporting.say('--- freezing')
+    cli.say('--- freezing')
     freeze.freeze(_options(config, _FreezeOptions, output=config.output_path, checkpoint='',
                            batch_size=1))
 
@@ -207,7 +208,7 @@ def run_stages(config):
             raise errors.UsageError('--epochs must not fall: {}.'.format(config.epochs))
     config.no_test = _without_test_split(config)
     if config.no_test:
-        reporting.say('note: no test split: its galleries and the evaluation are left out')
+        cli.say('note: no test split: its galleries and the evaluation are left out')
     trained, found = {}, {}
     for stage in [stage for stage in STAGES if stage in config.stages]:
         if stage.startswith('ae'):
@@ -223,14 +224,14 @@ def run_stages(config):
         elif stage == 'freeze':
             _freeze(config)
         elif not config.no_test:
-            reporting.say('--- evaluation')
+            cli.say('--- evaluation')
             found = evaluate.evaluate(_options(config, evaluate, split='test', kind='ae',
                                                end=config.num_meshes, ef_dim=None, checkpoint=''))
     if trained.get('seconds_per_step'):
-        reporting.say(reporting.step_time_line(trained['seconds_per_step']))
+        cli.say(reporting.step_time_line(trained['seconds_per_step']))
     if 'iou' in found:
-        reporting.say(reporting.accuracy_line(found['iou']))
-    reporting.say('results in {}: samples/*/meshes.png, *.pb, eval/'.format(config.output_path))
+        cli.say(reporting.accuracy_line(found['iou']))
+    cli.say('results in {}: samples/*/meshes.png, *.pb, eval/'.format(config.output_path))
 
 
 def main(argv=None):

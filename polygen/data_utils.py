@@ -11,7 +11,8 @@ numbers + 2 of each face, 1 between faces, and 0 to stop.
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import errors, files, meshes
+from common import errors, files
+from common.geometry import meshes
 
 
 def random_shift(vertices, shift_factor=0.25, quantization_bits=8, shift=None):
@@ -53,7 +54,7 @@ def read_obj_file(obj_file, original_slashes=False):
     Returns:
       Vertices float32 [V, 3] without the unused ones, and faces, a list of lists of int from 0.
     Raises:
-      errors.InputError: see `common.meshes.read`.
+      errors.InputError: see `common.geometry.meshes.read`.
     """
     data = obj_file.read()
     data = data if isinstance(data, bytes) else data.encode('utf-8')
@@ -93,7 +94,7 @@ def read_obj(obj_path):
     """Reads an .obj file; see `read_obj_file`.
 
     Raises:
-      errors.InputError: see `common.meshes.read`.
+      errors.InputError: see `common.geometry.meshes.read`.
     """
     return in_order_of_use(*meshes.read(obj_path))
 
@@ -344,7 +345,7 @@ def process_mesh(vertices, faces, quantization_bits=8, exact=False, keep_winding
 
 
 def load_process_mesh(mesh_obj_path, quantization_bits=8, exact=False, keep_winding=False):
-    """Reads a mesh file of any format of `common.meshes` and processes it; see `process_mesh`.
+    """Reads a mesh file of any format of `geometry.meshes`, processes it as `process_mesh`.
 
     Raises:
       errors.InputError: the file cannot be read, or the mesh not processed; names the file.
@@ -431,14 +432,14 @@ def plot_meshes(mesh_list, ax_lims=0.3, fig_size=4, el=30, rot_start=120, vert_s
     Raises:
       errors.InputError: the file cannot be written.
     """
-    from common import pictures
+    from common.geometry import plots
 
     rows = -(-len(mesh_list) // n_cols)
     if save_path is None:
         import matplotlib.pyplot as plt
         figure = plt.figure(figsize=(fig_size * n_cols, fig_size * rows))
     else:
-        figure = pictures.Figure(figsize=(fig_size * n_cols, fig_size * rows))
+        figure = plots.Figure(figsize=(fig_size * n_cols, fig_size * rows))
     for number, mesh in enumerate(mesh_list, 1):
         axes = figure.add_subplot(rows, n_cols, number, projection='3d')
         axes.view_init(elev=el, azim=rot_start)
@@ -448,18 +449,18 @@ def plot_meshes(mesh_list, ax_lims=0.3, fig_size=4, el=30, rot_start=120, vert_s
     if save_path is None:
         plt.show()
     else:
-        pictures.save_figure(figure, save_path)
+        plots.save_figure(figure, save_path)
 
 
 def _plot_mesh(axes, mesh, vert_size, vert_alpha):
     """Adds one mesh of `plot_meshes`, and its caption, to 3-D axes."""
-    from common import pictures
+    from common.geometry import plots
 
     lines = []
     if mesh.get('faces') is not None:
         polygons = [np.asarray(mesh['vertices'])[list(face)] for face in mesh['faces']]
         if polygons:
-            axes.add_collection3d(pictures.Poly3DCollection(
+            axes.add_collection3d(plots.Poly3DCollection(
                 polygons, edgecolors=(0, 0, 0, 0.3), facecolors=(1, 0, 0, 0.2)))
         lines.append('Num. faces: {}'.format(len(polygons)))
     for key, color in (('vertices', 'g'), ('vertices_conditional', 'b'), ('pointcloud', 'b')):

@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, errors, files, reporting
+from common import cli, device, errors, files
 from polygen import measures, mesh_sets, presets
 from polygen import sample as sample_script
 
@@ -40,7 +40,7 @@ def _load(config, path, split):
         path, config.quantization_bits, config.max_vertices, config.max_face_tokens, split=split,
         exact=config.exact_quantization, keep_winding=config.keep_winding,
         class_names=getattr(config, 'class_names', None))
-    reporting.say(str(summary))
+    cli.say(str(summary))
     presets.check_labels(config, examples)
     return examples
 
@@ -92,13 +92,13 @@ def evaluate(config):
             found['samples'] = _shares(sampler.draw(sess, labels, config.seed))
     found['figures'] = rows
     for line in _table(rows):
-        reporting.say(line)
+        cli.say(line)
     if sampler:
-        reporting.say('{samples} samples: {complete:.1%} complete, {valid:.1%} valid'.format(
+        cli.say('{samples} samples: {complete:.1%} complete, {valid:.1%} valid'.format(
             **found['samples']))
     path = os.path.join(config.output_path, 'eval', 'evaluation.json')
     files.write_json(path, found)
-    reporting.say('results in {}'.format(path))
+    cli.say('results in {}'.format(path))
 
 
 def main(argv=None):

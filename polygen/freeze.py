@@ -9,7 +9,8 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, files, frozen, npu_survey, reporting
+from common import cli, device, files, frozen, npu_survey
+from common.training import checkpoints
 from polygen import presets, sampling, sequences
 
 _PARTS = {'vertex': 'polygen_vertices', 'face': 'polygen_faces'}     # names of the files
@@ -83,7 +84,7 @@ def freeze(config):
     single_loop = config.single_loop
     if getattr(config, 'onnx', False) and not single_loop:
         single_loop = True
-        reporting.say('note: --onnx: all tokens are drawn in one loop (--single_loop), since '
+        cli.say('note: --onnx: all tokens are drawn in one loop (--single_loop), since '
                       'tf2onnx knows no loop in a loop')
     config, weights = presets.trained(config)
     config.device = 'cpu'   # importing npu_bridge would move the self-check to the NPU

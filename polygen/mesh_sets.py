@@ -13,7 +13,8 @@ import zlib
 import numpy as np
 from scipy import special
 
-from common import errors, meshes
+from common import errors
+from common.geometry import meshes
 from polygen import data_utils
 
 TOY_MESHES = ('cube', 'cylinder', 'cone', 'icosphere')  # labels 0 to 3, as the original has them

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, errors, reporting
+from common import cli, device, errors
 from polygen import modules
 
 _BATCH, _TOKENS, _VERTICES, _CLASSES = 4, 31, 10, 4
@@ -49,7 +49,7 @@ def _face_outputs(rng):
 def _require(holds, what):
     if not holds:
         raise errors.InputError('smoke test: {} does not hold.'.format(what))
-    reporting.say('ok  {}'.format(what))
+    cli.say('ok  {}'.format(what))
 
 
 def check(config):

@@ -5,7 +5,8 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, runs
+from common import cli, device, errors
+from common.training import checkpoints, runs
 from polygen import modules
 
 SHIPPED_MESHES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'meshes')

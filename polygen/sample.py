@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, errors, meshes, pictures, reporting
+from common import cli, device, errors
+from common.geometry import meshes, plots
 from polygen import data_utils, measures, mesh_sets, presets, sampling
 
 Sample = collections.namedtuple('Sample', 'label vertices faces complete')
@@ -96,7 +97,7 @@ def write(samples, folder, captions, targets=None):
         empty = [(np.zeros((0, 3)), [])] * (-len(targets) % columns)
         drawn = list(targets) + empty + drawn
         captions = ['training mesh'] * len(targets) + [''] * len(empty) + captions
-    pictures.mesh_grid(folder + '.png', drawn, captions, columns=columns)
+    plots.mesh_grid(folder + '.png', drawn, captions, columns=columns)
 
 
 def caption(sample):
@@ -147,7 +148,7 @@ def sample(config):
         samples = sampler.draw(sess, labels, config.seed)
     folder = os.path.join(config.output_path, 'samples', name)
     write(samples, folder, [caption(one) for one in samples])
-    reporting.say('{} samples of {} in {} ({} complete, {} valid)'.format(
+    cli.say('{} samples of {} in {} ({} complete, {} valid)'.format(
         len(samples), weights.name, folder, sum(one.complete for one in samples),
         sum(measures.is_valid(one) for one in samples)))
     if config.compare_to:
@@ -155,7 +156,7 @@ def sample(config):
                                             config.max_vertices, config.max_face_tokens)
         for line in measures.describe_matches(samples, examples, config.quantization_bits,
                                               config.random_shift):
-            reporting.say(line)
+            cli.say(line)
 
 
 def main(argv=None):

@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, reporting, runs
+from common import cli, device
+from common.training import reporting, runs
 from polygen import data_utils, freeze, measures, mesh_sets, presets
 from polygen import sample as sample_script
 
@@ -171,7 +172,7 @@ def train(config):
     if device.choose(config.device) == 'npu' and not config.fusion_switch_file:
         config.fusion_switch_file = _FUSION_SWITCH  # as in the Ascend port
     if config.data_path == presets.SHIPPED_MESHES:
-        reporting.say('no --data_path given: using the meshes that ship with PolyGen')
+        cli.say('no --data_path given: using the meshes that ship with PolyGen')
     examples, summary = _load(config, config.data_path, config.strict)
     presets.complete(config, examples)
     config.class_names = summary.class_names    # recorded: other sets get these labels
@@ -206,7 +207,7 @@ def _load(config, path, strict):
         path, config.quantization_bits, config.max_vertices, config.max_face_tokens, strict,
         exact=config.exact_quantization, keep_winding=config.keep_winding)
     if summary.skipped:
-        reporting.say(str(summary))
+        cli.say(str(summary))
     return examples, summary
 
 
@@ -218,7 +219,7 @@ def _validation(models, config, class_names):
         config.max_face_tokens, split='test', class_names=class_names,
         exact=config.exact_quantization, keep_winding=config.keep_winding)
     presets.check_labels(config, examples)
-    reporting.say('validation: {}'.format(str(summary).split('\n')[0]))
+    cli.say('validation: {}'.format(str(summary).split('\n')[0]))
     return measures.Evaluator(models, examples, config.batch_size, _VALIDATION_BUCKETS,
                               config.quantization_bits)
 
@@ -262,7 +263,7 @@ def _finish(run, sampler, examples, models, config):
     """Draws the last samples and freezes, once; a run that stopped before is made whole."""
     recent = run.state.get('recent', [])
     if recent:
-        reporting.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
+        cli.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
             len(recent), *map(reporting.format_value, np.mean(recent, axis=0))))
     picture = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
     trained = run.step > run.start_step     # else only what is missing is made
@@ -270,12 +271,12 @@ def _finish(run, sampler, examples, models, config):
         samples = _draw(run, run.step, sampler, examples, config)
         for line in measures.describe_matches(samples, examples, config.quantization_bits,
                                               config.random_shift):
-            reporting.say(line)
-        reporting.say('samples in {}'.format(os.path.splitext(picture)[0]))
+            cli.say(line)
+        cli.say('samples in {}'.format(os.path.splitext(picture)[0]))
     if config.freeze and (trained or not freeze.is_up_to_date(config.output_path, run.step)):
         run.save(run.step)
         for path in freeze.freeze_run(config, run.step):
-            reporting.say('frozen: {}'.format(path))
+            cli.say('frozen: {}'.format(path))
 
 
 def main(argv=None):

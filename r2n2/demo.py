@@ -12,7 +12,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import cv2
 import numpy as np
 
-from common import cli, errors, files, meshes, reporting, voxel_grids
+from common import cli, errors, files
+from common.geometry import meshes, voxel_grids
 from r2n2.lib import data_augmentation, setup, test_net, voxel
 from r2n2.lib.data_process import read_image
 
@@ -126,7 +127,7 @@ def demo(config):
     vertices, triangles = voxel_grids.surface(grids[-1], config.threshold)
     meshes.write(stem + '.glb', vertices / found.CONST.N_VOX - 0.5, triangles.tolist())
     test_net.draw(stem + '.png', [(images, None, grids)], config.threshold)
-    reporting.say('{} cells occupied; {}, {}.glb and {}.png'.format(
+    cli.say('{} cells occupied; {}, {}.glb and {}.png'.format(
         int(grid.sum()), config.output, stem, stem))
 
 

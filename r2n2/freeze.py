@@ -9,7 +9,8 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, frozen, npu_survey
+from common import cli, device, frozen, npu_survey
+from common.training import checkpoints
 from r2n2 import models
 from r2n2.lib import layers, setup, solver
 

@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
-from common import cli, device, reporting
+from common import cli, device
 from r2n2 import freeze as freeze_script
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_io, setup, test_net, train_net
@@ -83,11 +83,11 @@ def _data(config):
         return data_io.find(config.data_path, config.dataset)
     folder = os.path.join(config.output_path, setup.GENERATED)
     if not os.path.exists(os.path.join(folder, 'categories.json')):
-        reporting.say('no --data_path given: rendering procedural furniture into {}'.format(folder))
+        cli.say('no --data_path given: rendering procedural furniture into {}'.format(folder))
         make_dataset.make(make_dataset.parse_args(
             ['--furniture', '--models={}'.format(_QUICK_MODELS), '--output', folder]))
     else:
-        reporting.say('no --data_path given: using the procedural furniture in {}'.format(folder))
+        cli.say('no --data_path given: using the procedural furniture in {}'.format(folder))
     return data_io.find(folder)
 
 
@@ -103,7 +103,7 @@ def main_program(config):
     if config.rand:
         config.seed = int(np.random.SeedSequence().entropy % 2 ** 31)
     if config.init_iter is not None:
-        reporting.say('note: --init-iter has no effect here')
+        cli.say('note: --init-iter has no effect here')
     config.plain = setup.is_plain(config)
     config.mask_views = train_net.mask_views(config)
     device.check_options(config, device.choose(config.device))
@@ -117,7 +117,7 @@ def main_program(config):
         _evaluate(config, found, data)
     if config.freeze:
         for path in freeze_script.freeze_run(config, step):
-            reporting.say('frozen: {}'.format(path))
+            cli.say('frozen: {}'.format(path))
 
 
 def _evaluate(config, found, data):

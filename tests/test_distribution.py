@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from common import checkpoints
+from common.training import checkpoints
 from tests.common import test_distribution
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import frozen, meshes, voxel_grids
+from common import frozen
+from common.geometry import meshes, voxel_grids
 from examples import (
     cmr_body,
     imnet_reconstruct,

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODELS = ('vsl', 'polygen', 'r2n2', 'imnet', 'cmr')
-PLATFORMS = {'npu_bridge': ['common/device.py'], 'horovod': ['common/device.py'],
-             'moxing': ['common/obs.py'], 'hccl': []}    # npu_bridge has its own
+PLATFORMS = {'npu_bridge': ['common/device/__init__.py'], 'horovod': ['common/device/__init__.py'],
+             'moxing': ['common/modelarts/obs.py'], 'hccl': []}    # npu_bridge has its own
 # `python -m common.npu_lint --all` opens <model>.freeze by the model's name.
 BY_NAME = {'common/npu_survey.py': {''}}
 _IMPORTERS = ('import_module', '__import__', '_imported')

@@ -56,7 +56,7 @@ SCRIPTS = [
       '--train_url=out']),
     ('help_modelarts.py', ['data', '--data_url=x', '--modelarts_data_di=y'],
      ['data', '--data_url=' + NOWHERE, '--modelarts_data_dir=y']),
-    ('common/frozen.py', ['list', 'x.pb', '--outputs=y'], ['list', NOWHERE + '/x.pb']),
+    ('common/frozen/__main__.py', ['list', 'x.pb', '--outputs=y'], ['list', NOWHERE + '/x.pb']),
     ('common/deploy.py', ['x', 'y', '--cosin=1'], [NOWHERE, 'y']),
     ('common/npu_lint.py', ['x.pb', '--fetch=y'], [NOWHERE + '/x.pb']),
     ('common/rank_table.py', ['--server=x', '--device_ips=y', '--output=z', '--first_devise=4'],
@@ -83,8 +83,8 @@ SCRIPTS = [
 ] + [('freeze_graph.py', ['--model=' + model, '--out=x'],
       ['--model=' + model, '--output=x', '--output_path=' + NOWHERE])
      for model in ('polygen', 'vsl', 'r2n2', 'imnet', 'cmr')]
-NO_SCRIPTS = {'common/obs.py',                  # answers its own process, on a pipe
-              'tests/common/toy_training.py'}   # of the tests of common/runs.py
+NO_SCRIPTS = {'common/modelarts/obs.py',                  # answers its own process, on a pipe
+              'tests/common/toy_training.py'}   # of the tests of common/training/runs.py
 
 
 def _names():

@@ -3,7 +3,8 @@ import os
 
 import numpy as np
 
-from common import errors, meshes, pictures, voxel_grids
+from common import errors
+from common.geometry import meshes, plots, voxel_grids
 from vsl import data_utils
 
 _MAYAVI = ('--renderer mayavi needs the package mayavi, which this Python does not have: pip '
@@ -38,7 +39,7 @@ def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
       errors.InputError: mayavi is asked for and missing, or a file cannot be written.
     """
     volumes = np.reshape(grids, [-1] + 3 * [data_utils.GRID])
-    pictures.mesh_grid(path + '.png', [drawable(grid) for grid in volumes], captions, columns, up,
+    plots.mesh_grid(path + '.png', [drawable(grid) for grid in volumes], captions, columns, up,
                        edges=False, size=1.8)
     for number, grid in enumerate(volumes):
         vertices, triangles = voxel_grids.surface(grid)
@@ -66,7 +67,7 @@ def beside(path, images, given, found, captions, up='z'):
         fields.append(image)
         fields += [drawable(np.reshape(grid, 3 * [data_utils.GRID])) for grid in (true, ours)]
         titles += [caption, 'shape', 'found']
-    pictures.mesh_grid(path, fields, titles, 9, up, edges=False, size=1.4)
+    plots.mesh_grid(path, fields, titles, 9, up, edges=False, size=1.4)
 
 
 def draw_sample(voxel, savepath):

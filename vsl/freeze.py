@@ -10,7 +10,8 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, frozen, npu_survey
+from common import cli, device, errors, frozen, npu_survey
+from common.training import checkpoints
 from vsl import presets, vsl, vsl_rec
 
 _PARTS = ('encoder', 'decoder', 'image')

@@ -23,7 +23,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 from PIL import Image
 
-from common import cli, errors, files, meshes, shapes, voxel_grids
+from common import cli, errors, files
+from common.geometry import furniture, meshes, voxel_grids
 from vsl import data_utils
 
 EXTENT = 24             # cells that the longest side fills
@@ -68,12 +69,12 @@ def make_furniture(seed=0, num_train=40, num_test=10):
     """
     splits = {}
     for split, count, first in (('train', num_train, 0), ('test', num_test, num_train)):
-        labels = np.repeat(np.arange(len(shapes.FURNITURE), dtype=np.int32) + 1, count)
-        voxels = [shapes.voxels(shapes.furniture(name, [seed, label, first + number]),
+        labels = np.repeat(np.arange(len(furniture.FURNITURE), dtype=np.int32) + 1, count)
+        voxels = [furniture.voxels(furniture.furniture(name, [seed, label, first + number]),
                                 data_utils.GRID, EXTENT).ravel()
-                  for label, name in enumerate(shapes.FURNITURE) for number in range(count)]
+                  for label, name in enumerate(furniture.FURNITURE) for number in range(count)]
         splits[split] = data_utils.Split(np.array(voxels, np.uint8), labels, None)
-    return splits, list(shapes.FURNITURE)
+    return splits, list(furniture.FURNITURE)
 
 
 def find_sources(folder, extensions, test_fraction=0.2, seed=0):

@@ -5,7 +5,8 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, reporting, runs
+from common import cli, device
+from common.training import checkpoints, runs
 from vsl import data_utils, make_dataset, vsl, vsl_rec
 
 OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
@@ -164,7 +165,7 @@ def find_data(config):
     if not os.path.exists(path):
         splits, names = make_dataset.make_furniture(0)
         data_utils.write(path, splits, names, {'source': 'procedural furniture, seed 0'})
-    reporting.say('no --data_path given: using the procedural furniture, {}'.format(path))
+    cli.say('no --data_path given: using the procedural furniture, {}'.format(path))
     return path
 
 
@@ -215,7 +216,7 @@ def restore(config, model):
     model.sess = tf.Session(config=device.session_config(config))
     checkpoints.restore(model.sess, prefix, list(model.params.values()), remedy='Give the '
                         '--preset (or the sizes) that it was trained with.')
-    reporting.say('weights of {}'.format(prefix))
+    cli.say('weights of {}'.format(prefix))
 
 
 def stages(text, known):

@@ -5,7 +5,9 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, device, pictures, reporting
+from common import device
+from common.geometry import plots
+from common.training import checkpoints, reporting
 from vsl import data_utils
 
 _AXES = {'none': (), 'x': (0,), 'y': (1,), 'xy': (0, 1)}
@@ -129,4 +131,4 @@ def draw_curves(run):
                 steps.append(row['step'])
                 values.append(row[key])
         if series:
-            pictures.curves(os.path.join(run.eval_dir, name + '.png'), series)
+            plots.curves(os.path.join(run.eval_dir, name + '.png'), series)

@@ -12,7 +12,8 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import device, volume_conv
+from common import device
+from common.ops import volume_conv
 
 OBJ_RES = 30            # cells of a side; the layers fit no other size
 KL_WEIGHT = 0.001       # of the Kullback-Leibler divergences beside the reconstruction

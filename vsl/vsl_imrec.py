@@ -13,7 +13,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, files, reporting, runs
+from common import cli, device, errors, files
+from common.training import checkpoints, reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training, vsl_rec
 
 STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
@@ -109,7 +110,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
 
 
 def _end_epoch(run, model, data, epoch, sums, config):
-    reporting.say('Epoch: {:04d} | kl-loss: {:.4f} + rec-loss: {:.4f} + lat_loss: {:.4f} = '
+    cli.say('Epoch: {:04d} | kl-loss: {:.4f} + rec-loss: {:.4f} + lat_loss: {:.4f} = '
                   'total-loss: {:.4f}'.format(epoch, sums['loss_kl'], sums['loss_rec'],
                                               sums['loss_lat'], sums['loss']))
     run.state['last_epoch'], run.state['last_total'] = epoch, sums['loss']
@@ -147,20 +148,20 @@ def measure_iou(model, data, order, config):
         found['train'] = float(evaluate.iou(
             model, _codes(model, train.images[rows], config), train.voxels[rows]).mean())
         found['whole_batch_test'] = float(shares[:whole].mean())
-        reporting.say('IOU - {} - Train: {:.4f}, Test: {:.4f}'.format(
+        cli.say('IOU - {} - Train: {:.4f}, Test: {:.4f}'.format(
             data.title, found['train'], found['whole_batch_test']))
     else:
-        reporting.say('note: fewer test or training images than the original\'s figure needs')
+        cli.say('note: fewer test or training images than the original\'s figure needs')
     found['classes'] = {data.names[label - 1]: float(shares[test.labels == label].mean())
                         for label in np.unique(test.labels)}
     found['class_mean'] = float(np.mean(list(found['classes'].values())))
     found['mean_shape'] = _mean_shape(train, test)
     for name, value in found['classes'].items():
-        reporting.say('IoU {}: {:.4f}'.format(name, value))
-    reporting.say('IoU of all {} test images: {:.4f}; mean of the classes: {:.4f}; mean shape of '
+        cli.say('IoU {}: {:.4f}'.format(name, value))
+    cli.say('IoU of all {} test images: {:.4f}; mean of the classes: {:.4f}; mean shape of '
                   'each class: {:.4f}'.format(len(shares), found['test'], found['class_mean'],
                                               found['mean_shape']))
-    reporting.say(reporting.accuracy_line(found['test']))
+    cli.say(reporting.accuracy_line(found['test']))
     return found
 
 
@@ -186,7 +187,7 @@ def retrieve(model, data, folder, config):
                                evaluate.codes(model, data.train.voxels), count)
     right = data.train.labels[nearest] == data.test.labels[:, None]
     found = {'first': float(right[:, 0].mean()), 'nearest': float(right.mean()), 'count': count}
-    reporting.say('Retrieval: the nearest shape is of the right class {:.4f}, of the {} nearest '
+    cli.say('Retrieval: the nearest shape is of the right class {:.4f}, of the {} nearest '
                   '{:.4f}'.format(found['first'], count, found['nearest']))
     rows = np.linspace(0, len(data.test.labels) - 1, 3).astype(int)
     grids = np.concatenate([np.concatenate([data.test.voxels[row:row + 1],
@@ -225,7 +226,7 @@ def _run_stages(model, data, order, config, step):
     for stage in stages:
         files.write_json(os.path.join(folder, stage + '.json'), work[stage]())
     if stages:
-        reporting.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
+        cli.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
 
 
 def _shape_part(config, model):
@@ -242,7 +243,7 @@ def _shape_part(config, model):
     prefix = checkpoints.latest(config.checkpoint)
     if 'image_fc2' in checkpoints.variables_of(prefix):
         return None
-    reporting.say('weights of the shape part from {}; the image branch starts anew'.format(prefix))
+    cli.say('weights of the shape part from {}; the image branch starts anew'.format(prefix))
     config.checkpoint = ''
     shape_part = [model.params[name] for name in model.shape_names]
     return lambda sess: checkpoints.restore(

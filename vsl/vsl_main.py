@@ -15,7 +15,9 @@ import tensorflow.compat.v1 as tf
 from matplotlib import cm
 from matplotlib.figure import Figure
 
-from common import cli, device, errors, files, pictures, reporting, runs
+from common import cli, device, errors, files
+from common.geometry import plots
+from common.training import reporting, runs
 from vsl import data_utils, draw, evaluate, freeze, measures, presets, training
 
 STAGES = ('train', 'classify', 'reconstruct', 'generate', 'interpolate', 'tsne', 'metrics',
@@ -90,7 +92,7 @@ def _train(run, model, feeds, step_tensor, data, epochs, config):
 
 
 def _end_epoch(run, model, data, step, epoch, sums, voxels, config):
-    reporting.say('Epoch: {:04d} | kl-loss: {:.4f} + rec-loss: {:.4f} = total-loss: {:.4f}'.format(
+    cli.say('Epoch: {:04d} | kl-loss: {:.4f} + rec-loss: {:.4f} = total-loss: {:.4f}'.format(
         epoch, sums['loss_kl'], sums['loss_rec'], sums['loss']))
     run.state['last_epoch'], run.state['last_total'] = epoch, sums['loss']
     if config.print_step and (epoch + 1) % config.print_step == 0:
@@ -131,14 +133,14 @@ def classify(model, codes, data, orders, config):
     labels = {'train': data.train.labels, 'test': data.test.labels}
     found = {}
     if _has_one_class(labels['train']):
-        reporting.say('note: no classification, since all training shapes are of one class')
+        cli.say('note: no classification, since all training shapes are of one class')
         return found
     rows = {split: order[:len(order) // config.batch_size * config.batch_size]
             for split, order in orders.items()}
     for name, chosen in (('whole_batch_', rows),
                          ('', {split: np.arange(len(labels[split])) for split in rows})):
         if not len(chosen['test']) or _has_one_class(labels['train'][chosen['train']]):
-            reporting.say('note: fewer test shapes than a batch, or training batches of one class, '
+            cli.say('note: fewer test shapes than a batch, or training batches of one class, '
                           'so there is no whole-batch figure')
             continue
         classifier = measures.fit_svm(codes['train'][chosen['train']],
@@ -146,7 +148,7 @@ def classify(model, codes, data, orders, config):
         for split, part in chosen.items():
             found['{}{}_accuracy'.format(name, split)] = measures.accuracy(
                 classifier, codes[split][part], labels[split][part])
-        reporting.say('Shape classification{}: train: {:.4f}, test: {:.4f}'.format(
+        cli.say('Shape classification{}: train: {:.4f}, test: {:.4f}'.format(
             ' (whole batches)' if name else ' (all shapes)', found[name + 'train_accuracy'],
             found[name + 'test_accuracy']))
     if config.search_svm or config.baselines:
@@ -156,13 +158,13 @@ def classify(model, codes, data, orders, config):
         found.update(_search(model, codes, labels, data, copies, config))
     found['linear_test_accuracy'] = measures.accuracy(
         measures.fit_linear(codes['train'], labels['train']), codes['test'], labels['test'])
-    reporting.say('Shape classification (linear probe): test: {:.4f}'.format(
+    cli.say('Shape classification (linear probe): test: {:.4f}'.format(
         found['linear_test_accuracy']))
     found['active_units'] = measures.active_units(codes['train'], model.sizes)
-    reporting.say('active units by code (of {}): {}'.format(
+    cli.say('active units by code (of {}): {}'.format(
         ', '.join(map(str, model.sizes)), ', '.join(map(str, found['active_units']))))
-    reporting.say(reporting.accuracy_line(found['train_accuracy'], 'train'))
-    reporting.say(reporting.accuracy_line(found['test_accuracy']))
+    cli.say(reporting.accuracy_line(found['train_accuracy'], 'train'))
+    cli.say(reporting.accuracy_line(found['test_accuracy']))
     return found
 
 
@@ -174,7 +176,7 @@ def _search(model, codes, labels, data, copies, config):
     ending = ', mirrored too' if copies else ''
     found = {'searched_test_accuracy' + ending: accuracy,
              'held_out_accuracy' + ending: chosen['score']}
-    reporting.say('Shape classification (C {:g}, gamma {:.3g} by cross-validation{}): held-out '
+    cli.say('Shape classification (C {:g}, gamma {:.3g} by cross-validation{}): held-out '
                   'folds: {:.4f}, test: {:.4f}'.format(chosen['C'], chosen['gamma'], ending,
                                                        chosen['score'], accuracy))
     if config.baselines:
@@ -182,7 +184,7 @@ def _search(model, codes, labels, data, copies, config):
                 data.train.voxels, labels['train'], data.test.voxels, labels['test'],
                 codes['train'].shape[1], copies).items():
             found['baseline ' + name] = value
-            reporting.say('baseline {}: test: {:.4f}'.format(name, value))
+            cli.say('baseline {}: test: {:.4f}'.format(name, value))
     return found
 
 
@@ -195,12 +197,12 @@ def reconstruct(model, codes, data, folder, config):
     found = {name + '_iou': float(
         evaluate.iou(model, codes[name], getattr(data, name).voxels).mean())
              for name in ('train', 'test')}
-    reporting.say('Reconstruction IoU: train: {train_iou:.4f}, test: {test_iou:.4f}'.format(
+    cli.say('Reconstruction IoU: train: {train_iou:.4f}, test: {test_iou:.4f}'.format(
         **found))
     if config.baselines:
         found['pca_test_iou'] = measures.pca_iou(data.train.voxels, data.test.voxels,
                                                  model.latent_size)
-        reporting.say('Reconstruction IoU of a PCA of {} numbers: test: {:.4f}'.format(
+        cli.say('Reconstruction IoU of a PCA of {} numbers: test: {:.4f}'.format(
             model.latent_size, found['pca_test_iou']))
     rows = np.linspace(0, len(data.test.labels) - 1, 6).astype(int)
     decoded = evaluate.decode(model, codes['test'][rows])
@@ -259,7 +261,7 @@ def tsne(codes, data, folder):
     """Picture of the training codes in two dimensions, coloured by class."""
     from sklearn import decomposition, manifold  # here, since its import takes a while
     if len(codes) < 4:
-        reporting.say('note: too few shapes for a t-SNE picture')
+        cli.say('note: too few shapes for a t-SNE picture')
         return {}
     plane = decomposition.PCA(2, svd_solver='randomized', random_state=0).fit_transform(codes)
     tsne = manifold.TSNE(n_components=2, init=plane.astype(np.float32), random_state=0,
@@ -274,7 +276,7 @@ def tsne(codes, data, folder):
                      label=data.names[label - 1])
     axes.set_axis_off()
     axes.legend(fontsize=7, ncol=2)
-    pictures.save_figure(figure, os.path.join(folder, 'tsne.png'))
+    plots.save_figure(figure, os.path.join(folder, 'tsne.png'))
     return {'picture': 'tsne.png'}
 
 
@@ -286,7 +288,7 @@ def metrics(model, codes, data, config):
                                     len(data.test.labels)).astype(np.float32)
     found = measures.generation(evaluate.decode(model, drawn), data.test.voxels)
     for name, value in found.items():
-        reporting.say('Generation {}: {:.4f}'.format(name.replace('_', ' '), value))
+        cli.say('Generation {}: {:.4f}'.format(name.replace('_', ' '), value))
     return found
 
 
@@ -307,7 +309,7 @@ def _run_stages(model, data, orders, config, step):
     for stage in stages:
         files.write_json(os.path.join(folder, stage + '.json'), work[stage]())
     if stages:
-        reporting.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
+        cli.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
 
 
 def main_stages(config):

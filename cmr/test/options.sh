@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What both launch scripts of CMR tell common/train_1p.sh.
+# What both launch scripts of CMR tell common/modelarts/train_1p.sh.
 entry=train.py
 default_batch_size=16
 loss_prefix='Loss:'
@@ -14,5 +14,5 @@ model_values=(
 )
 model_flags=(evaluate freeze plain)
 
-# shellcheck source=common/train_1p.sh
-source "$model_dir/../common/train_1p.sh"
+# shellcheck source=common/modelarts/train_1p.sh
+source "$model_dir/../common/modelarts/train_1p.sh"

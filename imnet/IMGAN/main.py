@@ -19,7 +19,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, reporting
+from common import cli, device, errors
+from common.training import checkpoints
 from imnet import data_utils, extraction, meshing, saved
 from imnet.IMGAN import model, modelz, training
 from imnet.point_sampling import solids
@@ -97,7 +98,7 @@ def write_codes(config):
         codes = net.codes_of(sess, (data.voxels(row) for row in rows))
     path = config.z_path or _codes_path(config, rows, len(data))
     data_utils.write_codes(path, codes)
-    reporting.say('{} codes of {} numbers in {}'.format(len(codes), net.z_dim, path))
+    cli.say('{} codes of {} numbers in {}'.format(len(codes), net.z_dim, path))
 
 
 def _codes_path(config, rows, count):

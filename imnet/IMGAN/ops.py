@@ -4,7 +4,8 @@ S: shapes in a step, N: points of a shape, D: side of a volume, C: channels. Lay
 """
 import tensorflow.compat.v1 as tf
 
-from common import device, volume_conv
+from common import device
+from common.ops import volume_conv
 
 NORM_EPSILON = 1e-6     # of the instance norm
 LEAK = 0.02

@@ -3,7 +3,8 @@ import os
 
 import numpy as np
 
-from common import checkpoints, device, reporting, runs
+from common import cli, device
+from common.training import checkpoints, reporting, runs
 from imnet import data_utils, draw, saved
 from imnet.IMGAN import model, modelz, ops
 
@@ -74,7 +75,7 @@ def _ae_loop(run, net, step_op, data, size, config):
         epoch = step // config.steps_per_epoch - 1
         result = {'loss': mean['loss_ae']}
         with run.paused():
-            reporting.say('epoch {}/{}  mean loss_ae {}'.format(
+            cli.say('epoch {}/{}  mean loss_ae {}'.format(
                 epoch, -(-config.training_steps // config.steps_per_epoch),
                 reporting.format_value(mean['loss_ae'])))
             _warn_if_dead(mean)
@@ -98,7 +99,7 @@ def _ae_loop(run, net, step_op, data, size, config):
 def _warn_if_dead(mean):
     """All outputs 0 give a loss equal to the share of points inside: the clip has no gradient."""
     if abs(mean['loss_ae'] - mean['inside']) < 1e-6:
-        reporting.say('warning: the loss is that of an output of 0 everywhere ({:.4f}, the share '
+        cli.say('warning: the loss is that of an output of 0 everywhere ({:.4f}, the share '
                       'of points inside). The decoder is dead: start anew with --noresume and '
                       '--leaky_clip, or another --seed.'.format(mean['inside']))
 

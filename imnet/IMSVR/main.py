@@ -15,7 +15,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, pictures
+from common import cli, device, errors
+from common.geometry import plots
+from common.training import checkpoints
 from imnet import data_utils, extraction, meshing, saved
 from imnet.IMSVR import model, photos, training, views
 
@@ -90,7 +92,7 @@ def write_meshes(config):
         meshing.write_all([(str(row), net.field(sess, code)) for row, code in zip(rows, codes)],
                           config.sample_dir, config)
     shown = rows[:64]
-    pictures.image_grid(os.path.join(config.sample_dir, 'views.png'),
+    plots.image_grid(os.path.join(config.sample_dir, 'views.png'),
                         [data.pixels()[row, view] for row in shown], [str(row) for row in shown])
 
 
@@ -117,7 +119,7 @@ def reconstruct(config):
         codes = [code_of(net, sess, view) for view in found]
         meshing.write_all([(name, net.field(sess, code)) for name, code in zip(names, codes)],
                           config.sample_dir, config, names[0] + '_meshes.png')
-    pictures.image_grid(os.path.join(config.sample_dir, names[0] + '_input.png'), found, names)
+    plots.image_grid(os.path.join(config.sample_dir, names[0] + '_input.png'), found, names)
 
 
 def run_mode(config):

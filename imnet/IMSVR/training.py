@@ -3,7 +3,8 @@ import os
 
 import numpy as np
 
-from common import checkpoints, device, errors, reporting, runs
+from common import cli, device, errors
+from common.training import checkpoints, reporting, runs
 from imnet import data_utils, draw, saved
 from imnet.IMGAN import ops
 from imnet.IMSVR import model, views
@@ -94,7 +95,7 @@ def _loop(run, net, step_op, data, codes, size, config):
         if device.is_chief() and (step == config.training_steps or (
                 mean is not None and epoch % config.checkpoint_every == 0)):
             with run.paused():
-                reporting.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(
+                cli.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(
                     result['loss'] if result['loss'] is not None else float(loss))))
                 _write_pictures(run, net, data, rows[0], pixels[0], epoch, config.sample_dir)
                 saved.save(run.sess, net.variables, config, 'svr', epoch, _KEPT)

@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 import h5py
 
-from common import cli, errors, reporting
+from common import cli, errors
 from imnet import data_utils
 from imnet.point_sampling import tables
 
@@ -101,7 +101,7 @@ def _write(path, root, categories, half):
         _check_views(root, name)
     count = sum(_count(root, name, half) for name in categories)
     if not count:
-        reporting.say('note: no shape for {}'.format(path))
+        cli.say('note: no shape for {}'.format(path))
         return
     names = []
 
@@ -113,7 +113,7 @@ def _write(path, root, categories, half):
 
     tables.write_rows(path, rows(), count, 'gzip')
     tables.write_names(path, names)
-    reporting.say('{} shapes{} in {}'.format(count, '' if with_views else ' without views', path))
+    cli.say('{} shapes{} in {}'.format(count, '' if with_views else ' without views', path))
 
 
 def gather(config):

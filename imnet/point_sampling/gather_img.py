@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 from PIL import Image
 
-from common import cli, errors, reporting
+from common import cli, errors
 from imnet.IMSVR import views
 from imnet.point_sampling import tables
 
@@ -73,7 +73,7 @@ def gather(config):
             for name in names)
     tables.write_rows(target, rows, len(names), 'gzip')
     tables.write_names(target, names)
-    reporting.say('{} views of {} shapes in {}'.format(VIEWS, len(names), target))
+    cli.say('{} views of {} shapes in {}'.format(VIEWS, len(names), target))
 
 
 def main(argv=None):

@@ -15,7 +15,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 import numpy as np
 
-from common import cli, errors, files, reporting
+from common import cli, errors, files
+from common.training import reporting
 from imnet.point_sampling import sampler, solids, tables
 
 _BROKEN = ('4a32519f44dc84aabafe26e2eb69ebf4',)     # of HSP's rifles, as the author notes
@@ -109,7 +110,7 @@ def _category(name, folder, held, config):
                                     '--output.'.format(target, *(' '.join(
                                         '--{}={}'.format(*item) for item in sorted(held.items()))
                                         for held in (before, options))))
-        reporting.say('{}: done already, {}'.format(name, target))
+        cli.say('{}: done already, {}'.format(name, target))
         return
     # Parts of other seeds or axes are not these.
     parts = os.path.join(config.output, name, 'parts_{}_{}{}'.format(
@@ -117,18 +118,18 @@ def _category(name, folder, held, config):
     os.makedirs(parts, exist_ok=True)
     paths = {os.path.splitext(file_name)[0]: os.path.join(folder, file_name) for file_name in held}
     todo = [shape for shape in paths if not os.path.exists(_part(parts, shape))]
-    reporting.say('{}: {} shapes in {}, {} sampled already'.format(
+    cli.say('{}: {} shapes in {}, {} sampled already'.format(
         name, len(paths), folder, len(paths) - len(todo)))
     refused = _sample_all(todo, paths, parts, config)
     for line in refused:
-        reporting.say('left out: {}'.format(line))
+        cli.say('left out: {}'.format(line))
     names = [shape for shape in sorted(paths) if os.path.exists(_part(parts, shape))]
     if not names:
         raise errors.InputError('{}: no shape can be used. The first: {}'.format(name, refused[0]))
     files.write_json(recorded, options)
     _join(target, names, parts)
     shutil.rmtree(parts)
-    reporting.say('{}: {} shapes in {}'.format(name, len(names), target))
+    cli.say('{}: {} shapes in {}'.format(name, len(names), target))
 
 
 def _part(parts, shape):
@@ -150,7 +151,7 @@ def _sample_all(todo, paths, parts, config):
                 refused += [problem] * bool(problem)
                 if number % 10 == 0 or number == len(todo):
                     pace = (time.perf_counter() - began) / number
-                    reporting.say('{}/{}  {:.2f} s a shape  eta {}'.format(
+                    cli.say('{}/{}  {:.2f} s a shape  eta {}'.format(
                         number, len(todo), pace,
                         reporting.format_duration(pace * (len(todo) - number))))
         except BaseException:

@@ -10,7 +10,8 @@ import zlib
 import numpy as np
 from scipy import io as scipy_io
 
-from common import cli, errors, meshes, reporting, voxel_grids
+from common import cli, errors
+from common.geometry import meshes, voxel_grids
 from imnet.point_sampling import sampler
 
 SIZE = sampler.SIZE
@@ -98,7 +99,7 @@ def from_mesh(path, up='y', allow_open=False):
     grid = voxel_grids.filled(shell)
     if _has_border(vertices, triangles):
         if grid.sum() > shell.sum():
-            reporting.say('note: {} has an open border; what its surface does not enclose is '
+            cli.say('note: {} has an open border; what its surface does not enclose is '
                           'outside. Fill its holes if that is not meant.'.format(path))
         elif not allow_open:
             raise errors.InputError('{} is not closed: its surface encloses nothing, so there is '

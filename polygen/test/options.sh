@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What both launch scripts of PolyGen tell common/train_1p.sh.
+# What both launch scripts of PolyGen tell common/modelarts/train_1p.sh.
 entry=train.py
 default_batch_size=4
 loss_prefix='Loss (vertices):'
@@ -20,5 +20,5 @@ model_flags=(
   shuffle_vertices shared_optimizer exact_quantization keep_winding plain top_k_per_row valid_only
 )
 
-# shellcheck source=common/train_1p.sh
-source "$model_dir/../common/train_1p.sh"
+# shellcheck source=common/modelarts/train_1p.sh
+source "$model_dir/../common/modelarts/train_1p.sh"

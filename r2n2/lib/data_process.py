@@ -4,7 +4,8 @@ import os
 import cv2
 import numpy as np
 
-from common import device, errors, voxel_grids
+from common import device, errors
+from common.geometry import voxel_grids
 from r2n2.lib import data_augmentation
 
 

@@ -8,7 +8,8 @@ import math
 
 import tensorflow.compat.v1 as tf
 
-from common import device, volume_conv
+from common import device
+from common.ops import volume_conv
 from r2n2.lib import fast_conv
 
 BIAS = 0.1              # first value of every bias, in the original too

@@ -1,7 +1,7 @@
 """Views of meshes as ShapeNetRendering has them: camera, two lamps, transparent background."""
 import numpy as np
 
-from common import rasterizer
+from common.geometry import rasterizer
 
 SIZE = 137              # pixels a side
 FAR = 1.75              # distance of the camera at ratio 1; the object's box has the diagonal 1

@@ -3,7 +3,8 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, cli, device, errors, reporting, runs
+from common import cli, device, errors
+from common.training import checkpoints, runs
 from r2n2 import models
 from r2n2.lib import config as config_lib
 from r2n2.lib import settings_checks, weights
@@ -53,7 +54,7 @@ def settings(config):
             section, _, name = key.rpartition('.')
             setattr(config, option, (found[section] if section else found)[name])
     for key in sorted(given & config_lib.NO_EFFECT):
-        reporting.say('note: {} has no effect here'.format(key))
+        cli.say('note: {} has no effect here'.format(key))
     for section, key, value in [
             ('CONST', 'NETWORK_CLASS', config.model), ('CONST', 'BATCH_SIZE', config.batch_size),
             ('CONST', 'N_VIEWS', config.n_views), ('TRAIN', 'NUM_ITERATION', config.training_steps),
@@ -162,7 +163,7 @@ def load(sess, net, path):
     else:
         statistics = [variable for pair in net.statistics.values() for variable in pair]
         checkpoints.restore(sess, path, list(net.params.values()) + statistics)
-    reporting.say('weights of {}'.format(path))
+    cli.say('weights of {}'.format(path))
 
 
 def is_plain(config):

@@ -7,7 +7,9 @@ import numpy as np
 import scipy.io
 import tensorflow.compat.v1 as tf
 
-from common import files, pictures, reporting, voxel_grids
+from common import cli, files
+from common.geometry import plots, voxel_grids
+from common.training import reporting
 from r2n2.lib import data_augmentation, data_io, data_process, layers, setup, voxel
 
 
@@ -102,7 +104,7 @@ def test(found, data, config):
                                  voxel.average_precision(occupancy[row], voxels[row]),
                                  [voxel.evaluate(occupancy[row], voxels[row], threshold)
                                   for threshold in found.TEST.VOXEL_THRESH]))
-            reporting.say('{}/{} models measured'.format(indices[-1] + 1, len(pairs)))
+            cli.say('{}/{} models measured'.format(indices[-1] + 1, len(pairs)))
     train_loader = data_process.Loader(
         found, data, data_io.pairs(data, found.TRAIN.DATASET_PORTION), False)
     mean = mean_shape(train_loader)
@@ -158,7 +160,7 @@ def _write(rows, baseline, pairs, data, found, counts, folder, shown, headline):
     lines = _table('IoU at threshold {:g}'.format(thresholds[0]), main, rows, pairs, data, counts,
                    baseline)
     for line in lines:
-        reporting.say(line)
+        cli.say(line)
     for title, values in (('Average precision (mAP)', precisions), ('Loss', losses)):
         lines += [''] + _table(title, values, rows, pairs, data, counts)
     chosen = row_views == headline if headline else np.ones(len(rows), bool)
@@ -169,12 +171,12 @@ def _write(rows, baseline, pairs, data, found, counts, folder, shown, headline):
                                for views in counts if (row_views == views).any()},
               'iou_by_threshold': {'{:g}'.format(key): float(value[chosen].mean())
                                    for key, value in scores.items()}}
-    reporting.say('With {} views:'.format(result['views']))
-    reporting.say('Total loss: {loss:.6f}'.format(**result))
-    reporting.say('Total mAP: {mAP:.6f}'.format(**result))
-    reporting.say('IoU: {iou:.4f}; of the mean shape of the training models: {mean_shape_iou:.4f}'
+    cli.say('With {} views:'.format(result['views']))
+    cli.say('Total loss: {loss:.6f}'.format(**result))
+    cli.say('Total mAP: {mAP:.6f}'.format(**result))
+    cli.say('IoU: {iou:.4f}; of the mean shape of the training models: {mean_shape_iou:.4f}'
                   .format(**result))
-    reporting.say(reporting.accuracy_line(result['iou']))
+    cli.say(reporting.accuracy_line(result['iou']))
     files.write_json(os.path.join(folder, 'result.json'), result)
     files.write_text(os.path.join(folder, 'table.md'), '\n'.join(lines) + '\n')
     text = io.StringIO()
@@ -188,7 +190,7 @@ def _write(rows, baseline, pairs, data, found, counts, folder, shown, headline):
     files.write_text(os.path.join(folder, 'models.csv'), text.getvalue())
     _write_mat(os.path.join(folder, 'result.mat'), rows, thresholds)
     draw(os.path.join(folder, 'reconstructions.png'), shown[:4])
-    reporting.say('figures and pictures in {}'.format(folder))
+    cli.say('figures and pictures in {}'.format(folder))
     return result
 
 
@@ -219,4 +221,4 @@ def draw(path, shown, threshold=0.4, up='y'):
             fields.append(voxel_grids.surface(truth))
             captions.append('truth')
     columns = len(fields) // len(shown)
-    pictures.mesh_grid(path, fields, captions, columns, up=up, edges=False)
+    plots.mesh_grid(path, fields, captions, columns, up=up, edges=False)

@@ -5,8 +5,9 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import device, errors, files, reporting, runs
-from common import workers as workers_lib
+from common import cli, device, errors, files
+from common.training import runs
+from common.training import workers as workers_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, setup, solver, weights
 
 _VALIDATION_SEED = 7919     # so that validation draws other views than training
@@ -175,13 +176,13 @@ def _export(run, net):
     if not device.is_chief():
         return
     if net.batch_norm:
-        reporting.say("no weights.npy: the original's list has no place for NET.BATCH_NORM")
+        cli.say("no weights.npy: the original's list has no place for NET.BATCH_NORM")
         return
     if run.step > run.start_step or not os.path.exists(path):
         weights.save(run.sess, net, path)
         files.write_text(os.path.join(run.checkpoints, 'weights.txt'),
                          'weights.npy is of step {}\n'.format(run.step))
-        reporting.say("weights in the original's format: {}".format(path))
+        cli.say("weights in the original's format: {}".format(path))
 
 
 def mask_views(config):

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What both launch scripts of 3D-R2N2 tell common/train_1p.sh.
+# What both launch scripts of 3D-R2N2 tell common/modelarts/train_1p.sh.
 entry=main.py
 default_batch_size=36
 loss_prefix='Loss:'
@@ -15,5 +15,5 @@ model_values=(
 )
 model_flags=(evaluate freeze mask_views plain)
 
-# shellcheck source=common/train_1p.sh
-source "$model_dir/../common/train_1p.sh"
+# shellcheck source=common/modelarts/train_1p.sh
+source "$model_dir/../common/modelarts/train_1p.sh"

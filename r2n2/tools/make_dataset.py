@@ -16,7 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import cv2
 import numpy as np
 
-from common import cli, errors, files, meshes, reporting, shapes, voxel_grids
+from common import cli, errors, files
+from common.geometry import furniture, meshes, voxel_grids
 from r2n2.lib import rendering
 
 VIEWS, GRID = 24, 32
@@ -76,10 +77,10 @@ def find_meshes(folder):
 def _solid(job):
     """(vertices [V, 3] with y up, triangles, grid bool [32, 32, 32] with y up)."""
     if job.source is None:
-        parts = shapes.furniture(job.category, job.seed)
-        vertices, triangles = voxel_grids.surface(shapes.voxels(parts, _FINE, _FINE - 4))[:2]
+        parts = furniture.furniture(job.category, job.seed)
+        vertices, triangles = voxel_grids.surface(furniture.voxels(parts, _FINE, _FINE - 4))[:2]
         vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
-        grid = shapes.voxels(parts, GRID, GRID).transpose(0, 2, 1)[:, :, ::-1]
+        grid = furniture.voxels(parts, GRID, GRID).transpose(0, 2, 1)[:, :, ::-1]
         return vertices, triangles, grid
     mesh = meshes.read(job.source)
     vertices, triangles = mesh.vertices.astype(np.float64), meshes.triangulate(mesh.faces)
@@ -148,7 +149,7 @@ def make(config):
     left_out = []
     if config.furniture:
         sources = {(name, '{:04d}'.format(number)): None
-                   for name in shapes.FURNITURE for number in range(config.models)}
+                   for name in furniture.FURNITURE for number in range(config.models)}
     else:
         sources, left_out = find_meshes(config.meshes)
     failed = 0
@@ -162,16 +163,16 @@ def make(config):
                 failed += 1
                 left_out.append('{}/{}: {}'.format(job.category, job.model, reason))
             if number % 20 == 0 or number == len(jobs):
-                reporting.say('{} of {} models'.format(number, len(jobs)))
+                cli.say('{} of {} models'.format(number, len(jobs)))
     for line in left_out:
-        reporting.say('left out {}'.format(line))
+        cli.say('left out {}'.format(line))
     if failed == len(jobs):
         raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
             config.meshes, len(jobs)))
     there = sorted(os.listdir(os.path.join(config.output, 'ShapeNetVox32')))
     files.write_json(os.path.join(config.output, 'categories.json'),
                      {name: {'id': name, 'name': name} for name in there})
-    reporting.say('{} models of {} categories in {}'.format(
+    cli.say('{} models of {} categories in {}'.format(
         len(jobs) - failed, len(there), config.output))
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from scipy import spatial
 
-from common import checkpoints, cli, files, reporting
+from common import cli, files
+from common.training import checkpoints
 from imnet import data_utils, decoder, extraction, saved
 from imnet.IMGAN import model
 from tests.benchmarks import timing
@@ -186,14 +187,14 @@ def measure(config):
             moved=int((distances[0] > 1e-6).sum() + (distances[1] > 1e-6).sum()),
             farthest=float(max(part.max() for part in distances)))
         results[name] = row
-        reporting.say('{}: {}'.format(name, '; '.join('{} {:.2f} s, {} points'.format(
+        cli.say('{}: {}'.format(name, '; '.join('{} {:.2f} s, {} points'.format(
             kind, held['seconds'], held['points']) for kind, held in row.items())))
         if config.original:
-            reporting.say('    original / exact {:.2f} (cells that differ: {}), original / octree '
+            cli.say('    original / exact {:.2f} (cells that differ: {}), original / octree '
                           '{:.2f}'.format(row['original']['seconds'] / row['exact']['seconds'],
                                           row['exact']['other_cells'],
                                           row['original']['seconds'] / row['octree']['seconds']))
-        reporting.say('    exact / products {:.2f}; octree: {vertices} vertices (exact: '
+        cli.say('    exact / products {:.2f}; octree: {vertices} vertices (exact: '
                       '{exact_vertices}), {moved} differ, by at most {farthest:.2g}'.format(
                           row['exact']['seconds'] / row['products']['seconds'], **row['octree']))
     if config.output:

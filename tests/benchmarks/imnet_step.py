@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, files, reporting
+from common import cli, files
 from imnet.IMGAN import model, ops
 from tests.benchmarks import timing
 
@@ -101,10 +101,10 @@ def measure(config):
                     for count in config.shapes)
         for name, (wall, cpu) in rows.items():
             shapes = int(name[6:]) if name.startswith('fast') else 1
-            reporting.say('{}^3, {} points: {:9s} {:.3f} s ({:.3f} s CPU), {:.3f} s a shape'.format(
+            cli.say('{}^3, {} points: {:9s} {:.3f} s ({:.3f} s CPU), {:.3f} s a shape'.format(
                 size, points, name, wall, cpu, wall / shapes))
             if name.startswith('fast'):
-                reporting.say('    plain / fast {:.1f} ({:.1f} CPU)'.format(
+                cli.say('    plain / fast {:.1f} ({:.1f} CPU)'.format(
                     rows['plain'][0] * shapes / wall, rows['plain'][1] * shapes / cpu))
         found[str(size)] = rows
     if config.output:

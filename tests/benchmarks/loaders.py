@@ -16,7 +16,7 @@ import numpy as np
 from cmr import make_dataset as make_people
 from cmr.src.dataset import datasets
 from common import cli
-from common import workers as workers_lib
+from common.training import workers as workers_lib
 from r2n2.lib import config as r2n2_config
 from r2n2.lib import data_io, data_process
 from r2n2.tools import make_dataset as make_furniture

@@ -20,7 +20,8 @@ from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m
 from cmr.src.utils import imutils
-from common import errors, workers
+from common import errors
+from common.training import workers
 from tests.cmr import tiny
 
 OPTIONS = dict(batch_size=4, seed=1, img_res=64, shuffle=True, augmentation=True,

@@ -10,7 +10,7 @@ from cmr import train
 from cmr.src.dataset import datasets
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import options
-from common import checkpoints, runs
+from common.training import checkpoints, runs
 from tests.cmr import tiny
 from tests.common import test_distribution
 

@@ -16,7 +16,8 @@ import tensorflow.compat.v1 as tf
 from cmr import make_template
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pickles, pth2ckpt, torch_file
-from common import checkpoints, errors
+from common import errors
+from common.training import checkpoints
 from tests.cmr import synthetic, tiny
 
 # Written by PyTorch 1.7.1 in both formats from the same tensors; expected.npz by NumPy.

@@ -6,7 +6,7 @@ import pytest
 
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import renderer
-from common import rasterizer
+from common.geometry import rasterizer
 
 SIZE = 64
 

@@ -11,7 +11,8 @@ import freeze_graph
 from cmr import demo, train
 from cmr import eval as eval_script
 from cmr.src.utils import options, pth2ckpt, torch_file
-from common import checkpoints, frozen
+from common import frozen
+from common.training import checkpoints
 from tests.cmr import tiny
 
 PHOTO = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')

@@ -1,4 +1,4 @@
-"""Tests of common/checkpoints.py."""
+"""Tests of common/training/checkpoints.py."""
 import hashlib
 import os
 import shutil
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, errors
+from common import errors
+from common.training import checkpoints
 
 
 def save(folder, step=1, name='model', **arrays):

@@ -9,7 +9,8 @@ import types
 
 import pytest
 
-from common import cli, device, errors, runs
+from common import cli, device, errors
+from common.training import runs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOC = """Trains a thing

@@ -1,4 +1,4 @@
-"""Tests of common/meshes.py."""
+"""Tests of common/geometry/meshes.py."""
 import json
 import os
 import struct
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from common import errors, meshes
+from common import errors
+from common.geometry import meshes
 
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [0.5, 0.5, 1.25]], np.float32)
 PYRAMID = [(0, 3, 2, 1), (0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4)]

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from common import errors, obs
+from common import errors
+from common.modelarts import obs
 
 FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fake_obs')
 ODD_NAMES = ['a b.txt', "quo'te\"s.txt", 'semi;colon.txt', '点云/形状.txt', 'dots..txt',

@@ -1,4 +1,4 @@
-"""Tests of common/pictures.py."""
+"""Tests of common/geometry/plots.py."""
 import os
 import subprocess
 import sys
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors, pictures
+from common import errors
+from common.geometry import plots
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VERTICES = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
@@ -29,7 +30,7 @@ def ink(picture):
 
 
 def test_a_mesh_is_shaded_by_face_and_stays_inside_its_field(tmp_path):
-    pictures.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)], edges=False)
+    plots.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)], edges=False)
     picture = pixels(tmp_path / 'a.png')
     top, bottom, left, right = ink(picture)
     height, width = picture.shape[:2]
@@ -40,8 +41,8 @@ def test_a_mesh_is_shaded_by_face_and_stays_inside_its_field(tmp_path):
 
 
 def test_edges_are_drawn_unless_told_not_to(tmp_path):
-    pictures.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)])
-    pictures.mesh_grid(str(tmp_path / 'b.png'), [(VERTICES, CUBE)], edges=False)
+    plots.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)])
+    plots.mesh_grid(str(tmp_path / 'b.png'), [(VERTICES, CUBE)], edges=False)
     assert pixels(tmp_path / 'a.png').min() < pixels(tmp_path / 'b.png').min() - 20
 
 
@@ -49,7 +50,7 @@ def test_the_vertical_axis_is_the_one_asked_for(tmp_path):
     tall = VERTICES * [0.2, 0.2, 1]
     boxes = {}
     for up, vertices in (('z', tall), ('y', tall[:, [0, 2, 1]]), ('z', tall[:, [0, 2, 1]])):
-        pictures.mesh_grid(str(tmp_path / 'a.png'), [(vertices, CUBE)], up=up)
+        plots.mesh_grid(str(tmp_path / 'a.png'), [(vertices, CUBE)], up=up)
         top, bottom, left, right = ink(pixels(tmp_path / 'a.png'))
         boxes[up, vertices is tall] = (bottom - top) / (right - left)
     assert boxes['z', True] > 1.5 and boxes['y', False] > 1.5
@@ -57,7 +58,7 @@ def test_the_vertical_axis_is_the_one_asked_for(tmp_path):
 
 
 def test_fields_are_laid_out_in_rows_with_captions_above(tmp_path):
-    pictures.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)] * 3, captions=['a', 'b\nc', 'd'],
+    plots.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)] * 3, captions=['a', 'b\nc', 'd'],
                        columns=2, size=1.5)
     picture = pixels(tmp_path / 'a.png')
     assert picture.shape[1] == 300 and picture.shape[0] > 300
@@ -67,14 +68,14 @@ def test_fields_are_laid_out_in_rows_with_captions_above(tmp_path):
 
 
 def test_points_and_empty_meshes_are_drawn_too(tmp_path):
-    pictures.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, None), (VERTICES, []), ([], [])])
+    plots.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, None), (VERTICES, []), ([], [])])
     picture = pixels(tmp_path / 'a.png')
     assert (picture[:, :250] < 250).any() and (picture[:, 250:500] < 250).any()
     assert (picture[:, 500:] > 250).all()
 
 
 def test_the_same_limits_show_meshes_at_one_scale(tmp_path):
-    pictures.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES / 4, CUBE), (VERTICES / 8, CUBE)],
+    plots.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES / 4, CUBE), (VERTICES / 8, CUBE)],
                        limits=0.5)
     picture = pixels(tmp_path / 'a.png')
     large, small = [ink(picture[:, start:start + 250]) for start in (0, 250)]
@@ -85,37 +86,37 @@ def test_eight_meshes_of_three_hundred_faces_take_seconds(tmp_path):
     rng = np.random.RandomState(0)
     mesh = (rng.normal(size=[200, 3]), rng.randint(0, 200, [300, 4]).tolist())
     start = time.time()
-    pictures.mesh_grid(str(tmp_path / 'a.png'), [mesh] * 8)
+    plots.mesh_grid(str(tmp_path / 'a.png'), [mesh] * 8)
     assert time.time() - start < 4
 
 
 def test_wrong_arguments_are_refused(tmp_path):
     path = str(tmp_path / 'a.png')
     with pytest.raises(ValueError, match='empty'):
-        pictures.mesh_grid(path, [])
+        plots.mesh_grid(path, [])
     with pytest.raises(ValueError, match='2 captions for 1'):
-        pictures.mesh_grid(path, [(VERTICES, CUBE)], captions=['a', 'b'])
+        plots.mesh_grid(path, [(VERTICES, CUBE)], captions=['a', 'b'])
     with pytest.raises(ValueError, match="got 'x'"):
-        pictures.mesh_grid(path, [(VERTICES, CUBE)], up='x')
+        plots.mesh_grid(path, [(VERTICES, CUBE)], up='x')
     with pytest.raises(ValueError, match=r'got \[2, 2, 4\]'):
-        pictures.image_grid(path, [np.zeros([2, 2, 4])])
+        plots.image_grid(path, [np.zeros([2, 2, 4])])
     with pytest.raises(ValueError, match='2 steps but 1 values'):
-        pictures.curves(path, {'a': ([1, 2], [1])})
+        plots.curves(path, {'a': ([1, 2], [1])})
     with pytest.raises(ValueError, match='no line'):
-        pictures.curves(path, {})
+        plots.curves(path, {})
     assert not os.path.exists(path)
 
 
 def test_a_place_that_cannot_be_written_is_an_input_error(tmp_path):
     (tmp_path / 'file').write_text('x')
     with pytest.raises(errors.InputError, match='cannot write'):
-        pictures.curves(str(tmp_path / 'file' / 'a.png'), {'a': ([1], [1])})
+        plots.curves(str(tmp_path / 'file' / 'a.png'), {'a': ([1], [1])})
 
 
 def test_images_keep_their_values_whatever_their_type(tmp_path):
     values = np.array([[0, 255], [51, 204]], np.uint8)
     colors = np.stack([values, values[::-1], values.T], axis=2)
-    pictures.image_grid(str(tmp_path / 'a.png'), [
+    plots.image_grid(str(tmp_path / 'a.png'), [
         values, values / 255., (values / 255.).astype(np.float32)[:, :, None], colors,
         values * 2. - 100], size=1)
     picture = pixels(tmp_path / 'a.png')
@@ -130,7 +131,7 @@ def test_images_keep_their_values_whatever_their_type(tmp_path):
 def test_curves_are_lines_on_linear_and_logarithmic_axes(tmp_path):
     steps, values = [1, 2, 3, 4], [1., 1e-2, np.nan, 1e-6]
     for log in (False, True):
-        pictures.curves(str(tmp_path / 'a.png'), {'loss': (steps, values), 'one': ([2], [.5])},
+        plots.curves(str(tmp_path / 'a.png'), {'loss': (steps, values), 'one': ([2], [.5])},
                         log=log, title='loss', ylabel='nats')
         picture = pixels(tmp_path / 'a.png')
         blue = (np.abs(picture - [31, 119, 180]) < 40).all(axis=2)
@@ -139,7 +140,7 @@ def test_curves_are_lines_on_linear_and_logarithmic_axes(tmp_path):
 
 def test_threads_draw_the_same_bytes_as_one_alone(tmp_path):
     def draw(name):
-        pictures.mesh_grid(str(tmp_path / name), [(VERTICES, CUBE)] * 2, captions=['a', 'b'])
+        plots.mesh_grid(str(tmp_path / name), [(VERTICES, CUBE)] * 2, captions=['a', 'b'])
 
     draw('alone.png')
     threads = [threading.Thread(target=draw, args=('{}.png'.format(i),)) for i in range(4)]

@@ -1,7 +1,7 @@
 """The z-buffer shows the nearest triangle, whole and once."""
 import numpy as np
 
-from common import rasterizer
+from common.geometry import rasterizer
 
 SQUARE = np.array([[1., 1, 5], [7, 1, 5], [7, 5, 5], [1, 5, 5]])
 TWO = np.array([[0, 1, 2], [0, 2, 3]])

@@ -1,11 +1,11 @@
-"""Tests of common/reporting.py."""
+"""Tests of common/training/reporting.py."""
 import glob
 import json
 
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import reporting
+from common.training import reporting
 
 
 def test_the_progress_line_has_the_agreed_form():

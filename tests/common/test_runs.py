@@ -1,4 +1,4 @@
-"""Tests of common/runs.py."""
+"""Tests of common/training/runs.py."""
 import errno
 import json
 import os
@@ -13,7 +13,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import common
-from common import checkpoints, errors, files, reporting, runs
+from common import errors, files
+from common.training import checkpoints, reporting, runs
 from tests.common import toy_training
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -1,4 +1,4 @@
-"""The launch scripts of common/train_1p.sh, run with a stub in place of the training."""
+"""The launch scripts of common/modelarts/train_1p.sh, run with a stub in place of the training."""
 import argparse
 import glob
 import importlib
@@ -16,7 +16,7 @@ import pytest
 from common import cli
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FILES = ('setup.sh', 'requirements.txt', 'common/train_1p.sh', 'polygen/test/options.sh',
+FILES = ('setup.sh', 'requirements.txt', 'common/modelarts/train_1p.sh', 'polygen/test/options.sh',
          'polygen/test/train_full_1p.sh', 'polygen/test/train_performance_1p.sh',
          'polygen/test/model_test.sh', 'polygen/meshes/cube.obj')
 
@@ -325,7 +325,7 @@ def test_several_ranks_need_a_table_and_numbers(project, env, code, told, size):
 
 
 def test_arrays_that_may_be_empty_are_expanded_as_old_shells_need_it():
-    with open(os.path.join(ROOT, 'common', 'train_1p.sh'), encoding='utf-8') as stream:
+    with open(os.path.join(ROOT, FILES[2]), encoding='utf-8') as stream:
         text = re.sub(r'#.*', '', stream.read())
     for name in ('defaults', 'prefix', 'model_paths', 'model_values', 'model_flags'):
         guarded = '${{{0}[@]+"${{{0}[@]}}"}}'.format(name)
@@ -413,7 +413,7 @@ def test_batch_size_of_the_result_is_the_one_that_the_run_settled_on(project):
 
 @pytest.mark.skipif(not shutil.which('shellcheck'), reason='shellcheck is not installed')
 def test_shell_scripts_pass_shellcheck():
-    names = ['setup.sh', 'tests/run.sh', '.ci/run', 'common/train_1p.sh'] + sorted(
+    names = ['setup.sh', 'tests/run.sh', '.ci/run', 'common/modelarts/train_1p.sh'] + sorted(
         glob.glob(os.path.join(glob.escape(ROOT), '*', 'test', '*.sh')))
     assert len(names) >= 4 + 3 * 5
     done = subprocess.run(['shellcheck', '-x'] + names, cwd=ROOT, stdout=subprocess.PIPE,

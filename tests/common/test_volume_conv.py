@@ -1,8 +1,8 @@
-"""Tests of common/volume_conv.py: the form that is fast on CPUs gives the plain one's numbers."""
+"""Tests of common/ops/volume_conv.py: the form fast on CPUs gives the plain one's numbers."""
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import volume_conv
+from common.ops import volume_conv
 from tests.gradients import assert_same, draw
 
 # Side of the volume, its channels, side of the kernel, stride, output channels. At batch 1

@@ -1,8 +1,9 @@
-"""Tests of common/voxel_grids.py and common/shapes.py."""
+"""Tests of common/geometry/voxel_grids.py and common/geometry/furniture.py."""
 import numpy as np
 import pytest
 
-from common import errors, meshes, shapes, voxel_grids
+from common import errors
+from common.geometry import furniture, meshes, voxel_grids
 
 BOX = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
 
@@ -101,15 +102,15 @@ def test_the_surface_of_a_box_of_cells_has_its_size_and_place():
 
 
 def test_parts_are_added_and_cut_away_in_their_order():
-    parts = [shapes.block([0, 0, 0], [4, 4, 4]), shapes.block([1, 1, 1], [3, 3, 5], True),
-             shapes.cylinder('z', [1.5, 1.5, 0], [2.5, 2.5, 4])]
+    parts = [furniture.block([0, 0, 0], [4, 4, 4]), furniture.block([1, 1, 1], [3, 3, 5], True),
+             furniture.cylinder('z', [1.5, 1.5, 0], [2.5, 2.5, 4])]
     points = np.array([[0.5, 0.5, 0.5], [1.2, 1.2, 2], [2, 2, 2], [2.5, 2.5, 2], [9, 9, 9]])
-    assert shapes.inside(parts, points).tolist() == [True, False, True, False, False]
+    assert furniture.inside(parts, points).tolist() == [True, False, True, False, False]
 
 
-@pytest.mark.parametrize('name', shapes.FURNITURE)
+@pytest.mark.parametrize('name', furniture.FURNITURE)
 def test_furniture_is_the_same_for_a_seed_and_fills_its_box(name):
-    grids = [shapes.voxels(shapes.furniture(name, [seed, 3]), 30, 24) for seed in (0, 0, 1)]
+    grids = [furniture.voxels(furniture.furniture(name, [seed, 3]), 30, 24) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(grids[0], grids[1])
     assert (grids[0] != grids[2]).any()
     occupied = np.argwhere(grids[0])

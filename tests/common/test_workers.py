@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from common import errors, workers
+from common import errors
+from common.training import workers
 
 _LARGE = 1 << 22    # bytes, more than a pipe holds
 

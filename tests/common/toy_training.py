@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, runs
+from common import cli, device
+from common.training import runs
 
 
 def parse_args(argv=None):

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from scipy import spatial
 
-from common import checkpoints
+from common.training import checkpoints
 from imnet import data_utils, extraction
 from imnet.IMGAN import model, modelz, ops
 from imnet.IMSVR import model as svr_model

@@ -15,7 +15,8 @@ import numpy as np
 import trimesh
 from scipy import spatial
 
-from common import cli, errors, meshes, reporting
+from common import cli, errors
+from common.geometry import meshes
 from imnet import measures
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -92,7 +93,7 @@ def measure(config):
              '--resolution={}'.format(RESOLUTION), '--formats', 'ply')
         found = trimesh.load(os.path.join(output, 'samples', name + '.ply'), process=False)
         far = chamfer((np.array(found.vertices), np.array(found.faces)), truth)
-        reporting.say('{}: Chamfer distance {:.4f} diagonals, {:.2f} voxels of {}^3'.format(
+        cli.say('{}: Chamfer distance {:.4f} diagonals, {:.2f} voxels of {}^3'.format(
             name, far, far * RESOLUTION, RESOLUTION))
         if not far < LIMIT:
             too_far.append(name)

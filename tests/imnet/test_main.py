@@ -11,7 +11,9 @@ import trimesh
 from PIL import Image
 
 import freeze_graph
-from common import checkpoints, errors, frozen, meshes
+from common import errors, frozen
+from common.geometry import meshes
+from common.training import checkpoints
 from imnet import data_utils, decoder, evaluate, extraction, saved
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import model

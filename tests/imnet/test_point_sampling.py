@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from scipy import io as scipy_io
 
-from common import errors, meshes, voxel_grids
+from common import errors
+from common.geometry import meshes, voxel_grids
 from imnet import make_dataset
 from imnet.point_sampling import gather_all, gather_img, gather_vox, sampler, solids, tables
 from tests.imnet import tiny

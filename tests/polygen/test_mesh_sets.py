@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import errors, meshes
+from common import errors
+from common.geometry import meshes
 from polygen import data_utils, mesh_sets
 
 TOY = os.path.join(os.path.dirname(os.path.abspath(data_utils.__file__)), 'meshes')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints
+from common.training import checkpoints
 from polygen import measures, modules, sampling
 from tests import golden
 

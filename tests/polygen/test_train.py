@@ -10,7 +10,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import checkpoints, frozen, meshes
+from common import frozen
+from common.geometry import meshes
+from common.training import checkpoints
 from polygen import evaluate as evaluate_script
 from polygen import presets
 from polygen import sample as sample_script

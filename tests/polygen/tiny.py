@@ -8,7 +8,8 @@ import sys
 
 import tensorflow.compat.v1 as tf
 
-from common import checkpoints, meshes
+from common.geometry import meshes
+from common.training import checkpoints
 from polygen import train as train_script
 
 # By rising size, so that buckets of like length keep the order of the names.

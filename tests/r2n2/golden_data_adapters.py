@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import voxel_grids
+from common.geometry import voxel_grids
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
 from r2n2.lib.weights import from_original

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common import errors
-from common import workers as workers_lib
+from common.training import workers as workers_lib
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process, settings_checks
 from tests.r2n2 import tiny

@@ -10,7 +10,9 @@ import scipy.io
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import files, frozen, meshes, reporting
+from common import files, frozen
+from common.geometry import meshes
+from common.training import reporting
 from r2n2 import demo
 from r2n2 import main as main_script
 from r2n2.lib import data_io, layers, train_net

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors, meshes, voxel_grids
+from common import errors
+from common.geometry import meshes, voxel_grids
 from vsl import data_utils, make_dataset
 
 FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]

@@ -12,7 +12,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import checkpoints, errors, frozen
+from common import errors, frozen
+from common.training import checkpoints
 from vsl import (
     data_utils,
     draw,

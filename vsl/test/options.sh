@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What both launch scripts of VSL tell common/train_1p.sh.
+# What both launch scripts of VSL tell common/modelarts/train_1p.sh.
 entry=vsl_main.py
 default_batch_size=100
 loss_prefix='Loss:'
@@ -19,5 +19,5 @@ model_flags=(
   merge_first_code decode_samples plain
 )
 
-# shellcheck source=common/train_1p.sh
-source "$model_dir/../common/train_1p.sh"
+# shellcheck source=common/modelarts/train_1p.sh
+source "$model_dir/../common/modelarts/train_1p.sh"

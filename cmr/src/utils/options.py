@@ -8,7 +8,8 @@ import tensorflow.compat.v1 as tf
 from cmr.src.models import cmr, graph_layers, layers
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import pth2ckpt
-from common import checkpoints, cli, device, errors, files, runs
+from common import cli, device, errors, files
+from common.training import checkpoints, runs
 
 MODEL_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OUTPUT_PATH = os.path.join(MODEL_DIR, 'output')

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr.src.utils import torch_file
-from common import checkpoints, cli, errors, files, reporting
+from common import cli, errors, files
+from common.training import checkpoints
 
 PARTS = ('graph_cnn', 'smpl_param_regressor')
 ENCODER = 'graph_cnn.resnet.'
@@ -160,7 +161,7 @@ def convert(config):
     if config.reverse:
         prefix = checkpoints.latest(config.ckpt_path)
         export(checkpoints.read(prefix), config.pth_path)
-        reporting.say('{} from {}'.format(config.pth_path, prefix))
+        cli.say('{} from {}'.format(config.pth_path, prefix))
         return
     values = (_renamed(config.pth_path, config.dict_file) if config.dict_file
               else read(config.pth_path))
@@ -175,7 +176,7 @@ def convert(config):
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise errors.InputError('cannot write {}: {}.'.format(
                 config.ckpt_path, checkpoints.first_words(error)))
-    reporting.say('{} weights of {} in {}'.format(len(values), config.pth_path, config.ckpt_path))
+    cli.say('{} weights of {} in {}'.format(len(values), config.pth_path, config.ckpt_path))
 
 
 def main(argv=None):

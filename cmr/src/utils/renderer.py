@@ -2,7 +2,8 @@
 import numpy as np
 
 from cmr.src import config as config_lib
-from common import errors, rasterizer
+from common import errors
+from common.geometry import rasterizer
 
 PINK = (0.9, 0.7, 0.7)
 LIGHT_BLUE = (0.65098039, 0.74117647, 0.85882353)

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from cmr.src.utils import pickles
-from common import errors, files, reporting
+from common import cli, errors, files
 
 _SUBJECTS = ('S9', 'S11')
 _STEP = 5                   # frames between samples
@@ -76,7 +76,7 @@ def _sequence(folder, subject, action, camera, positions, found):
             for frame in range(len(positions)):
                 has_picture, image = video.read()
                 if not has_picture:
-                    reporting.say('note: {} ends at picture {} of {}'.format(
+                    cli.say('note: {} ends at picture {} of {}'.format(
                         video_path, frame + 1, len(positions)))
                     break
                 if frame % _STEP:

@@ -29,7 +29,7 @@ _BULK = 32          # files from which a download takes moxing's own parallel co
 _ROUNDS = 3         # over a folder that a running training is changing
 _LIFE = 0.5         # seconds between signs of life of a long listing
 _PARTIAL = '.part-'
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # files: int; bytes: int; seconds: float.
 Copied = collections.namedtuple('Copied', 'files bytes seconds')
@@ -517,7 +517,7 @@ class _Worker:
         self._timeout = timeout
         try:
             self._process = subprocess.Popen(
-                [sys.executable, '-W', 'ignore', '-m', 'common.obs'], cwd=_ROOT,
+                [sys.executable, '-W', 'ignore', '-m', 'common.modelarts.obs'], cwd=_ROOT,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 start_new_session=True)
         except OSError as error:    # out of memory or processes

@@ -1,10 +1,10 @@
-"""A training run: session, first values, resume, steps, reports, checkpoints, and a clean stop.
+"""A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
 `samples/`, `eval/`, `config.json`, `metrics.jsonl` and TensorBoard's `events*`.
 
-Where several processes train together (`device.init`), the one of rank 0 alone writes and reports;
-the others need the same output folder to know the step that a resumed run goes on from.
+Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
+reports; the others need the same output folder to know the step that a resumed run goes on from.
 
 A resumed run equals the unbroken one to the last bit on a CPU when the model draws its data and its
 randomness from (seed, step): variables, optimizer slots, step and `Run.state` come back.
@@ -17,16 +17,18 @@ import itertools
 import os
 import platform
 import random
-import re
 import signal
 import sys
 import threading
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 import common
-from common import checkpoints, device, errors, files, redact, reporting
+from common import cli, errors, files, redact
+from common.device import npu
+from common.training import checkpoints, launch, records, reporting
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
@@ -47,38 +49,14 @@ class Interrupted(Exception):
         self.exit_code = exit_code
 
 
-def set_seeds(seed):
+def set_seeds(seed: int) -> None:
     """Seeds Python, NumPy and the default graph; call it before the graph is built."""
     random.seed(seed)
     np.random.seed(seed)
     tf.set_random_seed(seed)
 
 
-def check_output(path):
-    """Makes sure that an output folder can be made or written to, without making it.
-
-    Args:
-      path: str.
-    Raises:
-      errors.InputError: a file stands in the way, the place is write-protected, or TensorFlow
-        would take the name for a pattern and find no checkpoint there.
-    """
-    if re.search(r'[\[\]*?\\]', path):
-        raise errors.InputError('the output folder {} has one of [ ] * ? \\ in its name, where '
-                                'TensorFlow finds no checkpoints. Choose another --output_path.'
-                                .format(path))
-    folder = os.path.abspath(path)
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder):
-        raise errors.InputError('cannot write to the output folder {}: {} is not a folder. Choose '
-                                'another --output_path.'.format(path, folder))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise errors.InputError('cannot write to the output folder {}: {} is write-protected. '
-                                'Choose another --output_path.'.format(path, folder))
-
-
-def read_options(output_path):
+def read_options(output_path: str) -> Dict[str, Any]:
     """Gives the options that a run recorded, for scripts that evaluate, sample or freeze.
 
     Args:
@@ -106,15 +84,16 @@ class Run:
       state: dict of JSON values; saved with each checkpoint and restored with it.
     """
 
-    def __init__(self, config, sess, variables, state):
+    def __init__(self, options, context, sess, variables, state):
         self.sess = sess
-        self.output_path = config.output_path
+        self.output_path = context.output_path
         self.checkpoints, self.samples, self.eval_dir = (
-            os.path.join(config.output_path, name)
+            os.path.join(context.output_path, name)
             for name in (checkpoints.RUN_FOLDER, 'samples', 'eval'))
         self.state = dict(state or {})
         self.start_step = self.step = 0
-        self._config = config
+        self._options = options
+        self._context = context
         self._variables = variables
         self._saver = tf.train.Saver(variables, max_to_keep=None)
         saved = {variable.op.name for variable in variables}
@@ -130,7 +109,7 @@ class Run:
         self._values = {}
 
     def steps(self, total):
-        """Yields the numbers of the steps still to do, saving every `config.save_every` steps.
+        """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
 
         A signal is heeded after the running step: `Interrupted` comes out of the loop then.
 
@@ -141,7 +120,7 @@ class Run:
         """
         self._total = total
         if self.step >= total:
-            reporting.say('nothing to do: step {} of {} is done already; results in {}'.format(
+            cli.say('nothing to do: step {} of {} is done already; results in {}'.format(
                 self.step, total, self.output_path))
             return
         self._in_step = True
@@ -153,7 +132,7 @@ class Run:
                 self.step = step
                 if self._signal is not None:
                     raise self._interrupted()  # `start` saves
-                if self.due(step, self._config.save_every):
+                if self.due(step, self._options.save_every):
                     self.save(step)
         finally:
             self._in_step = False
@@ -185,7 +164,7 @@ class Run:
                 raise self._not_finite('{} is {} at step {}'.format(name, value, step))
         self.step = step
         self._values = values
-        if self.due(step, self._config.report_every):
+        if self.due(step, self._options.report_every):
             self._print_report(step, values)
 
     def _print_report(self, step, values):
@@ -194,11 +173,11 @@ class Run:
         if self._recorder is None:  # another process reports
             return
         self._recorder.add(step, dict(values, **timed))
-        reporting.say(reporting.progress_line(
+        cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
-        if getattr(self._config, 'modelzoo_log', False):
+        if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
-                reporting.say(line)
+                cli.say(line)
 
     def record(self, step, **values):
         """Prints and records measurements of a step that are no losses, such as a validation's.
@@ -210,7 +189,7 @@ class Run:
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if self._recorder is not None:
             self._recorder.add(step, values)
-        reporting.say(reporting.progress_line(step, self._total or max(1, step), values))
+        cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
     def paused(self):
         """Context manager; the time inside does not count as time of the step."""
@@ -229,7 +208,7 @@ class Run:
         """
         line = reporting.wait_line(seconds, self.step - self.start_step, self.seconds_per_step)
         if line:
-            reporting.say(line)
+            cli.say(line)
 
     def save(self, step):
         """Saves all variables and the state as `checkpoints/model-<step>`; keeps the newest ones.
@@ -243,14 +222,14 @@ class Run:
           errors.InputError: the disk is full or the folder is gone; earlier checkpoints are whole.
         """
         prefix = os.path.join(self.checkpoints, 'model-{}'.format(step))
-        if step == self._saved_step or not device.is_chief():
+        if step == self._saved_step or not self._context.ranks.is_chief:
             return prefix
         self._write(prefix, self.state)
         self._saved_step = step
         kept = [other for other in checkpoints.in_folder(self.checkpoints)
                 if checkpoints.step_of(other) <= step]
-        kept, dropped = (kept[-self._config.keep_checkpoints:],
-                         kept[:-self._config.keep_checkpoints])
+        kept, dropped = (kept[-self._options.keep_checkpoints:],
+                         kept[:-self._options.keep_checkpoints])
         checkpoints.write_list(self.checkpoints, kept)
         for other in dropped:
             checkpoints.remove(other)
@@ -270,7 +249,7 @@ class Run:
         best = self.state.get('best_value')
         if not reporting.is_finite(value) or (best is not None and value >= best):
             return False
-        if not device.is_chief():
+        if not self._context.ranks.is_chief:
             return False
         found = {'best_value': value, 'best_step': step}
         prefix = os.path.join(self.checkpoints, 'best-{}'.format(step))
@@ -361,10 +340,10 @@ class Run:
         self._save_if_new()
         pace = self.seconds_per_step
         if pace is not None:
-            reporting.say(reporting.step_time_line(pace))
+            cli.say(reporting.step_time_line(pace))
         for line in reporting.loss_lines(self._values):
-            reporting.say(line)
-        reporting.say('done: step {}, results in {}'.format(self.step, self.output_path))
+            cli.say(line)
+        cli.say('done: step {}, results in {}'.format(self.step, self.output_path))
 
 
 def _model_variables(variables):
@@ -387,18 +366,23 @@ def _model_variables(variables):
 
 
 @contextlib.contextmanager
-def start(config, variables=None, state=None, init=None, summary=None):
-    """Opens a run: folders, session, first values or the newest checkpoint, signals, first line.
+def start(options: cli.Options, context: launch.Context,
+          variables: Optional[Sequence[tf.Variable]] = None,
+          state: Optional[Dict[str, Any]] = None,
+          init: Optional[Callable[[tf.Session], None]] = None,
+          summary: Optional[str] = None) -> Iterator[Run]:
+    """Opens a run: folders, session, initial values or the newest checkpoint, signals, first line.
 
     Leaving the block saves the last step, unless an exception comes out of it; one run at a time
     writes into a folder.
 
     Args:
-      config: namespace with the options of `cli.add_run_options`; `checkpoint`, where it is there
-        and set, names the weights to start from when the output folder has no checkpoint.
+      options: those of `cli.add_run_options` and `checkpoint`, the weights to start from when the
+        output folder has no checkpoint ('': none). All are recorded in config.json.
+      context: launch.Context.
       variables: list of variables to save and restore; None means all global variables.
       state: dict of JSON values, `Run.state` of a new run.
-      init: function(sess), called after the variables have their first values and before a
+      init: function(sess), called after the variables have their initial values and before a
         checkpoint is restored, in new and resumed runs.
       summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
     Yields:
@@ -408,29 +392,29 @@ def start(config, variables=None, state=None, init=None, summary=None):
         belongs to another network, an option of the device is wrong.
       Interrupted: after SIGINT or SIGTERM and a checkpoint.
     """
-    chosen = device.choose(getattr(config, 'device', 'auto'))
-    proto = device.session_config(config, chosen)
+    is_chief, output_path = context.ranks.is_chief, context.output_path
+    proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
     with contextlib.ExitStack() as stack:
-        _make_folders(config.output_path)
-        if device.is_chief():
-            stack.enter_context(_locked(config.output_path))
-            checkpoints.remove_temporary(os.path.join(config.output_path, checkpoints.RUN_FOLDER))
-        agree = _agreement()
+        _make_folders(output_path)
+        if is_chief:
+            stack.enter_context(_locked(output_path))
+            checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
+        agree = _agreement(context.ranks)
         sess = stack.enter_context(tf.Session(config=proto))
-        run = Run(config, sess, variables, state)
+        run = Run(options, context, sess, variables, state)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
                   tf.tables_initializer()])
         if init is not None:
             init(sess)
-        notes = _restore(run, config)
+        notes = _restore(run, options, context)
         agree(run)
-        if device.is_chief():
-            run._recorder = reporting.Recorder(config.output_path, run.start_step)
+        if is_chief:
+            run._recorder = records.Recorder(output_path, run.start_step)
             stack.callback(run._recorder.close)
-            _write_config(config, chosen)
-        _print_start(run, config, chosen, summary, notes)
+            _write_config(options, context)
+        _print_start(run, context, summary, notes)
         try:
             yield run
         except Interrupted:
@@ -439,28 +423,28 @@ def start(config, variables=None, state=None, init=None, summary=None):
         run._finish()
 
 
-def _agreement():
+def _agreement(ranks):
     """Gives the function (run) that starts all processes from the values of rank 0."""
-    if device.size() == 1:
+    if ranks.size == 1:
         return lambda run: None
-    broadcast = device.broadcast_variables()
+    broadcast = ranks.broadcast()
     start_step = tf.placeholder(tf.float32, [], name='start_step')
-    mean_step = device.allreduce_mean(start_step)
+    mean_step = ranks.mean(start_step)
 
     def agree(run):
         mean = run.sess.run(mean_step, {start_step: run.start_step})
-        if abs(mean - run.start_step) > 0.5 / device.size():
+        if abs(mean - run.start_step) > 0.5 / ranks.size:
             raise errors.InputError(
                 'the process of rank {} goes on from step {}, but others do from another one: all '
                 'need the same --output_path, on a disk that they share.'.format(
-                    device.rank(), run.start_step))
+                    ranks.rank, run.start_step))
         run.sess.run(broadcast)
 
     return agree
 
 
 def _make_folders(output_path):
-    check_output(output_path)
+    launch.check_output(output_path)
     try:
         for name in (checkpoints.RUN_FOLDER, 'samples', 'eval'):
             os.makedirs(os.path.join(output_path, name), exist_ok=True)
@@ -487,7 +471,7 @@ def _locked(output_path):
                 'another run (process {}) is writing into {}. Wait for its end, or choose another '
                 '--output_path.'.format(stream.read().strip() or 'unknown', output_path)) from error
         except OSError as error:  # some network file systems have no locks
-            reporting.say('note: no lock on {} ({}); start no second run there'.format(
+            cli.say('note: no lock on {} ({}); start no second run there'.format(
                 output_path, error.strerror))
         stream.truncate(0)
         stream.write(str(os.getpid()))
@@ -510,20 +494,19 @@ def _signals(run):
             signal.signal(number, handler)
 
 
-def _restore(run, config):
+def _restore(run, options, context):
     """Restores what the options ask for.
 
     Returns:
       list of lines that say what was done and which options have changed since.
     """
-    asked = getattr(config, 'checkpoint', None)
-    asked = checkpoints.latest(asked) if asked else None
+    asked = checkpoints.latest(options.checkpoint) if options.checkpoint else None
     has_own = (os.path.exists(os.path.join(run.checkpoints, checkpoints.STATE_FILE))
                or bool(checkpoints.in_folder(run.checkpoints)))
-    if not getattr(config, 'resume', True) or not has_own:
+    if not options.resume or not has_own:
         lines = run._restore_weights(asked) if asked else []
-        return lines + (_set_aside(run) if has_own and device.is_chief() else [])
-    lines = _changed_options(config)
+        return lines + (_set_aside(run) if has_own and context.ranks.is_chief else [])
+    lines = _changed_options(options, run.output_path)
     if asked and _is_own(asked, run):
         return run._restore_own(asked) + lines
     if asked:
@@ -546,10 +529,10 @@ def _set_aside(run):
     target = '{}-{}'.format(run.checkpoints, number)
     os.rename(run.checkpoints, target)
     os.makedirs(run.checkpoints)
-    made = ('metrics.jsonl', 'config.json', 'samples', 'eval')
+    names = ('metrics.jsonl', 'config.json', 'samples', 'eval')
     graphs = [os.path.basename(path)[:-3]
               for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
-    for name in itertools.chain(made, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
+    for name in itertools.chain(names, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
                                          for stem in graphs]):
         path = os.path.join(run.output_path, name)
         if os.path.exists(path):
@@ -558,13 +541,12 @@ def _set_aside(run):
     return ['--noresume: what the run had made is in {} now'.format(target)]
 
 
-def _changed_options(config):
+def _changed_options(options, output_path):
     """Says which options differ from those that config.json recorded."""
-    path = os.path.join(config.output_path, 'config.json')
-    if not os.path.exists(path):
+    if not os.path.exists(os.path.join(output_path, 'config.json')):
         return []
-    before, now = [_leaves(options) for options in (read_options(config.output_path),
-                                                    reporting.options_of(config))]
+    before, now = [_leaves(values) for values in (read_options(output_path),
+                                                  records.options_of(options))]
     return ['note: --{} was {} before and is {} now'.format(name, before[name], now[name])
             for name in sorted(set(before) & set(now) - _HARMLESS) if before[name] != now[name]]
 
@@ -580,28 +562,27 @@ def _leaves(options, place=''):
     return found
 
 
-def _print_start(run, config, chosen, summary, notes):
+def _print_start(run, context, summary, notes):
     """Prints the first line of a run, and one for each thing that the user should know."""
-    _, effective, message = device.effective_precision(config, chosen)
     begins = 'goes on from step {}' if run.start_step else 'starts at step {}'
-    parts = [summary, '{:,} parameters'.format(reporting.num_parameters(tf.trainable_variables())),
-             '{} ({})'.format(chosen, effective), 'output in {}'.format(run.output_path),
-             begins.format(run.start_step)]
-    reporting.say('; '.join(part for part in parts if part))
-    for line in [message] + device.explain_ignored(config, chosen) + notes:
+    parts = [summary, '{:,} parameters'.format(records.num_parameters(tf.trainable_variables())),
+             '{} ({})'.format(context.device, context.precision.effective),
+             'output in {}'.format(run.output_path), begins.format(run.start_step)]
+    cli.say('; '.join(part for part in parts if part))
+    ignored = npu.explain_ignored(context.npu_options, context.device)
+    for line in [context.precision.message] + ignored + notes:
         if line:
-            reporting.say(line)
+            cli.say(line)
 
 
-def _write_config(config, chosen):
+def _write_config(options, context):
     """Records options, precision, versions and command of the run in config.json."""
-    asked, effective, _ = device.effective_precision(config, chosen)
-    files.write_json(os.path.join(config.output_path, 'config.json'), {
-        'options': reporting.options_of(config),
-        'seed': getattr(config, 'seed', None),
-        'device': chosen,
-        'precision': {'asked': asked, 'effective': effective},
-        'parameters': reporting.num_parameters(tf.trainable_variables()),
+    files.write_json(os.path.join(context.output_path, 'config.json'), {
+        'options': records.options_of(options),
+        'seed': context.seed,
+        'device': context.device,
+        'precision': {'asked': context.precision.asked, 'effective': context.precision.effective},
+        'parameters': records.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
         'versions': {'project': common.__version__, 'python': platform.python_version(),

@@ -1,0 +1,1 @@
+"""Where a graph runs: device, precision, processes, and the configuration of its session."""

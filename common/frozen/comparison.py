@@ -1,0 +1,83 @@
+"""Outputs of msame beside those of the frozen graph; needs NumPy only, no TensorFlow."""
+import glob
+import os
+import re
+
+import numpy as np
+
+from common import errors, files
+
+MANIFEST = 'expected.json'
+
+
+def compare(folder, results, cosine=0.999):
+    """Compares the outputs of msame with those of the frozen graph.
+
+    Args:
+      folder: str, as `export.write_atc` left it.
+      results: str, folder that holds `*_output_<n>.bin` at any depth.
+      cosine: float, least similarity of a whole output of floats; others must be equal.
+    Returns:
+      list of (name, cosine or None, largest difference, bool whether it is accepted).
+    Raises:
+      errors.InputError: a file is missing, there are several, or its size is another.
+    """
+    rows = []
+    for number, output in enumerate(_read_expected(folder)):
+        expected = _read_npy(os.path.join(folder, output['file']))
+        found = _read_result(results, number, expected)
+        difference = float(np.max(np.abs(
+            found.astype(np.float64) - expected.astype(np.float64)), initial=0))
+        if expected.dtype.kind != 'f':
+            rows.append((output['name'], None, difference, difference == 0))
+            continue
+        value = _cosine(found.astype(np.float64).ravel(), expected.astype(np.float64).ravel())
+        rows.append((output['name'], value, difference, value >= cosine))
+    return rows
+
+
+def _read_expected(folder):
+    """Reads names and files of the expected outputs, [{"name", "file"}]."""
+    path = os.path.join(folder, MANIFEST)
+    held = files.read_json(path)
+    outputs = held.get('outputs') if isinstance(held, dict) else None
+    if not isinstance(outputs, list) or not outputs or not all(
+            isinstance(output, dict) and isinstance(output.get('name'), str)
+            and re.match(r'[A-Za-z0-9_.]+$', str(output.get('file', ''))) for output in outputs):
+        raise errors.InputError('{} is not what freeze_graph.py --atc writes.'.format(path))
+    return outputs
+
+
+def _read_npy(path):
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise errors.InputError('cannot read {} ({}). Make the folder again with freeze_graph.py '
+                                '--atc.'.format(path, ' '.join(str(error).split()))) from error
+    if not isinstance(array, np.ndarray):
+        raise errors.InputError('{} holds several arrays; one was expected.'.format(path))
+    return array
+
+
+def _read_result(results, number, expected):
+    pattern = os.path.join(glob.escape(results), '**', '*_output_{}.bin'.format(number))
+    paths = glob.glob(pattern, recursive=True)
+    if len(paths) != 1:
+        raise errors.InputError('{} holds {} files *_output_{}.bin, one was expected. Run msame '
+                                'with --outfmt BIN into an empty folder.'.format(
+                                    results, len(paths), number))
+    size = os.path.getsize(paths[0])
+    dtype = expected.dtype.newbyteorder('<')
+    if expected.dtype == np.float32 and size == 2 * expected.size:
+        dtype = np.dtype('<f2')     # an om model may give half precision
+    if size != dtype.itemsize * expected.size:
+        raise errors.InputError('{} has {} bytes, {} values of {} were expected.'.format(
+            paths[0], size, expected.size, expected.dtype))
+    return np.fromfile(paths[0], dtype).reshape(expected.shape)
+
+
+def _cosine(found, expected):
+    lengths = np.linalg.norm(found) * np.linalg.norm(expected)
+    if not lengths:
+        return float(np.array_equal(found, expected))
+    return float(found.dot(expected) / lengths)

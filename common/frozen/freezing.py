@@ -1,0 +1,173 @@
+"""Freezing: a network and its weights in one .pb file, with a manifest of its inputs and outputs.
+
+    freezing.freeze(sess, {'points': points}, {'occupancy': occupancy}, 'model.pb')
+"""
+import hashlib
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf import rewriter_config_pb2
+
+from common import errors, files
+from common.frozen import export, graph, lint, model
+
+TOLERANCE = 1e-6  # of the self-check, times the largest output where that is above 1
+
+
+def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=None,
+           batch_axes=None):
+    """Writes a network with the values that its variables have in a session.
+
+    The graph is checked for what an NPU cannot run, reloaded, and run on one batch beside the
+    session; the file appears only when both agree. What went in is kept in <path>_sample.npz.
+
+    Args:
+      sess: tf.Session whose graph is built for inference, with all sizes fixed.
+      inputs: dict {name: placeholder}; each placeholder already has that name.
+      outputs: dict {name: tensor}; each gets a node of that name.
+      path: str, the .pb file; the manifest takes its place with the ending .json.
+      aliases: dict {further name of an output: name of that output}.
+      notes: JSON value for the manifest, such as checkpoint and options.
+      check_feed: dict {input name: array} to check with; inputs that it lacks get zeros.
+      batch_axes: dict {name of an input or output: axis of its rows, None: it has none}; the others
+        have their rows along axis 0 where that is as long as the first axis of the other inputs.
+    Returns:
+      dict, the manifest: inputs, outputs (shape, dtype, batch axis), aliases, notes, the command
+      line of ATC, the digest of the file, counts of the lint, the largest difference in the check.
+    Raises:
+      errors.InputError: a size is unknown, a placeholder has another name, the NPU could not run
+        the graph, or the frozen graph gives other values than the session.
+    """
+    aliases = dict(aliases or {})
+    if not path.endswith('.pb'):
+        raise errors.InputError('a frozen graph needs a name that ends in .pb, not {}.'.format(
+            path))
+    _check_inputs(inputs)
+    ends = _name_outputs(sess.graph, outputs, aliases)
+    graph_def = _constant_graph(sess, list(inputs), list(ends))
+    findings = lint.lint_graph(graph_def, list(inputs), list(ends), 'infer')
+    if lint.count(findings)['error']:
+        raise errors.InputError('{} would not run on an NPU: {}'.format(path, '; '.join(
+            line for line in lint.describe(findings) if line.startswith('error'))))
+    feed = _check_feed(inputs, check_feed or {})
+    expected = sess.run(ends, {inputs[name]: value for name, value in feed.items()})
+    described = _describe(inputs), _describe(outputs)
+    graph.add_batch_axes(*described, batch_axes or {})
+    manifest = {
+        'model': os.path.basename(path),
+        'inputs': described[0], 'outputs': described[1], 'aliases': aliases,
+        'notes': notes, 'atc': export.atc_command(path, *described),
+        'lint': lint.count(findings), 'lint_warnings': lint.describe(findings)}
+    with files.replacing(path) as temporary:
+        manifest['sha256'] = _write_graph(temporary, graph_def)
+        manifest['max_difference'] = _self_check(path, temporary, feed, expected)
+    with files.replacing(graph.sample_path(path)) as temporary:
+        np.savez_compressed(temporary, **feed)
+    files.write_json(graph.manifest_path(path), manifest, sort_keys=False)
+    return manifest
+
+
+def _check_inputs(inputs):
+    for name, tensor in inputs.items():
+        if tensor.op.type != 'Placeholder' or tensor.op.name != name:
+            raise errors.InputError('the frozen input "{}" must be a placeholder of that name, not '
+                                    '{} {}.'.format(name, tensor.op.type, tensor.op.name))
+        if not tensor.shape.is_fully_defined():
+            raise errors.InputError('the placeholder "{}" has the shape {}; a frozen graph needs '
+                                    'fixed sizes.'.format(name, tensor.shape))
+
+
+def _name_outputs(graph, outputs, aliases):
+    """Adds the named nodes of outputs and aliases to the graph; returns {name: tensor}."""
+    unknown = sorted(set(aliases.values()) - set(outputs))
+    if unknown:
+        raise errors.InputError('aliases name outputs that are not there: {} (outputs: {}).'.format(
+            ', '.join(unknown), ', '.join(sorted(outputs))))
+    ends = dict(outputs)
+    ends.update((alias, outputs[name]) for alias, name in aliases.items())
+    return {name: _identity(graph, tensor, name) for name, tensor in ends.items()}
+
+
+def _identity(graph, tensor, name):
+    """Gives `tensor` under a name of its own; a node that already is that is taken as it is."""
+    if name in [op.name for op in graph.get_operations()]:
+        op = graph.get_operation_by_name(name)
+        if op is tensor.op or (op.type == 'Identity' and op.inputs[0] is tensor):
+            return op.outputs[0]
+        raise errors.InputError('the graph has a node "{}" already, a {}; give the output another '
+                                'name.'.format(name, op.type))
+    with graph.as_default(), tf.control_dependencies(None), tf.name_scope(None):
+        return tf.identity(tensor, name=name)
+
+
+def _constant_graph(sess, inputs, outputs):
+    """Turns variables into constants and drops what only training needs.
+
+    The shapes that are known now are kept as attributes: an import cannot find those inside a loop.
+    """
+    graph_def = tf.graph_util.convert_variables_to_constants(
+        sess, sess.graph.as_graph_def(add_shapes=True), outputs)
+    graph_def = tf.graph_util.remove_training_nodes(graph_def, inputs + outputs)
+    held = {node.name for node in graph_def.node}
+    unused = [name for name in inputs if name not in held]
+    if unused:
+        raise errors.InputError('the outputs {} do not depend on the input{} {}.'.format(
+            ', '.join(outputs), 's' if len(unused) > 1 else '', ', '.join(unused)))
+    for node in graph_def.node:
+        node.device = ''
+        node.attr.pop('_class', None)
+        node.attr.pop('_gradient_op_type', None)    # a number of this process, for training
+    return graph_def
+
+
+def _describe(tensors):
+    return {name: {'shape': tensor.shape.as_list(), 'dtype': tensor.dtype.base_dtype.name}
+            for name, tensor in tensors.items()}
+
+
+def _check_feed(inputs, given):
+    unknown = sorted(set(given) - set(inputs))
+    if unknown:
+        raise errors.InputError('check_feed has values for {}, which are no inputs ({}).'.format(
+            ', '.join(unknown), ', '.join(sorted(inputs))))
+    return {name: np.asarray(given[name], tensor.dtype.as_numpy_dtype) if name in given
+            else np.zeros(tensor.shape.as_list(), tensor.dtype.as_numpy_dtype)
+            for name, tensor in inputs.items()}
+
+
+def _write_graph(path, graph_def):
+    data = graph_def.SerializeToString(deterministic=True)
+    with open(path, 'wb') as stream:
+        stream.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _self_check(path, written, feed, expected):
+    """Runs the written graph as it stands and compares it with the session.
+
+    Returns:
+      float, the largest difference of a value.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    # Folding constants would round other products than the session with its variables does.
+    config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
+    rewrites = config.graph_options.rewrite_options
+    rewrites.disable_meta_optimizer = True
+    rewrites.constant_folding = rewriter_config_pb2.RewriterConfig.OFF
+    ends = {name: (value.shape, value.dtype.name) for name, value in expected.items()}
+    shapes = {name: (value.shape, value.dtype.name) for name, value in feed.items()}
+    with model.FrozenModel(path, graph.read_graph(written), shapes, ends, config) as network:
+        found = network.predict(**feed)
+    largest = 0.0
+    for name, value in expected.items():
+        difference = graph.largest_difference(found[name], value)
+        exact = value.dtype.kind in 'iub'
+        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if not exact else 0.0
+        if not difference <= TOLERANCE * scale:
+            raise errors.InputError(
+                'freezing {} failed its check: the output "{}" differs by {:g} from the live '
+                'model.'.format(path, name, difference))
+        largest = max(largest, difference)
+    return largest

@@ -1,0 +1,149 @@
+"""Files of frozen graphs: the .pb, its manifest, its sample, its inputs and outputs."""
+import hashlib
+import os
+import zipfile
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from google.protobuf import message
+
+from common import errors, files
+
+
+def manifest_path(path):
+    """Gives the name of the manifest that belongs to a .pb file."""
+    return os.path.splitext(path)[0] + '.json'
+
+
+def sample_path(path):
+    """Gives the name of the file with the inputs that a .pb file was checked with."""
+    return os.path.splitext(path)[0] + '_sample.npz'
+
+
+def read_graph(path):
+    """Reads a .pb file.
+
+    Args:
+      path: str.
+    Returns:
+      tf.GraphDef.
+    Raises:
+      errors.InputError: the file is missing or holds no graph.
+    """
+    graph_def = tf.GraphDef()
+    try:
+        with open(path, 'rb') as stream:
+            graph_def.ParseFromString(stream.read())
+    except OSError as error:
+        raise errors.InputError('cannot read the graph {}: {}. python freeze_graph.py makes it '
+                                'of a checkpoint.'.format(path, error.strerror)) from error
+    except message.DecodeError as error:
+        raise errors.InputError('{} is no frozen graph, or is cut short.'.format(path)) from error
+    if not graph_def.node:
+        raise errors.InputError('{} holds an empty graph.'.format(path))
+    return graph_def
+
+
+def read_manifest(path):
+    """Gives the manifest of a .pb file, or None; one of another file is an error."""
+    name = manifest_path(path)
+    if not os.path.exists(name):
+        return None
+    manifest = files.read_json(name)
+    if not isinstance(manifest, dict) or not {'inputs', 'outputs', 'sha256'} <= set(manifest):
+        return None  # a .json of something else
+    for part in ('inputs', 'outputs'):
+        ends = manifest[part]
+        if not isinstance(ends, dict) or not all(isinstance(end, dict) and isinstance(
+                end.get('shape'), list) for end in ends.values()):
+            raise errors.InputError('{}: "{}" must be a dict of ends with their shapes. Freeze {} '
+                                    'again.'.format(name, part, path))
+    with open(path, 'rb') as stream:
+        if hashlib.sha256(stream.read()).hexdigest() != manifest['sha256']:
+            raise errors.InputError('{} is not the file that {} describes: it was cut short or '
+                                    'changed. Freeze it again.'.format(path, name))
+    return manifest
+
+
+def ends_of(path, graph_def):
+    """Names the ends of a frozen graph.
+
+    Args:
+      path: str, the .pb file; its manifest decides where there is one.
+      graph_def: tf.GraphDef, its graph.
+    Returns:
+      (inputs, outputs): lists of names; without a manifest all placeholders, and all nodes that no
+      other one uses.
+    """
+    manifest = read_manifest(path)
+    if manifest is not None:
+        return list(manifest['inputs']), list(manifest['outputs'])
+    used = {name.lstrip('^').split(':')[0] for node in graph_def.node for name in node.input}
+    inputs = [node.name for node in graph_def.node if node.op == 'Placeholder']
+    outputs = [node.name for node in graph_def.node
+               if node.name not in used and node.op not in ('Const', 'NoOp', 'Placeholder')]
+    return inputs, outputs
+
+
+def read_sample(path):
+    """Reads the inputs that a .pb file was checked with, {name: array}.
+
+    Raises:
+      errors.InputError: they are not there, or damaged.
+    """
+    name = sample_path(path)
+    try:
+        with np.load(name, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise errors.InputError('cannot read {} ({}). Freeze {} again.'.format(
+            name, error, path)) from error
+
+
+def add_batch_axes(inputs, outputs, given):
+    """Adds "batch_axis" to the description of each end; see `freeze`."""
+    unknown = sorted(set(given) - set(inputs) - set(outputs))
+    if unknown:
+        raise errors.InputError('batch_axes names ends that are not there: {}.'.format(
+            ', '.join(unknown)))
+    sizes = {end['shape'][0] for name, end in inputs.items() if end['shape'] and name not in given}
+    for ends in (inputs, outputs):
+        for name, end in ends.items():
+            along_first = len(sizes) == 1 and end['shape'][:1] == list(sizes)
+            end['batch_axis'] = given.get(name, 0 if along_first else None)
+
+
+def imported(graph_def):
+    """Puts a GraphDef into a graph of its own; InputError when it is no whole graph."""
+    graph = tf.Graph()
+    try:
+        with graph.as_default():
+            tf.import_graph_def(graph_def, name='')
+    except (ValueError, tf.errors.OpError) as error:
+        raise errors.InputError('the graph cannot be imported: {}'.format(error)) from error
+    return graph
+
+
+def largest_difference(found, expected):
+    """Gives the largest difference of two arrays; equal infinities and NaN count as equal."""
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    equal = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    if equal.all():
+        return 0.0
+    return float(np.abs(found - expected)[~equal].max())
+
+
+def read_array(path):
+    """Reads a .npy file.
+
+    Raises:
+      errors.InputError: it cannot be read, or is no array.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise errors.InputError('cannot read {} as an array (.npy): {}.'.format(
+            path, ' '.join(str(error).split()))) from error
+    if not isinstance(array, np.ndarray):
+        raise errors.InputError('{} holds several arrays; give a .npy file.'.format(path))
+    return array

@@ -1,0 +1,1 @@
+"""Shapes without a network: meshes, voxel grids, procedural furniture, pictures of them."""

@@ -1,0 +1,1 @@
+"""Jobs on ModelArts: copies to and from object storage, launch scripts."""

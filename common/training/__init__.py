@@ -1,0 +1,1 @@
+"""What a training script stands on: launch, runs, checkpoints, reports, workers."""

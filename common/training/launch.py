@@ -1,0 +1,155 @@
+"""What a script with a network stands in, settled once: device, precision, ranks, folder, seed.
+
+A script reads its options and hands them to `main`, which settles the device, lets the model
+complete the options for it, makes a `Context`, and calls the work with both. Nothing asks later.
+"""
+import argparse
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+from typing import Any, Callable, Optional
+
+import tensorflow.compat.v1 as tf
+
+from common import cli, errors
+from common.device import choice, npu, session
+from common.device import ranks as ranks_lib
+
+Complete = Callable[[argparse.Namespace, str], cli.Options]
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a run stands in.
+
+    Attributes:
+      device: 'cpu', 'gpu' or 'npu'.
+      precision: npu.Precision, asked and effective.
+      ranks: ranks.Ranks, the place of this process among those that train together.
+      output_path: str, folder of the run.
+      seed: int, of every random draw.
+      threads: int, CPU threads of an operation; 0 leaves the choice to TensorFlow.
+      npu_options: npu.NpuOptions.
+    """
+
+    device: str = 'cpu'
+    precision: npu.Precision = npu.Precision(None, 'float32')
+    ranks: ranks_lib.Ranks = ranks_lib.ALONE
+    output_path: str = 'output'
+    seed: int = 0
+    threads: int = 0
+    npu_options: npu.NpuOptions = npu.NpuOptions()
+
+    @property
+    def on_npu(self) -> bool:
+        """Whether the graph is for an NPU."""
+        return self.device == 'npu'
+
+    def replace(self, **changes: Any) -> 'Context':
+        """Gives a copy with some attributes changed, such as `output_path` of a stage."""
+        return dataclasses.replace(self, **changes)
+
+    def session_config(self) -> tf.ConfigProto:
+        """Makes the configuration of a session; see `session.session_config`."""
+        return session.session_config(self.device, self.threads, self.npu_options, self.ranks)
+
+    def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
+        """Averages gradients over the processes and scales the loss as --loss_scale asks.
+
+        Call this once for each optimizer. Loss scaling is for the NPU; it skips a step (the global
+        step too) whose gradients overflowed.
+
+        Args:
+          optimizer: tf.train.Optimizer.
+        Returns:
+          tf.train.Optimizer; the same one for a single process without loss scaling, so that
+          float32 runs stay equal to the bit.
+        """
+        optimizer = self.ranks.averaging(optimizer)
+        if not self.on_npu:
+            return optimizer
+        return npu.scale_loss(optimizer, self.npu_options.loss_scale, self.ranks.size > 1)
+
+
+def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib.ALONE,
+           is_training: bool = True) -> Context:
+    """Makes the context of a script from its settled options.
+
+    Args:
+      options: those of `cli.add_run_options`, or outside training of `cli.add_device_options`;
+        `output_path` and `seed` where the script has them.
+      device: 'cpu', 'gpu' or 'npu'.
+      ranks: place of this process.
+      is_training: bool.
+    Returns:
+      Context. On an NPU the adapter is loaded.
+    Raises:
+      errors.InputError or errors.UsageError: an option of the NPU is wrong.
+    """
+    values = vars(options)
+    npu_options = npu.NpuOptions.of(values, training=is_training)
+    npu.check(npu_options, device)
+    if device == 'npu':
+        npu.load_adapter()
+    kept = {name: values[name] for name in ('output_path', 'seed') if name in values}
+    return Context(device=device, ranks=ranks, threads=options.threads, npu_options=npu_options,
+                   precision=npu.precision_of(npu_options.precision_mode,
+                                              npu_options.precision_mode_v2, device), **kept)
+
+
+def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace,
+         complete: Optional[Complete] = None, is_training: bool = True) -> int:
+    """Settles what a script stands in, does its work, and turns errors into an exit code.
+
+    Of several processes all but the first print nothing on stdout.
+
+    Args:
+      work: called as `work(options, context)`; an int that it returns is the exit code.
+      parsed: options as the parser gave them, with those of `cli.add_run_options`, or outside
+        training of `cli.add_device_options`.
+      complete: called as `complete(parsed, device)`; gives the settled options. None: as they are.
+      is_training: bool, whether the output folder is checked and several processes are looked for.
+    Returns:
+      int, see `cli.run`.
+    """
+    if not parsed.debug:
+        choice.quieten()
+    return cli.run(functools.partial(_launch, work, complete, is_training), parsed)
+
+
+def _launch(work, complete, is_training, parsed):
+    device = choice.choose(parsed.device)
+    ranks = ranks_lib.find(parsed.distribution, device) if is_training else ranks_lib.ALONE
+    with contextlib.ExitStack() as stack:
+        if not ranks.is_chief:
+            nowhere = stack.enter_context(open(os.devnull, 'w', encoding='utf-8'))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        options = complete(parsed, device) if complete else cli.settled(parsed)
+        context = settle(options, device, ranks, is_training)
+        if is_training:
+            check_output(context.output_path)
+        return work(options, context)
+
+
+def check_output(path: str) -> None:
+    """Makes sure that an output folder can be made or written to, without making it.
+
+    Raises:
+      errors.InputError: a file stands in the way, the place is write-protected, or TensorFlow
+        would take the name for a pattern and find no checkpoint there.
+    """
+    if re.search(r'[\[\]*?\\]', path):
+        raise errors.InputError('the output folder {} has one of [ ] * ? \\ in its name, where '
+                                'TensorFlow finds no checkpoints. Choose another --output_path.'
+                                .format(path))
+    folder = os.path.abspath(path)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise errors.InputError('cannot write to the output folder {}: {} is not a folder. Choose '
+                                'another --output_path.'.format(path, folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise errors.InputError('cannot write to the output folder {}: {} is write-protected. '
+                                'Choose another --output_path.'.format(path, folder))

@@ -1,0 +1,89 @@
+"""What a run writes down: metrics.jsonl, TensorBoard's scalars, its options."""
+import json
+import os
+
+import tensorflow.compat.v1 as tf
+
+from common import files, redact
+
+
+def read_metrics(path):
+    """Reads a metrics.jsonl file; a last line cut short by a killed run is left out.
+
+    Args:
+      path: str; a file that does not exist counts as empty.
+    Returns:
+      list of dicts, each with "step".
+    """
+    if not os.path.exists(path):
+        return []
+    rows = []
+    with open(path, encoding='utf-8') as stream:
+        for line in stream:
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break  # A torn line is the last one; the resumed run writes it anew.
+    return rows
+
+
+class Recorder:
+    """Appends rows to metrics.jsonl and scalars to TensorBoard's event files.
+
+    Args:
+      folder: str, where `metrics.jsonl` and `events*` lie.
+      start_step: int, the step the run goes on from; recorded rows beyond it are dropped.
+    """
+
+    def __init__(self, folder, start_step=0):
+        self.path = os.path.join(folder, 'metrics.jsonl')
+        self._folder = folder
+        self._start_step = start_step
+        self._writer = None
+        rows = [row for row in read_metrics(self.path) if row['step'] <= start_step]
+        files.write_text(self.path, ''.join(json.dumps(row) + '\n' for row in rows))
+
+    def add(self, step, values):
+        """Records the numbers of one step.
+
+        Args:
+          step: int.
+          values: dict {name: int or float}.
+        """
+        with open(self.path, 'a', encoding='utf-8') as stream:
+            stream.write(json.dumps(dict(values, step=step)) + '\n')
+        if self._writer is None:
+            self._writer = tf.summary.FileWriter(self._folder)
+            # Tells TensorBoard to drop what a run that was cut off had shown beyond this step.
+            self._writer.add_session_log(
+                tf.SessionLog(status=tf.SessionLog.START), self._start_step + 1)
+        scalars = [tf.Summary.Value(tag=name, simple_value=value)
+                   for name, value in values.items()]
+        self._writer.add_summary(tf.Summary(value=scalars), step)
+        self._writer.flush()
+
+    def close(self):
+        """Writes what is still in memory."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def num_parameters(variables):
+    """Counts the numbers that a list of variables holds."""
+    return sum(variable.shape.num_elements() for variable in variables)
+
+
+def options_of(config):
+    """Gives the options of a namespace as JSON values, without those that hold secrets."""
+    return {name: _json_value(value) for name, value in vars(config).items()
+            if not redact.is_secret(name)}
+
+
+def _json_value(value):
+    if isinstance(value, (list, tuple)):
+        return [_json_value(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _json_value(part) for key, part in value.items()}
+    if isinstance(value, (bool, int, float, type(None))):
+        return value
+    return redact.url(str(value))
