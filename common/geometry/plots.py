@@ -3,14 +3,21 @@
 Only matplotlib's objects and its Agg canvas are used, never pyplot: no window system, no choice of
 a backend, no state shared between threads. Files are written in one exchange (`files.replacing`).
 """
+import importlib
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from common import files
 
+_LATE = {'Figure': 'matplotlib.figure', 'Poly3DCollection': 'mpl_toolkits.mplot3d.art3d'}
 _LIGHT = np.array([0.35, -0.55, 0.76])  # direction to the light, z up, about unit length
+
+
+def __getattr__(name):
+    """Imports matplotlib late (half a second) for `plots.Figure` and `plots.Poly3DCollection`."""
+    if name not in _LATE:
+        raise AttributeError('module {!r} has no attribute {!r}'.format(__name__, name))
+    return getattr(importlib.import_module(_LATE[name]), name)
 
 
 def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevation=25., azimuth=-60.,
@@ -77,6 +84,8 @@ def draw_surface(axes, vertices, faces, color=(0.45, 0.62, 0.80), edges=True):
     # Either side of a face is lit: the winding of a mesh is often not known.
     light = np.abs(normals / np.maximum(lengths, 1e-12) @ _LIGHT)[:, None]
     colors = np.clip(np.asarray(color) * (0.35 + 0.7 * light), 0, 1)
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # late: see __getattr__
+
     axes.add_collection3d(Poly3DCollection(
         polygons, facecolors=colors, edgecolors=(0, 0, 0, 0.6) if edges else colors,
         linewidths=0.4))
@@ -136,6 +145,8 @@ def curves(path, series, xlabel='step', ylabel='', title='', log=False, size=(7.
     """
     if not series:
         raise ValueError('no line to draw in {}.'.format(path))
+    from matplotlib.figure import Figure  # late: see __getattr__
+
     figure = Figure(figsize=size, dpi=100)
     axes = figure.add_subplot(1, 1, 1)
     if log:
@@ -160,6 +171,8 @@ def save_figure(figure, path):
     Raises:
       errors.InputError: the file cannot be written.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: see __getattr__
+
     canvas = FigureCanvasAgg(figure)
     with files.replacing(path) as temporary:
         canvas.print_png(temporary)
@@ -171,6 +184,8 @@ def _fields(count, captions, columns, size, projections=None):
         raise ValueError('nothing to draw: the list is empty.')
     if captions is not None and len(captions) != count:
         raise ValueError('{} captions for {} pictures.'.format(len(captions), count))
+    from matplotlib.figure import Figure  # late: see __getattr__
+
     columns = min(columns, count)
     rows = -(-count // columns)
     lines = max(str(caption).count('\n') + 1 for caption in captions) if captions else 0

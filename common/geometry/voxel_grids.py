@@ -4,12 +4,9 @@ A grid is indexed [x, y, z] by the axes of the mesh that it was made from; `up` 
 points upwards there. Cell i of R covers [i, i + 1] on an axis of R cells.
 """
 import numpy as np
-from scipy import ndimage
-from skimage import measure
 
 from common import errors, files
 
-_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)   # the six that share a side
 _SAMPLES = 1 << 20      # points on triangles that are made at once
 
 
@@ -156,6 +153,8 @@ def filled(grid):
     Returns:
       bool [X, Y, Z].
     """
+    from scipy import ndimage  # late: --help needs neither SciPy nor scikit-image
+
     occupied = np.argwhere(grid)
     if not len(occupied):
         return np.array(grid, bool)
@@ -163,7 +162,7 @@ def filled(grid):
     result = np.array(grid, bool)
     box = tuple(slice(*ends) for ends in zip(low, high))
     labels, _ = ndimage.label(np.pad(~result[box], 1, mode='constant', constant_values=True),
-                              _NEIGHBOURS)
+                              ndimage.generate_binary_structure(3, 1))  # sides, not corners
     result[box] = labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0]
     return result
 
@@ -203,6 +202,8 @@ def surface(grid, level=0.5, step=1):
       (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing or
       everything is occupied. Corners lie between the middles of cells.
     """
+    from skimage import measure  # late: see filled
+
     padded = np.pad(np.asarray(grid, np.float32), 1, mode='constant')
     if not (padded[::step, ::step, ::step] > level).any():
         return np.zeros([0, 3], np.float32), np.zeros([0, 3], int)

@@ -153,8 +153,8 @@ def test_threads_draw_the_same_bytes_as_one_alone(tmp_path):
 
 
 def test_neither_pyplot_nor_a_display_is_needed(tmp_path):
-    code = ('import sys\nfrom common import pictures\n'
-            'pictures.curves({!r}, {{"a": ([1, 2], [3, 4])}})\n'
+    code = ('import sys\nfrom common.geometry import plots\n'
+            'plots.curves({!r}, {{"a": ([1, 2], [3, 4])}})\n'
             'assert "matplotlib.pyplot" not in sys.modules').format(str(tmp_path / 'a.png'))
     environment = {key: value for key, value in os.environ.items()
                    if key not in ('DISPLAY', 'MPLBACKEND')}
