@@ -14,6 +14,7 @@ import struct
 import numpy as np
 
 from common import errors, files
+from common.geometry import polygons
 
 Mesh = collections.namedtuple('Mesh', ['vertices', 'faces'])
 Mesh.__doc__ = 'Vertices float32 [V, 3] and a list of F tuples of 0-based vertex numbers.'
@@ -92,21 +93,32 @@ def write(path, vertices, faces, normals=None):
             stream.write(data)
 
 
-def triangulate(faces):
-    """Cuts polygons into fans around their first vertex.
+def triangulate(faces, vertices=None):
+    """Cuts polygons into triangles: fans around their first vertex, ears where those are wrong.
 
     Args:
       faces: list of F sequences of vertex numbers; those of fewer than three give no triangle.
+      vertices: float [V, 3]; None takes all polygons for convex.
     Returns:
       int32 [T, 3], face after face, in the direction of the faces.
+    Raises:
+      errors.InputError: a concave polygon has too many corners to be cut in a few seconds.
     """
     sizes = np.array([len(face) for face in faces], np.int64)
     flat = np.array([index for face in faces for index in face], np.int64)
     counts = np.maximum(sizes - 2, 0)
-    starts = np.repeat(np.cumsum(sizes) - sizes, counts)
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    corners = np.stack([starts, starts + within + 1, starts + within + 2], axis=1)
-    return flat[corners].astype(np.int32) if len(corners) else np.zeros([0, 3], np.int32)
+    owners = np.repeat(np.arange(len(sizes)), counts)
+    starts, firsts = np.cumsum(sizes) - sizes, np.cumsum(counts) - counts
+    within = np.arange(len(owners)) - firsts[owners]
+    corners = starts[owners][:, None] + np.stack([0 * within, within + 1, within + 2], axis=1)
+    triangles = flat[corners].astype(np.int32)
+    polygons_only = counts[owners] > 1
+    if vertices is not None and polygons_only.any():
+        for face in polygons.misfit_fans(vertices, triangles[polygons_only], owners[polygons_only]):
+            outline = flat[starts[face]:starts[face] + sizes[face]]
+            triangles[firsts[face]:firsts[face] + counts[face]] = outline[
+                polygons.clip_ears(np.asarray(vertices)[outline])]
+    return triangles
 
 
 def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
@@ -524,5 +536,6 @@ def _encode_ply(vertices, faces, normals):
 def _encode_glb(vertices, faces, normals):
     import trimesh
 
-    mesh = trimesh.Trimesh(vertices, triangulate(faces), vertex_normals=normals, process=False)
+    mesh = trimesh.Trimesh(vertices, triangulate(faces, vertices), vertex_normals=normals,
+                           process=False)
     return mesh.export(file_type='glb', include_normals=normals is not None)
