@@ -6,25 +6,28 @@ other files that are named in it are never opened. V: vertices of a mesh, F: fac
 Axes and units are those of the file (usually y-up for .obj and .glb).
 """
 import collections
-import io
 import os
 import re
+import stat
 import struct
+from typing import Tuple
 
 import numpy as np
 
 from common import errors, files
-from common.geometry import polygons
+from common.geometry import gltf, polygons
 
 Mesh = collections.namedtuple('Mesh', ['vertices', 'faces'])
 Mesh.__doc__ = 'Vertices float32 [V, 3] and a list of F tuples of 0-based vertex numbers.'
 
-READABLE = ('.obj', '.off', '.ply', '.stl', '.glb')
+READABLE = ('.obj', '.off', '.ply', '.stl', '.glb', '.gltf')
 WRITABLE = ('.obj', '.ply', '.glb')
 _PLY_TYPES = {
     'char': 'i1', 'uchar': 'u1', 'short': 'i2', 'ushort': 'u2', 'int': 'i4', 'uint': 'u4',
     'float': 'f4', 'double': 'f8', 'int8': 'i1', 'uint8': 'u1', 'int16': 'i2', 'uint16': 'u2',
-    'int32': 'i4', 'uint32': 'u4', 'float32': 'f4', 'float64': 'f8'}
+    'int32': 'i4', 'uint32': 'u4', 'int64': 'i8', 'uint64': 'u8', 'float32': 'f4',
+    'float64': 'f8'}
+_LETTERS = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8'), 'bBhHiIqQfd'))
 _STL_TRIANGLE = np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('attribute', '<u2')])
 
 
@@ -43,11 +46,13 @@ def read(path):
     """
     extension = os.path.splitext(path)[1].lower()
     parsers = {'.obj': parse_obj, '.off': _parse_off, '.ply': _parse_ply, '.stl': _parse_stl,
-               '.glb': _parse_glb}
+               '.glb': _parse_gltf, '.gltf': _parse_gltf}
     if extension not in parsers:
         raise errors.InputError('{}: cannot read a mesh from a "{}" file. Known are {}.'.format(
             path, extension, ' '.join(READABLE)))
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise errors.InputError('cannot read {}: it is no file.'.format(path))
         with open(path, 'rb') as stream:
             data = stream.read()
     except OSError as error:
@@ -55,6 +60,34 @@ def read(path):
     if not data.strip():
         raise errors.InputError('{} is empty.'.format(path))
     return parsers[extension](data, path)
+
+
+def read_triangles(path: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Reads the surface of a mesh file: what voxelising, sampling and drawing need.
+
+    Args:
+      path: str, as in `read`.
+    Returns:
+      (vertices float32 [V, 3] without those that no face uses, triangles int32 [T, 3]).
+    Raises:
+      errors.InputError: as `read` and `triangulate`.
+    """
+    mesh = read(path)
+    return without_unused(mesh.vertices, triangulate(mesh.faces, mesh.vertices))
+
+
+def without_unused(vertices: np.ndarray, triangles: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Drops the vertices that no triangle uses, so that they count in no box; the order stays.
+
+    Args:
+      vertices: [V, 3].
+      triangles: int [T, 3].
+    Returns:
+      (vertices [U, 3] that are used, triangles [T, 3] renumbered).
+    """
+    used = np.zeros(len(vertices), bool)
+    used[triangles] = True
+    return vertices[used], (np.cumsum(used) - 1)[triangles].astype(triangles.dtype)
 
 
 def write(path, vertices, faces, normals=None):
@@ -122,7 +155,7 @@ def triangulate(faces, vertices=None):
 
 
 def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
-    """Checks what a reader found and makes a Mesh of it.
+    """Returns the Mesh of what a reader found, checked.
 
     Args:
       path: str, for messages.
@@ -138,16 +171,18 @@ def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
         raise errors.InputError('{} has no vertices.'.format(path))
     if not len(sizes):
         raise errors.InputError('{} has no faces.'.format(path))
-    vertices = np.asarray(vertices, np.float64).reshape(-1, 3).astype(np.float32)
+    with np.errstate(over='ignore'):    # float64 beyond float32: told below
+        vertices = np.asarray(vertices, np.float64).reshape(-1, 3).astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(vertices).all(axis=1))
     if len(bad):
         raise errors.InputError('{}, {}: a coordinate is not a finite number: {}.'.format(
             path, vertex_place(bad[0]), ' '.join(str(value) for value in vertices[bad[0]])))
-    sizes = np.asarray(sizes, np.int64)
-    try:
-        flat = np.asarray(flat, np.int64)
-    except OverflowError:
-        flat = np.array([min(max(index, -1), 2 ** 62) for index in flat], np.int64)
+    sizes, flat = np.asarray(sizes, np.int64), np.asarray(flat)
+    if flat.dtype.kind == 'f':
+        flat = np.where(flat == np.floor(flat), flat, -1)
+    elif flat.dtype.kind == 'O':    # beyond 64 bits
+        flat = np.array([min(max(index, -1), 2 ** 62) for index in flat])
+    flat = flat.astype(np.int64)
     small = np.flatnonzero(sizes < 3)
     if len(small):
         raise errors.InputError('{}, {}: a face needs three vertices or more, found {}.'.format(
@@ -171,9 +206,30 @@ def _split(flat, sizes):
 
 
 def _unreadable(path, number, expected, line):
-    text = line[:60].decode('utf-8', 'replace').strip()
     return errors.InputError('{}, line {}: expected {}, found "{}".'.format(
-        path, number, expected, text))
+        path, number, expected, _quoted(line)))
+
+
+def _quoted(line):
+    """What a message shows of bytes from a file: 60 at most, control characters escaped."""
+    text = line[:60].decode('utf-8', 'replace').strip()
+    return ''.join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def _text(data):
+    """Bytes of a text file without byte order marks; UTF-16 becomes UTF-8."""
+    encoding = {b'\xff\xfe': 'utf-16', b'\xfe\xff': 'utf-16'}.get(data[:2]) or (
+        'utf-16-le' if data[1:2] == b'\0' else 'utf-16-be' if data[:1] == b'\0' else None)
+    if encoding:
+        data = data.decode(encoding, 'replace').encode('utf-8', 'replace')
+    return data.replace(b'\xef\xbb\xbf', b'')  # also between files that were joined
+
+
+def _whole(token):
+    """The whole number that a token of bytes spells; ValueError where Python alone sees one."""
+    if b'_' in token or len(token) > 100:   # int() takes minutes for a million digits
+        raise ValueError
+    return int(token)
 
 
 def _at_line(numbers):
@@ -200,24 +256,26 @@ def parse_obj(data, path='<stream>'):
       errors.InputError: as `read`.
     """
     vertices, vertex_lines, flat, sizes, face_lines = [], [], [], [], []
-    for number, line in _logical_lines(data):
+    for number, line in _logical_lines(_text(data)):
         tokens = line.split()
-        if not tokens or tokens[0] not in (b'v', b'f'):
+        keyword = tokens[0].lower() if tokens else b''
+        if keyword not in (b'v', b'f', b'fo', b'call'):
             continue
-        if b'#' in line:
-            tokens = line.partition(b'#')[0].split()
         try:
             if b'_' in line:  # Python reads 1_0 as 10
                 raise ValueError
-            if tokens[0] == b'v':
+            if keyword == b'v':
                 vertices.append((float(tokens[1]), float(tokens[2]), float(tokens[3])))
                 vertex_lines.append(number)
+            elif keyword == b'call':
+                raise errors.InputError('{}, line {}: "call" takes in another file, which is not '
+                                        'done. Put all into one file.'.format(path, number))
             else:
                 flat.extend(_obj_face(tokens, len(vertices)))
                 sizes.append(len(tokens) - 1)
                 face_lines.append(number)
         except (ValueError, IndexError):
-            expected = '"v x y z" with three numbers' if tokens[0] == b'v' else (
+            expected = '"v x y z" with three numbers' if keyword == b'v' else (
                 '"f a b c ..." with vertex numbers from 1 (or from -1 back)')
             raise _unreadable(path, number, expected, line) from None
     return _build(path, vertices, flat, sizes, _at_line(vertex_lines), _at_line(face_lines),
@@ -225,27 +283,33 @@ def parse_obj(data, path='<stream>'):
 
 
 def _logical_lines(data):
-    """Yields (number, line) of a text, a line that ends in a backslash joined with the next."""
-    start, held = 0, b''
-    for number, line in enumerate(data.replace(b'\xef\xbb\xbf', b'', 1).splitlines(), 1):
-        if held:
-            line = held + b' ' + line
+    """Yields (number, line without its comment) of a text.
+
+    A line of vertices or faces that ends in a backslash is joined with the next. Others are not:
+    names of materials and groups end in one, too, and would take a face with them.
+    """
+    start, begun = 0, b''
+    for number, line in enumerate(data.splitlines(), 1):
+        if b'#' in line:
+            line = line.partition(b'#')[0]
+        if begun:
+            line = begun + b' ' + line
         else:
             start = number
-        if line.endswith(b'\\') and not line.lstrip().startswith(b'#'):
-            held = line[:-1]
-            continue
-        held = b''
-        yield start, line
-    if held:
-        yield start, held
+        begun = b''
+        if b'\\' in line and line.lstrip()[:1] in b'vVfF' and line.rstrip().endswith(b'\\'):
+            begun = line.rstrip()[:-1]
+        else:
+            yield start, line
+    if begun:
+        yield start, begun
 
 
 def _obj_face(tokens, num_vertices):
     """0-based vertex numbers of an `f` line; ValueError for no number, 0, or one too far back."""
     face = []
     for token in tokens[1:]:
-        index = int(token.partition(b'/')[0])
+        index = _whole(token.partition(b'/')[0])
         if index <= 0:
             index += num_vertices + 1
             if not 0 < index <= num_vertices:
@@ -265,37 +329,87 @@ def _content_lines(data):
 
 
 def _parse_off(data, path):
-    """Object File Format; also with the counts on the first line (`OFF8 6 0`, as in ModelNet)."""
-    lines = _content_lines(data)
-    head = re.match(br'(ST)?C?N?OFF\b|(ST)?C?N?OFF(?=\d)', lines[0][1] if lines else b'')
-    if not head:
-        raise errors.InputError('{} is no OFF file: it does not start with "OFF".'.format(path))
-    rest = lines[0][1][head.end():].strip()
-    lines = ([(lines[0][0], rest)] if rest else []) + lines[1:]
-    if not lines:
-        raise errors.InputError('{} ends before its counts of vertices and faces.'.format(path))
-    number, line = lines[0]
+    """Object File Format (Geomview): a row a line, or free; ModelNet's heads (`OFF8 6 0`, none)."""
+    head, lines = _off_head(_content_lines(_text(data)), path)
     try:
-        num_vertices, num_faces = [int(token) for token in line.split()[:2]]
-    except ValueError:
-        raise _unreadable(path, number, 'the counts of vertices and faces', line) from None
-    if num_vertices < 0 or num_faces < 0 or len(lines) < 1 + num_vertices + num_faces:
-        raise errors.InputError(
-            '{} promises {} vertices and {} faces but has only {} more lines: it is cut '
-            'short.'.format(path, num_vertices, num_faces, len(lines) - 1))
-    body, tail = lines[1:1 + num_vertices], lines[1 + num_vertices:1 + num_vertices + num_faces]
-    vertices = [_floats(line.split(), (0, 1, 2), path, number) for number, line in body]
+        counts = b' '.join(line for _, line in lines[:2]).split()
+        num_vertices, num_faces = _whole(counts[0]), _whole(counts[1])
+        if min(num_vertices, num_faces) < 0:
+            raise ValueError
+    except (IndexError, ValueError):
+        raise _unreadable(path, lines[0][0], 'the counts of vertices and faces', lines[0][1]
+                          ) from None
+    rows = [(number, line.split()) for number, line in lines]
+    body, tail = rows[1:1 + num_vertices], rows[1 + num_vertices:1 + num_vertices + num_faces]
+    if not (len(rows[0][1]) > 1 and len(tail) == num_faces
+            and all(len(tokens) > 2 for _, tokens in body)
+            and all(tokens[0].isdigit() and len(tokens) > _whole(tokens[0]) for _, tokens in tail)):
+        width = 3 + sum(size for size, part in zip((2, 4, 3, 1), head.groups()) if part)
+        free = _off_free(rows, num_vertices, num_faces, width)
+        if free is None and len(tail) < num_faces:
+            raise errors.InputError(
+                '{} promises {} vertices and {} faces but has only {} more lines: it is cut '
+                'short.'.format(path, num_vertices, num_faces, len(lines) - 1))
+        body, tail = free or (body, tail)
+    vertices = np.array([_floats(tokens, range(4 if head.group(4) else 3), path, number)
+                         for number, tokens in body])
+    if head.group(4):   # homogeneous
+        with np.errstate(divide='ignore', invalid='ignore'):
+            vertices = vertices[:, :3] / vertices[:, 3:]
     flat, sizes = [], []
-    for number, line in tail:
-        face = _counted(line.split(), int, path, number)[0]
+    for number, tokens in tail:
+        face = _counted(tokens, _whole, path, number)[0]
         flat.extend(face)
         sizes.append(len(face))
     return _build(path, vertices, flat, sizes, _at_line([number for number, _ in body]),
                   _at_line([number for number, _ in tail]))
 
 
+def _off_head(lines, path):
+    """Returns (match of the header, of groups ST C N 4 n, and the lines behind it)."""
+    head = re.match(br'(ST)?(C)?(N)?(4)?(n)?OFF(?![A-Z])', lines[0][1] if lines else b'', re.I)
+    if head:
+        rest = lines[0][1][head.end():].strip()
+        lines = ([(lines[0][0], rest)] if rest else []) + lines[1:]
+    elif lines and re.match(br'\d+(\s+\d+(\s|\Z)|\Z)', lines[0][1]):
+        head = re.match(br'(ST)?(C)?(N)?(4)?(n)?', b'')     # ModelNet's oldest files have none
+    else:
+        raise errors.InputError('{} is no OFF file: it does not start with "OFF".'.format(path))
+    if not lines:
+        raise errors.InputError('{} ends before its counts of vertices and faces.'.format(path))
+    if head.group().endswith(b'nOFF') or lines[0][1][:6].lower() == b'binary':
+        raise errors.InputError('{}: only OFF text in three dimensions is read. Save it as plain '
+                                'OFF.'.format(path))
+    return head, lines
+
+
+def _off_free(rows, num_vertices, num_faces, width):
+    """Splits numbers whose lines mean nothing: (rows of vertices, of faces), or None if none fit.
+
+    The number of edges may be missing, and colours may follow a face to the end of its line.
+    """
+    tokens = [(number, token) for number, line in rows for token in line]
+    for num_counts, has_colors in ((3, False), (2, False), (3, True), (2, True)):
+        place = num_counts + num_vertices * width
+        if place > len(tokens):
+            continue
+        body = [tokens[start:start + width] for start in range(num_counts, place, width)]
+        tail = []
+        while place < len(tokens) and len(tail) < num_faces and tokens[place][1].isdigit():
+            tail.append(tokens[place:place + 1 + _whole(tokens[place][1])])
+            place += 1 + _whole(tokens[place][1])
+            while has_colors and place < len(tokens) and tokens[place][0] == tail[-1][-1][0]:
+                place += 1
+        if place == len(tokens) and len(tail) == num_faces:
+            return [[(row[0][0], [token for _, token in row]) for row in part]
+                    for part in (body, tail)]
+    return None
+
+
 def _floats(tokens, places, path, number):
     try:
+        if any(b'_' in tokens[place] for place in places):  # Python reads 1_0 as 10
+            raise ValueError
         return [float(tokens[place]) for place in places]
     except (ValueError, IndexError):
         raise _unreadable(path, number, 'numbers', b' '.join(tokens)) from None
@@ -304,7 +418,7 @@ def _floats(tokens, places, path, number):
 def _counted(tokens, convert, path, number):
     """The list of a line `n i1 ... in rest`, and the rest."""
     try:
-        size = int(tokens[0])
+        size = _whole(tokens[0])
         values = [convert(token) for token in tokens[1:1 + size]]
         if size < 0 or len(values) != size:
             raise ValueError
@@ -318,14 +432,14 @@ _Property = collections.namedtuple('_Property', ['name', 'kind', 'count_kind']) 
 
 
 def _ply_header(data, path):
-    """Returns (format word, list of _Element, offset of the body, lines of the header)."""
-    end = data.find(b'end_header')
-    if not data.startswith(b'ply') or end < 0:
+    """Returns (format word, list of _Element, offset of the body)."""
+    begin = re.match(br'ply[ \t]*(\r\n|\n|\r)', data)
+    end = begin and re.search(br'[\r\n][ \t]*end_header\b[^\r\n]*', data)
+    if not end:
         raise errors.InputError(
             '{} is no PLY file: it has no header from "ply" to "end_header".'.format(path))
     form, elements = None, []
-    lines = data[:end].splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(data[:end.start()].splitlines(), 1):
         words = line.decode('utf-8', 'replace').split()
         try:
             if words[:1] == ['format']:
@@ -342,39 +456,65 @@ def _ply_header(data, path):
         except (IndexError, KeyError, ValueError):
             raise _unreadable(path, number, 'a line of a PLY header', line) from None
     if form not in ('ascii', 'binary_little_endian', 'binary_big_endian'):
-        raise errors.InputError('{}: unknown PLY format "{}".'.format(path, form))
-    offset = end + len(b'end_header')
-    offset += 2 if data[offset:offset + 2] == b'\r\n' else 1
-    return form, elements, offset, len(lines) + 1
+        raise errors.InputError('{}: unknown PLY format "{}".'.format(
+            path, _quoted(str(form).encode())))
+    # The end of the first line tells that of the last: a body may begin with the byte of "\n".
+    offset = end.end() + (2 if data[end.end():end.end() + 2] == b'\r\n' and begin.group(1) != b'\r'
+                          else 1)
+    while data.startswith(b'comment ', offset):     # some write them behind the header
+        offset += len(data[offset:].splitlines(True)[0])
+    return form, elements, offset
 
 
 def _parse_ply(data, path):
-    form, elements, offset, header_lines = _ply_header(data, path)
-    found = {element.name: element for element in elements}
-    if len(found) < len(elements):
+    if data[:2] in (b'\xff\xfe', b'\xfe\xff', b'p\0', b'\0p'):
+        data = _text(data)
+    while data.startswith(b'\xef\xbb\xbf'):
+        data = data[3:]
+    form, elements, offset = _ply_header(data, path)
+    by_name = {element.name: element for element in elements}
+    if len(by_name) < len(elements):
         raise errors.InputError('{}: the PLY header has an element twice.'.format(path))
-    if 'vertex' not in found or 'face' not in found:
-        raise errors.InputError('{} has no {} element (found: {}).'.format(
-            path, 'face' if 'vertex' in found else 'vertex', ', '.join(sorted(found)) or 'none'))
-    corners = [p.name for p in found['face'].properties
+    if 'vertex' not in by_name or 'face' not in by_name:
+        raise errors.InputError('{} has no {} element (only: {}).'.format(
+            path, 'face' if 'vertex' in by_name else 'vertex',
+            _quoted(', '.join(sorted(by_name)).encode()) or 'none'))
+    corners = [p.name for p in by_name['face'].properties
                if p.count_kind and p.name in ('vertex_indices', 'vertex_index')]
-    names = [p.name for p in found['vertex'].properties]
-    lists = any(p.count_kind for p in found['vertex'].properties)
+    names = [p.name for p in by_name['vertex'].properties]
+    lists = any(p.count_kind for p in by_name['vertex'].properties)
     if not corners or lists or not {'x', 'y', 'z'} <= set(names):
         raise errors.InputError('{} lacks plain x, y, z of its vertices or the list vertex_indices '
                                 'of its faces.'.format(path))
+    if any(element.properties and element.count > len(data) for element in elements):
+        raise errors.InputError('{} promises more elements than it has bytes: it is cut short or '
+                                'damaged.'.format(path))
     if form == 'ascii':
-        tables = _ply_ascii(data[offset:], elements, header_lines, path)
+        tables = _ply_ascii(data[offset:], elements, len(data[:offset].splitlines()), path)
     else:
         order = '<' if form == 'binary_little_endian' else '>'
         tables = _ply_binary(data, offset, elements, order, path)
-    vertices = np.stack([np.asarray(tables['vertex'][axis], np.float64) for axis in 'xyz'], axis=1)
-    flat, sizes = tables['face'][corners[0]]
+    vertices = np.stack([_ply_column(by_name['vertex'], tables['vertex'], axis, path)
+                         for axis in 'xyz'], axis=1)
+    flat, sizes = tables['face'][[p.name for p in by_name['face'].properties].index(corners[0])]
     return _build(path, vertices, flat, sizes, _numbered('vertex'), _numbered('face'))
 
 
+def _ply_column(element, columns, name, path):
+    """The column of a property; one that is there twice must say the same twice."""
+    first, *others = [np.asarray(column, np.float64)
+                      for p, column in zip(element.properties, columns) if p.name == name]
+    if not all(np.array_equal(first, other) for other in others):
+        raise errors.InputError('{} has the property "{}" twice, with different values.'.format(
+            path, name))
+    return first
+
+
 def _ply_ascii(body, elements, header_lines, path):
-    """Returns {element: {property: column, or (flat, sizes) for a list}} of a text body."""
+    """Returns {element: columns in the order of its properties} of a text body.
+
+    A column is a list of numbers, or (flat, sizes) for a list property.
+    """
     lines = [(number, line.split())
              for number, line in enumerate(body.splitlines(), header_lines + 1) if line.strip()]
     tables, position = {}, 0
@@ -382,22 +522,23 @@ def _ply_ascii(body, elements, header_lines, path):
         rows = lines[position:position + element.count]
         if len(rows) < element.count:
             raise errors.InputError('{} promises {} of element "{}" but ends after {}: it is cut '
-                                    'short.'.format(path, element.count, element.name, len(rows)))
+                                    'short.'.format(path, element.count,
+                                                    _quoted(element.name.encode()), len(rows)))
         position += element.count
         if element.name not in ('vertex', 'face'):
             continue
-        table = {p.name: ([], []) if p.count_kind else [] for p in element.properties}
+        columns = [([], []) if p.count_kind else [] for p in element.properties]
         for number, tokens in rows:
-            for prop in element.properties:
+            for prop, column in zip(element.properties, columns):
                 if prop.count_kind:
-                    convert = float if prop.kind[0] == 'f' else int
+                    convert = float if prop.kind[0] == 'f' else _whole
                     values, tokens = _counted(tokens, convert, path, number)
-                    table[prop.name][0].extend(values)
-                    table[prop.name][1].append(len(values))
+                    column[0].extend(values)
+                    column[1].append(len(values))
                 else:
-                    table[prop.name].extend(_floats(tokens, (0,), path, number))
+                    column.extend(_floats(tokens, (0,), path, number))
                     tokens = tokens[1:]
-        tables[element.name] = table
+        tables[element.name] = columns
     return tables
 
 
@@ -411,60 +552,65 @@ def _ply_binary(data, offset, elements, order, path):
             if any(p.count_kind for p in element.properties):
                 tables[element.name], offset = _ply_lists(data, offset, element, order)
             else:
-                row = np.dtype([(p.name, order + p.kind) for p in element.properties])
+                row = np.dtype([(str(number), order + p.kind)
+                                for number, p in enumerate(element.properties)])
                 rows = np.frombuffer(data, row, element.count, offset)
-                tables[element.name] = {p.name: rows[p.name] for p in element.properties}
+                tables[element.name] = [rows[name] for name in row.names]
                 offset += rows.nbytes
         except (ValueError, struct.error):
             raise errors.InputError(
                 '{} ends within the {} of element "{}" that it promises: it is cut short or '
-                'damaged.'.format(path, element.count, element.name)) from None
+                'damaged.'.format(path, element.count, _quoted(element.name.encode()))) from None
     return tables
 
 
 def _ply_lists(data, offset, element, order):
     """Reads rows that hold lists: all at once where they are of one size, else one by one."""
-    lists = [p for p in element.properties if p.count_kind]
+    lists = [number for number, p in enumerate(element.properties) if p.count_kind]
     if len(lists) == 1 and element.count:
-        before = element.properties[:element.properties.index(lists[0])]
+        before = element.properties[:lists[0]]
+        counts = order + element.properties[lists[0]].count_kind
         place = offset + sum(np.dtype(p.kind).itemsize for p in before)
-        size = int(np.frombuffer(data, order + lists[0].count_kind, 1, place)[0])
-        row = np.dtype([field for p in element.properties for field in (
-            [('list size', order + p.count_kind), (p.name, order + p.kind, (max(size, 0),))]
-            if p.count_kind else [(p.name, order + p.kind)])])
+        size = int(np.frombuffer(data, counts, 1, place)[0])
+        row = np.dtype([field for number, p in enumerate(element.properties) for field in (
+            [('size', counts), (str(number), order + p.kind, (max(size, 0),))]
+            if p.count_kind else [(str(number), order + p.kind)])])
         if offset + element.count * row.itemsize <= len(data):
             rows = np.frombuffer(data, row, element.count, offset)
-            if (rows['list size'] == size).all():
-                flat = rows[lists[0].name].ravel()
-                return {lists[0].name: (flat, rows['list size'])}, offset + rows.nbytes
-    letters = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'f4', 'f8'), 'bBhHiIfd'))
-    table = {p.name: ([], []) for p in lists}
+            if (rows['size'] == size).all():
+                columns = [rows[str(number)] for number in range(len(element.properties))]
+                columns[lists[0]] = columns[lists[0]].ravel(), rows['size']
+                return columns, offset + rows.nbytes
+    columns = [([], []) for _ in element.properties]    # those of plain properties stay empty
     for _ in range(element.count):
-        for prop in element.properties:
+        for prop, column in zip(element.properties, columns):
             size = 1
             if prop.count_kind:
-                size, = struct.unpack_from(order + letters[prop.count_kind], data, offset)
+                size, = struct.unpack_from(order + _LETTERS[prop.count_kind], data, offset)
                 offset += np.dtype(prop.count_kind).itemsize
-                values = struct.unpack_from('{}{}{}'.format(order, size, letters[prop.kind]), data,
-                                            offset)
-                table[prop.name][0].extend(values)
-                table[prop.name][1].append(size)
+                column[0].extend(struct.unpack_from(
+                    '{}{}{}'.format(order, size, _LETTERS[prop.kind]), data, offset))
+                column[1].append(size)
             offset += size * np.dtype(prop.kind).itemsize
-    return table, offset
+    return columns, offset
 
 
 def _parse_stl(data, path):
-    # Some binary files start with "solid" too; those hold zeros among their first bytes.
-    if data[:5].lower() == b'solid' and b'\0' not in data[:1000]:
-        corners = _stl_ascii(data, path)
+    count = struct.unpack_from('<I', data, 80)[0] if len(data) >= 84 else 0
+    size = 84 + count * _STL_TRIANGLE.itemsize
+    # Binary files may start with "solid", too: their size is right, or zeros follow.
+    head = _text(data[:1000]).lstrip()
+    if (not count or len(data) != size) and b'\0' not in head and (
+            head[:5].lower() in (b'solid', b'facet')):
+        corners = _stl_ascii(_text(data), path)
     else:
-        count = struct.unpack_from('<I', data, 80)[0] if len(data) >= 84 else 0
-        if len(data) < 84 or len(data) < 84 + count * _STL_TRIANGLE.itemsize:
+        if len(data) < size:
             raise errors.InputError(
                 '{} is no STL file, or cut short: {} bytes are too few for the {} triangles that '
                 'it promises.'.format(path, len(data), count))
         corners = np.frombuffer(data, _STL_TRIANGLE, count, 84)['corners'].reshape(-1, 3)
-    corners = np.asarray(corners, np.float64).astype(np.float32).reshape(-1, 3) + np.float32(0)
+    with np.errstate(over='ignore'):    # told by _build
+        corners = np.asarray(corners, np.float64).astype(np.float32).reshape(-1, 3) + np.float32(0)
     flat = np.arange(len(corners))
     if len(corners) and np.isfinite(corners).all():
         rows, first, inverse = np.unique(corners, axis=0, return_index=True, return_inverse=True)
@@ -475,39 +621,31 @@ def _parse_stl(data, path):
 
 
 def _stl_ascii(data, path):
-    """Corners of the triangles of an STL text, three rows for each."""
-    corners, ended = [], False
+    """Corners of the triangles of an STL text, three rows for each; `endsolid` may be missing."""
+    corners, begun, whole = [], 0, True
     for number, line in enumerate(data.splitlines(), 1):
         words = line.lower().split()
         if words[:1] == [b'vertex']:
             corners.append(_floats(words, (1, 2, 3), path, number))
-        elif words[:1] == [b'endfacet'] and len(corners) % 3:
-            raise _unreadable(path, number, 'three vertices in a facet', line)
-        ended = words[:1] == [b'endsolid'] or (ended and not words)
-    if not ended or len(corners) % 3:
-        raise errors.InputError('{} does not end with "endsolid" after a whole facet: it is cut '
+            whole = False
+        elif words[:1] == [b'facet']:
+            whole = False
+        elif words[:1] == [b'endfacet']:
+            if len(corners) != begun + 3:
+                raise _unreadable(path, number, 'three vertices in a facet', line)
+            begun, whole = len(corners), True
+        elif words[:1] == [b'endsolid'] or words[:2] == [b'end', b'solid']:
+            whole = True
+    if not whole or len(corners) % 3:
+        raise errors.InputError('{} does not end with "endsolid" or a whole facet: it is cut '
                                 'short.'.format(path))
     return corners
 
 
-def _parse_glb(data, path):
-    """Binary glTF, by trimesh; all meshes of the scene in one, each at its place."""
-    if data[:4] != b'glTF' or len(data) < 20 or struct.unpack_from('<I', data, 8)[0] > len(data):
-        raise errors.InputError('{} is no .glb file, or cut short.'.format(path))
-    import trimesh  # takes half a second
-
-    try:  # a stream without a resolver: files that the .glb names cannot be opened
-        scene = trimesh.load(io.BytesIO(data), file_type='glb', process=False, skip_materials=True)
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh)]
-    except Exception as error:  # whatever a foreign file makes of a foreign parser
-        raise errors.InputError('{} cannot be read as .glb: {}: {}.'.format(
-            path, type(error).__name__, error)) from error
-    offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
-    vertices = np.concatenate([np.zeros([0, 3])] + [part.vertices for part in parts])
-    faces = np.concatenate([np.zeros([0, 3], np.int64)] + [
-        part.faces + offset for part, offset in zip(parts, offsets)])
-    return _build(path, vertices, faces.ravel(), np.full(len(faces), 3), _numbered('vertex'),
-                  _numbered('triangle'))
+def _parse_gltf(data, path):
+    vertices, triangles = gltf.read(data, path)
+    return _build(path, vertices, triangles.ravel(), np.full(len(triangles), 3),
+                  _numbered('vertex'), _numbered('triangle'))
 
 
 def _encode_obj(vertices, faces, normals):

@@ -3,9 +3,13 @@
 A grid is indexed [x, y, z] by the axes of the mesh that it was made from; `up` says which of them
 points upwards there. Cell i of R covers [i, i + 1] on an axis of R cells.
 """
+import re
+from typing import Optional, Tuple
+
 import numpy as np
 
 from common import errors, files
+from common.geometry import meshes
 
 _SAMPLES = 1 << 20      # points on triangles that are made at once
 
@@ -25,23 +29,34 @@ def read_binvox(path):
             data = stream.read()
     except OSError as error:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
-    head, found, body = data.partition(b'data\n')
-    words = head.split()
-    if not head.startswith(b'#binvox') or not found or b'dim' not in words:
-        raise errors.InputError('{} is no binvox file: it has no header from "#binvox" to '
-                                '"data".'.format(path))
-    try:
-        sizes = [int(word) for word in words[words.index(b'dim') + 1:][:3]]
-    except ValueError:
-        sizes = []
+    sizes, body = _binvox_header(data)
+    if not sizes:
+        raise errors.InputError('{} is no binvox file: it has no header from "#binvox" through '
+                                '"dim" with three sizes to "data".'.format(path))
     runs = np.frombuffer(body[:len(body) // 2 * 2], np.uint8).reshape(-1, 2)
-    if len(sizes) != 3 or min(sizes) < 1 or runs[:, 1].sum(dtype=np.int64) != np.prod(sizes):
+    total = int(runs[:, 1].sum(dtype=np.int64))
+    if total != sizes[0] * sizes[1] * sizes[2]:
         raise errors.InputError('{}: the header says {} cells, the runs give {}; it is damaged or '
-                                'cut short.'.format(path, ' x '.join(map(str, sizes)) or 'no',
-                                                    runs[:, 1].sum(dtype=np.int64)))
+                                'cut short.'.format(path, ' x '.join(map(str, sizes)), total))
     cells = np.repeat(runs[:, 0] > 0, runs[:, 1])
     x_size, z_size, y_size = sizes
     return cells.reshape(x_size, z_size, y_size).transpose(0, 2, 1)
+
+
+def _binvox_header(data: bytes) -> Tuple[Optional[Tuple[int, ...]], bytes]:
+    """Returns (the three sizes in the file's order x, z, y, or None without them, the runs)."""
+    sizes, place = None, 0
+    while data.startswith(b'#binvox') and b'\n' in data[place:place + 1000]:
+        end = data.index(b'\n', place) + 1
+        words, place = data[place:end].split(), end
+        if words == [b'data']:
+            return sizes, data[place:]
+        if words[:1] == [b'dim']:
+            if len(words) != 4 or not all(re.fullmatch(rb'0*[1-9]\d{0,8}', word)
+                                          for word in words[1:]):
+                break
+            sizes = tuple(int(word) for word in words[1:])
+    return None, b''
 
 
 def write_binvox(path, grid):
@@ -129,7 +144,8 @@ def surface_cells(vertices, triangles, resolution):
 def solid(vertices, triangles, resolution, extent):
     """Voxelises a mesh as a solid: its surface and all that the outside cannot reach.
 
-    Open hollows stay hollow; a mesh that is not closed may stay a shell.
+    Open hollows stay hollow; a mesh that is not closed may stay a shell. Vertices that no triangle
+    uses do not count.
 
     Args:
       vertices: [V, 3], of any scale; triangles: int [T, 3].
@@ -139,10 +155,11 @@ def solid(vertices, triangles, resolution, extent):
     Raises:
       errors.InputError: the mesh has no extent.
     """
-    used = fitted(vertices, resolution, extent)
+    vertices, triangles = meshes.without_unused(vertices, triangles)
+    cells = fitted(vertices, resolution, extent)
     # The last point of a box that ends on a border of cells belongs to the cell before it.
-    used = (used - resolution / 2) * (1 - 1e-9) + resolution / 2
-    return filled(surface_cells(used, triangles, resolution))
+    cells = (cells - resolution / 2) * (1 - 1e-9) + resolution / 2
+    return filled(surface_cells(cells, triangles, resolution))
 
 
 def filled(grid):
