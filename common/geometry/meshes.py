@@ -1,16 +1,17 @@
 """Mesh files in and out: faces stay polygons of any size.
 
-Read: .obj, .off, .ply (ascii and binary), .stl (ascii and binary), .glb. Written: .obj, .ply, .glb.
-A reader takes nothing but geometry from the one file that it is given: materials, textures and
-other files that are named in it are never opened. V: vertices of a mesh, F: faces, T: triangles.
-Axes and units are those of the file (usually y-up for .obj and .glb).
+Read: .obj, .off, .ply (ascii and binary), .stl (ascii and binary), .glb, .gltf; written: .obj,
+.ply, .glb. Our own readers: trimesh 4.2 reads half of tests/field_cases/meshes wrongly or not.
+Only geometry is taken: no other file is opened but the buffers of a glTF that lie beside it.
+V: vertices of a mesh, F: faces, T: triangles. Axes and units are those of the file (usually y-up
+for .obj and .glb).
 """
 import collections
 import os
 import re
 import stat
 import struct
-from typing import Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -31,11 +32,11 @@ _LETTERS = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8')
 _STL_TRIANGLE = np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('attribute', '<u2')])
 
 
-def read(path):
+def read(path: str) -> Mesh:
     """Reads a mesh file; the extension (in any case) tells the format.
 
     Args:
-      path: str, a .obj, .off, .ply, .stl or .glb file.
+      path: str, a .obj, .off, .ply, .stl, .glb or .gltf file.
     Returns:
       Mesh with finite vertices, faces of three vertices or more and indices in range. Vertices that
       no face uses are kept. The corners of an .stl that coincide are one vertex.
@@ -90,7 +91,8 @@ def without_unused(vertices: np.ndarray, triangles: np.ndarray) -> Tuple[np.ndar
     return vertices[used], (np.cumsum(used) - 1)[triangles].astype(triangles.dtype)
 
 
-def write(path, vertices, faces, normals=None):
+def write(path: str, vertices: np.ndarray, faces: Sequence[Sequence[int]],
+          normals: Optional[np.ndarray] = None) -> None:
     """Writes a mesh in one exchange; the extension tells the format.
 
     Args:
@@ -126,7 +128,8 @@ def write(path, vertices, faces, normals=None):
             stream.write(data)
 
 
-def triangulate(faces, vertices=None):
+def triangulate(faces: Sequence[Sequence[int]], vertices: Optional[np.ndarray] = None
+                ) -> np.ndarray:
     """Cuts polygons into triangles: fans around their first vertex, ears where those are wrong.
 
     Args:
@@ -240,12 +243,12 @@ def _numbered(name):
     return lambda index: '{} {}'.format(name, index + 1)
 
 
-def parse_obj(data, path='<stream>'):
+def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
     """Reads Wavefront OBJ text.
 
     Takes quads and larger polygons, `a/b/c`, `a//c`, negative numbers (counted back from the last
-    vertex read so far), CRLF, comments, continued lines, and `v` lines with a weight or a colour,
-    which are ignored like every other kind of line.
+    vertex read so far), CRLF, UTF-16, comments, continued lines, and `v` lines with a weight or a
+    colour, which are ignored like every other kind of line.
 
     Args:
       data: bytes, the whole file.

@@ -67,12 +67,21 @@ def clip_ears(corners: np.ndarray) -> np.ndarray:
 
     def is_ear(corner):
         """Says whether the diagonal that cuts off a corner lies inside the polygon."""
-        return left[corner] and turns[corner] > 0 and not _contains(
-            [places[before[corner]], places[corner], places[after[corner]]], blockers)
+        return left[corner] and (is_spike(corner) or turns[corner] > 0 and not _contains(
+            [places[before[corner]], places[corner], places[after[corner]]], blockers))
+
+    def is_spike(corner):
+        """Says whether the outline goes back on itself at a corner, or stays where it is."""
+        (x, y), first, last = places[corner], places[before[corner]], places[after[corner]]
+        return turns[corner] == 0 and (
+            (first[0] - x) * (last[0] - x) + (first[1] - y) * (last[1] - y) >= 0)
+
+    def queue(corner):
+        (ears.appendleft if is_spike(corner) else ears.append)(corner)
 
     for corner in range(len(points)):
         measure(corner)
-    ears.extend(corner for corner in range(len(points)) if is_ear(corner))
+        queue(corner)
     for _ in range(len(points) - 3):
         corner = next((ear for ear in _popped(ears) if is_ear(ear)), None)
         if corner is None:  # flat corners alone, or an outline that touches or crosses itself
@@ -86,7 +95,7 @@ def clip_ears(corners: np.ndarray) -> np.ndarray:
         blockers[:, corner] = np.inf
         for neighbour in (first, last):     # No others become ears, or cease to be.
             measure(neighbour)
-            ears.append(neighbour)
+            queue(neighbour)
     corner = int(np.flatnonzero(left)[0])
     triangles.append((before[corner], corner, after[corner]))
     return np.array(triangles)
@@ -99,7 +108,7 @@ def _popped(queue):
 
 
 def _in_plane(corners: np.ndarray) -> np.ndarray:
-    """Drops the axis [N, 3] -> [N, 2] along which the polygon looks largest, counter-clockwise."""
+    """Projects corners [N, 3] along the axis closest to their normal: [N, 2], counter-clockwise."""
     normal = np.cross(corners, np.roll(corners, -1, axis=0)).sum(axis=0)
     axis = int(np.argmax(np.abs(normal)))
     first, second = (axis + 1) % 3, (axis + 2) % 3

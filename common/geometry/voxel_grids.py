@@ -11,11 +11,11 @@ import numpy as np
 from common import errors, files
 from common.geometry import meshes
 
-_SAMPLES = 1 << 20      # points on triangles that are made at once
+_SAMPLES = 1 << 20      # points on triangles in one batch
 
 
-def read_binvox(path):
-    """Reads a .binvox file.
+def read_binvox(path: str) -> np.ndarray:
+    """Reads a .binvox file (Min, "binvox"), also one whose header has comments or CRLF.
 
     Args:
       path: str.
@@ -59,7 +59,7 @@ def _binvox_header(data: bytes) -> Tuple[Optional[Tuple[int, ...]], bytes]:
     return None, b''
 
 
-def write_binvox(path, grid):
+def write_binvox(path: str, grid: np.ndarray) -> None:
     """Writes a .binvox file, in one exchange.
 
     Args:
@@ -80,20 +80,20 @@ def write_binvox(path, grid):
             stream.write(np.array(pairs, np.uint8).tobytes())
 
 
-def turn_up(points, up):
-    """Turns points or vertices so that z is up; right-handed.
+def turn_up(points: np.ndarray, up: str) -> np.ndarray:
+    """Rotates points or vertices so that z is up; right-handed.
 
     Args:
       points: [N, 3].
-      up: 'z' (nothing is done) or 'y': x stays, y becomes z, z becomes -y.
+      up: 'z' (nothing is done) or 'y': the new axes are x, -z, y of the old.
     Returns:
       [N, 3].
     """
     return points if up == 'z' else np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
 
 
-def fitted(vertices, resolution, extent):
-    """Moves and scales a mesh into a grid: longest side of its box `extent` cells, centred.
+def fitted(vertices: np.ndarray, resolution: int, extent: float) -> np.ndarray:
+    """Returns a mesh scaled and centred in a grid: the longest side of its box is `extent` cells.
 
     Args:
       vertices: [V, 3].
@@ -101,9 +101,12 @@ def fitted(vertices, resolution, extent):
     Returns:
       float64 [V, 3], in cells.
     Raises:
-      errors.InputError: the mesh has no extent, or a coordinate too large to compute with.
+      errors.InputError: the mesh is empty, has no extent, or a coordinate too large to compute
+        with.
     """
     vertices = np.asarray(vertices, np.float64)
+    if not len(vertices):
+        raise errors.InputError('the mesh has no faces.')
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     length = (high - low).max()
     if not 0 < length < np.inf:
@@ -111,11 +114,11 @@ def fitted(vertices, resolution, extent):
     return (vertices - (low + high) / 2) * (extent / length) + resolution / 2
 
 
-def surface_cells(vertices, triangles, resolution):
-    """Cells that a surface passes through.
+def surface_cells(vertices: np.ndarray, triangles: np.ndarray, resolution: int) -> np.ndarray:
+    """Returns the cells that a surface passes through.
 
-    Points lie so close on each triangle (no place is half a cell away from one) that nothing can
-    pass through the surface from cell to neighbouring cell.
+    Each triangle is sampled so densely (every point of it within half a cell of a sample) that the
+    cells separate its two sides for neighbours that share a face.
 
     Args:
       vertices: [V, 3] in cells; triangles: int [T, 3].
@@ -141,11 +144,12 @@ def surface_cells(vertices, triangles, resolution):
     return grid
 
 
-def solid(vertices, triangles, resolution, extent):
+def solid(vertices: np.ndarray, triangles: np.ndarray, resolution: int, extent: float
+          ) -> np.ndarray:
     """Voxelises a mesh as a solid: its surface and all that the outside cannot reach.
 
-    Open hollows stay hollow; a mesh that is not closed may stay a shell. Vertices that no triangle
-    uses do not count.
+    Cavities open to the outside stay empty; a mesh that is not closed may stay a shell. Vertices
+    that no triangle uses do not count.
 
     Args:
       vertices: [V, 3], of any scale; triangles: int [T, 3].
@@ -153,7 +157,7 @@ def solid(vertices, triangles, resolution, extent):
     Returns:
       bool [R, R, R], indexed by the axes of the vertices.
     Raises:
-      errors.InputError: the mesh has no extent.
+      errors.InputError: the mesh has no faces or no extent.
     """
     vertices, triangles = meshes.without_unused(vertices, triangles)
     cells = fitted(vertices, resolution, extent)
@@ -162,8 +166,8 @@ def solid(vertices, triangles, resolution, extent):
     return filled(surface_cells(cells, triangles, resolution))
 
 
-def filled(grid):
-    """Adds what the outside cannot reach through sides of cells.
+def filled(grid: np.ndarray) -> np.ndarray:
+    """Fills the cavities of a grid: what 6-connectivity does not join to the outside.
 
     Args:
       grid: bool [X, Y, Z].
@@ -184,13 +188,13 @@ def filled(grid):
     return result
 
 
-def resized(grid, resolution, extent):
-    """Brings the occupied box of a grid to another size: longest side `extent` cells, centred.
+def resized(grid: np.ndarray, resolution: int, extent: float) -> np.ndarray:
+    """Resamples the bounding box of what is occupied: longest side `extent` cells, centred.
 
     Args:
       grid: bool [X, Y, Z]; resolution: int, R; extent: cells, at most R.
     Returns:
-      bool [R, R, R]; each cell takes the value at its middle.
+      bool [R, R, R]; each cell takes the value at its centre (nearest neighbour).
     Raises:
       errors.InputError: the grid is empty.
     """
@@ -199,25 +203,26 @@ def resized(grid, resolution, extent):
         raise errors.InputError('the grid is empty.')
     low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
     scale = (high - low).max() / extent
-    middles = np.arange(resolution) + 0.5 - resolution / 2
-    places = [np.floor(middles * scale + (low[axis] + high[axis]) / 2).astype(int)
+    centres = np.arange(resolution) + 0.5 - resolution / 2
+    places = [np.floor(centres * scale + (low[axis] + high[axis]) / 2).astype(int)
               for axis in range(3)]
     valid = [(place >= 0) & (place < size) for place, size in zip(places, grid.shape)]
-    taken = grid[np.ix_(*[np.clip(place, 0, size - 1)
-                          for place, size in zip(places, grid.shape)])]
-    return taken & valid[0][:, None, None] & valid[1][:, None] & valid[2]
+    values = grid[np.ix_(*[np.clip(place, 0, size - 1)
+                           for place, size in zip(places, grid.shape)])]
+    return values & valid[0][:, None, None] & valid[1][:, None] & valid[2]
 
 
-def surface(grid, level=0.5, step=1):
-    """Surface of a grid by marching cubes.
+def surface(grid: np.ndarray, level: float = 0.5, step: int = 1
+            ) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the isosurface of a grid by marching cubes (Lewiner et al. 2003).
 
     Args:
       grid: float or bool [X, Y, Z], occupancies in [0, 1].
       level: float, occupancy at the surface.
-      step: int, cells between the samples that are used; more is coarser.
+      step: int, stride of the samples in cells; more is coarser.
     Returns:
-      (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing or
-      everything is occupied. Corners lie between the middles of cells.
+      (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing is
+      occupied. Vertices lie between the centres of cells.
     """
     from skimage import measure  # late: see filled
 

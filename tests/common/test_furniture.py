@@ -1,0 +1,32 @@
+"""Tests of common/geometry/furniture.py."""
+import numpy as np
+import pytest
+
+from common.geometry import furniture
+
+
+def test_parts_are_added_and_cut_away_in_their_order():
+    parts = [furniture.block([0, 0, 0], [4, 4, 4]), furniture.block([1, 1, 1], [3, 3, 5], True),
+             furniture.cylinder('z', [1.5, 1.5, 0], [2.5, 2.5, 4])]
+    points = np.array([[0.5, 0.5, 0.5], [1.2, 1.2, 2], [2, 2, 2], [2.5, 2.5, 2], [9, 9, 9]])
+    assert furniture.inside(parts, points).tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize('name', furniture.FURNITURE)
+def test_furniture_is_the_same_for_a_seed_and_fills_its_box(name):
+    grids = [furniture.voxels(furniture.furniture(name, [seed, 3]), 30, 24) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(grids[0], grids[1])
+    assert (grids[0] != grids[2]).any()
+    occupied = np.argwhere(grids[0])
+    assert (occupied.max(axis=0) - occupied.min(axis=0) + 1).max() >= 23
+
+
+def test_a_grid_takes_the_value_at_the_centre_of_each_cell():
+    parts = [furniture.block([0, 0, 0], [4, 2, 1]), furniture.cylinder('y', [0, 0, 0], [1, 2, 1],
+                                                                       True)]
+    grid = furniture.voxels(parts, 10, 8)   # two cells a unit
+    centres = np.stack(np.meshgrid(*3 * [np.arange(10)], indexing='ij'), -1).reshape(-1, 3) + 0.5
+    points = (centres - 5) / 2 + [2, 1, 0.5]
+    np.testing.assert_array_equal(grid.ravel(), furniture.inside(parts, points))
+    # A circle through four cells of a 2 x 2 square covers all their centres (0.71 < 1 of a radius).
+    assert grid[1:9, 3:7, 4:6].sum() == 8 * 4 * 2 - 2 * 4 * 2 and grid.sum() == 48
