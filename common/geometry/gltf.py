@@ -50,7 +50,8 @@ def read(data: bytes, path: str) -> Tuple[np.ndarray, np.ndarray]:
     if data[:4] != b'glTF' and not re.match(rb'(\xef\xbb\xbf)?\s*\{', data):
         raise errors.InputError('{} is no {} file.'.format(path, os.path.splitext(path)[1].lower()))
     try:
-        return _File(data, path).triangles()
+        with np.errstate(all='ignore'):     # what is not finite is told by who checks the result
+            return _File(data, path).triangles()
     except _Unreadable as error:
         reason = str(error)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError,
@@ -296,8 +297,8 @@ def _matrix(node: Dict[str, Any]) -> np.ndarray:
     """Returns the matrix [4, 4] of a node to its parent (section 3.5.3)."""
     if 'matrix' in node:
         return np.array(node['matrix'], np.float64).reshape(4, 4).T     # column by column
-    x, y, z, w = node.get('rotation', [0, 0, 0, 1]) / np.linalg.norm(
-        node.get('rotation', [0, 0, 0, 1]))
+    rotation = np.array(node.get('rotation', [0, 0, 0, 1]), np.float64)
+    x, y, z, w = rotation / (np.linalg.norm(rotation) or 1)     # zeros rotate nothing
     matrix = np.eye(4)
     matrix[:3, :3] = [[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
                       [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
