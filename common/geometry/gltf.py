@@ -91,10 +91,10 @@ class _File:
             mesh = self.document['meshes'][node['mesh']]
             weights = node.get('weights', mesh.get('weights', []))
             for primitive in mesh['primitives']:
-                found = self._primitive(primitive, weights)
-                if found is None:
+                surface = self._primitive(primitive, weights)
+                if surface is None:
                     continue
-                points, corners = found
+                points, corners = surface
                 rows += len(points) + len(corners)
                 if rows > MAX_ROWS:
                     raise _Unreadable('its scene has more than {} million vertices and '
@@ -275,22 +275,22 @@ def _chunks(data: bytes) -> Tuple[bytes, Optional[bytes]]:
 
 def _beside(folder: str, name: str, length: int) -> bytes:
     """Returns the first bytes of a file in the folder; no other place is looked at."""
-    shown = ascii(name[:60])
+    quoted = ascii(name[:60])
     if re.search(r'[/\\:\0]', name) or name in ('', '.', '..'):
         raise _Unreadable('its buffer {} lies elsewhere; only a file beside it is read'.format(
-            shown))
+            quoted))
     path = os.path.join(folder, name)
     if os.path.realpath(path) != os.path.join(os.path.realpath(folder), name):
-        raise _Unreadable('its buffer {} is a link; only a file beside it is read'.format(shown))
+        raise _Unreadable('its buffer {} is a link; only a file beside it is read'.format(quoted))
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise _Unreadable('its buffer {} is no file'.format(shown))
+            raise _Unreadable('its buffer {} is no file'.format(quoted))
         with open(path, 'rb') as stream:
             return stream.read(min(length, status.st_size))
     except OSError as error:
         raise _Unreadable('its buffer {} is not to be had ({}); put it beside the file'.format(
-            shown, error.strerror)) from None
+            quoted, error.strerror)) from None
 
 
 def _matrix(node: Dict[str, Any]) -> np.ndarray:

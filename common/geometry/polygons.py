@@ -5,7 +5,7 @@ after the other (Meisters 1975, "Polygons have ears"). Own code, not mapbox_earc
 collinear corners, which tears the surface open at the edges of neighbouring faces.
 """
 import collections
-from typing import Sequence
+from typing import Deque, List, Sequence
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def clip_ears(corners: np.ndarray) -> np.ndarray:
     turns = np.empty(len(points))
     # What may lie in an ear: corners that turn right or not at all; inf for the others.
     blockers = np.full([2, len(points)], np.inf)
-    ears = collections.deque()
+    ears: Deque[int] = collections.deque()
 
     def measure(corner):
         turns[corner] = _turn(places[before[corner]], places[corner], places[after[corner]])
@@ -83,8 +83,8 @@ def clip_ears(corners: np.ndarray) -> np.ndarray:
         measure(corner)
         queue(corner)
     for _ in range(len(points) - 3):
-        corner = next((ear for ear in _popped(ears) if is_ear(ear)), None)
-        if corner is None:  # flat corners alone, or an outline that touches or crosses itself
+        corner = next((ear for ear in _popped(ears) if is_ear(ear)), -1)
+        if corner < 0:  # flat corners alone, or an outline that touches or crosses itself
             rest = np.flatnonzero(left)
             flat = rest[turns[rest] == 0]
             corner = int(flat[0] if len(flat) else rest[np.argmax(turns[rest])])
@@ -121,7 +121,7 @@ def _turn(first: Sequence[float], corner: Sequence[float], last: Sequence[float]
             - (corner[1] - first[1]) * (last[0] - first[0]))
 
 
-def _contains(triangle: Sequence[Sequence[float]], points: np.ndarray) -> bool:
+def _contains(triangle: List[List[float]], points: np.ndarray) -> bool:
     """Says whether a triangle holds one of the points [2, N], border included, corners not."""
     low, high = zip(*((min(axis), max(axis)) for axis in zip(*triangle)))
     x, y = points
