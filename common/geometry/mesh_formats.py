@@ -229,7 +229,7 @@ def parse_off(data: bytes, path: str) -> Mesh:
                 '{} promises {} vertices and {} faces but has only {} more lines: it is cut '
                 'short.'.format(path, num_vertices, num_faces, len(lines) - 1))
         body, tail = free or (body, tail)
-    vertices = np.array([_floats(tokens, range(4 if head.group(4) else 3), path, number)
+    vertices = np.array([_floats(tokens, 0, 4 if head.group(4) else 3, path, number)
                          for number, tokens in body])
     if head.group(4):   # homogeneous
         with np.errstate(divide='ignore', invalid='ignore'):
@@ -284,12 +284,14 @@ def _off_free(rows, num_vertices, num_faces, width):
     return None
 
 
-def _floats(tokens, places, path, number):
+def _floats(tokens, start, stop, path, number):
     try:
-        if any(b'_' in tokens[place] for place in places):  # Python reads 1_0 as 10
+        part = tokens[start:stop]
+        values = list(map(float, part))
+        if len(values) < stop - start or b'_' in b''.join(part):  # Python reads 1_0 as 10
             raise ValueError
-        return [float(tokens[place]) for place in places]
-    except (ValueError, IndexError):
+        return values
+    except ValueError:
         raise _unreadable(path, number, 'numbers', b' '.join(tokens)) from None
 
 
@@ -419,7 +421,7 @@ def _ply_ascii(body, elements, header_lines, path):
                     column[0].extend(values)
                     column[1].append(len(values))
                 else:
-                    column.extend(_floats(tokens, (0,), path, number))
+                    column.extend(_floats(tokens, 0, 1, path, number))
                     tokens = tokens[1:]
         tables[element.name] = columns
     return tables
@@ -514,7 +516,7 @@ def _stl_ascii(data, path):
     for number, line in enumerate(data.splitlines(), 1):
         words = line.lower().split()
         if words[:1] == [b'vertex']:
-            corners.append(_floats(words, (1, 2, 3), path, number))
+            corners.append(_floats(words, 1, 4, path, number))
             whole = False
         elif words[:1] == [b'facet']:
             whole = False

@@ -82,6 +82,12 @@ def test_the_same_limits_show_meshes_at_one_scale(tmp_path):
     assert 1.8 < (large[1] - large[0]) / (small[1] - small[0]) < 2.3
 
 
+def test_a_vertex_that_no_face_uses_does_not_shrink_the_mesh(tmp_path):
+    plots.mesh_grid(str(tmp_path / 'a.png'), [(VERTICES, CUBE)])
+    plots.mesh_grid(str(tmp_path / 'b.png'), [(np.append(VERTICES, [[40, 50, 60]], 0), CUBE)])
+    assert (tmp_path / 'a.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
+
+
 def test_eight_meshes_of_three_hundred_faces_take_seconds(tmp_path):
     rng = np.random.RandomState(0)
     mesh = (rng.normal(size=[200, 3]), rng.randint(0, 200, [300, 4]).tolist())
@@ -161,3 +167,13 @@ def test_neither_pyplot_nor_a_display_is_needed(tmp_path):
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
                    env=dict(environment, MPLBACKEND='TkAgg'))
     assert (tmp_path / 'a.png').exists()
+
+
+def test_importing_the_room_imports_no_large_library():
+    code = ('import sys\n'
+            'from common.geometry import furniture, meshes, plots, rasterizer, voxel_grids\n'
+            'large = {"scipy", "skimage", "matplotlib", "trimesh", "tensorflow", "DracoPy"}\n'
+            'assert not large & set(sys.modules), large & set(sys.modules)\n'
+            'assert plots.Figure.__name__ == "Figure" and plots.Poly3DCollection\n'
+            'assert not hasattr(plots, "figure")\n')
+    subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
