@@ -60,7 +60,10 @@ def read_triangles(path: str) -> Tuple[np.ndarray, np.ndarray]:
       errors.InputError: as `read` and `triangulate`.
     """
     mesh = read(path)
-    return without_unused(mesh.vertices, triangulate(mesh.faces, mesh.vertices))
+    try:
+        return without_unused(mesh.vertices, triangulate(mesh.faces, mesh.vertices))
+    except errors.InputError as error:
+        raise errors.InputError('{}: {}'.format(path, error)) from None
 
 
 def without_unused(vertices: np.ndarray, triangles: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

@@ -110,9 +110,12 @@ def test_what_is_no_polygon_gives_triangles_all_the_same(points):
     assert polygons.clip_ears(points).shape == (len(points) - 2, 3)
 
 
-def test_too_many_corners_are_refused_in_a_line(monkeypatch):
+def test_too_many_corners_are_refused_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(polygons, 'MAX_CORNERS', 5)
     points = np.array([[0, 0, 0], [3, 0, 0], [3, 1, 0], [1, 1, 0], [1, 3, 0], [0, 3, 0.]])
     with pytest.raises(errors.InputError, match='6 corners; 5 are the most'):
         meshes.triangulate([(1, 2, 3, 4, 5, 0)], points)
     meshes.triangulate([(0, 1, 2, 4, 5), (3, 4, 5, 0, 1, 2)], points)   # fans do
+    meshes.write(str(tmp_path / 'a.obj'), points, [(1, 2, 3, 4, 5, 0)])
+    with pytest.raises(errors.InputError, match='a.obj: a concave face has 6 corners'):
+        meshes.read_triangles(str(tmp_path / 'a.obj'))
