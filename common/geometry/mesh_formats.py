@@ -488,9 +488,9 @@ def parse_stl(data: bytes, path: str) -> Mesh:
     """
     count = struct.unpack_from('<I', data, 80)[0] if len(data) >= 84 else 0
     size = 84 + count * _STL_TRIANGLE.itemsize
-    # Binary files may start with "solid", too: their size is right, or zeros follow.
+    # Binary files may start with "solid", too; a text would promise billions of triangles.
     head = _text(data[:1000]).lstrip()
-    if (not count or len(data) != size) and b'\0' not in head and (
+    if (not count or len(data) < size) and b'\0' not in head and (
             head[:5].lower() in (b'solid', b'facet')):
         corners = _stl_ascii(_text(data), path)
     else:

@@ -24,9 +24,10 @@ def test_furniture_is_the_same_for_a_seed_and_fills_its_box(name):
 def test_a_grid_takes_the_value_at_the_centre_of_each_cell():
     parts = [furniture.block([0, 0, 0], [4, 2, 1]), furniture.cylinder('y', [0, 0, 0], [1, 2, 1],
                                                                        True)]
-    grid = furniture.voxels(parts, 10, 8)   # two cells a unit
-    centres = np.stack(np.meshgrid(*3 * [np.arange(10)], indexing='ij'), -1).reshape(-1, 3) + 0.5
-    points = (centres - 5) / 2 + [2, 1, 0.5]
-    np.testing.assert_array_equal(grid.ravel(), furniture.inside(parts, points))
-    # A circle through four cells of a 2 x 2 square covers all their centres (0.71 < 1 of a radius).
-    assert grid[1:9, 3:7, 4:6].sum() == 8 * 4 * 2 - 2 * 4 * 2 and grid.sum() == 48
+    grid = furniture.voxels(parts, 40, 32)  # eight cells a unit
+    centres = np.stack(np.meshgrid(*3 * [np.arange(40)], indexing='ij'), -1).reshape(-1, 3) + 0.5
+    np.testing.assert_array_equal(grid.ravel(),
+                                  furniture.inside(parts, (centres - 20) / 8 + [2, 1, 0.5]))
+    # Of 8 x 8 cells a circle of diameter 8 takes in the centres of 52.
+    assert grid.sum() == 32 * 16 * 8 - 52 * 16
+    assert grid[4:36, 12:28, 16:24].sum() == grid.sum()

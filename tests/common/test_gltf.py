@@ -209,7 +209,7 @@ def test_morph_targets_and_skins_move_the_vertices(tmp_path):
     attributes = builder.document['meshes'][0]['primitives'][0]['attributes']
     attributes['JOINTS_0'] = builder.accessor(np.uint8([[0, 1, 0, 0]] * 4))
     attributes['WEIGHTS_0'] = builder.accessor(
-        np.uint8([[255, 0, 0, 0], [0, 255, 0, 0], [51, 204, 0, 0], [255, 0, 0, 0]]),
+        np.uint8([[255, 255, 0, 0], [0, 255, 0, 0], [51, 204, 0, 0], [255, 0, 0, 0]]),
         normalized=True)
     bind = np.stack([np.eye(4), np.eye(4)]).astype(np.float32)
     bind[1, 3, :3] = [-1, 0, 0]     # column by column
@@ -219,7 +219,7 @@ def test_morph_targets_and_skins_move_the_vertices(tmp_path):
     builder.document['skins'] = [{'joints': [1, 2], 'inverseBindMatrices':
                                   builder.accessor(bind.reshape(2, 16))}]
     np.testing.assert_allclose(builder.read(tmp_path).vertices, [
-        [0, 0, 10], [2, 0, 0], [-1.6, 0.2 + 1.6, 2], [0, 0, 13]], atol=1e-6)
+        [-1, 0, 5], [2, 0, 0], [-1.6, 0.2 + 1.6, 2], [0, 0, 13]], atol=1e-6)
 
 
 @pytest.mark.parametrize('name', ['a.glb', 'a.gltf'])

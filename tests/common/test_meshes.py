@@ -170,10 +170,11 @@ def test_an_off_file_is_read_with_its_counts_anywhere(tmp_path, head):
     'OFF\n5 5 0\n' + OFF_VERTICES + OFF_FACES.replace('4 0 3 2 1', '4\n0 3 2 1 # base'),
     'COFF\n5\n5\n0\n' + OFF_VERTICES.replace('\n', ' 0.1 0.2 0.3 1\n') + OFF_FACES,
     'NOFF\n5 5 0\n' + OFF_VERTICES.replace('\n', '\n0 0 1\n') + OFF_FACES,
+    'STOFF\n5 5 0\n' + OFF_VERTICES.replace('\n', '\n0.5 1\n') + OFF_FACES,
     '4OFF\n5 5 0\n' + ''.join('{} {} {} 2\n'.format(*row) for row in (SQUARE * 2).tolist())
     + OFF_FACES,
 ], ids=['counts', 'one-line', 'one-column', 'no-header', 'free-vertices', 'free-vertices-colours',
-        'broken-face', 'colours', 'normals', 'homogeneous'])
+        'broken-face', 'colours', 'normals', 'texture', 'homogeneous'])
 def test_an_off_file_is_free_in_its_lines(tmp_path, text):
     assert_pyramid(meshes.read(save(tmp_path, 'a.off', text)))
 
@@ -297,7 +298,8 @@ def test_an_stl_text_is_read_however_it_is_written(tmp_path, change):
 
 def test_a_binary_stl_of_the_right_size_is_one_whatever_its_header_says(tmp_path):
     content = b'solid'.ljust(80) + stl_pair()[1][80:]
-    assert len(meshes.read(save(tmp_path, 'a.stl', content)).faces) == 2
+    for behind in (b'', b'more'):
+        assert len(meshes.read(save(tmp_path, 'a.stl', content + behind)).faces) == 2
     assert 'cut short' in refusal(save(tmp_path, 'b.stl', content[:-1]))
 
 
