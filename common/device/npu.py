@@ -387,7 +387,7 @@ def float32_scope():
     """
     adapter = sys.modules.get('npu_bridge.npu_init')
     keep: Callable[[], ContextManager] = contextlib.nullcontext
-    if adapter is not None and 'npu_scope' in vars(adapter):
+    if adapter is not None and {'npu_scope', 'npu_config_proto'} <= set(vars(adapter)):
         keep = adapter.npu_scope.keep_dtype_scope
     with keep():
         yield

@@ -7,9 +7,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-import numpy as np
-
-from common import cli, files, frozen
+from common import cli, files
 
 
 def parse_args(argv=None):
@@ -22,27 +20,30 @@ def parse_args(argv=None):
     parser.add_argument('--output', default='', metavar='FOLDER',
                         help='where the outputs go, <name>.npy')
     cli.add_flag(parser, '--debug', help='show tracebacks')
-    config = parser.parse_args(argv)
-    if config.action == 'run' and not (config.input and config.output):
+    options = parser.parse_args(argv)
+    if options.action == 'run' and not (options.input and options.output):
         parser.error('run needs --input NAME=FILE and --output FOLDER')
-    for given in config.input:
+    for given in options.input:
         if not given.partition('=')[0] or not given.partition('=')[2]:
             parser.error('--input must look like NAME=FILE, not "{}"'.format(given))
-    return config
+    return options
 
 
-def run_action(config):
-    """Lists the ends of a graph, or runs it on files."""
-    with frozen.load(config.graph) as model:
-        if config.action == 'list':
-            print(model)
+def run_action(options):
+    """Lists the inputs and outputs of a graph, or runs it on files."""
+    import numpy as np  # here, and TensorFlow below, since --help needs neither
+
+    from common.frozen import graph, model
+    with model.load(options.graph) as network:
+        if options.action == 'list':
+            print(network)
             return
         arrays = {}
-        for given in config.input:
-            name, _, path = given.partition('=')
-            arrays[name] = frozen.read_array(path)
-        for name, value in model.predict_all(**arrays).items():
-            path = os.path.join(config.output, name.replace('/', '_') + '.npy')
+        for pair in options.input:
+            name, _, path = pair.partition('=')
+            arrays[name] = graph.read_array(path)
+        for name, value in network.predict_all(**arrays).items():
+            path = os.path.join(options.output, name.replace('/', '_') + '.npy')
             with files.replacing(path) as temporary:
                 np.save(temporary, value)
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))
@@ -50,7 +51,11 @@ def run_action(config):
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(run_action, parse_args(argv))
+    parsed = parse_args(argv)
+    from common.device import choice  # here, since --help needs no TensorFlow
+    if not parsed.debug:
+        choice.quieten()
+    return cli.run(run_action, parsed)
 
 
 if __name__ == '__main__':

@@ -47,7 +47,11 @@ class Failed(Exception):
     weight = 1
 
 
-class _Hung(Failed):
+class _Gone(Failed):
+    """The process of moxing has ended."""
+
+
+class _Hung(_Gone):
     weight = _HANG
 
 
@@ -119,7 +123,7 @@ class Storage:
             return self._worker.call(
                 {'function': function, 'arguments': arguments, 'options': options},
                 count / _SLOWEST, watch)
-        except Failed:
+        except _Gone:
             self.close()  # the next attempt starts afresh
             raise
 
@@ -176,7 +180,7 @@ class _Worker:
             self._process.stdin.write(json.dumps(request).encode() + b'\n')
             self._process.stdin.flush()
         except OSError:
-            raise Failed('the process of moxing has ended')
+            raise _Gone('the process of moxing has ended')
         reply = json.loads(self._line(seconds, watch).decode())
         if reply.get('missing'):
             raise errors.InputError(
@@ -207,7 +211,7 @@ class _Worker:
             if ready:
                 part = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not part:
-                    raise Failed('the process of moxing has ended')
+                    raise _Gone('the process of moxing has ended')
                 self._unread += part
             elif watch is not None:
                 now = _growth(watch)
