@@ -52,7 +52,8 @@ class _CutShort(BaseException):
 def parse_args(argv=None):
     """Reads the command line; options for the script end up in `forwarded`."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--model', choices=sorted(collection.NAMES), required=True, help='what to train')
+    parser.add_argument('--model', choices=sorted(collection.NAMES), required=True,
+                        help='what to train')
     parser.add_argument('--script', '--entry', default='',
                         help='script in the folder of the model; unset: the one that trains it')
     parser.add_argument('--data_url', default='', metavar='PLACE',

@@ -16,7 +16,8 @@
 #   4. .venv, made or completed with a Python 3.7: $PYTHON, PATH, pyenv, conda, and last uv
 # pip's own settings in the environment and in its configuration files hold. A broken-off installation
 # is taken up again by the next run; of two runs at once the second waits.
-set -euo pipefail
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started by `sh`, which may be another shell
+set +o posix -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$root/.venv
@@ -39,7 +40,7 @@ fail() {
   exit 1
 }
 
-usage() { sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,/^[^#]/{/^[^#]/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
 
 parse_arguments() {
   dev='' print_python=''

@@ -191,6 +191,11 @@ def boolean(text):
     raise argparse.ArgumentTypeError('must be True or False, not "{}"'.format(text))
 
 
+def path(text: str) -> str:
+    """Argparse type: the name of a file or folder, which counts from where the user is."""
+    return text
+
+
 def positive_int(text):
     """Argparse type: a whole number of at least 1."""
     return _number(text, int, lambda value: value >= 1, 'a whole number of at least 1')
@@ -257,7 +262,7 @@ def add_run_options(parser: argparse.ArgumentParser, output_path: str) -> None:
       parser: parser of `make_parser`. A model changes a default with `parser.set_defaults`.
       output_path: str, the default of `--output_path`.
     """
-    parser.add_argument('--output_path', default=output_path,
+    parser.add_argument('--output_path', type=path, default=output_path,
                         help='folder for checkpoints, samples and records; the same command again '
                              'goes on from there')
     group = parser.add_argument_group('run')
@@ -298,13 +303,13 @@ def _add_npu_options(group):
     add_flag(group, '--mix_compile_mode', help='run operators that the NPU lacks on the host')
     add_flag(group, '--hcom_parallel', help='overlap gradient exchange with the backward pass')
     add_flag(group, '--deterministic', help='reproducible sums, slower')
-    group.add_argument('--modify_mixlist', default='', metavar='FILE',
+    group.add_argument('--modify_mixlist', type=path, default='', metavar='FILE',
                        help='JSON file that changes the lists of mixed precision')
-    group.add_argument('--fusion_switch_file', default='', metavar='FILE',
+    group.add_argument('--fusion_switch_file', type=path, default='', metavar='FILE',
                        help='JSON file that switches fusion passes')
-    group.add_argument('--customize_dtypes', default='', metavar='FILE',
+    group.add_argument('--customize_dtypes', type=path, default='', metavar='FILE',
                        help='file with the dtypes of single operators')
-    group.add_argument('--op_cache_dir', default='', metavar='FOLDER',
+    group.add_argument('--op_cache_dir', type=path, default='', metavar='FOLDER',
                        help='where compiled operators are kept between runs')
 
 

@@ -176,8 +176,13 @@ class Run:
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
         if self._options.modelzoo_log:
-            for line in reporting.loss_lines(values):
-                cli.say(line)
+            self._say_losses()
+
+    def _say_losses(self):
+        """Prints the losses of the last step for ModelZoo's tools, once."""
+        for line in reporting.loss_lines(self._values):
+            cli.say(line)
+        self._values = {}
 
     def record(self, step, **values):
         """Prints and records measurements of a step that are no losses, such as a validation's.
@@ -341,8 +346,7 @@ class Run:
         pace = self.seconds_per_step
         if pace is not None:
             cli.say(reporting.step_time_line(pace))
-        for line in reporting.loss_lines(self._values):
-            cli.say(line)
+        self._say_losses()
         cli.say('done: step {}, results in {}'.format(self.step, self.output_path))
 
 

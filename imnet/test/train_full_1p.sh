@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains IM-NET on one device: three stages, codes, GAN, pictures; then meshes, .pb files, evaluation.
 # Example: bash imnet/test/train_full_1p.sh --data_path=data
-set -euo pipefail
-model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started by `sh`, which may be another shell
+set +o posix -euo pipefail
+model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Trains IM-NET (autoencoder in three stages, GAN, pictures), then makes meshes and .pb files.'
 defaults=()
 # shellcheck source=imnet/test/options.sh

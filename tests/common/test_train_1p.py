@@ -18,7 +18,8 @@ from common import cli
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FILES = ('setup.sh', 'requirements.txt', 'common/modelarts/train_1p.sh', 'polygen/test/options.sh',
          'polygen/test/train_full_1p.sh', 'polygen/test/train_performance_1p.sh',
-         'polygen/test/model_test.sh', 'polygen/meshes/cube.obj')
+         'polygen/test/model_test.sh', 'polygen/meshes/cube.obj', 'polygen/test/tables.sh',
+         'common/modelarts/tables.sh')
 
 # Stands for Python: writes down its arguments and surroundings, then does what STUB_MODE says.
 STUB = '''
