@@ -6,14 +6,16 @@ Example: python -m common.npu_lint output/vertex_model.pb   # also .pbtxt, .meta
 Errors: the graph cannot run there (exit code 1). Warnings: slow, or done on the host. Errors that
 frozen/npu_waivers.json gives a reason for are listed as waived.
 """
+import argparse
 import os
 import sys
+from typing import Any, Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, errors
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('graph', nargs='?', default='',
@@ -40,7 +42,7 @@ def parse_args(argv=None):
     return options
 
 
-def read(path):
+def read(path: str) -> Any:
     """Reads a graph by the ending of its file."""
     from common.frozen import graph as graph_lib
     if not path.endswith(('.pbtxt', '.meta')):
@@ -65,7 +67,7 @@ def read(path):
     return graph_def
 
 
-def lint_file(options):
+def lint_file(options: argparse.Namespace) -> int:
     """Prints the findings for the file `options.graph`; returns 1 when errors are among them."""
     from common.frozen import graph as graph_lib
     from common.frozen import lint as rules
@@ -83,7 +85,7 @@ def lint_file(options):
     return 1 if rules.count(findings)['error'] else 0
 
 
-def lint(options):
+def lint(options: argparse.Namespace) -> int:
     """Does what the command line asks."""
     if options.graph:
         return lint_file(options)
@@ -91,7 +93,7 @@ def lint(options):
     return npu_survey.print_table([options.model] if options.model else None)
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code."""
     parsed = parse_args(argv)
     from common.device import choice  # here and above, since --help needs no TensorFlow

@@ -3,14 +3,16 @@
 Example: python -m common.frozen list model.pb
          python -m common.frozen run model.pb --input voxels=shapes.npy --output results
 """
+import argparse
 import os
 import sys
+from typing import Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from common import cli, files
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('action', choices=('list', 'run'), help='what to do with the graph')
@@ -23,13 +25,13 @@ def parse_args(argv=None):
     options = parser.parse_args(argv)
     if options.action == 'run' and not (options.input and options.output):
         parser.error('run needs --input NAME=FILE and --output FOLDER')
-    for given in options.input:
-        if not given.partition('=')[0] or not given.partition('=')[2]:
-            parser.error('--input must look like NAME=FILE, not "{}"'.format(given))
+    for pair in options.input:
+        if not pair.partition('=')[0] or not pair.partition('=')[2]:
+            parser.error('--input must look like NAME=FILE, not "{}"'.format(pair))
     return options
 
 
-def run_action(options):
+def run_action(options: argparse.Namespace) -> None:
     """Lists the inputs and outputs of a graph, or runs it on files."""
     import numpy as np  # here, and TensorFlow below, since --help needs neither
 
@@ -49,7 +51,7 @@ def run_action(options):
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code."""
     parsed = parse_args(argv)
     from common.device import choice  # here, since --help needs no TensorFlow
