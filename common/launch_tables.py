@@ -92,14 +92,17 @@ def _options(parser: argparse.ArgumentParser, common: Dict[str, Option]) -> List
         names = [name.lstrip('-').replace('-', '_') for name in action.option_strings]
         names = list(dict.fromkeys(name for name in names if not (
             action.type is cli.boolean and name.startswith('no') and name[2:] in names)))
-        name = next((name for name in names + [action.dest] if name in common), names[0])
+        # Of the same dest: another name, but with choices of its own it has other values.
+        candidates = names if action.choices else names + [action.dest]
+        name = next((name for name in candidates if name in common), names[0])
         known = {name}.union(common[name].aliases if name in common else ())
         aliases = [alias for alias in names if alias not in known]
         if name in common and not aliases:
             continue
         kind = {cli.boolean: 'flags', cli.path: 'paths'}.get(action.type, 'values')
-        meaning = '' if name in common else ' '.join((action.help or '').split())
-        options.append(Option(kind, name, aliases, meaning.replace('%%', '%')))
+        parts = [', '.join(map(str, action.choices or ())), action.help or '']
+        meaning = ' '.join('; '.join(filter(None, parts)).split()).replace('%%', '%')
+        options.append(Option(kind, name, aliases, meaning))
     return options
 
 
