@@ -101,7 +101,7 @@ def _options(parser: argparse.ArgumentParser, common: Dict[str, Option]) -> List
             continue
         kind = {cli.boolean: 'flags', cli.path: 'paths'}.get(action.type, 'values')
         parts = [', '.join(map(str, action.choices or ())), action.help or '']
-        meaning = ' '.join('; '.join(filter(None, parts)).split()).replace('%%', '%')
+        meaning = ' '.join(': '.join(filter(None, parts)).split()).replace('%%', '%')
         options.append(Option(kind, name, aliases, meaning))
     return options
 

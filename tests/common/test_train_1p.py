@@ -449,7 +449,7 @@ def test_the_rows_of_a_parser_tell_kinds_names_and_further_names():
     cli.add_run_options(parser, 'output')
     assert launch_tables.model_options(parser) == [
         ('values', 'learning_rate', ['rate', 'lr'], 'of Adam'),
-        ('paths', 'file', ['f'], "100 % of the user's"), ('values', 'kind', [], 'a, b; which'),
+        ('paths', 'file', ['f'], "100 % of the user's"), ('values', 'kind', [], 'a, b: which'),
         ('values', 'output_path', ['out'], ''), ('values', 'target', [], 'Ascend, CPU'),
         ('flags', 'notes', ['remarks'], 'keep them')]
 
