@@ -16,8 +16,8 @@
 #   4. .venv, made or completed with a Python 3.7: $PYTHON, PATH, pyenv, conda, and last uv
 # pip's own settings in the environment and in its configuration files hold. A broken-off installation
 # is taken up again by the next run; of two runs at once the second waits.
-[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started by `sh`, which may be another shell
-set +o posix -euo pipefail
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
+set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$root/.venv

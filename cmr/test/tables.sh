@@ -7,7 +7,7 @@ model_paths=(
   'from_json|JSON of options; those of the command line are not replaced (also --config)'
 )
 model_values=(
-  'dataset|all, itw, coco, h36m, lsp-orig, mpii, up-3d; mixture or set (itw; up-3d without --data_path)'
+  'dataset|all, itw, coco, h36m, lsp-orig, mpii, up-3d: mixture or set (itw; up-3d without --data_path)'
   'adam_beta1|decay of the mean gradient in Adam'
   'wd|weight decay'
   'rot_factor|standard deviation of rotations, degrees'
@@ -20,9 +20,9 @@ model_values=(
   'num_layers|residual layers of the graph network (of the run or checkpoint, else 5)'
   'img_res|pixels a side (of the run or checkpoint, else 224)'
   'resnet_width|channels of the encoder'\''s first stage; 64 is ResNet-50 (of the run or checkpoint, else 64)'
-  'device_target|Ascend, CPU, GPU; the same as --device, in the MindSpore port'\''s words'
+  'device_target|Ascend, CPU, GPU: the same as --device, in the MindSpore port'\''s words'
   'name|folder below --output_path'
-  'model|graphcnn, baseline; without effect, as in the original'
+  'model|graphcnn, baseline: without effect, as in the original'
   'test_steps|without effect, as in the original'
 )
 model_flags=(

@@ -239,7 +239,7 @@ last_number() { values_of "$1" | grep -E '^[0-9.eE+-]+$' | tail -n 1 || true; }
 resolved_batch_size() {
   local value
   value=$(sed -n 's/^ *"batch_size": \([0-9][0-9]*\),\{0,1\}$/\1/p' \
-    "${options[output_path]}/config.json" 2>/dev/null | head -n 1)
+    "${options[output_path]}/config.json" 2>/dev/null | head -n 1 || true)
   say "${value:-${options[batch_size]:-$default_batch_size}}"
 }
 

@@ -4,8 +4,8 @@ entry=train.py
 model_paths=()
 model_values=(
   'dataset|stem of the files; unset: the only one'
-  'preset|original, quick; sizes and epochs; unset: original with --data_path, else quick'
-  'stages|ae16, ae32, ae64, codes, gan, svr, meshes, freeze, evaluate; what to do'
+  'preset|original, quick: sizes and epochs; unset: original with --data_path, else quick'
+  'stages|ae16, ae32, ae64, codes, gan, svr, meshes, freeze, evaluate: what to do'
   'num_meshes|shapes in each gallery'
   'gan_epochs|of the GAN'
   'svr_epochs|of IM-SVR'
@@ -17,8 +17,8 @@ model_values=(
   'svr_learning_rate|of IM-SVR'
   'svr_batch_size|shapes in a step of IM-SVR'
   'checkpoint_every|epochs between checkpoints'
-  'resolution|64, 128, 256, 512; of the meshes'
-  'extraction|exact, octree; how surfaces are extracted'
+  'resolution|64, 128, 256, 512: of the meshes'
+  'extraction|exact, octree: how surfaces are extracted'
 )
 model_flags=(
   'he_init|see IMGAN/main.py'

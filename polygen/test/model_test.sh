@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs PolyGen's smoke test, forward passes and samples of both models, with the project's Python.
 # Example: bash polygen/test/model_test.sh
-[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started by `sh`, which may be another shell
-set +o posix -euo pipefail
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
+set -euo pipefail
 model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 python=$(bash "$model_dir/../setup.sh" --print-python)
 exec "$python" "$model_dir/model_test.py" "$@"

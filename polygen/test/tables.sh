@@ -5,7 +5,7 @@ model_paths=(
   'validation_path|held-out meshes; the best checkpoint is the best on them'
 )
 model_values=(
-  'schedule|constant, cosine; of the learning rate (of the preset unless given)'
+  'schedule|constant, cosine: of the learning rate (of the preset unless given)'
   'warmup_steps|in which the learning rate rises (of the preset unless given)'
   'gradient_clip|largest norm of the gradient of the loss per token, 0: any (of the preset unless given)'
   'num_buckets|groups of meshes of like length, each with its own static shapes, with --plain or on the NPU (of the preset unless given)'
@@ -29,7 +29,7 @@ model_values=(
   'temperature|divides the logits'
   'top_k|keep the k best tokens; 0 keeps all'
   'top_p|keep the best tokens that reach this probability; 0 is greedy, 1 keeps all'
-  'preset|large, published, seed; seed: the toy experiment; large: sets of real meshes; published: the networks of the released checkpoints'
+  'preset|large, published, seed: seed: the toy experiment; large: sets of real meshes; published: the networks of the released checkpoints'
 )
 model_flags=(
   'shuffle|another order of the meshes in each round (of the preset unless given)'

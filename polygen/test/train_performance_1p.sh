@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures the pace of PolyGen's training on one device: 100 steps, no samples, a folder of its own.
 # Example: bash polygen/test/train_performance_1p.sh --precision_mode=mix
-[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started by `sh`, which may be another shell
-set +o posix -euo pipefail
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
+set -euo pipefail
 model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Measures the pace of PolyGen training over 100 steps; leaves the checkpoints of a full run alone.'
 defaults=(--training_steps=100 --sample=False --resume=False)
