@@ -1,6 +1,6 @@
 """Object storage, as moxing reaches it. The only file that imports moxing.
 
-moxing runs in a process of its own (this file as a script), since it may hang.
+moxing runs in a process of its own (`serve`), since it may hang.
 """
 import contextlib
 import errno
@@ -167,7 +167,8 @@ class _Worker:
         self._timeout = timeout
         try:
             self._process = subprocess.Popen(
-                [sys.executable, '-W', 'ignore', '-m', 'common.modelarts.storage'], cwd=_ROOT,
+                [sys.executable, '-W', 'ignore', '-c',
+                 'from common.modelarts import storage; storage.serve()'], cwd=_ROOT,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 start_new_session=True)
         except OSError as error:    # out of memory or processes
@@ -175,7 +176,7 @@ class _Worker:
         self._unread = b''
 
     def call(self, request, seconds, watch):
-        """Sends a request (see `_serve`) and waits for its result; see `Storage.once`."""
+        """Sends a request (see `serve`) and waits for its result; see `Storage.once`."""
         try:
             self._process.stdin.write(json.dumps(request).encode() + b'\n')
             self._process.stdin.flush()
@@ -274,7 +275,7 @@ def _sizes(files, url: str, show_life: Callable[[], None]) -> Dict[str, int]:
     return {name: count for name, count in zip(names, sizes) if name not in folders}
 
 
-def _serve():
+def serve() -> None:
     """Answers requests on stdin, {"function", "arguments", "options"}, with a line of JSON each."""
     replies = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)   # what moxing prints is no reply
@@ -311,7 +312,3 @@ def _serve():
             reply = {'error': '{}: {}'.format(type(error).__name__, error),
                      'errno': getattr(error, 'errno', None)}
         print(json.dumps(reply), file=replies, flush=True)
-
-
-if __name__ == '__main__':
-    _serve()

@@ -233,6 +233,17 @@ run_entry() {
 # Prints the last word of every line of the log that holds the given text.
 values_of() { tr '\r' '\n' <"$log" | grep -aF -- "$1" | awk '{print $NF}' || true; }
 
+# Prints the losses of the run. The last one, which the run tells again after the StepTime, comes once.
+losses() {
+  tr '\r' '\n' <"$log" | LC_ALL=C awk -v prefix="$loss_prefix" '
+    index($0, "StepTime:") {at_end = 1}
+    index($0, prefix) {
+      if (!(at_end && $NF == last)) print $NF
+      last = $NF
+      at_end = 0
+    }'
+}
+
 last_number() { values_of "$1" | grep -E '^[0-9.eE+-]+$' | tail -n 1 || true; }
 
 # Prints the batch size that the run settled on (a preset may have its own).
@@ -282,7 +293,7 @@ final_block() {
 # Writes the result file and the losses, one a line, under the two names that ModelZoo's tools look for.
 write_results() {
   local case_name=${network}_bs${batch_size}_${RANK_SIZE}p_$kind_of_run
-  values_of "$loss_prefix" | tee "$results/${case_name}_loss.txt" >"$results/train_${case_name}_loss.txt"
+  losses | tee "$results/${case_name}_loss.txt" >"$results/train_${case_name}_loss.txt"
   {
     say "Network = $network"
     say "RankSize = $RANK_SIZE"

@@ -176,13 +176,8 @@ class Run:
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
         if self._options.modelzoo_log:
-            self._say_losses()
-
-    def _say_losses(self):
-        """Prints the losses of the last step for ModelZoo's tools, once."""
-        for line in reporting.loss_lines(self._values):
-            cli.say(line)
-        self._values = {}
+            for line in reporting.loss_lines(values):
+                cli.say(line)
 
     def record(self, step: int, **values: Any) -> None:
         """Prints and records measurements of a step that are no losses, such as a validation's.
@@ -344,7 +339,8 @@ class Run:
         pace = self.seconds_per_step
         if pace is not None:
             cli.say(reporting.step_time_line(pace))
-        self._say_losses()
+        for line in reporting.loss_lines(self._values):
+            cli.say(line)
         cli.say('done: step {}, results in {}'.format(self.step, self.output_path))
 
 
