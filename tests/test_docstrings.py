@@ -9,8 +9,8 @@ from tests import test_imports
 
 FOLDERS = collection.NAMES + ('common',)
 _SHAPE = re.compile(r'\[[^\]]*\w[^\]]*\]|(any|same|its) shape')
-_ARRAYS = re.compile(r'tf\.Tensor|np\.ndarray|\b([Tt]ensor|[Aa]rray)s?\b|\b(float|u?int)(8|32|64)\b|'
-                     r'\b(float|int|bool) \[')
+_ARRAYS = re.compile(r'tf\.Tensor|np\.ndarray|\b([Tt]ensor|[Aa]rray)s?\b|'
+                     r'\b(float|u?int)(8|32|64)\b|\b(float|int|bool) \[')
 
 
 def public_functions(text):
