@@ -58,6 +58,7 @@ SCRIPTS = [
      ['data', '--data_url=' + NOWHERE, '--modelarts_data_dir=y']),
     ('common/frozen/__main__.py', ['list', 'x.pb', '--outputs=y'], ['list', NOWHERE + '/x.pb']),
     ('common/deploy.py', ['x', 'y', '--cosin=1'], [NOWHERE, 'y']),
+    ('common/launch_tables.py', ['--chek'], None),
     ('common/npu_lint.py', ['x.pb', '--fetch=y'], [NOWHERE + '/x.pb']),
     ('common/rank_table.py', ['--server=x', '--device_ips=y', '--output=z', '--first_devise=4'],
      None),
@@ -83,8 +84,7 @@ SCRIPTS = [
 ] + [('freeze_graph.py', ['--model=' + model, '--out=x'],
       ['--model=' + model, '--output=x', '--output_path=' + NOWHERE])
      for model in ('polygen', 'vsl', 'r2n2', 'imnet', 'cmr')]
-NO_SCRIPTS = {'common/modelarts/storage.py',              # answers its own process, on a pipe
-              'tests/common/toy_training.py'}   # of the tests of common/training/runs.py
+NO_SCRIPTS = {'tests/common/toy_training.py'}   # of the tests of common/training/runs.py
 
 
 def _names():
