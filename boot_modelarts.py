@@ -134,7 +134,7 @@ def _check_options(command: List[str]) -> int:
 
 
 def _working_folder(url, asked, name):
-    """Gives the folder to work in: as asked, or the place itself where it is a plain folder, or one
+    """Returns the folder to work in: as asked, or the place itself where it is a plain folder, or one
     on the machine's fast disk that belongs to this URL alone."""
     if asked or '://' not in url:
         return os.path.abspath(asked or url)
@@ -147,12 +147,12 @@ def _digest(url):
 
 
 def _is_alone():
-    """Whether this is the only process of the training (the platform's 0 means 1)."""
+    """Says whether this is the only process of the training (the platform's 0 means 1)."""
     return (os.environ.get('RANK_SIZE') or '1') in ('0', '1')
 
 
 def _brings_data():
-    """Whether this is the process of its machine that brings data and earlier results."""
+    """Says whether this process brings data and earlier results to its machine."""
     return _is_alone() or rank_table.is_first_of_machine(os.environ)
 
 
@@ -210,7 +210,7 @@ def _refuse_results_of_another(folder, are_of_another):
 
 
 def _read_marker(marker):
-    """Gives what the marker says, or an empty text."""
+    """Returns what the marker says, or an empty text."""
     try:
         with open(marker, encoding='utf-8', errors='replace') as stream:
             return stream.read().strip()

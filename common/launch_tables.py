@@ -99,7 +99,8 @@ def _options(parser: argparse.ArgumentParser, common: Dict[str, Option]) -> List
         aliases = [alias for alias in names if alias not in known]
         if name in common and not aliases:
             continue
-        kind = {cli.boolean: 'flags', cli.path: 'paths'}.get(action.type, 'values')
+        kind = ('flags' if action.type is cli.boolean else
+                'paths' if action.type is cli.path else 'values')
         parts = [', '.join(map(str, action.choices or ())), action.help or '']
         meaning = ' '.join(': '.join(filter(None, parts)).split()).replace('%%', '%')
         options.append(Option(kind, name, aliases, meaning))

@@ -113,7 +113,7 @@ def _second_template(table: Dict[str, Any], wrong: _Wrong) -> List[Tuple[Any, An
 
     Its ranks are those that instances or devices name, else they count in the order of the file.
     """
-    rows = []
+    rows: List[Tuple[Any, Any, Dict]] = []
     for group in _dicts(table['group_list'], 'it needs a list "group_list"', wrong):
         for instance in _dicts(group.get('instance_list'), 'a group needs a list "instance_list" '
                                'of {"pod_name", "server_id", "devices"}', wrong):

@@ -6,7 +6,7 @@ model_paths=(
   'dataset|JSON of the categories to use'
 )
 model_values=(
-  'model|LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; CONST.NETWORK_CLASS'
+  'model|network: LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; CONST.NETWORK_CLASS'
   'views|measure with one to so many views; unset: random numbers of views, as in the original'
   'n_views|CONST.N_VIEWS, views of a model at most'
   'workers|TRAIN.NUM_WORKER, processes that make batches'
