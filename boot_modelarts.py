@@ -134,8 +134,8 @@ def _check_options(command: List[str]) -> int:
 
 
 def _working_folder(url, asked, name):
-    """Returns the folder to work in: as asked, or the place itself where it is a plain folder, or one
-    on the machine's fast disk that belongs to this URL alone."""
+    """Returns the folder to work in: as asked, or the place itself where it is a plain folder, or
+    one on the machine's fast disk that belongs to this URL alone."""
     if asked or '://' not in url:
         return os.path.abspath(asked or url)
     root = '/cache' if os.access('/cache', os.W_OK) else tempfile.gettempdir()

@@ -425,13 +425,14 @@ def test_what_a_run_has_not_finished_stays_behind(name, unfinished):
     assert help_modelarts.is_unfinished(name) == unfinished
 
 
+@pytest.mark.parametrize('fault', ['every_other', 'half'])
 @pytest.mark.slow
-def test_a_job_with_storage_that_fails_every_other_call_succeeds(job):
+def test_a_job_with_storage_that_fails_half_its_calls_succeeds(fault, job):
     log = job.elsewhere / 'calls'
     log.write_text('')
     job.env.pop('PORT_OBS_ROOT')
     code, text = job.run(PYTHONPATH=FAKE, FAKE_OBS_ROOT=str(job.buckets), FAKE_OBS_LOG=str(log),
-                         FAKE_OBS_FAULT='every_other')
+                         FAKE_OBS_FAULT=fault)
     assert code == 0, text
     assert (job.out / 'checkpoints' / 'model-1.index').exists()
 
