@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
-_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError)
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 Variables = Sequence[tf.Variable]
 NameMap = Mapping[str, str]
 

@@ -27,6 +27,7 @@ import tensorflow.compat.v1 as tf
 import common
 from common import cli, errors, files, redact
 from common.device import npu
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.training import checkpoints, launch, locks, records, reporting
 
 # Options that a resumed run may change without becoming another run.
