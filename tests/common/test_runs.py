@@ -307,21 +307,37 @@ def test_the_exit_code_of_a_loss_that_is_not_finite_is_3(tmp_path):
     assert err.count('\n') == 1 and 'loss_toy is nan at step 5' in err and 'model-4' in err
 
 
-@pytest.mark.parametrize('cut', ['index', 'data', 'missing data', 'missing index'])
-def test_a_damaged_newest_checkpoint_is_named_beside_those_to_choose(tmp_path, cut):
+@pytest.mark.parametrize('ending', ['.index', '.data-00000-of-00001'])
+def test_a_damaged_newest_checkpoint_is_named_beside_those_to_choose(tmp_path, ending):
     train(tmp_path, 6)
-    newest = str(tmp_path / 'checkpoints' / 'model-6')
-    path = newest + ('.index' if 'index' in cut else '.data-00000-of-00001')
-    if 'missing' in cut:
-        os.remove(path)
-    else:
-        with open(path, 'r+b') as stream:
-            stream.truncate(os.path.getsize(path) // 2)
+    path = str(tmp_path / 'checkpoints' / 'model-6') + ending
+    with open(path, 'r+b') as stream:
+        stream.truncate(os.path.getsize(path) // 2)
     older = str(tmp_path / 'checkpoints' / 'model-3')
     with pytest.raises(errors.InputError, match='model-6.*--checkpoint: {}'.format(older)):
         train(tmp_path, 9)
     assert sorted(train(tmp_path, 5, checkpoint=older)) == [4, 5]
     assert sorted(train(tmp_path, 9)) == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize('ending', ['.index', '.data-00000-of-00001'])
+def test_a_run_whose_newest_checkpoint_lost_a_file_goes_on_from_the_one_before(
+        tmp_path, ending, capsys):
+    whole = train(tmp_path, 6)
+    os.remove(str(tmp_path / 'checkpoints' / 'model-6') + ending)
+    capsys.readouterr()
+    again = train(tmp_path, 7)
+    out = capsys.readouterr().out
+    assert 'note: model-6 has lost a file; going on from {}'.format(
+        tmp_path / 'checkpoints' / 'model-3') in out
+    assert sorted(again) == [4, 5, 6, 7] and again[6] == whole[6]
+
+
+@pytest.mark.parametrize('content', [b'', b'\xff\xfe\x00', b'model_checkpoint_path: 3'])
+def test_a_damaged_list_of_checkpoints_does_not_stop_a_run(tmp_path, content):
+    train(tmp_path, 6)
+    (tmp_path / 'checkpoints' / 'checkpoint').write_bytes(content)
+    assert sorted(train(tmp_path, 7)) == [7]
 
 
 def test_another_network_in_the_folder_is_refused_with_all_differences(tmp_path):
@@ -474,12 +490,43 @@ def test_a_full_disk_is_told_in_one_message_and_earlier_checkpoints_stay(
     assert sorted(train(tmp_path, 5)) == [4, 5]
 
 
-def test_leftovers_of_a_killed_save_are_cleared_away(tmp_path):
+def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     train(tmp_path, 3)
-    leftover = tmp_path / 'checkpoints' / 'model-6.data-00000-of-00001.tempstate99'
-    leftover.write_text('half')
+    names = ['checkpoints/model-6.data-00000-of-00001.tempstate99',
+             'checkpoints/model-9.state.json', 'checkpoints/model-9.data-00000-of-00001',
+             'checkpoints/.checkpoint.tmp-a1b2c3d4',
+             'samples/.step_3.tmp-abcd_123.png', '.config.tmp-0123abcd.json']
+    others = ['checkpoints/mine.data-00000-of-00001', '.hidden', 'samples/model-9.state.json']
+    for name in names + others:
+        (tmp_path / name).write_text('half')
     train(tmp_path, 4)
-    assert not leftover.exists()
+    assert [name for name in names if (tmp_path / name).exists()] == []
+    assert all((tmp_path / name).exists() for name in others)
+
+
+@pytest.mark.parametrize('place, text', [
+    ('.lock', 'the lock .*was removed'), ('checkpoints', 'the folder .*is gone')])
+def test_what_was_removed_under_a_run_is_told_as_that(tmp_path, place, text):
+    tf.get_variable('v', [], initializer=tf.zeros_initializer())
+    with pytest.raises(errors.InputError, match=text) as caught:
+        with start(options(tmp_path, save_every=1)) as run:
+            for step in run.steps(3):
+                run.report(step, loss=1.)
+                if step == 2:
+                    if place == '.lock':
+                        os.remove(str(tmp_path / place))
+                    else:
+                        os.rename(str(tmp_path / place), str(tmp_path / 'elsewhere'))
+    assert 'Free some space' not in str(caught.value)
+
+
+def test_foreign_rows_of_metrics_are_left_out(tmp_path):
+    train(tmp_path, 3)
+    with (tmp_path / 'metrics.jsonl').open('ab') as stream:
+        stream.write(b'[1, 2]\n"text"\n{"step": "x"}\n{"loss": 2}\n' + b'[' * 100000 + b'\n')
+    train(tmp_path, 4)
+    assert [row['step'] for row in records.read_metrics(str(tmp_path / 'metrics.jsonl'))] == [
+        1, 2, 3, 4]
 
 
 def test_the_options_are_recorded_for_later_scripts_without_secrets(tmp_path, monkeypatch):
