@@ -94,6 +94,9 @@ class _Parser(argparse.ArgumentParser):
             self.formatter_class = _AllHelpFormatter
         else:
             self._action_groups = [group for group in groups if group not in self.expert_groups]
+        # argparse's own line would list every option.
+        positionals = [action.metavar or action.dest for action in self._get_positional_actions()]
+        self.usage = ' '.join(['%(prog)s [options]'] + positionals)
         try:
             return super().format_help()
         finally:
@@ -152,7 +155,7 @@ def make_parser(doc: str) -> '_Parser':
       process with exit code 2 and one line on stderr.
     """
     paragraphs = doc.strip().split('\n\n', 1)
-    parser = _Parser(description=paragraphs[0], usage='%(prog)s [options]', allow_abbrev=False,
+    parser = _Parser(description=paragraphs[0], allow_abbrev=False,
                      epilog=paragraphs[1] if len(paragraphs) > 1 else None,
                      formatter_class=_HelpFormatter)
     parser.add_argument('--help_all', action=_HelpAll,

@@ -151,7 +151,7 @@ def test_the_table_has_every_script():
 def test_script_helps_and_refuses_alike(script, misspelt, missing, call, tmp_path):
     program = os.path.basename(script)
     code, out, err = call(script, (misspelt or [])[:-1] + ['--help'])
-    assert (code, err) == (0, '') and out.startswith('usage: {} [-h]'.format(program))
+    assert (code, err) == (0, '') and out.startswith('usage: {} [options]'.format(program))
     assert '--debug' in out and re.search(r'^Examples?:', out, re.MULTILINE)
     if misspelt is not None:
         code, out, err = call(script, misspelt)
