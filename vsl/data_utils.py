@@ -326,6 +326,17 @@ class Order:
         self._rng.shuffle(order)
         return order
 
+    def to_classify(self, epochs, num_test):
+        """Rows in the order in which the original classifies after training.
+
+        Args:
+          epochs: int, begun in the training; num_test: int, test shapes.
+        Returns:
+          dict {'train', 'test': int [N]}: one more shuffle of the training split, then one of the
+          test split, by the same generator.
+        """
+        return {'train': self.at(epochs), 'test': self.shuffled(np.arange(num_test))}
+
 
 def grids(voxels):
     """Flat occupancies [B, 27000] as [B, 30, 30, 30, 1], of the same dtype."""

@@ -40,7 +40,7 @@ def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
     """
     volumes = np.reshape(grids, [-1] + 3 * [data_utils.GRID])
     plots.mesh_grid(path + '.png', [drawable(grid) for grid in volumes], captions, columns, up,
-                       edges=False, size=1.8)
+                    edges=False, size=1.8)
     for number, grid in enumerate(volumes):
         vertices, triangles = voxel_grids.surface(grid)
         if len(triangles):

@@ -12,7 +12,7 @@ import collections
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.device import npu
 from common.ops import volume_conv
 
 OBJ_RES = 30            # cells of a side; the layers fit no other size
@@ -78,7 +78,7 @@ def make_variables(weights, biases):
     return made
 
 
-@device.float32_scope()
+@npu.float32_scope()
 def reconstruction_loss(x, x_rec):
     """Binary cross-entropy, a mean over the first two axes of the grid.
 
@@ -91,7 +91,7 @@ def reconstruction_loss(x, x_rec):
                            axis=[1, 2])
 
 
-@device.float32_scope()
+@npu.float32_scope()
 def kl_divergence(mean, logstd):
     """Divergence of a diagonal normal from the standard one.
 

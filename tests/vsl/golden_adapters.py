@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vsl import data_utils, evaluate, measures, vsl, vsl_rec
+from vsl import data_utils, inference, measures, vsl, vsl_rec
 
 _SIZES = ('obj_res', 'batch_size', 'global_latent_dim', 'local_latent_dim', 'local_latent_num')
 _LETTERS = ('grad_l2', 'grad_clipped_count', 'delta_l1', 'adam_m_l2', 'adam_v_l2', 'has_gradient')
@@ -80,9 +80,9 @@ def decode(case, path):
     decoded = []
     for step in (0, 3, 6):
         batch[case.config['id2']] = route[step]
-        decoded.append(evaluate.decode(model, batch)[case.config['id2']])
+        decoded.append(inference.decode(model, batch)[case.config['id2']])
     shape = [-1] + 3 * [data_utils.GRID] + [1]
-    return {'z_new': new, 'x_rec_new': evaluate.decode(model, new).reshape(shape), 'path': route,
+    return {'z_new': new, 'x_rec_new': inference.decode(model, new).reshape(shape), 'path': route,
             'path_x_rec': np.reshape(decoded, shape)}
 
 
@@ -260,8 +260,8 @@ def eval_loop(case, path):
     count = len(case.inputs['model_test']) // model.batch_size * model.batch_size
     found = {}
     for name in ('train', 'test'):
-        decoded = evaluate.decode(
-            model, evaluate.image_codes(model, case.inputs['image_' + name][:count]))
+        decoded = inference.decode(
+            model, inference.image_codes(model, case.inputs['image_' + name][:count]))
         shares = measures.iou(decoded, case.inputs['model_' + name][:count])
         found.update({'iou_' + name: shares, 'mean_iou_' + name: shares.mean(),
                       'occupied_' + name: measures.binarize(decoded).sum(axis=1)})

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from vsl import VarShapeLearner, presets, vsl, vsl_main, vsl_rec
+from common.training import launch
+from vsl import VarShapeLearner, networks, options, vsl, vsl_main, vsl_rec
 
 SMALL = {'batch_size': 2, 'global_latent_dim': 3, 'local_latent_dim': 2, 'local_latent_num': 2}
 
@@ -89,11 +90,11 @@ def test_adam_gets_each_element_of_a_gradient_clipped_to_one():
 
 
 def test_the_cosine_schedule_ends_with_the_learning_rate_at_zero():
-    config = vsl_main.parse_args(['--schedule=cosine', '--training_steps=8', '--batch_size=2',
-                                  '--preset=modelnet10', '--learning_rate=1e-3'])
-    presets.complete(config, presets.PRESETS, 'modelnet10')
+    settled = options.complete(vsl_main.parse_args(
+        ['--schedule=cosine', '--training_steps=8', '--batch_size=2', '--preset=modelnet10',
+         '--learning_rate=1e-3']), 'cpu')
     step = tf.placeholder(tf.int32, [])
-    model, feeds = presets.make_model(config, step)
+    model, feeds = networks.for_training(settled, launch.Context(), step)
     for number, expected in ((0, 1e-3), (4, 5e-4), (8, 0)):
         model.sess.run(tf.global_variables_initializer())   # a first update is as long as the rate
         before = model.sess.run(model.params['dec_conv3_1'])
