@@ -3,6 +3,8 @@
     with model.load('model.pb') as network:
         occupancy = network.predict(points=array)['occupancy']
 """
+from typing import Any, Dict, Optional
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -10,7 +12,7 @@ from common import errors
 from common.frozen import graph
 
 
-def load(path):
+def load(path: str) -> 'FrozenModel':
     """Opens a frozen graph; only a graph is read, no code.
 
     Args:
@@ -30,14 +32,15 @@ def load(path):
             path, error.args[0])) from error
     ends = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
                    tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
-    described = [{name: {'shape': list(ends[name][0] or ())} for name in names}
-                 for names in (names_in, names_out)]
+    inputs, outputs = [{name: {'shape': list(ends[name][0] or ())} for name in names}
+                       for names in (names_in, names_out)]
     manifest = graph.read_manifest(path)
     if manifest is None:
-        graph.add_batch_axes(*described, {})
+        graph.add_batch_axes(inputs, outputs, {})
     else:
-        described = manifest['inputs'], manifest['outputs']
-    axes = {name: end.get('batch_axis') for part in described for name, end in part.items()}
+        inputs, outputs = manifest['inputs'], manifest['outputs']
+    axes = {name: end.get('batch_axis') for part in (inputs, outputs)
+            for name, end in part.items()}
     return FrozenModel(path, graph_def, {name: ends[name] for name in names_in},
                        {name: ends[name] for name in names_out}, batch_axes=axes)
 
@@ -50,7 +53,9 @@ class FrozenModel:
       batch_axes: dict {name: axis along which its rows lie, or None}.
     """
 
-    def __init__(self, path, graph_def, inputs, outputs, session_config=None, batch_axes=None):
+    def __init__(self, path: str, graph_def: tf.GraphDef, inputs: Dict[str, Any],
+                 outputs: Dict[str, Any], session_config: Optional[tf.ConfigProto] = None,
+                 batch_axes: Optional[Dict[str, Any]] = None):
         self.path = path
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
@@ -60,7 +65,7 @@ class FrozenModel:
             session_config.gpu_options.allow_growth = True
         self._sess = tf.Session(graph=graph.imported(graph_def), config=session_config)
 
-    def predict(self, **arrays):
+    def predict(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network.
 
         Args:
@@ -78,7 +83,7 @@ class FrozenModel:
         feed = {name + ':0': self._fitting(name, value) for name, value in arrays.items()}
         return self._sess.run({name: name + ':0' for name in self.outputs}, feed)
 
-    def predict_all(self, **arrays):
+    def predict_all(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network on any number of rows: in portions of the frozen size.
 
         The last portion is filled up with its last row, and its outputs are cut again.
@@ -104,13 +109,13 @@ class FrozenModel:
         portion = self.inputs[first][0][axes[first]]
         if portion is None:     # a graph of others, for any number of rows
             return self.predict(**arrays)
-        found = []
+        portions = []
         for start in range(0, total, portion):
             rows = np.minimum(np.arange(start, start + portion), total - 1)
-            found.append(self.predict(**{
+            portions.append(self.predict(**{
                 name: np.take(array, rows, axes[name]) if name in counts else array
                 for name, array in arrays.items()}))
-        return {name: self._joined([values[name] for values in found], total,
+        return {name: self._joined([values[name] for values in portions], total,
                                    self.batch_axes.get(name)) for name in self.outputs}
 
     def _joined(self, parts, total, axis):
@@ -124,7 +129,7 @@ class FrozenModel:
         shape, dtype = self.inputs[name]
         array = np.asarray(value)
         sizes_fit = shape is None or (len(shape) == array.ndim and all(
-            size in (None, given) for size, given in zip(shape, array.shape)))
+            size in (None, actual) for size, actual in zip(shape, array.shape)))
         if not sizes_fit or not np.can_cast(array.dtype, dtype, 'same_kind'):
             raise self._refused('"{}" came as {} {}'.format(name, array.dtype, list(array.shape)))
         converted = array.astype(dtype)
@@ -140,7 +145,7 @@ class FrozenModel:
         return '\n'.join([self.path] + ['  input  ' + line for line in _end_lines(self.inputs)]
                          + ['  output ' + line for line in _end_lines(self.outputs)])
 
-    def close(self):
+    def close(self) -> None:
         """Frees the session."""
         self._sess.close()
 

@@ -13,11 +13,17 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import common
-from common import errors, files
-from common.training import checkpoints, reporting, runs
+from common import cli, errors, files
+from common.training import checkpoints, launch, records, reporting, runs
 from tests.common import toy_training
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def train_with(parsed):
+    """Trains the toy in this process; returns {step: loss}."""
+    settled = cli.settled(parsed)
+    return toy_training.train(settled, launch.settle(settled, 'cpu'))
 
 
 def options(folder, **changes):
@@ -30,7 +36,7 @@ def options(folder, **changes):
 def train(folder, steps, **changes):
     """Trains the toy in a fresh graph; returns {step: loss} of this process."""
     tf.reset_default_graph()
-    return toy_training.train(options(folder, training_steps=steps, **changes))
+    return train_with(options(folder, training_steps=steps, **changes))
 
 
 def start_process(folder, steps, *arguments):
@@ -90,7 +96,7 @@ def test_metrics_of_a_run_that_was_cut_off_equal_those_of_the_unbroken_one(tmp_p
     (tmp_path / 'parts' / 'checkpoints' / 'checkpoint').write_text(
         'model_checkpoint_path: "model-3"\n')  # as if killed between steps 3 and 6
     train(tmp_path / 'parts', 9)
-    rows = [[(row['step'], row['loss_toy']) for row in reporting.read_metrics(
+    rows = [[(row['step'], row['loss_toy']) for row in records.read_metrics(
         str(tmp_path / name / 'metrics.jsonl'))] for name in ('whole', 'parts')]
     assert rows[0] == rows[1] and [step for step, _ in rows[0]] == list(range(1, 10))
 
@@ -346,9 +352,9 @@ def test_noresume_sets_what_was_made_aside(tmp_path, capsys):
     assert saved(tmp_path) == [3]
     assert checkpoints.latest(str(tmp_path / 'checkpoints-1')).endswith('model-4')
     assert 'checkpoints-1' in capsys.readouterr().out
-    rows = reporting.read_metrics(str(tmp_path / 'metrics.jsonl'))
+    rows = records.read_metrics(str(tmp_path / 'metrics.jsonl'))
     assert [row['step'] for row in rows] == [1, 2, 3]
-    rows = reporting.read_metrics(str(tmp_path / 'checkpoints-1' / 'metrics.jsonl'))
+    rows = records.read_metrics(str(tmp_path / 'checkpoints-1' / 'metrics.jsonl'))
     assert [row['step'] for row in rows] == [1, 2, 3, 4]
     for name in ('config.json', 'samples/a.png', 'eval/b.json', 'net.pb', 'net.json'):
         assert (tmp_path / 'checkpoints-1' / name).exists()
@@ -474,11 +480,11 @@ def test_the_options_are_recorded_for_later_scripts_without_secrets(tmp_path, mo
     monkeypatch.setattr(sys, 'argv', [
         'train.py', '--access_key=abc', '--secret', 'def', '--training_steps=1',
         '--data_url=s3://user:pw@host/x?signature=ghi', '--max_face_tokens=500'])
-    config = options(tmp_path, training_steps=1, precision_mode='mix')
-    config.access_key = 'abc'
-    config.data_url = 's3://user:pw@host/x?signature=ghi'
+    parsed = options(tmp_path, training_steps=1, precision_mode='mix')
+    parsed.access_key = 'abc'
+    parsed.data_url = 's3://user:pw@host/x?signature=ghi'
     tf.reset_default_graph()
-    toy_training.train(config)
+    train_with(parsed)
     text = (tmp_path / 'config.json').read_text()
     record = json.loads(text)
     assert not [secret for secret in ('abc', 'def', 'pw', 'ghi') if secret in text]
@@ -538,14 +544,14 @@ def test_other_numbers_are_recorded_and_printed_at_once(tmp_path, capsys):
             if step == 1:
                 run.record(step, validation=np.float32(0.25))
     assert 'step 1/2  50.0%  validation 0.2500\n' in capsys.readouterr().out
-    assert reporting.read_metrics(str(tmp_path / 'metrics.jsonl'))[0] == {
+    assert records.read_metrics(str(tmp_path / 'metrics.jsonl'))[0] == {
         'step': 1, 'validation': 0.25}
 
 
 def test_lists_among_the_options_come_back_as_lists(tmp_path):
-    config = options(tmp_path, training_steps=1)
-    config.sizes, config.where = (1, 2), tmp_path
-    toy_training.train(config)
+    parsed = options(tmp_path, training_steps=1)
+    parsed.sizes, parsed.where = (1, 2), tmp_path
+    train_with(parsed)
     recorded = runs.read_options(str(tmp_path))
     assert recorded['sizes'] == [1, 2] and recorded['where'] == str(tmp_path)
 
