@@ -1,6 +1,5 @@
 """Evaluates a network of shapes: classification, reconstruction, generation, interpolation."""
 import os
-from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from common import cli, errors, files
 from common.geometry import plots
 from common.training import checkpoints, launch, reporting, runs
-from vsl import data_utils, datasets, draw, freeze, inference, measures, networks, vsl
+from vsl import data_utils, datasets, draw, freeze, inference, measures, networks
 from vsl import options as options_lib
 
 _NOISE = 0.02           # standard deviation of the noise on codes that shapes are generated from
@@ -36,7 +35,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     run_shape_stages(model, data, orders, options, context, None)
 
 
-def open_set(options: cli.Options) -> Tuple[datasets.ShapeSet, cli.Options]:
+def open_set(options):
     """Reads the set; refuses a class that the stages would miss, before anything is built.
 
     Returns:
@@ -51,7 +50,7 @@ def open_set(options: cli.Options) -> Tuple[datasets.ShapeSet, cli.Options]:
     return data, data.with_steps(options)
 
 
-def order_of_training(options: cli.Options, count: int) -> Tuple[int, int]:
+def order_of_training(options, count):
     """Finds out how the order of the shapes came about in the training of the network that is used.
 
     Args:
@@ -67,7 +66,7 @@ def order_of_training(options: cli.Options, count: int) -> Tuple[int, int]:
     return values['seed'], -(-(steps or values['training_steps']) // per_epoch)
 
 
-def run_stages(work: Dict[str, Callable[[], Any]], options: cli.Options) -> None:
+def run_stages(work, options):
     """Runs the stages after training; results go to eval/<stage>.json.
 
     Args:
@@ -81,9 +80,7 @@ def run_stages(work: Dict[str, Callable[[], Any]], options: cli.Options) -> None
         cli.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
 
 
-def run_shape_stages(model: vsl.VarShapeLearner, data: datasets.ShapeSet,
-                     orders: Dict[str, np.ndarray], options: cli.Options,
-                     context: launch.Context, step: Optional[int]) -> None:
+def run_shape_stages(model, data, orders, options, context, step):
     """Runs the stages of vsl_main.py after training; see `run_stages`.
 
     Args:
@@ -108,13 +105,12 @@ def run_shape_stages(model: vsl.VarShapeLearner, data: datasets.ShapeSet,
         'freeze': lambda: freeze.freeze_run(options, context, step)}, options)
 
 
-def has_one_class(labels: np.ndarray) -> bool:
+def has_one_class(labels):
     """Whether all shapes are of one class, so that there is nothing to classify."""
     return len(np.unique(labels)) < 2
 
 
-def classify(model: vsl.VarShapeLearner, codes: Dict[str, np.ndarray], data: datasets.ShapeSet,
-             orders: Dict[str, np.ndarray], options: cli.Options) -> Dict[str, Any]:
+def classify(model, codes, data, orders, options):
     """Classifies the codes by a support vector machine, as the paper does (Shape Classification).
 
     Args:
@@ -183,8 +179,7 @@ def _search(model, codes, labels, data, copies, options):
     return scores
 
 
-def reconstruct(model: vsl.VarShapeLearner, codes: Dict[str, np.ndarray], data: datasets.ShapeSet,
-                folder: str, options: cli.Options) -> Dict[str, float]:
+def reconstruct(model, codes, data, folder, options):
     """Measures the IoU of all reconstructions, and draws some.
 
     Args:
@@ -210,7 +205,7 @@ def reconstruct(model: vsl.VarShapeLearner, codes: Dict[str, np.ndarray], data: 
     return scores
 
 
-def class_shapes(data: datasets.ShapeSet, options: cli.Options) -> Tuple[np.ndarray, str]:
+def class_shapes(data, options):
     """Returns the shapes of the class that --class names.
 
     Returns:
@@ -233,8 +228,7 @@ def class_shapes(data: datasets.ShapeSet, options: cli.Options) -> Tuple[np.ndar
     return voxels, name
 
 
-def generate(model: vsl.VarShapeLearner, data: datasets.ShapeSet, folder: str,
-             options: cli.Options) -> Dict[str, Any]:
+def generate(model, data, folder, options):
     """Draws shapes decoded from codes of a class with Gaussian noise on them (Shape Generation).
 
     Args:
@@ -252,8 +246,7 @@ def generate(model: vsl.VarShapeLearner, data: datasets.ShapeSet, folder: str,
     return {'class': name, 'shapes': len(decoded)}
 
 
-def interpolate(model: vsl.VarShapeLearner, data: datasets.ShapeSet, folder: str,
-                options: cli.Options) -> Dict[str, Any]:
+def interpolate(model, data, folder, options):
     """Draws seven shapes on the straight line from one code to another (Shape Interpolation).
 
     Args:
@@ -269,7 +262,7 @@ def interpolate(model: vsl.VarShapeLearner, data: datasets.ShapeSet, folder: str
     return {'class': name, 'rows': rows}
 
 
-def tsne(codes: np.ndarray, data: datasets.ShapeSet, folder: str) -> Dict[str, str]:
+def tsne(codes, data, folder):
     """Draws the training codes in two dimensions, coloured by class.
 
     Args:
@@ -298,8 +291,7 @@ def tsne(codes: np.ndarray, data: datasets.ShapeSet, folder: str) -> Dict[str, s
     return {'picture': 'tsne.png'}
 
 
-def generation(model: vsl.VarShapeLearner, codes: Dict[str, np.ndarray], data: datasets.ShapeSet,
-               options: cli.Options) -> Dict[str, float]:
+def generation(model, codes, data, options):
     """Measures shapes decoded from a normal distribution fitted to the training codes.
 
     Args:

@@ -1,23 +1,12 @@
 """Evaluates a network of images: IoU, retrieval of known shapes, pictures."""
 import os
-from typing import Any, Dict, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.training import launch, reporting, runs
-from vsl import (
-    data_utils,
-    datasets,
-    draw,
-    evaluation,
-    freeze,
-    inference,
-    measures,
-    networks,
-    vsl_rec,
-)
+from vsl import data_utils, datasets, draw, evaluation, freeze, inference, measures, networks
 
 _RETRIEVED = 5          # nearest shapes
 _PICTURES = 20          # test images that are drawn
@@ -35,8 +24,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     runs.set_seeds(context.seed)
     data = datasets.ImageSet(options)
     options = data.with_steps(options)
-    model, _ = networks.for_training(options, context, tf.placeholder(tf.int32, [], name='step'),
-                                     with_images=True)
+    model, _ = networks.for_image_training(options, context,
+                                           tf.placeholder(tf.int32, [], name='step'))
     _, prefix = networks.trained(options, context.device)
     networks.restore(model, prefix, context)
     seed, epochs = evaluation.order_of_training(options, len(data.train.labels))
@@ -44,8 +33,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     run_image_stages(model, data, order.at(max(0, epochs - 1)), options, context, None)
 
 
-def run_image_stages(model: vsl_rec.VarShapeLearner, data: datasets.ImageSet, order: np.ndarray,
-                     options: cli.Options, context: launch.Context, step: Optional[int]) -> None:
+def run_image_stages(model, data, order, options, context, step):
     """Runs the stages of vsl_imrec.py after training; see `evaluation.run_stages`.
 
     Args:
@@ -63,7 +51,7 @@ def run_image_stages(model: vsl_rec.VarShapeLearner, data: datasets.ImageSet, or
         'freeze': lambda: freeze.freeze_run(options, context, step)}, options)
 
 
-def decoded(model: vsl_rec.VarShapeLearner, images: np.ndarray, scale: float) -> np.ndarray:
+def decoded(model, images, scale):
     """Returns the shapes in images.
 
     Args:
@@ -75,8 +63,7 @@ def decoded(model: vsl_rec.VarShapeLearner, images: np.ndarray, scale: float) ->
     return inference.decode(model, inference.image_codes(model, images, scale))
 
 
-def measure_iou(model: vsl_rec.VarShapeLearner, data: datasets.ImageSet, order: np.ndarray,
-                options: cli.Options) -> Dict[str, Any]:
+def measure_iou(model, data, order, options):
     """Measures the IoU of shapes from images: as the original, of all test images, class by class.
 
     Args:
@@ -124,8 +111,7 @@ def _mean_shape_iou(train, test):
     return float(np.mean(ious))
 
 
-def retrieve(model: vsl_rec.VarShapeLearner, data: datasets.ImageSet, folder: str,
-             options: cli.Options) -> Dict[str, Any]:
+def retrieve(model, data, folder, options):
     """Retrieves the training shapes whose codes are nearest to those of test images.
 
     Args:
@@ -152,8 +138,7 @@ def retrieve(model: vsl_rec.VarShapeLearner, data: datasets.ImageSet, folder: st
     return scores
 
 
-def draw_images(model: vsl_rec.VarShapeLearner, data: datasets.ImageSet, folder: str,
-                options: cli.Options) -> Dict[str, int]:
+def draw_images(model, data, folder, options):
     """Draws test images beside their shapes and the reconstructed shapes.
 
     Args:

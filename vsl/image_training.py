@@ -1,6 +1,5 @@
 """Trains a network of images: the shape in a single image."""
 import os
-from typing import Callable, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -24,7 +23,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     _require_class(options, data)
     options = data.with_steps(options)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
-    model, feeds = networks.for_training(options, context, step_tensor, with_images=True)
+    model, feeds = networks.for_image_training(options, context, step_tensor)
     epochs = training.Epochs(data.train, options, context, permute=True)
     options, init = _shape_part(options, model)
     losses = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
@@ -71,8 +70,7 @@ def _end_epoch(run, model, data, epoch, means, options):
                     options.renderer, options.up)
 
 
-def _shape_part(options: cli.Options, model: vsl_rec.VarShapeLearner
-                ) -> Tuple[cli.Options, Optional[Callable[[tf.Session], None]]]:
+def _shape_part(options, model):
     """Initialises the shape part from a --checkpoint that has no image branch.
 
     Args:
@@ -92,7 +90,7 @@ def _shape_part(options: cli.Options, model: vsl_rec.VarShapeLearner
         sess, prefix, variables, remedy='Give the sizes that it was trained with.')
 
 
-def _require_class(options: cli.Options, data: datasets.ImageSet) -> None:
+def _require_class(options, data):
     """Refuses to go on with the network of another class."""
     recorded = options_lib.recorded_options('', options.output_path) if options.resume else {}
     if 'image_scale' not in recorded:

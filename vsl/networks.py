@@ -12,21 +12,41 @@ from common.training import checkpoints, launch
 from vsl import options as options_lib
 from vsl import vsl, vsl_rec
 
+Feeds = Dict[str, tf.Tensor]
 
-def for_training(options: cli.Options, context: launch.Context, step: Optional[tf.Tensor] = None,
-                 with_images: bool = False
-                 ) -> Tuple[vsl.VarShapeLearner, Dict[str, tf.Tensor]]:
-    """Builds a network with its losses and its optimizer.
+
+def for_training(options: cli.Options, context: launch.Context, step: Optional[tf.Tensor] = None
+                 ) -> Tuple[vsl.VarShapeLearner, Feeds]:
+    """Builds a network of shapes with its losses and its optimizer.
 
     Args:
-      options: settled options of vsl_main.py or vsl_imrec.py.
-      context: launch.Context.
+      options: settled options of vsl_main.py; context: launch.Context.
       step: int32 scalar, the training step, on which schedules and noise depend; or None.
-      with_images: bool, with the image branch.
     Returns:
-      (model, dict of placeholders to feed: 'x' uint8 [B, 30, 30, 30, 1] and, with images, 'y'
-      [B, 100, 100, 3]); B: rows of the batch that this process computes.
+      (model, {'x': placeholder uint8 [B, 30, 30, 30, 1]}); B: rows of the batch that this process
+      computes.
     """
+    x, arguments = _training_arguments(options, context, step)
+    return vsl.VarShapeLearner(**arguments), {'x': x}
+
+
+def for_image_training(options: cli.Options, context: launch.Context,
+                       step: Optional[tf.Tensor] = None) -> Tuple[vsl_rec.VarShapeLearner, Feeds]:
+    """Builds a network of images with its losses and its optimizer; see `for_training`.
+
+    Args:
+      options: settled options of vsl_imrec.py; context: launch.Context; step: int32 scalar or None.
+    Returns:
+      (model, {'x': placeholder uint8 [B, 30, 30, 30, 1], 'y': placeholder [B, 100, 100, 3]}).
+    """
+    x, arguments = _training_arguments(options, context, step)
+    model = vsl_rec.VarShapeLearner(bias_after_product=options.bias_after_product,
+                                    detach_codes=options.detach_codes, **arguments)
+    return model, {'x': x, 'y': model.y}
+
+
+def _training_arguments(options, context, step):
+    """The placeholder of the shapes, and the arguments of both networks."""
     batch_size = context.ranks.per_rank(options.batch_size)
     x = tf.placeholder(tf.uint8, [batch_size] + 3 * [vsl.OBJ_RES] + [1])
     kl_weight = options.kl_weight
@@ -35,18 +55,13 @@ def for_training(options: cli.Options, context: launch.Context, step: Optional[t
     rate = options.learning_rate
     if options.schedule == 'cosine' and step is not None:
         rate *= 0.5 * (1. + tf.cos(math.pi / options.training_steps * tf.cast(step, tf.float32)))
-    arguments = dict(
+    return x, dict(
         _sizes(options), batch_size=batch_size,
         share=(context.ranks.rank * batch_size, options.batch_size), x=tf.cast(x, tf.float32),
         plain=options.plain, optimizer=context.wrap_optimizer(tf.train.AdamOptimizer(rate)),
         step=None if context.on_npu else step, seed=context.seed, kl_weight=kl_weight,
         merge_first_code=options.merge_first_code, decode_samples=options.decode_samples,
         free_nats=options.free_nats)
-    if not with_images:
-        return vsl.VarShapeLearner(**arguments), {'x': x}
-    model = vsl_rec.VarShapeLearner(bias_after_product=options.bias_after_product,
-                                    detach_codes=options.detach_codes, **arguments)
-    return model, {'x': x, 'y': model.y}
 
 
 def _sizes(options):
@@ -137,13 +152,16 @@ def rows() -> List[networks.Network]:
     images = options_lib.complete_images(options_lib.parse_image_args(
         ['--data_path=', '--preset=jointly', '--batch_size=5']), 'npu')
 
-    def training(options, with_images):
-        model, feeds = for_training(options, launch.Context(), with_images=with_images)
-        inputs = list(feeds.values()) + ([model.gamma, model.keep_prob] if with_images else [])
-        return inputs, [model.loss, model.optimizer]
+    def shape_training():
+        model, feeds = for_training(shapes, launch.Context())
+        return list(feeds.values()), [model.loss, model.optimizer]
 
-    return [networks.Network('shapes', True, functools.partial(training, shapes, False)),
-            networks.Network('images', True, functools.partial(training, images, True))] + [
+    def image_training():
+        model, feeds = for_image_training(images, launch.Context())
+        return [*feeds.values(), model.gamma, model.keep_prob], [model.loss, model.optimizer]
+
+    return [networks.Network('shapes', True, shape_training),
+            networks.Network('images', True, image_training)] + [
                 networks.Network(part, False, functools.partial(
                     for_inference, part, images.replace(batch_size=1)))
                 for part in options_lib.PARTS]

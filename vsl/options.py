@@ -2,7 +2,7 @@
 import argparse
 import functools
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from common import cli
 
@@ -12,26 +12,21 @@ SHAPE_STAGES = ('train', 'classify', 'reconstruct', 'generate', 'interpolate', '
 IMAGE_STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
 PARTS = ('encoder', 'decoder', 'image')     # graphs that can be frozen
 
+SIZES = ('global_latent_dim', 'local_latent_dim', 'local_latent_num')
+_COLUMNS = SIZES + ('batch_size', 'total_epoch', 'learning_rate')
 # The two sources disagree on ModelNet40: the Ascend port's numbers are modelnet40, those of the
 # original, which its published parameters need, modelnet40-paper.
-PRESETS = {
-    'furniture': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
-                  'batch_size': 10, 'total_epoch': 20, 'learning_rate': 1e-3},
-    'modelnet10': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
-                   'batch_size': 100, 'total_epoch': 500, 'learning_rate': 5e-5},
-    'modelnet40': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
-                   'batch_size': 100, 'total_epoch': 500, 'learning_rate': 5e-5},
-    'modelnet40-paper': {'global_latent_dim': 20, 'local_latent_dim': 10, 'local_latent_num': 5,
-                         'batch_size': 200, 'total_epoch': 2620, 'learning_rate': 5e-5}}
-IMAGE_PRESETS = {
-    'separately': {'global_latent_dim': 5, 'local_latent_dim': 2, 'local_latent_num': 3,
-                   'batch_size': 5, 'total_epoch': 10, 'learning_rate': 5e-5},
-    'jointly': {'global_latent_dim': 10, 'local_latent_dim': 5, 'local_latent_num': 5,
-                'batch_size': 40, 'total_epoch': 10, 'learning_rate': 5e-5}}
+PRESETS = {name: dict(zip(_COLUMNS, row)) for name, row in {
+    'furniture': (10, 5, 5, 10, 20, 1e-3),
+    'modelnet10': (10, 5, 5, 100, 500, 5e-5),
+    'modelnet40': (10, 5, 5, 100, 500, 5e-5),
+    'modelnet40-paper': (20, 10, 5, 200, 2620, 5e-5)}.items()}
+IMAGE_PRESETS = {name: dict(zip(_COLUMNS, row)) for name, row in {
+    'separately': (5, 2, 3, 5, 10, 5e-5),
+    'jointly': (10, 5, 5, 40, 10, 5e-5)}.items()}
 ALL_PRESETS = {**PRESETS, **IMAGE_PRESETS}
 FILES = {'modelnet10': 'ModelNet10_res30_raw.mat', 'modelnet40': 'ModelNet40_res30_raw.mat',
          'modelnet40-paper': 'ModelNet40_res30_raw.mat'}
-SIZES = ('global_latent_dim', 'local_latent_dim', 'local_latent_num')
 _REPAIRS = ('merge_first_code', 'decode_samples', 'bias_after_product')
 _PRESET = ' (of the preset unless given)'
 
@@ -65,8 +60,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, doc: str = __doc__) -> argp
     return parser.parse_args(argv)
 
 
-def parse_image_args(argv: Optional[Sequence[str]] = None,
-                     doc: str = __doc__) -> argparse.Namespace:
+def parse_image_args(argv: Optional[Sequence[str]] = None, doc: str = __doc__
+                     ) -> argparse.Namespace:
     """Reads the command line of vsl_imrec.py, which is described by `doc`."""
     parser = cli.make_parser(doc)
     parser.add_argument('--data_path', '--data_dir', required=True,
@@ -95,8 +90,7 @@ def parse_image_args(argv: Optional[Sequence[str]] = None,
     return parser.parse_args(argv)
 
 
-def _add_training_options(parser: Any, presets: Mapping[str, Any], stages: Sequence[str],
-                          default_stages: Sequence[str], checkpoint_help: str) -> None:
+def _add_training_options(parser, presets, stages, default_stages, checkpoint_help):
     """Adds the options that the two training scripts share."""
     parser.add_argument('--total_epoch', '--train_epochs', '--epoch', type=cli.positive_int,
                         default=None, help='rounds over the training split' + _PRESET)
@@ -142,7 +136,7 @@ def _add_training_options(parser: Any, presets: Mapping[str, Any], stages: Seque
                  'unset: on GPU and NPU (on a CPU they take minutes a step)')
 
 
-def _add_repair(parser: Any, name: str, text: str) -> None:
+def _add_repair(parser, name, text):
     """Adds a flag that, where it is unset, is taken from the record of a trained network."""
     cli.add_flag(parser, name, default=None, help=text + '; unset: as trained, else not')
 
@@ -196,13 +190,12 @@ def complete_images(parsed: argparse.Namespace, device: str) -> cli.Options:
     return _complete(parsed, device, IMAGE_PRESETS, 'separately')
 
 
-def _complete(parsed: argparse.Namespace, device: str, presets: Mapping[str, Any],
-              default: str) -> cli.Options:
+def _complete(parsed, device, presets, default):
     recorded = {} if 'train' in parsed.stages else recorded_options(
         parsed.checkpoint, parsed.output_path)
-    names = _REPAIRS + ('class_name', 'image_scale')
+    names = [*_REPAIRS, 'class_name', 'image_scale']
     if parsed.preset is None:
-        names += SIZES + ('batch_size', 'preset')
+        names += [*SIZES, 'batch_size', 'preset']
     as_trained = {name: recorded[name] for name in names if recorded.get(name) is not None}
     preset = parsed.preset or as_trained.get('preset', default)
     values = {'preset': preset, 'plain': device != 'cpu', 'image_scale': 1.,

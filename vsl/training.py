@@ -1,7 +1,7 @@
 """Trains a network of shapes; what the training of a network of images shares with it."""
 import os
 import time
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -173,7 +173,7 @@ def draw_curves(run: runs.Run, context: launch.Context) -> None:
     rows = records.read_metrics(os.path.join(run.output_path, 'metrics.jsonl'))
     for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),
                             ('measures', lambda key: key.endswith(('_iou', '_accuracy')))):
-        series = {}
+        series: Dict[str, Tuple[List[int], List[float]]] = {}
         for row in rows:
             for key in filter(is_chosen, sorted(row)):
                 steps, values = series.setdefault(key, ([], []))

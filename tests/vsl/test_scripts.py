@@ -106,8 +106,8 @@ def test_image_training_measures_retrieves_and_draws(sets, tmp_path, capsys):
                 '--training_steps=4', '--stages=train,iou,retrieve,pictures', *SIZES) == 0
     said = capsys.readouterr().out
     assert 'IOU - all - Train: ' in said and 'IoU odd: ' in said and 'Retrieval' in said
-    found = json.loads((out / 'eval' / 'iou.json').read_text())
-    assert set(found['classes']) == {'odd', 'even'} and 0 <= found['mean_shape'] <= 1
+    scores = json.loads((out / 'eval' / 'iou.json').read_text())
+    assert set(scores['classes']) == {'odd', 'even'} and 0 <= scores['mean_shape'] <= 1
     assert (out / 'eval' / 'all-beside.png').exists() and (out / 'eval' / 'all-found.png').exists()
 
 
@@ -124,11 +124,11 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(sets, tmp_path, plain):
                         list(model.params.values()))
     codes = inference.codes(model, voxels)
     with frozen.load(str(tmp_path / 'pb' / 'vsl_encoder.pb')) as graph:
-        found = graph.predict(voxels=data_utils.grids(voxels).astype(np.float32))
-    np.testing.assert_allclose(found['latent'], codes, atol=1e-5)
+        outputs = graph.predict(voxels=data_utils.grids(voxels).astype(np.float32))
+    np.testing.assert_allclose(outputs['latent'], codes, atol=1e-5)
     with frozen.load(str(tmp_path / 'pb' / 'vsl_decoder.pb')) as graph:
-        found = graph.predict(latent=codes)
-    np.testing.assert_allclose(found['occupancy'].reshape(1, -1), inference.decode(model, codes),
+        outputs = graph.predict(latent=codes)
+    np.testing.assert_allclose(outputs['occupancy'].reshape(1, -1), inference.decode(model, codes),
                                atol=1e-5)
     manifest = json.loads((tmp_path / 'pb' / 'vsl_encoder.json').read_text())
     assert manifest['aliases'] == {'latent_feature': 'latent'}
@@ -210,8 +210,8 @@ def test_iou_of_a_split_decodes_a_batch_at_a_time(monkeypatch):
     rng = np.random.RandomState(0)
     voxels, decoded = rng.randint(0, 2, [7, 50]), rng.rand(7, 50)
     monkeypatch.setattr(inference, 'decode', lambda model, latent: decoded[latent[:, 0]])
-    found = inference.iou(argparse.Namespace(batch_size=3), np.arange(7)[:, None], voxels)
-    np.testing.assert_array_equal(found, measures.iou(decoded, voxels))
+    ious = inference.iou(argparse.Namespace(batch_size=3), np.arange(7)[:, None], voxels)
+    np.testing.assert_array_equal(ious, measures.iou(decoded, voxels))
 
 
 def test_another_class_is_not_trained_into_the_folder_of_the_first(sets, tmp_path, capsys):
@@ -339,8 +339,8 @@ def test_images_may_start_from_a_network_of_shapes(sets, tmp_path, capsys):
                  '--stages=train', '--training_steps=1']
     assert call(vsl_imrec, *arguments, *SIZES) == 0
     assert 'the image branch starts anew' in capsys.readouterr().out
-    found = values(tmp_path / 'run')
-    assert np.abs(found['dec_fc2_1'] - 7).max() < 0.01 and np.abs(found['image_fc1']).max() > 0
+    weights = values(tmp_path / 'run')
+    assert np.abs(weights['dec_fc2_1'] - 7).max() < 0.01 and np.abs(weights['image_fc1']).max() > 0
     assert call(vsl_imrec, *arguments, '--preset=separately', '--batch_size=5', '--noresume') == 1
     assert 'belongs to another network' in capsys.readouterr().err
 
