@@ -12,6 +12,7 @@ from common import errors
 
 TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
+_STOPPED = 'stopped at once; what was saved before is whole'
 
 
 class Options(argparse.Namespace):
@@ -338,13 +339,18 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
-        print('stopped at once; what was saved before is whole', file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         return 130
     except Exception as error:  # the last resort of a script: reported, never swallowed
         if debug:
             traceback.print_exc()
-        print(_message(error), file=sys.stderr)
-        return getattr(error, 'exit_code', 1)
+        # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
+        cause = (isinstance(error, SystemError) and error.__cause__) or error
+        if isinstance(cause, KeyboardInterrupt):
+            print(_STOPPED, file=sys.stderr)
+            return 130
+        print(_message(cause), file=sys.stderr)
+        return getattr(cause, 'exit_code', 1)
 
 
 def _message(error):

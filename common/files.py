@@ -2,10 +2,26 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
 from typing import Any, Iterator
 
 from common import errors
+
+_MARK = '.tmp-'     # in the names of temporary files
+_TEMPORARY = re.escape(_MARK) + r'[a-z0-9_]{8}(\.\w+)?$'
+
+
+def remove_temporary(folder: str) -> None:
+    """Deletes the temporary files that killed processes have left in a folder and below it.
+
+    Args:
+      folder: str; nobody else writes there now.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith('.') and re.search(_TEMPORARY, name):
+                os.remove(os.path.join(place, name))
 
 
 @contextlib.contextmanager
@@ -26,7 +42,7 @@ def replacing(path: str) -> Iterator[str]:
     try:
         os.makedirs(folder, exist_ok=True)
         stem, extension = os.path.splitext(name)
-        handle, temporary = tempfile.mkstemp(prefix='.{}.'.format(stem), suffix=extension,
+        handle, temporary = tempfile.mkstemp(prefix='.{}{}'.format(stem, _MARK), suffix=extension,
                                              dir=folder)
         os.close(handle)
     except OSError as error:

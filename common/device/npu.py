@@ -18,6 +18,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 from common import errors
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 # Values of the adapter's parameter `precision_mode`, and of `precision_mode_v2` of newer ones.
 PRECISION_MODES = (

@@ -21,6 +21,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='array (.npy) for an input, with any number of rows; once for each')
     parser.add_argument('--output', default='', metavar='FOLDER',
                         help='where the outputs go, <name>.npy')
+    parser.add_argument('--timeout', type=cli.positive_float, default=3600,
+                        help='seconds after which a run that does not end is stopped')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     options = parser.parse_args(argv)
     if options.action == 'run' and not (options.input and options.output):
@@ -36,7 +38,7 @@ def run_action(options: argparse.Namespace) -> None:
     import numpy as np  # here, and TensorFlow below, since --help needs neither
 
     from common.frozen import graph, model
-    with model.load(options.graph) as network:
+    with model.load(options.graph, options.timeout) as network:
         if options.action == 'list':
             print(network)
             return

@@ -158,7 +158,8 @@ def _self_check(path, written, feed, expected):
     rewrites.constant_folding = rewriter_config_pb2.RewriterConfig.OFF
     ends = {name: (value.shape, value.dtype.name) for name, value in expected.items()}
     shapes = {name: (value.shape, value.dtype.name) for name, value in feed.items()}
-    with model.FrozenModel(path, graph.read_graph(written), shapes, ends, config) as network:
+    imported = model.open_graph(path, graph.read_graph(written))
+    with model.FrozenModel(path, imported, shapes, ends, config) as network:
         outputs = network.predict(**feed)
     largest = 0.0
     for name, value in expected.items():

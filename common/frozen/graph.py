@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 from google.protobuf import message
 
 from common import errors, files
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 
 def manifest_path(path: str) -> str:

@@ -9,40 +9,61 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors
-from common.frozen import graph
+from common.frozen import graph as graph_lib
+from common.frozen import guard
+
+TIMEOUT = 3600      # seconds that one `predict` may take; a loop without an end is stopped then
 
 
-def load(path: str) -> 'FrozenModel':
-    """Opens a frozen graph; only a graph is read, no code.
+def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
+    """Opens a frozen graph. It is a program: only operations that compute are taken, see guard.py.
 
     Args:
       path: str, a .pb file.
+      timeout: seconds that one `predict` may take.
     Returns:
       FrozenModel.
     Raises:
-      errors.InputError: the file is missing, cut short, no graph, or not the one of its manifest.
+      errors.InputError: the file is missing, cut short, no graph, not the one of its manifest, or
+        has operations that do more than compute.
     """
-    graph_def = graph.read_graph(path)
-    names_in, names_out = graph.ends_of(path, graph_def)
-    imported = graph.imported(graph_def)
+    graph_def = graph_lib.read_graph(path)
+    names_in, names_out = graph_lib.ends_of(path, graph_def)
+    graph = open_graph(path, graph_def)
     try:
-        tensors = {name: imported.get_tensor_by_name(name + ':0') for name in names_in + names_out}
+        tensors = {name: graph.get_tensor_by_name(name + ':0') for name in names_in + names_out}
     except (KeyError, ValueError) as error:
-        raise errors.InputError('{} has no such end: {}. Freeze it again.'.format(
+        raise errors.InputError('{} has no such input or output: {}. Freeze it again.'.format(
             path, error.args[0])) from error
     ends = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
                    tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
     inputs, outputs = [{name: {'shape': list(ends[name][0] or ())} for name in names}
                        for names in (names_in, names_out)]
-    manifest = graph.read_manifest(path)
+    manifest = graph_lib.read_manifest(path)
     if manifest is None:
-        graph.add_batch_axes(inputs, outputs, {})
+        graph_lib.add_batch_axes(inputs, outputs, {})
     else:
         inputs, outputs = manifest['inputs'], manifest['outputs']
     axes = {name: end.get('batch_axis') for part in (inputs, outputs)
             for name, end in part.items()}
-    return FrozenModel(path, graph_def, {name: ends[name] for name in names_in},
-                       {name: ends[name] for name in names_out}, batch_axes=axes)
+    return FrozenModel(path, graph, {name: ends[name] for name in names_in},
+                       {name: ends[name] for name in names_out}, batch_axes=axes, timeout=timeout)
+
+
+def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
+    """Imports a graph that is to run, once it has passed the checks of guard.py.
+
+    Raises:
+      errors.InputError: it does more than compute, is too large, or TensorFlow cannot import it.
+    """
+    guard.check(path, graph_def)
+    try:
+        graph = graph_lib.imported(graph_def)
+    except ValueError as error:
+        raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
+                                .format(path, ' '.join(str(error).split())[:150])) from error
+    guard.check_sizes(path, graph)
+    return graph
 
 
 class FrozenModel:
@@ -53,9 +74,9 @@ class FrozenModel:
       batch_axes: dict {name: axis along which its rows lie, or None}.
     """
 
-    def __init__(self, path: str, graph_def: tf.GraphDef, inputs: Dict[str, Any],
+    def __init__(self, path: str, graph: tf.Graph, inputs: Dict[str, Any],
                  outputs: Dict[str, Any], session_config: Optional[tf.ConfigProto] = None,
-                 batch_axes: Optional[Dict[str, Any]] = None):
+                 batch_axes: Optional[Dict[str, Any]] = None, timeout: float = TIMEOUT):
         self.path = path
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
@@ -63,7 +84,8 @@ class FrozenModel:
         if session_config is None:
             session_config = tf.ConfigProto(allow_soft_placement=True)
             session_config.gpu_options.allow_growth = True
-        self._sess = tf.Session(graph=graph.imported(graph_def), config=session_config)
+        self._sess = tf.Session(graph=graph, config=session_config)
+        self._timeout = timeout
 
     def predict(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network.
@@ -81,7 +103,15 @@ class FrozenModel:
             raise self._refused('{} {}'.format(
                 'unknown or missing input' + ('s' if len(wrong) > 1 else ''), ', '.join(wrong)))
         feed = {name + ':0': self._fitting(name, value) for name, value in arrays.items()}
-        return self._sess.run({name: name + ':0' for name in self.outputs}, feed)
+        try:
+            return self._sess.run({name: name + ':0' for name in self.outputs}, feed,
+                                  tf.RunOptions(timeout_in_ms=int(1000 * self._timeout)))
+        except tf.errors.DeadlineExceededError as error:
+            raise errors.InputError('{} did not end within {:g} s and was stopped.'.format(
+                self.path, self._timeout)) from error
+        except tf.errors.OpError as error:
+            raise errors.InputError('{} cannot be run on these inputs: {}.'.format(
+                self.path, ' '.join(str(error.message).split())[:150])) from error
 
     def predict_all(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network on any number of rows: in portions of the frozen size.

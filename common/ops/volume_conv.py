@@ -15,6 +15,8 @@ import itertools
 
 import tensorflow.compat.v1 as tf
 
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+
 
 def conv3d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False) -> tf.Tensor:
     """Convolves a volume (a correlation, as everywhere in deep learning), without padding.

@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
-_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError)
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 Variables = Sequence[tf.Variable]
 NameMap = Mapping[str, str]
 
@@ -106,7 +107,10 @@ def _newest(folder):
         return None
     state = None
     if os.path.isfile(os.path.join(folder, STATE_FILE)):
-        state = tf.train.get_checkpoint_state(folder)
+        try:
+            state = tf.train.get_checkpoint_state(folder)
+        except (ValueError, TypeError):     # damaged: the files themselves tell
+            pass
     if state is not None and state.model_checkpoint_path:
         named = state.model_checkpoint_path
         # A folder that was moved may name the place where it lay before.
@@ -122,6 +126,45 @@ def _newest(folder):
     prefixes = [os.path.join(folder, name[:-len('.index')])
              for name in os.listdir(folder) if name.endswith('.index')]
     return max(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix)) if prefixes else None
+
+
+def resumable(folder: str) -> Tuple[Optional[str], List[str]]:
+    """Finds what a run in this folder goes on from.
+
+    Args:
+      folder: str, `checkpoints/` of a run.
+    Returns:
+      (prefix, lost): the newest `model-<step>` of which all files are there, or None; the newer
+      ones that have lost a file.
+    """
+    listed = {os.path.join(folder, name) for name in _named_in_list(folder)
+              if re.match(r'model-\d+$', name)}
+    prefixes = sorted(listed or in_folder(folder), key=lambda prefix: step_of(prefix) or 0)
+    lost: List[str] = []
+    for prefix in reversed(prefixes):
+        if _is_whole(prefix):
+            return prefix, lost
+        lost.append(prefix)
+    return None, lost
+
+
+def _named_in_list(folder):
+    """Bare names in TensorFlow's `checkpoint` file; none where that is damaged."""
+    path = os.path.join(folder, STATE_FILE)
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding='utf-8', errors='replace') as stream:
+        return [os.path.basename(name) for name in re.findall(
+            r'^(?:all_)?model_checkpoint_paths?: "([^"\n]*)"', stream.read(1 << 20), re.M)]
+
+
+def _is_whole(prefix):
+    """Whether the index and all files of values of a checkpoint are there."""
+    folder, stem = os.path.split(prefix)
+    counts = [re.match(re.escape(stem) + r'\.data-\d{5}-of-(\d{5})$', name)
+              for name in _listed(folder)]
+    shards = [int(match.group(1)) for match in counts if match]
+    return os.path.isfile(prefix + '.index') and bool(shards) and len(shards) == max(shards)
 
 
 def others(folder: str, prefix: str) -> str:
@@ -142,9 +185,17 @@ def remove(prefix: str) -> None:
 
 
 def remove_temporary(folder: str) -> None:
-    """Deletes what a save that was cut off (killed process, full disk) has left in a folder."""
-    for name in _listed(folder):
-        if '.tempstate' in name:
+    """Deletes what saves that were cut off (killed process, full disk) have left in a folder.
+
+    These are temporary files, and files of a checkpoint that has no index yet and that the list of
+    checkpoints does not name.
+    """
+    names = _listed(folder)
+    finished = {name[:-len('.index')] for name in names if name.endswith('.index')}
+    finished.update(_named_in_list(folder))
+    for name in names:
+        stem = re.match(r'((?:model|best)-\d+)\.(data-\d{5}-of-\d{5}|state\.json)$', name)
+        if '.tempstate' in name or stem and stem.group(1) not in finished:
             os.remove(os.path.join(folder, name))
 
 

@@ -16,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.device import choice, npu, session
 from common.device import ranks as ranks_lib
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 

@@ -20,12 +20,14 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
     if not os.path.exists(path):
         return []
     rows = []
-    with open(path, encoding='utf-8') as stream:
+    with open(path, encoding='utf-8', errors='replace') as stream:
         for line in stream:
             try:
-                rows.append(json.loads(line))
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break  # A torn line is the last one; the resumed run writes it anew.
+            if isinstance(row, dict) and isinstance(row.get('step'), int):
+                rows.append(row)    # others are not of a run
     return rows
 
 

@@ -11,7 +11,6 @@ randomness from (seed, step): variables, optimizer slots, step and `Run.state` c
 """
 import contextlib
 import datetime
-import fcntl
 import glob
 import itertools
 import os
@@ -28,7 +27,8 @@ import tensorflow.compat.v1 as tf
 import common
 from common import cli, errors, files, redact
 from common.device import npu
-from common.training import checkpoints, launch, records, reporting
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.training import checkpoints, launch, locks, records, reporting
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
@@ -84,7 +84,7 @@ class Run:
       state: dict of JSON values; saved with each checkpoint and restored with it.
     """
 
-    def __init__(self, options, context, sess, variables, state):
+    def __init__(self, options, context, sess, variables, state, lock=None):
         self.sess = sess
         self.output_path = context.output_path
         self.checkpoints, self.samples, self.eval_dir = (
@@ -94,6 +94,7 @@ class Run:
         self.start_step = self.step = 0
         self._options = options
         self._context = context
+        self._lock = lock
         self._variables = variables
         self._saver = tf.train.Saver(variables, max_to_keep=None)
         saved = {variable.op.name for variable in variables}
@@ -261,6 +262,7 @@ class Run:
     def _write(self, prefix, state):
         """Writes one checkpoint; a half-written one is removed again."""
         step = checkpoints.step_of(prefix)
+        self._check_folder()
         for variable, value in zip(self._trainable, self.sess.run(self._trainable)):
             if not np.isfinite(value).all():
                 raise self._not_finite('the variable {} holds NaN or infinity after step {}'
@@ -272,10 +274,22 @@ class Run:
         except (tf.errors.OpError, OSError, ValueError, errors.InputError) as error:
             if not rewritten:
                 checkpoints.remove(prefix)
+            raise errors.InputError('cannot save {} ({}). {} {}'.format(
+                prefix, checkpoints.first_words(error), self._last_good(),
+                'Free some space (or make the folder writable), then give the same command again.'
+            )) from error
+
+    def _check_folder(self):
+        """Makes sure that the output folder and its lock are still those of this run."""
+        if not os.path.isdir(self.checkpoints):
             raise errors.InputError(
-                'cannot save {} ({}). {} Free some space (or make the folder writable), then give '
-                'the same command again.'.format(
-                    prefix, checkpoints.first_words(error), self._last_good())) from error
+                'the folder {} is gone: it was removed or renamed while the run wrote to it. Put '
+                'it back, or start anew with the same command.'.format(self.checkpoints))
+        if self._lock is not None and not self._lock.is_ours():
+            raise errors.InputError(
+                'the lock {} was removed or replaced while the run held it, so that another run '
+                'may write into {}. {} End the other run, then give the same command again.'.format(
+                    self._lock.path, self.output_path, self._last_good()))
 
     def _last_good(self):
         """Says which checkpoint is the newest whole one."""
@@ -393,14 +407,16 @@ def start(options: cli.Options, context: launch.Context,
     is_chief, output_path = context.ranks.is_chief, context.output_path
     proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
+    lock = None
     with contextlib.ExitStack() as stack:
         _make_folders(output_path)
         if is_chief:
-            stack.enter_context(_locked(output_path))
+            lock = stack.enter_context(locks.held(output_path))
+            files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)
         sess = stack.enter_context(tf.Session(config=proto))
-        run = Run(options, context, sess, variables, state)
+        run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
                   tf.tables_initializer()])
@@ -452,32 +468,6 @@ def _make_folders(output_path):
 
 
 @contextlib.contextmanager
-def _locked(output_path):
-    """Holds the folder's lock, which ends with the process, however that ends."""
-    path = os.path.join(output_path, '.lock')
-    try:
-        stream = open(path, 'a+', encoding='utf-8')
-    except OSError as error:
-        raise errors.InputError('cannot write {}: {}. Choose another --output_path.'.format(
-            path, error.strerror)) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            raise errors.InputError(
-                'another run (process {}) is writing into {}. Wait for its end, or choose another '
-                '--output_path.'.format(stream.read().strip() or 'unknown', output_path)) from error
-        except OSError as error:  # some network file systems have no locks
-            cli.say('note: no lock on {} ({}); start no second run there'.format(
-                output_path, error.strerror))
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
-@contextlib.contextmanager
 def _signals(run):
     """Hands SIGINT and SIGTERM to the run; Python lets only the main thread do that."""
     if threading.current_thread() is not threading.main_thread():
@@ -510,7 +500,11 @@ def _restore(run, options, context):
     if asked:
         lines.append('note: --checkpoint {} is left aside, since the output folder has checkpoints '
                      'of its own (--noresume starts anew)'.format(asked))
-    return run._restore_own(checkpoints.latest(run.checkpoints)) + lines
+    prefix, lost = checkpoints.resumable(run.checkpoints)
+    if prefix and lost:
+        lines.append('note: {} has lost a file; going on from {}'.format(
+            ' and '.join(map(os.path.basename, lost)), prefix))
+    return run._restore_own(prefix or checkpoints.latest(run.checkpoints)) + lines
 
 
 def _is_own(prefix, run):

@@ -136,6 +136,16 @@ def test_what_goes_wrong_becomes_one_line_and_an_exit_code(capsys, error, code, 
     assert text in shown and shown.count('\n') == 1
 
 
+@pytest.mark.parametrize('cause, code', [
+    (KeyboardInterrupt(), 130), (runs.Interrupted('stopped by SIGTERM', 143), 143)])
+def test_a_signal_within_a_call_of_c_code_is_told_as_a_signal(capsys, cause, code):
+    def work(options):
+        raise SystemError('TF_NewBuffer returned a result with an error set') from cause
+    assert cli.run(work, types.SimpleNamespace(debug=False)) == code
+    message = capsys.readouterr().err
+    assert 'stopped' in message and 'TF_NewBuffer' not in message
+
+
 def test_debug_adds_the_traceback(capsys):
     assert cli.run(raising(errors.InputError('bad')), types.SimpleNamespace(debug=True)) == 1
     shown = capsys.readouterr().err

@@ -286,7 +286,8 @@ def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
 @pytest.mark.parametrize('change, told', [
     (lambda held: held.update(inputs=['points']), '"inputs" must be a dict'),
     (lambda held: held['outputs'].update(score=3), '"outputs" must be a dict'),
-    (lambda held: held['outputs'].update(other={'shape': [1]}), 'no such end: .*other')])
+    (lambda held: held['outputs'].update(other={'shape': [1]}),
+     'no such input or output: .*other')])
 def test_a_manifest_of_other_ends_is_refused(change, told, tmp_path):
     manifest, _ = frozen_network(tmp_path / 'model.pb')
     change(manifest)
