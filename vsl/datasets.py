@@ -1,4 +1,4 @@
-"""The sets that VSL's scripts work on: found or made, read, with the names of their classes."""
+"""The sets that VSL's scripts work on: their files, splits and the names of their classes."""
 import os
 
 from common import cli, errors

@@ -302,9 +302,9 @@ def generation(model, codes, data, options):
     """
     rng = np.random.RandomState(options.seed)
     covariance = np.cov(codes['train'], rowvar=False)
-    drawn = rng.multivariate_normal(codes['train'].mean(axis=0), covariance,
-                                    len(data.test.labels)).astype(np.float32)
-    scores = measures.generation(inference.decode(model, drawn), data.test.voxels)
+    samples = rng.multivariate_normal(codes['train'].mean(axis=0), covariance,
+                                      len(data.test.labels)).astype(np.float32)
+    scores = measures.generation(inference.decode(model, samples), data.test.voxels)
     for name, value in scores.items():
         cli.say('Generation {}: {:.4f}'.format(name.replace('_', ' '), value))
     return scores
