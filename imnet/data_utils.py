@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from common import cli, errors, files
+from imnet import options as options_lib
 
-STEM = 'all_vox256_img'
 MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
 _BLOCK = 64 << 20           # bytes that are read at once when a file is rewritten
 _MAKE = ('Make it with python imnet/point_sampling/gather_vox.py and gather_all.py, or try '
@@ -49,7 +49,7 @@ def find(folder, dataset, split):
     for place in (folder, os.path.join(folder, 'data')):
         held = sorted(name for name in (os.listdir(place) if os.path.isdir(place) else [])
                       if name.endswith(ending))
-        name = (dataset or STEM) + ending
+        name = (dataset or options_lib.DATASET) + ending
         if name not in held and not dataset and len(held) == 1:
             name = held[0]
         if name in held:
@@ -211,6 +211,19 @@ class Set:
             with open(path, encoding='utf-8') as stream:
                 lines = stream.read().splitlines()
         return lines if len(lines) == self.count else [str(row) for row in range(self.count)]
+
+
+def opened(options, split, real_size=None, num_points=None, keys=('voxels',)):
+    """Opens a split of the set that --data_dir and --dataset name.
+
+    Args:
+      options: cli.Options; split: 'train' or 'test'; the others: see `Set`.
+    Returns:
+      (options with the set's stem as `dataset`, Set).
+    """
+    path = find(options.data_dir, options.dataset, split)
+    return options.replace(dataset=split_name(path)[0]), Set(
+        path, real_size, num_points, keys, os.path.join(options.output_path, 'cache'))
 
 
 def _short(error):

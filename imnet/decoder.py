@@ -9,7 +9,6 @@ import tensorflow.compat.v1 as tf
 from imnet.IMGAN import ops
 
 SCOPE = 'simple_net'
-POINTS_PER_CALL = 65536     # of the original's extraction; 64^3 centres are four calls
 POINTS_PER_RUN = 4096       # of a field: so few that a CPU's caches hold the widest layer
 _WIDTHS = (8, 8, 8, 4, 2, 1)
 

@@ -11,11 +11,10 @@ import numpy as np
 from scipy import ndimage
 
 from common import errors
+from imnet import options
 
 FRAME = 64              # cells of a side in the coarse pass
 THRESHOLD = 0.5
-POINTS_PER_CALL = 65536
-RESOLUTIONS = (64, 128, 256, 512)
 _CUBE = np.ones([3, 3, 3], bool)
 _AROUND = np.stack(np.meshgrid(*3 * [[-1, 0, 1]], indexing='ij'), axis=-1).reshape(-1, 3)
 _SIDES = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
@@ -43,8 +42,8 @@ def _all_cells(size):
     return np.indices(3 * [size], dtype=np.int32).reshape(3, -1).T
 
 
-def exact(field, resolution=256, doubled=False, frame=FRAME, points_per_call=POINTS_PER_CALL,
-          threshold=THRESHOLD):
+def exact(field, resolution=256, doubled=False, frame=FRAME,
+          points_per_call=options.POINTS_PER_CALL, threshold=THRESHOLD):
     """The original's search: 64^3 coarse cells, then each cell near the surface in full.
 
     Args:

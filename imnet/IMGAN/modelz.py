@@ -5,10 +5,10 @@ and the generator lowers them. B: codes in a step, Z: numbers of a code.
 """
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.device import npu
 from imnet.IMGAN import ops
 
-NOISE_DEVIATION = 0.2
+NOISE_STDDEV = 0.2
 BATCH_SIZE = 50
 PENALTY = 10.
 
@@ -39,7 +39,7 @@ class ZGAN:
         self.fake_score = self.discriminator(self.fake)
         between = self.epsilon * self.real + (1. - self.epsilon) * self.fake
         gradient = tf.gradients(self.discriminator(between), between)[0]
-        with device.float32_scope():
+        with npu.float32_scope():
             norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1) + penalty_epsilon)
             self.penalty = tf.reduce_mean(penalty_weight * tf.square(norm - 1.))
             self.g_loss = tf.reduce_mean(self.fake_score)

@@ -4,7 +4,7 @@ S: shapes in a step, N: points of a shape, D: side of a volume, C: channels. Lay
 """
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.device import npu
 from common.ops import volume_conv
 
 NORM_EPSILON = 1e-6     # of the instance norm
@@ -96,7 +96,7 @@ def instance_norm(inputs, scope):
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, NORM_EPSILON)
 
 
-@device.float32_scope()
+@npu.float32_scope()
 def squared_error(wanted, found):
     """Mean squared difference of two tensors of one shape; a scalar."""
     return tf.reduce_mean(tf.square(wanted - found))

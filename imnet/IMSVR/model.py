@@ -86,6 +86,16 @@ class IMSVR:
         trained = [item for item in self.encoder_variables if item in tf.trainable_variables()]
         return gan_ops.minimize(optimizer, self.loss, trained)
 
+    def codes_of(self, sess, images):
+        """Computes the codes of pictures, one call a picture.
+
+        Args:
+          sess: tf.Session; images: iterable of float32 [128, 128, 1] in [0, 1].
+        Returns:
+          list of float32 [Z].
+        """
+        return [sess.run(self.test_z, {self.test_view: image[None]})[0] for image in images]
+
     def field(self, sess, code):
         """The field of a code as a function of points (decoder.Field)."""
         return decoder.Field(sess, self.z_vector, self.test_points, self.test_values,

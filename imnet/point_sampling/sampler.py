@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from common import errors
+from imnet import options
 
 SIZE = 256
-POINTS = {16: 4096, 32: 4096, 64: 16384}
 _TRIALS = 100
 _BUFFER = 1 << 15       # raw draws that are made at once
 
@@ -180,13 +180,13 @@ def point_sets(grid, draws):
     cells = np.indices([16] * 3).reshape(3, -1).T
     values[16] = pooled(grid, 16).reshape(-1, 1)
     points[16] = picker.pick(cells, values[16][:, 0], 16)
-    exceeded = tuple(int(surface[size] == POINTS[size]) for size in (32, 64))
+    exceeded = tuple(int(surface[size] == options.POINTS[size]) for size in (32, 64))
     return Sets(pooled(grid, 64)[..., None], points, values, exceeded, (surface[32], surface[64]))
 
 
 def _one_set(grid, size, picker, python_rng):
     """Points, values and number of surface cells of the set of a pooled size."""
-    count = POINTS[size]
+    count = options.POINTS[size]
     values = pooled(grid, size)
     order = np.concatenate([np.arange(first, size - 1, 4) for first in (1, 2, 3, 4)])
     mixed = (ndimage.maximum_filter(values, size=3) != ndimage.minimum_filter(values, size=3))

@@ -43,13 +43,6 @@ def read(path, up='y', allow_open=False):
     return from_mesh(path, up, allow_open).grid
 
 
-def add_options(parser):
-    """Adds the options of reading meshes and grids."""
-    parser.add_argument('--up', choices=('y', 'z'), default='y',
-                        help='axis of meshes and .binvox grids that points upwards')
-    cli.add_flag(parser, '--allow_open', help='take meshes that are not closed as shells')
-
-
 def readable(path):
     """Says whether a file's extension is one that `read` knows."""
     return os.path.splitext(path)[1].lower() in _READABLE

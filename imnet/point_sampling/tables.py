@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from common import errors, files
-from imnet.point_sampling import sampler
+from imnet import options
 
 VOXEL_KEYS = ('voxels', 'points_16', 'values_16', 'points_32', 'values_32', 'points_64',
               'values_64')
@@ -52,7 +52,7 @@ def create(stream, name, count, shape, compression=None):
 def arrays_of(sets):
     """The arrays of sampler.Sets under their names in a file."""
     found = {'voxels': sets.voxels}
-    for size in sampler.POINTS:
+    for size in options.POINTS:
         found['points_{}'.format(size)] = sets.points[size]
         found['values_{}'.format(size)] = sets.values[size]
     return found

@@ -19,7 +19,7 @@ from scipy import spatial
 
 from common import cli, files
 from common.training import checkpoints
-from imnet import data_utils, decoder, extraction, saved
+from imnet import checkpoint_names, data_utils, decoder, extraction, options
 from imnet.IMGAN import model
 from tests.benchmarks import timing
 
@@ -83,12 +83,11 @@ def _fields(config):
     sizes, clip = {'z_dim': 256, 'ef_dim': 1, 'gf_dim': config.gf_dim}, False
     if config.checkpoint:
         prefix = checkpoints.latest(config.checkpoint)
-        options = type(config)(z_dim=None, ef_dim=None, gf_dim=None, leaky_clip=None,
-                               output_path=os.path.dirname(os.path.dirname(
-                                   os.path.dirname(os.path.abspath(prefix)))))
-        saved.fit_sizes(options, prefix, 32)
-        sizes = {name: getattr(options, name) for name in sizes}
-        clip = options.leaky_clip
+        run = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(prefix))))
+        trained = checkpoint_names.fitted(cli.Options(
+            z_dim=None, ef_dim=None, gf_dim=None, leaky_clip=None, output_path=run), prefix, 'ae')
+        sizes = {name: vars(trained)[name] for name in sizes}
+        clip = trained.leaky_clip
         variables = checkpoints.read(prefix)
         net, sess = _network(False, sizes, clip, variables)
         data = data_utils.Set(config.data_path)
@@ -97,7 +96,7 @@ def _fields(config):
                                          for kind in (True, False)]
     return [('shape {}'.format(row),
              decoder.Field(plain_sess, plain.z_vector, plain.test_points, plain.test_values,
-                           plain.test_raw, code, decoder.POINTS_PER_CALL),
+                           plain.test_raw, code, options.POINTS_PER_CALL),
              fast.field(sess, code)) for row, code in zip(config.rows, codes)], sizes
 
 

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 
 from common import cli
-from imnet import make_dataset
+from imnet import furniture_set
 from imnet.point_sampling import sampler
 from tests.benchmarks import timing
 
@@ -103,7 +103,7 @@ def rows(config):
 
     np.testing.assert_array_equal(ours(), loops())
     picking = timing.in_turns({'ours': ours, 'loops': loops}, config.repetitions)
-    solid = make_dataset.solid('chair', [0, 0])
+    solid = furniture_set.solid('chair', [0, 0])
     began = time.perf_counter()
     sampler.point_sets(sampler.carved(solid), sampler.Draws.of_shape(0, 'chair'))
     whole = 'a whole shape of 256^3: {:.2f} s'.format(time.perf_counter() - began)

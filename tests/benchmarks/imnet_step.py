@@ -16,17 +16,16 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, files
+from imnet import options
 from imnet.IMGAN import model, ops
 from tests.benchmarks import timing
-
-_POINTS = {16: 4096, 32: 4096, 64: 16384}
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--sizes', nargs='+', type=int, choices=sorted(_POINTS), default=[16, 64],
-                        help='sets of points')
+    parser.add_argument('--sizes', nargs='+', type=int, choices=sorted(options.POINTS),
+                        default=[16, 64], help='sets of points')
     parser.add_argument('--shapes', nargs='*', type=cli.positive_int, default=[1],
                         help='shapes in a step of the fast form (--shapes_per_step of training)')
     parser.add_argument('--repeats', type=cli.positive_int, default=3,
@@ -93,7 +92,7 @@ def measure(config):
     """Measures and prints; ratios at the end of a size."""
     found = {}
     for size in config.sizes:
-        points = _POINTS[size]
+        points = options.POINTS[size]
         rows = {'plain': time_step(points, 1, True, 1, config.threads),
                 'products': time_products(points, config.repeats, config.threads)}
         rows.update(('fast x{}'.format(count), time_step(points, count, False, config.repeats,
@@ -116,7 +115,7 @@ def short():
     """Rows of a short run, for `python -m tests.benchmarks`: CPU seconds."""
     config = parse_args(['--sizes', '16', '--repeats', '2', '--shapes', '1', '2', '4'])
     rows = measure(config)['16']
-    setting = '16^3, {} points, CPU time, {} thread(s)'.format(_POINTS[16], config.threads)
+    setting = '16^3, {} points, CPU time, {} thread(s)'.format(options.POINTS[16], config.threads)
     found = [timing.Row('IM-NET training step', setting, 'CPU path', rows['fast x1'][1], other,
                         rows[kind][1])
              for kind, other in (('plain', 'plain graph'), ('products', 'matrix products alone'))]

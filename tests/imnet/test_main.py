@@ -13,8 +13,8 @@ from PIL import Image
 import freeze_graph
 from common import errors, frozen
 from common.geometry import meshes
-from common.training import checkpoints
-from imnet import data_utils, decoder, evaluate, extraction, saved
+from common.training import checkpoints, launch
+from imnet import data_utils, decoder, evaluate, extraction, networks, options
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import model
 from imnet.IMSVR import main as svr_main
@@ -295,10 +295,8 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
                      '--num_points=500') == 0
     assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.pb')) == [
         'imnet_decoder.pb', 'imnet_encoder.pb', 'imnet_generator.pb', 'imnet_image.pb']
-    config = gan_main.parse_args(['--ae', '--output_path', trained, '--dataset', tiny.STEM])
-    saved.complete(config, None)
-    tf.reset_default_graph()
-    net, sess = gan_main.load_ae(config)
+    parsed = gan_main.parse_args(['--ae', '--output_path', trained, '--dataset', tiny.STEM])
+    net, sess = networks.load(options.complete_imgan(parsed, 'cpu'), launch.Context())
     grid = next(tiny.rows(1))['voxels']
     code = net.codes_of(sess, [grid])[0]
     with frozen.load(str(tmp_path / 'imnet_encoder.pb')) as graph:
