@@ -34,7 +34,10 @@ def train(options: cli.Options, context: launch.Context) -> None:
     means: Dict[str, Any] = {}
     for stage in [stage for stage in options_lib.STAGES if stage in options.stages]:
         if stage.startswith('ae'):
-            autoencoder = _train_ae(options, context, int(stage[2:])) or autoencoder
+            # --noresume starts the first stage anew; the others go on from it.
+            resume = options.resume or bool(autoencoder)
+            autoencoder = _train_ae(options.replace(resume=resume), context,
+                                    int(stage[2:])) or autoencoder
         elif stage == 'codes':
             inference.write_codes(_of_program(options, options_lib.parse_imgan, ef_dim=None,
                                               checkpoint=''), context)
