@@ -38,25 +38,25 @@ def _only_stem(folder):
 
 
 def folder(options: cli.Options, kind: str) -> str:
-    """Folder of the checkpoints of a kind of network under the original's names."""
+    """Returns the folder of the checkpoints of a kind of network under the original's names."""
     endings = {'ae': '_64', 'svr': '_128'}
     ending = endings.get(kind) or '_z_{}_{}'.format(options.noise_dim, options.z_dim)
     return os.path.join(options.checkpoint_dir, options.dataset + ending)
 
 
 def codes_path(options: cli.Options, part: str = '') -> str:
-    """File of the codes of the training shapes, or of another part of the set."""
+    """Returns the file of the codes of the training shapes, or of another part of the set."""
     return os.path.join(options.output_path, '{}{}_z.hdf5'.format(options.dataset, part))
 
 
 def newest(options: cli.Options, kind: str) -> Optional[str]:
-    """Prefix of the newest checkpoint of a kind of network, or None where there is no folder."""
+    """Finds the newest checkpoint of a kind of network; None where there is no folder."""
     place = folder(options, kind)
     return checkpoints.latest(place) if os.path.isdir(place) else None
 
 
 def chosen(options: cli.Options, kind: str) -> str:
-    """Prefix of the network to use: --checkpoint, or the newest one.
+    """Finds the checkpoint of the network to use: --checkpoint, or the newest one.
 
     Raises:
       errors.InputError: there is none.
@@ -72,7 +72,7 @@ def chosen(options: cli.Options, kind: str) -> str:
 
 
 def newest_gan(options: cli.Options) -> Optional[str]:
-    """Prefix of the newest checkpoint of the GAN, of whatever sizes are not given, or None."""
+    """Finds the newest checkpoint of the GAN, sizes that are None being any; None: no folder."""
     folders = glob.glob(os.path.join(glob.escape(options.checkpoint_dir), _gan_pattern(options)))
     return checkpoints.latest(max(sorted(folders), key=os.path.getmtime)) if folders else None
 
@@ -95,7 +95,7 @@ def _gan_pattern(options):
 
 
 def fitted(options: cli.Options, prefix: Optional[str], kind: str) -> cli.Options:
-    """Sets z_dim, ef_dim and gf_dim as the checkpoint has them, else as given or by default.
+    """Sets z_dim, ef_dim and gf_dim as the checkpoint has them, else as the options or by default.
 
     Args:
       options: settled, each of the sizes may be None; prefix: of a checkpoint, or None.
@@ -139,9 +139,9 @@ def _trained_with_leaky_clip(output_path):
 
 
 def fitted_gan(options: cli.Options, prefix: Optional[str]) -> cli.Options:
-    """Sets noise_dim and gan_dim as a checkpoint of the GAN has them, else as given or by default.
+    """Sets noise_dim and gan_dim as a checkpoint of the GAN has them, else as the options say.
 
-    A z_dim of None becomes that of the checkpoint.
+    Without checkpoint and option they are 128 and 2048; a z_dim of None becomes the checkpoint's.
 
     Raises:
       errors.InputError: it is no checkpoint of the GAN, or an option says another size.

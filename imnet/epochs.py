@@ -39,7 +39,7 @@ def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
 
 
 def starting_weights(options: cli.Options, kind: str) -> Optional[str]:
-    """Prefix of the checkpoint under the original's name that a training starts from, or None."""
+    """Finds the checkpoint under the original's name that a training starts from, or None."""
     if options.checkpoint:
         return checkpoints.latest(options.checkpoint)
     return checkpoint_names.newest(options, kind) if options.resume else None
@@ -73,7 +73,7 @@ class EpochMean:
         self._run, self._steps = run, steps_per_epoch
 
     def add(self, step: int, **values: Any) -> Optional[Dict[str, float]]:
-        """Adds the values of a step; gives dict of means at the last step of an epoch, or None."""
+        """Adds the values of a step; returns the means at the last step of an epoch, else None."""
         sums = self._run.state.setdefault('epoch_sums', {})
         sums['count'] = sums.get('count', 0) + 1
         for name, value in values.items():

@@ -14,7 +14,7 @@ _VIEWS, _SIDE = 24, 137
 
 
 def solid(name: str, seed: Any) -> np.ndarray:
-    """A solid of a class: uint8 [256, 256, 256], y up, bounding-box diagonal of 256 cells."""
+    """Builds a solid of a class: uint8 [256, 256, 256], y up, bounding-box diagonal 256 cells."""
     parts = furniture.furniture(name, seed)
     low = np.min([part.low for part in parts if not part.cut], axis=0)
     high = np.max([part.high for part in parts if not part.cut], axis=0)
@@ -24,7 +24,7 @@ def solid(name: str, seed: Any) -> np.ndarray:
 
 
 def render_views(grid: np.ndarray) -> np.ndarray:
-    """Grey views of a solid from 24 sides: uint8 [24, 137, 137], on white."""
+    """Renders grey views of a solid uint8 [256] * 3 from 24 sides: uint8 [24, 137, 137]."""
     coarse = sampler.pooled(grid, 64)
     vertices, triangles = voxel_grids.surface(coarse)
     vertices = vertices / 64 - 0.5

@@ -68,10 +68,11 @@ def write_meshes(options: cli.Options, context: launch.Context, kind: str) -> No
 def interpolate(options: cli.Options, context: launch.Context, kind: str) -> None:
     """Writes meshes on the way from one shape's code to another's."""
     options, data = data_utils.opened(options, options.split, keys=_KEYS[kind])
-    read, ends = encoder_input(options, data, kind), meshing.ends_of(data, options, _SECOND[kind])
+    read = encoder_input(options, data, kind)
+    rows = meshing.interpolated(data, options, _SECOND[kind])
     network, sess = networks.load(options, context, kind)
     with sess:
-        codes = extraction.interpolate(*network.codes_of(sess, map(read, ends)),
+        codes = extraction.interpolate(*network.codes_of(sess, map(read, rows)),
                                        steps=options.steps)
         _write(network, sess, enumerate(codes), options, kind, 'interpolation.png')
 

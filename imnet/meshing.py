@@ -1,23 +1,24 @@
 """Which shapes are meant, and writing the meshes of their codes."""
 import os
+from typing import Callable, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common import cli, errors
 from common.geometry import meshes
-from imnet import draw, extraction
+from imnet import data_utils, decoder, draw, extraction
 
 _DRAWN = 64     # meshes in a picture
 
 
-def rows_of(data, options, everything=False):
-    """Numbers of the shapes from --start to --end.
+def rows_of(data: data_utils.Set, options: cli.Options, everything: bool = False) -> range:
+    """Returns the numbers of the shapes from --start to --end, at least one.
 
     Args:
-      data: data_utils.Set; options: namespace; everything: bool, what an unset --end means: all, or
-        16 as in the original.
-    Returns:
-      range, not empty.
+      data, options: the set and the program's options.
+      everything: what an unset --end means: all, or 16 as in the original.
+    Raises:
+      errors.InputError: there is none.
     """
     end = options.end or (len(data) if everything else 16)
     rows = range(min(options.start, len(data)), min(end, len(data)))
@@ -27,12 +28,15 @@ def rows_of(data, options, everything=False):
     return rows
 
 
-def ends_of(data, options, second):
-    """Numbers of the shapes at both ends of an interpolation; `second` where --second is unset."""
-    if options.second is not None:
-        second = options.second
-    else:
-        second = min(second, len(data) - 1)
+def interpolated(data: data_utils.Set, options: cli.Options, second: int) -> Tuple[int, int]:
+    """Returns the numbers of the shapes between which is interpolated.
+
+    Args:
+      data, options: the set and the program's options; second: the other one if --second is unset.
+    Raises:
+      errors.UsageError: there is no shape of that number.
+    """
+    second = min(second, len(data) - 1) if options.second is None else options.second
     for name, row in (('first', options.first), ('second', second)):
         if row >= len(data):
             raise errors.UsageError('--{}={}: {} has {} shapes, 0 to {}.'.format(
@@ -40,7 +44,7 @@ def ends_of(data, options, second):
     return options.first, second
 
 
-def refuse_same(source, folder, name, formats):
+def refuse_same(source: str, folder: str, name: str, formats: Sequence[str]) -> None:
     """Refuses to write a mesh over the file that it is made of.
 
     Raises:
@@ -53,22 +57,24 @@ def refuse_same(source, folder, name, formats):
                                     '--sample_dir, --formats or --output.'.format(source))
 
 
-def write_all(named_fields, folder, options, picture='meshes.png', place=None):
+def write_all(named_fields: Sequence[Tuple[str, decoder.Field]], folder: str,
+              options: cli.Options, picture: str = 'meshes.png',
+              to_mesh: Optional[Callable[[np.ndarray], np.ndarray]] = None) -> None:
     """Extracts and writes a mesh for each field, and one picture of the first 64.
 
     Args:
-      named_fields: list of (name, field).
-      folder: str; options: namespace with the options of `add_options`.
-      picture: str, name of the .png.
-      place: function of vertices that moves them, or None.
+      named_fields: pairs of (name, field).
+      folder: of the files; options: with those of the group "meshes".
+      picture: name of the .png.
+      to_mesh: function that moves vertices [V, 3], or None.
     Raises:
       errors.InputError: a field is empty, and it is the only one.
     """
     drawn = []
     for name, field in named_fields:
         try:
-            vertices, triangles, found = extraction.mesh(field, options.resolution,
-                                                         options.extraction, options.refine)
+            vertices, triangles, extracted = extraction.mesh(
+                field, options.resolution, options.extraction, options.refine)
         except errors.InputError as error:
             if len(named_fields) == 1:
                 raise
@@ -77,12 +83,12 @@ def write_all(named_fields, folder, options, picture='meshes.png', place=None):
                 drawn.append((np.zeros([0, 3]), np.zeros([0, 3], int)))
             continue
         directions = extraction.normals(field, vertices) if options.normals else None
-        placed = vertices if place is None else place(vertices)
+        placed = vertices if to_mesh is None else to_mesh(vertices)
         for ending in options.formats:
             meshes.write(os.path.join(folder, '{}.{}'.format(name, ending)), placed, triangles,
                          directions)
         cli.say('{}: {} vertices, {} triangles, {} points evaluated'.format(
-            name, len(vertices), len(triangles), sum(found.calls)))
+            name, len(vertices), len(triangles), sum(extracted.calls)))
         if len(drawn) < _DRAWN:
             drawn.append((vertices, triangles))
     names = [name for name, _ in named_fields[:len(drawn)]]

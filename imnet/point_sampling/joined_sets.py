@@ -15,13 +15,13 @@ CATEGORIES = ('02691156_airplane', '02828884_bench', '02933112_cabinet', '029583
 
 def _categories(root):
     """Names of the folders that hold sampled points, in order, with the files in them."""
-    held = [name for name in (sorted(os.listdir(root)) if os.path.isdir(root) else [])
-            if os.path.exists(os.path.join(root, name, name[:8] + '_vox256.hdf5'))]
-    if not held:
+    names = [name for name in (sorted(os.listdir(root)) if os.path.isdir(root) else [])
+             if os.path.exists(os.path.join(root, name, name[:8] + '_vox256.hdf5'))]
+    if not names:
         raise errors.InputError('{} has no folder <category>/ with <id8>_vox256.hdf5. Make them '
                                 'with python imnet/point_sampling/gather_vox.py.'.format(root))
-    known = [name for name in CATEGORIES if name in held]
-    return known + [name for name in held if name not in known]
+    known = [name for name in CATEGORIES if name in names]
+    return known + [name for name in names if name not in known]
 
 
 def _rows(root, category, half, with_views):
@@ -95,15 +95,15 @@ def _write(path, root, categories, half):
     cli.say('{} shapes{} in {}'.format(count, '' if with_views else ' without views', path))
 
 
-def gather(options):
-    """Joins and splits."""
+def gather(options: cli.Options) -> None:
+    """Joins and splits the categories of --data_path, or each by itself."""
     root = options.data_path
-    found = _categories(root)
+    categories = _categories(root)
     for half in ('train', 'test'):
         if options.each:
-            for name in found:
+            for name in categories:
                 _write(os.path.join(root, name, '{}_vox256_img_{}.hdf5'.format(name[:8], half)),
                        root, [name], half)
         else:
             _write(os.path.join(options.output or root, '{}_{}.hdf5'.format(options.dataset, half)),
-                   root, found, half)
+                   root, categories, half)

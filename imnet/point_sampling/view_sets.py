@@ -11,11 +11,11 @@ from imnet.point_sampling import tables
 VIEWS, SIDE = 24, 137
 
 
-def read_views(folder):
-    """Grey views of a shape.
+def read_views(folder: str) -> np.ndarray:
+    """Reads the views of a shape, grey over white.
 
     Args:
-      folder: str, holds 00.png to 23.png.
+      folder: of 00.png to 23.png.
     Returns:
       uint8 [24, 137, 137].
     Raises:
@@ -37,7 +37,7 @@ def read_views(folder):
     return result
 
 
-def gather(options):
+def gather(options: cli.Options) -> None:
     """Gathers the views of one category."""
     if not os.path.isdir(options.input):
         raise errors.InputError('--input {} is no folder. Give one with '

@@ -3,6 +3,7 @@ import concurrent.futures
 import os
 import shutil
 import time
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -13,50 +14,50 @@ from imnet.point_sampling import sampler, solids, tables
 _BROKEN = ('4a32519f44dc84aabafe26e2eb69ebf4',)     # of HSP's rifles, as the author notes
 
 
-def categories(options):
-    """Folders of shapes: list of (name, folder, list of files)."""
+def categories(options: cli.Options) -> List[Tuple[str, str, List[str]]]:
+    """Finds the folders of shapes: (name, folder, names of files) each."""
     if not os.path.isdir(options.input):
         raise errors.InputError('{} is no folder. Give --input=FOLDER with .mat, .obj, .off, .ply, '
                                 '.stl, .glb, .binvox or .npz files.'.format(options.input))
     root = os.path.normpath(options.input)
     places = [root] + sorted(os.path.join(root, name) for name in os.listdir(root)
                              if os.path.isdir(os.path.join(root, name)))
-    found = []
+    result = []
     for place in places:
-        held = sorted(name for name in os.listdir(place) if solids.readable(name)
-                      and os.path.splitext(name)[0] not in _BROKEN)
-        if held:
-            _refuse_twins(place, held)
+        file_names = sorted(name for name in os.listdir(place) if solids.readable(name)
+                            and os.path.splitext(name)[0] not in _BROKEN)
+        if file_names:
+            _refuse_twins(place, file_names)
             name = options.category or os.path.basename(os.path.abspath(place))
-            found.append((name, place, held))
-    if not found:
+            result.append((name, place, file_names))
+    if not result:
         raise errors.InputError('{} and its folders hold no .mat, .obj, .off, .ply, .stl, .glb, '
                                 '.binvox or .npz file.'.format(options.input))
-    if options.category and len(found) > 1:
+    if options.category and len(result) > 1:
         raise errors.UsageError('--category={} names one category, but {} holds {}: {}. Leave it '
                                 'out, or give --input of one folder.'.format(
-                                    options.category, options.input, len(found),
-                                    ', '.join(place for _, place, _ in found)))
-    return found
+                                    options.category, options.input, len(result),
+                                    ', '.join(place for _, place, _ in result)))
+    return result
 
 
-def _refuse_twins(place, held):
+def _refuse_twins(place, file_names):
     """Shapes are named by their files without the ending, so no two files may have the same."""
-    stems = [os.path.splitext(name)[0] for name in held]
-    twins = [name for name, stem in zip(held, stems) if stems.count(stem) > 1]
+    stems = [os.path.splitext(name)[0] for name in file_names]
+    twins = [name for name, stem in zip(file_names, stems) if stems.count(stem) > 1]
     if twins:
         raise errors.InputError('{} has several files of one shape: {}. Keep one of each, or give '
                                 'them different names.'.format(place, ', '.join(twins[:6])))
 
 
-def sample_file(path, part, seed, up, allow_open):
-    """Samples one shape and keeps the result in a file of its own.
+def sample_file(path: str, part: str, seed: int, up: str, allow_open: bool) -> Optional[str]:
+    """Samples one shape and writes the result to a file of its own.
 
     Args:
-      path: str, the shape; part: str, the .npz file to write; seed: int; up, allow_open: see
-        solids.read.
+      path: of the shape; part: the .npz file to write; seed: of the draws.
+      up, allow_open: see solids.read.
     Returns:
-      None, or str: why the shape cannot be used.
+      None, or why the shape cannot be used.
     """
     name = os.path.splitext(os.path.basename(path))[0]
     try:
@@ -69,7 +70,7 @@ def sample_file(path, part, seed, up, allow_open):
     return None
 
 
-def gather(options):
+def gather(options: cli.Options) -> None:
     """Samples all categories."""
     for name, folder, file_names in categories(options):
         _category(name, folder, file_names, options)

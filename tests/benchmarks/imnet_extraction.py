@@ -46,7 +46,7 @@ def original(field):
     """The original's z2voxel, loop for loop: (grid, points evaluated)."""
     frame, grid = np.zeros([66] * 3, np.uint8), np.zeros([258] * 3, np.float32)
     cells = np.indices([64] * 3).reshape(3, -1).T
-    coarse = np.concatenate([field(extraction.middles(cells[start:start + 65536], 64))
+    coarse = np.concatenate([field(extraction.centres(cells[start:start + 65536], 64))
                              for start in range(0, 64 ** 3, 65536)])
     frame[1:-1, 1:-1, 1:-1] = (coarse > 0.5).reshape([64] * 3)
     queue = []
@@ -62,7 +62,7 @@ def original(field):
     while queue:
         wave = [queue.pop(0) for _ in range(min(len(queue), 1024))]
         points = (np.array(wave)[:, None] - 1) * 4 + offsets
-        values = field(extraction.middles(points.reshape(-1, 3), 256)).reshape(len(wave), 4, 4, 4)
+        values = field(extraction.centres(points.reshape(-1, 3), 256)).reshape(len(wave), 4, 4, 4)
         count += values.size
         for (i, j, k), block in zip(wave, values):
             grid[4 * i - 3:4 * i + 1, 4 * j - 3:4 * j + 1, 4 * k - 3:4 * k + 1] = block
