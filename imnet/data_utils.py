@@ -6,7 +6,7 @@ and, for pictures, `pixels` [M, views, 137, 137], all uint8. M: shapes, P: point
 import concurrent.futures
 import os
 import zlib
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import h5py
 import numpy as np
@@ -293,7 +293,7 @@ class Ahead:
     def __init__(self, function: Callable[[int], Any]):
         self._function = function
         self._pool = concurrent.futures.ThreadPoolExecutor(1)
-        self._next = {}
+        self._next: Dict[int, Any] = {}
 
     def get(self, number: int, following: Optional[int] = None) -> Any:
         """Returns the result for a number and begins that for `following` in the background."""

@@ -201,7 +201,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
         'voxels', 'pixels') if kind == 'svr' else ('voxels',))
     train_grids = _train_grids(options, data.path)
     read = inference.encoder_input(options, data, kind)
-    tables, pairs = {kind: []}, []
+    tables: Dict[str, List[Dict[str, Any]]] = {kind: []}
+    pairs: List[Any] = []
     if train_grids is not None:
         tables[_BASELINE] = []
     network, sess = networks.load(options, context, kind)
@@ -220,8 +221,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     if pairs:
         draw.gallery(stem + '.png', [mesh for column in zip(*pairs) for mesh in column],
                      ['truth'] * len(pairs) + ['reconstruction'] * len(pairs), len(pairs))
-    for title, row in means.items():
-        cli.say('mean, {}: {}'.format(title, _listed(row)))
+    for title, mean in means.items():
+        cli.say('mean, {}: {}'.format(title, _listed(mean)))
     cli.say('tables in {}.csv and .md'.format(stem))
     return means[kind]
 

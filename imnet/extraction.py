@@ -5,7 +5,7 @@ A field is a function of points float32 [N, 3] in [-0.5, 0.5]^3 that returns occ
 0.5. Grids of occupancies are padded with a cell of zeros on each side, which closes shapes that
 touch the box.
 """
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import mcubes
 import numpy as np
@@ -74,12 +74,11 @@ def exact(field: Field, resolution: int = 256, doubled: bool = False, frame: int
       threshold: above it is inside.
     """
     fine = resolution // frame
-    calls = []
+    calls: List[int] = []
     cells = _all_cells(frame)
-    values = []
-    for start in range(0, len(cells), points_per_call):
-        values.append(_evaluate(field, cells[start:start + points_per_call], frame, calls))
-    coarse_values = np.concatenate(values).reshape(3 * [frame])
+    coarse_values = np.concatenate([
+        _evaluate(field, cells[start:start + points_per_call], frame, calls)
+        for start in range(0, len(cells), points_per_call)]).reshape(3 * [frame])
     coarse = coarse_values > threshold
     known = np.pad(coarse, 1, mode='constant')
     lowest = ndimage.minimum_filter(known, footprint=_CUBE)[1:-1, 1:-1, 1:-1]
@@ -138,7 +137,8 @@ def octree(field: Field, resolution: int = 256, start: int = 32) -> Extraction:
     Returns:
       Extraction; unevaluated cells of the grid have interpolated values.
     """
-    size, calls = start, []
+    size = start
+    calls: List[int] = []
     grid = _evaluate(field, _all_cells(size), size, calls).reshape(3 * [size])
     coarse = grid > THRESHOLD
     while size < resolution:
@@ -236,7 +236,7 @@ def _neighbours_across(grid, known, cells):
     return np.stack(np.unravel_index(flat, grid.shape), axis=1)
 
 
-MODES = {'exact': exact, 'octree': octree}
+MODES: Dict[str, Callable[..., Extraction]] = {'exact': exact, 'octree': octree}
 
 
 def surface(grid: np.ndarray, threshold: float = THRESHOLD) -> Tuple[np.ndarray, np.ndarray]:

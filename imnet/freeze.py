@@ -68,7 +68,7 @@ def _sources(options: cli.Options) -> Dict[str, str]:
         prefixes = [prefix for prefix in (checkpoint_names.newest(options, 'ae'),
                                           checkpoint_names.newest(options, 'svr'),
                                           checkpoint_names.newest_gan(options)) if prefix]
-    sources = {}
+    sources: Dict[str, str] = {}
     for prefix in prefixes:
         names = checkpoints.variables_of(prefix)
         if 'encoder/conv_1/Matrix' in names:

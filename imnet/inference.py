@@ -72,8 +72,8 @@ def interpolate(options: cli.Options, context: launch.Context, kind: str) -> Non
     rows = meshing.interpolated(data, options, _SECOND[kind])
     network, sess = networks.load(options, context, kind)
     with sess:
-        codes = extraction.interpolate(*network.codes_of(sess, map(read, rows)),
-                                       steps=options.steps)
+        first, second = network.codes_of(sess, map(read, rows))
+        codes = extraction.interpolate(first, second, options.steps)
         _write(network, sess, enumerate(codes), options, kind, 'interpolation.png')
 
 

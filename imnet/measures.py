@@ -36,13 +36,13 @@ def sample_surface(vertices: np.ndarray, triangles: np.ndarray, count: int,
     usable = np.flatnonzero(doubled > limit)
     if not len(usable):
         return np.zeros([0, 3]), np.zeros([0, 3])
-    chosen = []
-    while sum(map(len, chosen)) < count:
+    parts: List[np.ndarray] = []
+    while sum(len(part) for part in parts) < count:
         order = rng.permutation(usable)
         share = count * doubled[order] / doubled[usable].sum()
         number = share.astype(int) + (rng.uniform(size=len(order)) < share % 1)
-        chosen.append(np.repeat(order, number))
-    chosen = np.concatenate(chosen)[:count]
+        parts.append(np.repeat(order, number))
+    chosen = np.concatenate(parts)[:count]
     u, v = rng.uniform(size=[2, count, 1])
     over = u + v >= 1
     u, v = np.where(over, 1 - u, u), np.where(over, 1 - v, v)
@@ -93,7 +93,7 @@ def averages(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
       list of dict, one for each category, then 'category mean' and 'shape mean'.
     """
     names = [name for name in rows[0] if name not in ('category', 'shape')]
-    groups = {}
+    groups: Dict[str, List[Dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row['category'], []).append(row)
     result = [_mean(group, names, category) for category, group in groups.items()]

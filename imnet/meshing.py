@@ -1,6 +1,6 @@
 """Which shapes are meant, and writing the meshes of their codes."""
 import os
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def write_all(named_fields: Sequence[Tuple[str, decoder.Field]], folder: str,
     Raises:
       errors.InputError: a field is empty, and it is the only one.
     """
-    drawn = []
+    drawn: List[Tuple[np.ndarray, np.ndarray]] = []
     for name, field in named_fields:
         try:
             vertices, triangles, extracted = extraction.mesh(

@@ -63,7 +63,7 @@ def load(options: cli.Options, context: launch.Context, kind: str = 'ae'
     """Opens a session of the trained network of a kind: (IMAE or IMSVR, tf.Session)."""
     options, prefix = trained(options, context.device, kind)
     with tf.Graph().as_default():
-        network = autoencoder(options) if kind == 'ae' else picture_encoder(options)
+        network: Any = autoencoder(options) if kind == 'ae' else picture_encoder(options)
         sess = tf.Session(config=context.session_config())
         checkpoint_names.restore(sess, prefix, network.variables)
     return network, sess

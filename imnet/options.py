@@ -6,7 +6,7 @@
 import argparse
 import os
 import sys
-from typing import Any, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from common import cli, errors
 
@@ -291,7 +291,7 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
     return options
 
 
-def _shared(epochs: int, preset: Sequence[int]) -> Sequence[int]:
+def _shared(epochs: int, preset: Any) -> List[int]:
     """Last epochs of the three stages: the preset's shares of so many, each at least one of three.
 
     Fewer than three are for the last stages, which meshes need most.

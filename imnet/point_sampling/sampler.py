@@ -5,7 +5,7 @@ ones. Draws come from two generators: numpy's for the place in a cell, Python's 
 """
 import random
 import zlib
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 from scipy import ndimage
@@ -45,7 +45,8 @@ class Draws:
 
     def __init__(self, numpy_rng: np.random.RandomState, python_rng: Any = None):
         self._rng, self.python = numpy_rng, python_rng
-        self._state, self._used, self._raw = numpy_rng.get_state(), 0, []
+        self._state, self._used = numpy_rng.get_state(), 0
+        self._raw: List[int] = []
 
     @classmethod
     def of_shape(cls, seed: int, name: str) -> 'Draws':
@@ -189,8 +190,9 @@ def point_sets(grid: np.ndarray, draws: Draws) -> Sets:
     cells = np.indices([16] * 3).reshape(3, -1).T
     values[16] = pooled(grid, 16).reshape(-1, 1)
     points[16] = picker.pick(cells, values[16][:, 0], 16)
-    exceeded = tuple(int(surface[size] == options.POINTS[size]) for size in (32, 64))
-    return Sets(pooled(grid, 64)[..., None], points, values, exceeded, (surface[32], surface[64]))
+    full_32, full_64 = (int(surface[size] == options.POINTS[size]) for size in (32, 64))
+    return Sets(pooled(grid, 64)[..., None], points, values, (full_32, full_64),
+                (surface[32], surface[64]))
 
 
 def _one_set(grid, size, picker, python_rng):

@@ -146,8 +146,8 @@ def test_the_encoder_sees_points_as_the_grid_has_them():
     grid = furniture_set.solid('chair', [0, 0])
     sets = sampler.point_sets(grid, sampler.Draws.of_shape(0, 'x'))
     for size, points in sets.points.items():
-        found = grid[tuple(points.astype(int).T)]
-        np.testing.assert_array_equal(found, sets.values[size][:, 0])
+        inside = grid[tuple(points.astype(int).T)]
+        np.testing.assert_array_equal(inside, sets.values[size][:, 0])
     cells = sets.points[64] // 4
     assert len(np.unique(cells, axis=0)) == len(cells)
     again = sampler.point_sets(grid, sampler.Draws.of_shape(0, 'x'))
@@ -179,12 +179,12 @@ def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_pat
     numbers[4:9, 4:9, 4:9] = 2
     scipy_io.savemat(str(source / 'a.mat'), {'b': blocks, 'bi': numbers})
     arguments = ['--input', str(source), '--output', str(out), '--workers=1']
-    config = gather_vox.parse_args(arguments)
+    options = gather_vox.parse_args(arguments)
     parts = str(out / 'box' / 'parts_0_y')
     os.makedirs(parts)
     assert voxel_sets.sample_file(str(source / 'b0.obj'), os.path.join(parts, 'b0.npz'), 0, 'y',
                                   False) is None
-    voxel_sets.gather(config)
+    voxel_sets.gather(options)
     said = capsys.readouterr().out
     assert '6 shapes' in said and '1 sampled already' in said
     assert 'left out: open' in said and 'not closed' in said
@@ -206,7 +206,7 @@ def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_pat
         assert stream.read() == 'box/b3\n'
     with h5py.File(str(out / 'all_vox256_img_train.hdf5'), 'r') as stream:
         assert stream['pixels'].shape == (4, 24, 137, 137) and len(stream['voxels']) == 4
-    voxel_sets.gather(config)
+    voxel_sets.gather(options)
     assert 'done already' in capsys.readouterr().out
     with pytest.raises(errors.InputError, match='sampled with .*--seed=0 .* not .*--seed=5'):
         voxel_sets.gather(gather_vox.parse_args(arguments + ['--seed=5']))
