@@ -174,7 +174,7 @@ def _add_shared_options(parser: argparse.ArgumentParser, ef_dim: int, training: 
     """
     training = training or parser
     cli.add_flag(training, '--train', help='train; else use a trained network')
-    parser.add_argument('--data_dir', '--data_path', default='./data',
+    parser.add_argument('--data_path', '--data_dir', dest='data_dir', default='./data',
                         help='folder of <dataset>_train.hdf5 and <dataset>_test.hdf5')
     parser.add_argument('--dataset', default='',
                         help='stem of the data files; unset: the only one in the folder, else '
