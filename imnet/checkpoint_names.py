@@ -39,9 +39,14 @@ def _only_stem(folder):
 
 def folder(options: cli.Options, kind: str) -> str:
     """Returns the folder of the checkpoints of a kind of network under the original's names."""
-    endings = {'ae': '_64', 'svr': '_128'}
-    ending = endings.get(kind) or '_z_{}_{}'.format(options.noise_dim, options.z_dim)
-    return os.path.join(options.checkpoint_dir, options.dataset + ending)
+    return os.path.join(options.checkpoint_dir, options.dataset + _ending(options, kind))
+
+
+def _ending(options, kind):
+    """What follows the stem; sizes of the GAN that are not known are *."""
+    if kind == 'gan':
+        return '_z_{}_{}'.format(options.noise_dim or '*', options.z_dim or '*')
+    return {'ae': '_64', 'svr': '_128'}[kind]
 
 
 def codes_path(options: cli.Options, part: str = '') -> str:
@@ -50,9 +55,13 @@ def codes_path(options: cli.Options, part: str = '') -> str:
 
 
 def newest(options: cli.Options, kind: str) -> Optional[str]:
-    """Finds the newest checkpoint of a kind of network; None where there is no folder."""
-    place = folder(options, kind)
-    return checkpoints.latest(place) if os.path.isdir(place) else None
+    """Finds the newest checkpoint of a kind of network; None where there is no folder.
+
+    Sizes of the GAN that are None may be any.
+    """
+    stem = os.path.join(options.checkpoint_dir, options.dataset)
+    folders = sorted(filter(os.path.isdir, glob.glob(glob.escape(stem) + _ending(options, kind))))
+    return checkpoints.latest(max(folders, key=os.path.getmtime)) if folders else None
 
 
 def chosen(options: cli.Options, kind: str) -> str:
@@ -65,33 +74,10 @@ def chosen(options: cli.Options, kind: str) -> str:
         return checkpoints.latest(options.checkpoint)
     prefix = newest(options, kind)
     if prefix is None:
-        raise errors.InputError('no trained network: there is no folder {}. Train one first, '
-                                'or give --checkpoint or --checkpoint_dir.'.format(
-                                    folder(options, kind)))
+        raise errors.InputError('no trained {}: there is no folder {}. Train one first, or give '
+                                '--checkpoint or --checkpoint_dir.'.format(
+                                    'GAN' if kind == 'gan' else 'network', folder(options, kind)))
     return prefix
-
-
-def newest_gan(options: cli.Options) -> Optional[str]:
-    """Finds the newest checkpoint of the GAN, sizes that are None being any; None: no folder."""
-    folders = glob.glob(os.path.join(glob.escape(options.checkpoint_dir), _gan_pattern(options)))
-    return checkpoints.latest(max(sorted(folders), key=os.path.getmtime)) if folders else None
-
-
-def chosen_gan(options: cli.Options) -> str:
-    """As `chosen`, for the GAN; sizes that are None may be any."""
-    if options.checkpoint:
-        return checkpoints.latest(options.checkpoint)
-    prefix = newest_gan(options)
-    if prefix is None:
-        raise errors.InputError('no trained GAN: there is no folder {} in {}. Train one first with '
-                                '--train, or give --checkpoint or --checkpoint_dir.'.format(
-                                    _gan_pattern(options), options.checkpoint_dir))
-    return prefix
-
-
-def _gan_pattern(options):
-    return '{}_z_{}_{}'.format(glob.escape(options.dataset), options.noise_dim or '*',
-                               options.z_dim or '*')
 
 
 def fitted(options: cli.Options, prefix: Optional[str], kind: str) -> cli.Options:
@@ -104,17 +90,22 @@ def fitted(options: cli.Options, prefix: Optional[str], kind: str) -> cli.Option
       errors.InputError: an option says another size than the checkpoint.
     """
     sizes = _sizes_in(prefix) if prefix else {}
-    changes = {}
-    for name, default in dict(_SIZES, ef_dim=_EF_DIM[kind]).items():
+    changes = _agreed(options, prefix, sizes, dict(_SIZES, ef_dim=_EF_DIM[kind]))
+    if options.leaky_clip is None:
+        changes['leaky_clip'] = bool(prefix) and _trained_with_leaky_clip(options.output_path)
+    return options.replace(**changes)
+
+
+def _agreed(options, prefix, sizes, defaults):
+    """{option: size} by the checkpoint, the options, the defaults; the first two must agree."""
+    for name in defaults:
         asked = vars(options)[name]
         if asked and asked != sizes.get(name, asked):
             raise errors.InputError('--{} is {}, but checkpoint {} has {}. Leave the option out, '
                                     'or start anew with --noresume in another --output_path.'
                                     .format(name, asked, prefix, sizes[name]))
-        changes[name] = asked or sizes.get(name, default)
-    if options.leaky_clip is None:
-        changes['leaky_clip'] = bool(prefix) and _trained_with_leaky_clip(options.output_path)
-    return options.replace(**changes)
+    return {name: vars(options)[name] or sizes.get(name, default)
+            for name, default in defaults.items()}
 
 
 def _sizes_in(prefix):
@@ -147,19 +138,14 @@ def fitted_gan(options: cli.Options, prefix: Optional[str]) -> cli.Options:
       errors.InputError: it is no checkpoint of the GAN, or an option says another size.
     """
     if prefix is None:
-        return options.replace(**{name: vars(options)[name] or default
-                                  for name, default in _GAN_SIZES.items()})
+        return options.replace(**_agreed(options, prefix, {}, _GAN_SIZES))
     shapes = checkpoints.variables_of(prefix)
     if 'generator/g_1_lin/Matrix' not in shapes:
         raise errors.InputError('{} is no checkpoint of the GAN: it has no generator/g_1_lin. '
                                 'Give a ZGAN.model as --checkpoint.'.format(prefix))
     sizes = dict(zip(_GAN_SIZES, shapes['generator/g_1_lin/Matrix']))
-    for name, size in sizes.items():
-        asked = vars(options)[name]
-        if asked and asked != size:
-            raise errors.InputError('--{} is {}, but checkpoint {} has {}. Leave the option out.'
-                                    .format(name, asked, prefix, size))
-    return options.replace(z_dim=options.z_dim or shapes['generator/g_3_lin/bias'][0], **sizes)
+    return options.replace(z_dim=options.z_dim or shapes['generator/g_3_lin/bias'][0],
+                           **_agreed(options, prefix, sizes, _GAN_SIZES))
 
 
 def restore(sess: tf.Session, prefix: str, variables: Sequence[tf.Variable]) -> None:

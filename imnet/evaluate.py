@@ -25,7 +25,7 @@ def main(argv=None):
     parsed = parse_args(argv)
     from common.training import launch  # here, since --help needs no TensorFlow
     from imnet import evaluation
-    return launch.main(evaluation.evaluate, parsed, options.complete_evaluate, False)
+    return launch.main(evaluation.evaluate, parsed, options.settled, False)
 
 
 if __name__ == '__main__':

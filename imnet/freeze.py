@@ -62,14 +62,10 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
 
 def _sources(options: cli.Options) -> Dict[str, str]:
     """{part: prefix} of the graphs to write."""
-    if options.checkpoint:
-        prefixes = [checkpoints.latest(options.checkpoint)]
-    else:
-        prefixes = [prefix for prefix in (checkpoint_names.newest(options, 'ae'),
-                                          checkpoint_names.newest(options, 'svr'),
-                                          checkpoint_names.newest_gan(options)) if prefix]
+    prefixes = ([checkpoints.latest(options.checkpoint)] if options.checkpoint else
+                [checkpoint_names.newest(options, kind) for kind in checkpoint_names.NAMES])
     sources: Dict[str, str] = {}
-    for prefix in prefixes:
+    for prefix in filter(None, prefixes):
         names = checkpoints.variables_of(prefix)
         if 'encoder/conv_1/Matrix' in names:
             sources.update(encoder=prefix, decoder=prefix)

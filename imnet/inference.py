@@ -81,7 +81,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     """Writes meshes of codes that the GAN makes out of noise."""
     of_decoder, _ = networks.trained(options.replace(checkpoint=''), context.device)
     options = options.replace(dataset=of_decoder.dataset, z_dim=of_decoder.z_dim)
-    prefix = checkpoint_names.chosen_gan(options)
+    prefix = checkpoint_names.chosen(options, 'gan')
     options = checkpoint_names.fitted_gan(options, prefix)
     noise = np.random.RandomState(context.seed).normal(
         0, modelz.NOISE_STDDEV, [options.num_samples, options.noise_dim])

@@ -279,7 +279,7 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
     Raises:
       errors.UsageError: a stage ends before the one that comes before it.
     """
-    options = _settled(parsed, device, checkpoint_dir='', sample_dir='', plain=None)
+    options = settled(parsed, device, checkpoint_dir='', sample_dir='', plain=None)
     preset = options.preset or ('original' if options.data_path else 'quick')
     values = {name: value for name, value in PRESETS[preset].items()
               if vars(options)[name] is None}
@@ -308,7 +308,7 @@ def complete_imgan(parsed: argparse.Namespace, device: str) -> cli.Options:
         raise errors.UsageError('--mode=mesh needs --mesh=FILE.')
     encodes = bool(parsed.mesh) and parsed.mode is None
     mode = 'mesh' if encodes else parsed.mode or ('codes' if parsed.ae else 'samples')
-    return _settled(parsed, device, ae=parsed.ae or encodes,
+    return settled(parsed, device, ae=parsed.ae or encodes,
                     mode=parsed.mode if parsed.train else mode)
 
 
@@ -318,16 +318,11 @@ def complete_imsvr(parsed: argparse.Namespace, device: str) -> cli.Options:
         raise errors.UsageError('--mode=image needs --image FILE.')
     mode = 'image' if parsed.image else parsed.mode or 'test'
     every = {'start': 0, 'end': sys.maxsize, 'view': None} if mode == 'all' else {}
-    return _settled(parsed, device, mode=parsed.mode if parsed.train else mode, **every)
+    return settled(parsed, device, mode=parsed.mode if parsed.train else mode, **every)
 
 
-def complete_evaluate(parsed: argparse.Namespace, device: str) -> cli.Options:
-    """Settles the options of evaluate.py."""
-    return _settled(parsed, device)
-
-
-def _settled(parsed: argparse.Namespace, device: str, **changes: Any) -> cli.Options:
-    """Fills in the folders, and whether operations are the original's."""
+def settled(parsed: argparse.Namespace, device: str, **changes: Any) -> cli.Options:
+    """Settles the options of any program: `changes`, folders, and `plain` by the device."""
     options = cli.settled(parsed, **changes)
     return options.replace(
         checkpoint_dir=options.checkpoint_dir or os.path.join(options.output_path, 'checkpoints'),
