@@ -6,12 +6,13 @@ import math
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, Callable, Optional, Tuple
 
 from common import errors
 
 TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
+_STOPPED = 'stopped at once; what was saved before is whole'
 
 
 class Options(argparse.Namespace):
@@ -85,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
     shows them.
     """
 
-    expert_groups = ()
+    expert_groups: Tuple[Any, ...] = ()
 
     def format_help(self, everything=False):
         groups, formatter = self._action_groups, self.formatter_class
@@ -93,6 +94,9 @@ class _Parser(argparse.ArgumentParser):
             self.formatter_class = _AllHelpFormatter
         else:
             self._action_groups = [group for group in groups if group not in self.expert_groups]
+        # argparse's own line would list every option.
+        positionals = [action.metavar or action.dest for action in self._get_positional_actions()]
+        self.usage = ' '.join(['%(prog)s [options]'] + positionals)
         try:
             return super().format_help()
         finally:
@@ -140,7 +144,7 @@ class _Flag(argparse.Action):
         setattr(namespace, self.dest, not negative if values is None else values)
 
 
-def make_parser(doc):
+def make_parser(doc: str) -> '_Parser':
     """Makes the parser of a script from its docstring.
 
     Args:
@@ -151,7 +155,7 @@ def make_parser(doc):
       process with exit code 2 and one line on stderr.
     """
     paragraphs = doc.strip().split('\n\n', 1)
-    parser = _Parser(description=paragraphs[0], usage='%(prog)s [options]', allow_abbrev=False,
+    parser = _Parser(description=paragraphs[0], allow_abbrev=False,
                      epilog=paragraphs[1] if len(paragraphs) > 1 else None,
                      formatter_class=_HelpFormatter)
     parser.add_argument('--help_all', action=_HelpAll,
@@ -159,7 +163,7 @@ def make_parser(doc):
     return parser
 
 
-def add_expert_group(parser: argparse.ArgumentParser, title: str) -> Any:
+def add_expert_group(parser: '_Parser', title: str) -> Any:
     """Adds a group of options that --help leaves out and --help_all shows.
 
     Args:
@@ -168,11 +172,12 @@ def add_expert_group(parser: argparse.ArgumentParser, title: str) -> Any:
       the group.
     """
     group = parser.add_argument_group(title)
-    parser.expert_groups = tuple(parser.expert_groups) + (group,)
+    parser.expert_groups += (group,)
     return group
 
 
-def add_flag(parser, name, *aliases, default=False, help=''):
+def add_flag(parser: Any, name: str, *aliases: str, default: Optional[bool] = False,
+             help: str = '') -> None:
     """Adds a boolean option, given as `--name`, `--name=True|False|1|0|yes|no` or `--noname`.
 
     Args:
@@ -184,39 +189,44 @@ def add_flag(parser, name, *aliases, default=False, help=''):
     parser.add_argument(name, *aliases, action=_Flag, default=default, help=help)
 
 
-def boolean(text):
+def boolean(text: str) -> bool:
     """Argparse type: True or False from `True|False|1|0|yes|no` in any case."""
     if text.lower() in TRUE_WORDS + FALSE_WORDS:
         return text.lower() in TRUE_WORDS
     raise argparse.ArgumentTypeError('must be True or False, not "{}"'.format(text))
 
 
-def positive_int(text):
+def path(text: str) -> str:
+    """Argparse type: the name of a file or folder, which counts from where the user is."""
+    return text
+
+
+def positive_int(text: str) -> int:
     """Argparse type: a whole number of at least 1."""
     return _number(text, int, lambda value: value >= 1, 'a whole number of at least 1')
 
 
-def non_negative_int(text):
+def non_negative_int(text: str) -> int:
     """Argparse type: a whole number of at least 0."""
     return _number(text, int, lambda value: value >= 0, 'a whole number of at least 0')
 
 
-def positive_float(text):
+def positive_float(text: str) -> float:
     """Argparse type: a finite number above 0."""
     return _number(text, float, lambda value: value > 0, 'a number above 0')
 
 
-def non_negative_float(text):
+def non_negative_float(text: str) -> float:
     """Argparse type: a finite number of at least 0."""
     return _number(text, float, lambda value: value >= 0, 'a number of at least 0')
 
 
-def fraction(text):
+def fraction(text: str) -> float:
     """Argparse type: a number from 0 to 1, both included."""
     return _number(text, float, lambda value: 0 <= value <= 1, 'a number from 0 to 1')
 
 
-def fraction_below_one(text):
+def fraction_below_one(text: str) -> float:
     """Argparse type: a number from 0 to 1, 1 not included."""
     return _number(text, float, lambda value: 0 <= value < 1, 'a number from 0 to below 1')
 
@@ -250,14 +260,14 @@ def add_device_options(parser: Any, device: str = 'auto',
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
 
 
-def add_run_options(parser: argparse.ArgumentParser, output_path: str) -> None:
+def add_run_options(parser: '_Parser', output_path: str) -> None:
     """Adds the options that every training script has.
 
     Args:
       parser: parser of `make_parser`. A model changes a default with `parser.set_defaults`.
       output_path: str, the default of `--output_path`.
     """
-    parser.add_argument('--output_path', default=output_path,
+    parser.add_argument('--output_path', type=path, default=output_path,
                         help='folder for checkpoints, samples and records; the same command again '
                              'goes on from there')
     group = parser.add_argument_group('run')
@@ -298,22 +308,22 @@ def _add_npu_options(group):
     add_flag(group, '--mix_compile_mode', help='run operators that the NPU lacks on the host')
     add_flag(group, '--hcom_parallel', help='overlap gradient exchange with the backward pass')
     add_flag(group, '--deterministic', help='reproducible sums, slower')
-    group.add_argument('--modify_mixlist', default='', metavar='FILE',
+    group.add_argument('--modify_mixlist', type=path, default='', metavar='FILE',
                        help='JSON file that changes the lists of mixed precision')
-    group.add_argument('--fusion_switch_file', default='', metavar='FILE',
+    group.add_argument('--fusion_switch_file', type=path, default='', metavar='FILE',
                        help='JSON file that switches fusion passes')
-    group.add_argument('--customize_dtypes', default='', metavar='FILE',
+    group.add_argument('--customize_dtypes', type=path, default='', metavar='FILE',
                        help='file with the dtypes of single operators')
-    group.add_argument('--op_cache_dir', default='', metavar='FOLDER',
+    group.add_argument('--op_cache_dir', type=path, default='', metavar='FOLDER',
                        help='where compiled operators are kept between runs')
 
 
-def say(line):
+def say(line: str) -> None:
     """Prints one line at once, so that a log behind a pipe is never late."""
     print(line, flush=True)
 
 
-def run(function, *arguments):
+def run(function: Callable[..., Any], *arguments: Any) -> int:
     """Calls the work of a script and turns what goes wrong into one line and an exit code.
 
     For scripts that build no graph; those that do start by `training.launch.main`.
@@ -337,13 +347,18 @@ def run(function, *arguments):
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
-        print('stopped at once; what was saved before is whole', file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         return 130
     except Exception as error:  # the last resort of a script: reported, never swallowed
         if debug:
             traceback.print_exc()
-        print(_message(error), file=sys.stderr)
-        return getattr(error, 'exit_code', 1)
+        # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
+        cause = (isinstance(error, SystemError) and error.__cause__) or error
+        if isinstance(cause, KeyboardInterrupt):
+            print(_STOPPED, file=sys.stderr)
+            return 130
+        print(_message(cause), file=sys.stderr)
+        return getattr(cause, 'exit_code', 1)
 
 
 def _message(error):

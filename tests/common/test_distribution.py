@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import device, errors, files, rank_table
+from common import errors, files
+from common.device import rank_table, ranks
+from common.training import launch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, 'tests', 'common')
@@ -24,12 +26,6 @@ HOROVODRUN = os.path.join(os.path.dirname(sys.executable), 'horovodrun')
 real_horovod = pytest.mark.skipif(importlib.util.find_spec('horovod') is None,
                                   reason='Horovod is not installed (requirements-extra.txt)')
 REAL = pytest.param('horovodrun', marks=[pytest.mark.slow, real_horovod])
-
-
-@pytest.fixture(autouse=True)
-def alone_afterwards():
-    yield
-    device._ranks, device._chosen = device._ALONE, None
 
 
 def environment(backend, folder, rank, size):
@@ -146,134 +142,44 @@ def _variable(number, name):
 def test_the_parts_of_a_batch_are_the_batch(count, size):
     rows, parts = np.arange(count), []
     for rank in range(size):
-        device._ranks = device.Ranks('hccl', rank, size, rank)
-        parts.append(device.shard(rows))
-        assert len(parts[-1]) == device.per_rank(count)
+        place = ranks.Ranks('hccl', rank, size, rank)
+        parts.append(place.shard(rows))
+        assert len(parts[-1]) == place.per_rank(count)
     np.testing.assert_array_equal(np.concatenate(parts), rows)
 
 
 def test_a_batch_that_cannot_be_shared_out_equally_is_refused():
-    device._ranks = device.Ranks('horovod', 0, 3, 0)
     with pytest.raises(errors.UsageError, match='batch of 4 .* 3 processes'):
-        device.per_rank(4)
+        ranks.Ranks('horovod', 0, 3, 0).per_rank(4)
 
 
 def test_a_single_process_adds_nothing_to_the_graph():
     tensor = tf.get_variable('v', [2])
     optimizer = tf.train.AdamOptimizer()
     before = len(tf.get_default_graph().get_operations())
-    assert device.allreduce_mean(tensor) is tensor and device.allreduce_sum(tensor) is tensor
-    assert device.broadcast_variables() is None and device.barrier() is None
-    assert device.wrap_optimizer(optimizer, None) is optimizer
+    assert ranks.ALONE.mean(tensor) is tensor and ranks.ALONE.sum(tensor) is tensor
+    assert ranks.ALONE.broadcast() is None and ranks.ALONE.barrier() is None
+    assert launch.Context().wrap_optimizer(optimizer) is optimizer
     assert len(tf.get_default_graph().get_operations()) == before
 
 
-@pytest.mark.parametrize('given, variables, expected', [
-    ({}, {}, 'none'), ({}, {'HOROVOD_SIZE': '2'}, 'horovod'), ({}, {'RANK_SIZE': '2'}, 'none'),
-    ({'distribution': 'none'}, {'HOROVOD_SIZE': '2'}, 'none')])
-def test_the_environment_tells_the_way_to_work_together(given, variables, expected, monkeypatch):
+@pytest.mark.parametrize('asked, variables, expected', [
+    ('auto', {}, 'none'), ('auto', {'HOROVOD_SIZE': '2'}, 'horovod'),
+    ('auto', {'RANK_SIZE': '2'}, 'none'), ('none', {'HOROVOD_SIZE': '2'}, 'none')])
+def test_the_environment_tells_the_way_to_work_together(asked, variables, expected, monkeypatch):
     monkeypatch.syspath_prepend(os.path.join(HERE, 'fake_horovod'))
     variables = dict({'HOROVOD_RANK': '1', 'HOROVOD_LOCAL_RANK': '1'}, **variables)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    found = device.init(type('Config', (), dict(given, device='cpu')))
-    assert found.backend == expected and device.is_chief() == (expected == 'none')
+    place = ranks.find(asked, 'cpu')
+    assert place.backend == expected and place.is_chief == (expected == 'none')
     for name in [name for name in sys.modules if name.startswith('horovod')]:
         del sys.modules[name]
 
 
 def test_hccl_without_an_npu_and_horovod_without_its_package_are_refused(monkeypatch):
     with pytest.raises(errors.UsageError, match='on an NPU only'):
-        device.init(type('Config', (), {'device': 'cpu', 'distribution': 'hccl'}))
+        ranks.find('hccl', 'cpu')
     monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
     with pytest.raises(errors.InputError, match='requirements-extra.txt'):
-        device.init(type('Config', (), {'device': 'cpu', 'distribution': 'horovod'}))
-
-
-def table(**changes):
-    found = rank_table.make([('host', {0: '10.0.0.1', 1: '10.0.0.2'})])
-    found.update(changes)
-    return found
-
-
-def test_a_rank_table_is_what_hccl_reads(tmp_path):
-    config = rank_table.parse_args(['--server=host', '--device_ips=10.0.0.1,10.0.0.2',
-                                    '--first_device=4', '--output={}'.format(tmp_path / 't.json')])
-    rank_table.write(config)
-    found = json.loads((tmp_path / 't.json').read_text())
-    assert found == {'status': 'completed', 'version': '1.0', 'server_count': '1', 'server_list': [
-        {'server_id': 'host', 'device': [
-            {'device_id': '4', 'device_ip': '10.0.0.1', 'rank_id': '0'},
-            {'device_id': '5', 'device_ip': '10.0.0.2', 'rank_id': '1'}]}]}
-    variables = {'RANK_ID': '1', 'RANK_SIZE': '2', 'ASCEND_DEVICE_ID': '5',
-                 'RANK_TABLE_FILE': str(tmp_path / 't.json')}
-    assert rank_table.place(variables) == (1, 2, 5)
-    with pytest.raises(errors.InputError, match='gives rank 1 the device 5'):
-        rank_table.place(dict(variables, ASCEND_DEVICE_ID='1'))
-    with pytest.raises(errors.InputError, match='has 2 ranks, but RANK_SIZE is 4'):
-        rank_table.place(dict(variables, RANK_SIZE='4'))
-
-
-@pytest.mark.parametrize('servers, message', [
-    ([('a', {0: 'x', 1: 'y', 2: 'z'})], '1, 2, 4 or 8'), ([('a', {3: 'x', 4: 'y'})], 'both rings'),
-    ([('a', {0: 'x', 1: 'x'})], 'same "device_ip"'), ([('a', {0: ''})], 'no "device_ip"')])
-def test_tables_that_hccl_would_hang_on_are_refused(servers, message):
-    with pytest.raises(errors.InputError, match=message):
-        rank_table.make(servers)
-
-
-@pytest.mark.parametrize('changes, message', [
-    ({'status': 'initializing'}, 'not completed'), ({'server_count': '2'}, 'lists 1 machines'),
-    ({'server_list': None}, 'no rank table'), ({'server_list': ['host']}, 'a list "device"'),
-    ({'server_list': [{'device': 3}]}, 'a list "device"')])
-def test_tables_that_are_not_ready_are_refused(changes, message):
-    with pytest.raises(errors.InputError, match=message):
-        rank_table.validate(table(**changes), 'table.json')
-
-
-def test_ranks_must_be_strings_and_count_from_zero():
-    broken = table()
-    broken['server_list'][0]['device'][0]['rank_id'] = 0
-    with pytest.raises(errors.InputError, match='number in quotes'):
-        rank_table.validate(broken, 'table.json')
-    broken['server_list'][0]['device'][0]['rank_id'] = '2'
-    with pytest.raises(errors.InputError, match='must be 0 to 1'):
-        rank_table.validate(broken, 'table.json')
-
-
-@pytest.mark.parametrize('variables, message', [
-    ({}, 'RANK_ID must be a number'), ({'RANK_ID': '2', 'RANK_SIZE': '2'}, 'below RANK_SIZE'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '2', 'CM_WORKER_SIZE': '2'}, 'exclude each other'),
-    ({'CM_WORKER_SIZE': '2'}, 'without a rank table is not supported'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '2'}, 'RANK_TABLE_FILE is not set'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '1', 'ASCEND_DEVICE_ID': 'a'}, 'ASCEND_DEVICE_ID must be')])
-def test_an_environment_that_contradicts_itself_is_refused(variables, message):
-    with pytest.raises(errors.InputError, match=message):
-        rank_table.place(variables)
-
-
-@pytest.mark.parametrize('variables, several', [
-    ({}, False), ({'RANK_SIZE': ''}, False), ({'RANK_SIZE': '0'}, False),
-    ({'RANK_SIZE': '1', 'CM_WORKER_SIZE': ''}, False), ({'RANK_SIZE': '8'}, True),
-    ({'CM_WORKER_SIZE': '2'}, True)])
-def test_the_variables_of_a_single_card_ask_for_no_exchange(variables, several):
-    assert rank_table.is_one_of_several(variables) == several
-
-
-def test_a_table_that_the_platform_is_still_writing_is_waited_for(tmp_path, monkeypatch):
-    path = tmp_path / 'table.json'
-    path.write_text(json.dumps({'status': 'initializing'}))
-    variables = {'RANK_ID': '1', 'RANK_SIZE': '2', 'ASCEND_DEVICE_ID': '1',
-                 'RANK_TABLE_FILE': str(path)}
-    monkeypatch.setattr(rank_table.time, 'sleep', lambda _: path.write_text(json.dumps(table())))
-    assert rank_table.place(variables) == (1, 2, 1)
-    path.write_text(json.dumps({'status': 'initializing'}))
-    monkeypatch.setattr(rank_table, '_PATIENCE', -1)
-    with pytest.raises(errors.InputError, match='has not completed it'):
-        rank_table.place(variables)
-
-
-def test_an_address_that_is_none_is_refused(tmp_path):
-    with pytest.raises(errors.UsageError, match='10.0.0.300'):
-        rank_table.write(rank_table.parse_args(
-            ['--server=host', '--device_ips=10.0.0.1,10.0.0.300', '--output=x.json']))
+        ranks.find('horovod', 'cpu')

@@ -1,11 +1,11 @@
-"""Runs a trained network over whole sets: codes, decoded grids, in batches of its fixed size."""
+"""Encodes and decodes whole sets with a trained network, in batches of its fixed size."""
 import numpy as np
 
-from vsl import data_utils, measures
+from vsl import data_utils, measures, vsl, vsl_rec
 
 
 def _batches(model, *arrays):
-    """Yields (rows in the batch, arrays of the model's batch size); the last one is filled up."""
+    """Yields (rows in the batch, arrays of the model's batch size), the last one padded."""
     for start in range(0, len(arrays[0]), model.batch_size):
         parts = [array[start:start + model.batch_size] for array in arrays]
         count = len(parts[0])
@@ -16,8 +16,8 @@ def _batches(model, *arrays):
         yield count, parts
 
 
-def codes(model, voxels):
-    """Means of all codes of shapes, without noise.
+def codes(model: vsl.VarShapeLearner, voxels: np.ndarray) -> np.ndarray:
+    """Encodes shapes to the means of their latent codes.
 
     Args:
       model: VarShapeLearner with a session.
@@ -25,30 +25,30 @@ def codes(model, voxels):
     Returns:
       float32 [N, D].
     """
-    found = []
+    parts = []
     for count, (part,) in _batches(model, voxels):
         feed = model.without_noise()
         feed[model.x] = data_utils.grids(part)
-        found.append(model.sess.run(model.latent_feature, feed)[:count])
-    return np.concatenate(found)
+        parts.append(model.sess.run(model.latent_feature, feed)[:count])
+    return np.concatenate(parts)
 
 
-def decode(model, latent):
-    """Occupancies of codes.
+def decode(model: vsl.VarShapeLearner, latent: np.ndarray) -> np.ndarray:
+    """Decodes latent codes to occupancies.
 
     Args:
       model: VarShapeLearner with a session.
       latent: [N, D].
     Returns:
-      float32 [N, 27000].
+      float32 [N, 27000] in (0, 1).
     """
-    found = [model.sess.run(model.x_rec, {model.decoder_input: part})[:count]
+    parts = [model.sess.run(model.x_rec, {model.decoder_input: part})[:count]
              for count, (part,) in _batches(model, latent)]
-    return np.concatenate(found).reshape(len(latent), -1)
+    return np.concatenate(parts).reshape(len(latent), -1)
 
 
-def iou(model, latent, voxels):
-    """IoU of the shapes decoded from codes, of which only a batch is in memory at once.
+def iou(model: vsl.VarShapeLearner, latent: np.ndarray, voxels: np.ndarray) -> np.ndarray:
+    """Returns the IoU of decoded shapes, of which only a batch is in memory at once.
 
     Args:
       model: VarShapeLearner with a session.
@@ -63,8 +63,9 @@ def iou(model, latent, voxels):
                            for part in parts])
 
 
-def image_codes(model, images, scale=1.):
-    """Codes of images, without dropout.
+def image_codes(model: vsl_rec.VarShapeLearner, images: np.ndarray,
+                scale: float = 1.) -> np.ndarray:
+    """Regresses the latent codes of the shapes in images, without dropout.
 
     Args:
       model: vsl_rec.VarShapeLearner with a session.
@@ -73,11 +74,12 @@ def image_codes(model, images, scale=1.):
     Returns:
       float32 [N, D].
     """
-    # A draw of 0 keeps a unit when all are kept; drawn from (seed, step), it would need the step.
+    # At keep_prob 1 noise of 0 keeps every unit; as it depends on (seed, step), the step would be
+    # needed otherwise.
     feed = {model.keep_prob: 1., model.dropout_uniform: np.zeros(
         model.dropout_uniform.shape.as_list(), np.float32)}
-    found = []
+    parts = []
     for count, (part,) in _batches(model, images):
         feed[model.y] = part * np.float32(scale)
-        found.append(model.sess.run(model.learned_feature, feed)[:count])
-    return np.concatenate(found)
+        parts.append(model.sess.run(model.learned_feature, feed)[:count])
+    return np.concatenate(parts)
