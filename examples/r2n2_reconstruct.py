@@ -10,7 +10,7 @@ import numpy as np
 
 from common import cli, errors, frozen
 from common.geometry import meshes, voxel_grids
-from r2n2 import demo
+from r2n2 import reconstruction
 from r2n2.lib import data_augmentation
 
 
@@ -35,7 +35,7 @@ def reconstruct(config):
         if len(config.pictures) > count:
             raise errors.UsageError('{} takes {} pictures, not {}. Freeze one with --views={}.'
                                     .format(config.graph, count, *2 * [len(config.pictures)]))
-        views = [demo.prepared(path, size) for path in config.pictures]
+        views = [reconstruction.prepared(path, size) for path in config.pictures]
         views = np.stack([views[number % len(views)] for number in range(count)])
         grid = model.predict_all(views=data_augmentation.scaled(views[:, None]))['occupancy'][0]
     vertices, triangles = voxel_grids.surface(grid, config.threshold)

@@ -64,6 +64,31 @@ def _wrapped(values, place):
                   for key, value in values.items())
 
 
+def replaced(config, **sections):
+    """Returns a copy of settings in which some keys have other values.
+
+    Args:
+      config: Config.
+      **sections: {key: value} by section, e.g. CONST={'BATCH_SIZE': 4}.
+    """
+    changed = copy.deepcopy(config)
+    for section, values in sections.items():
+        changed[section].update(values)
+    return changed
+
+
+def restored(recorded):
+    """Returns the Config that the config.json of a run recorded; keys it lacks have defaults."""
+    return _overlaid(defaults(), recorded)
+
+
+def _overlaid(config, recorded):
+    for key, value in recorded.items():
+        config[key] = (_overlaid(config[key], value) if isinstance(config.get(key), Config)
+                       else value)
+    return config
+
+
 def merge_file(config, path):
     """Merges a YAML file; unknown keys and values of another type are refused.
 

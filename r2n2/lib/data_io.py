@@ -7,7 +7,11 @@ import collections
 import json
 import os
 
-from common import errors
+from common import cli, errors
+from r2n2.tools import make_dataset
+
+GENERATED = 'furniture'     # folder of the generated data, in the output folder
+_QUICK_MODELS = 12          # procedural models of each class that the quick start renders
 
 NAMES = {
     '02691156': 'airplane', '02828884': 'bench', '02933112': 'cabinet', '02958343': 'car',
@@ -54,6 +58,26 @@ def find(data_path, dataset=''):
         if os.path.isdir(os.path.join(query, name))}
     return Set(os.path.join(query, '%s', '%s', 'model.binvox'),
                os.path.join(folder, 'ShapeNetRendering', '%s', '%s', 'rendering'), query, names)
+
+
+def of_run(options):
+    """Finds the data set of a run; without --data_path procedural furniture, rendered if missing.
+
+    Args:
+      options: cli.Options with `data_path`, `dataset` and `output_path`.
+    Returns:
+      Set.
+    """
+    if options.data_path:
+        return find(options.data_path, options.dataset)
+    folder = os.path.join(options.output_path, GENERATED)
+    if os.path.exists(os.path.join(folder, 'categories.json')):
+        cli.say('no --data_path given: using the procedural furniture in {}'.format(folder))
+    else:
+        cli.say('no --data_path given: rendering procedural furniture into {}'.format(folder))
+        make_dataset.make(make_dataset.parse_args(
+            ['--furniture', '--models={}'.format(_QUICK_MODELS), '--output', folder]))
+    return find(folder)
 
 
 def read_names(path):

@@ -1,6 +1,6 @@
 """Makes a data set of meshes: 24 rendered views and a grid of 32^3 cells of each.
 
---meshes takes <category>/<any folders>/<model>.obj|off|ply|stl|glb, y up (--up=z turns them), or
+--meshes takes <category>/<any folders>/<model>.obj|off|ply|stl|glb, y up (--up=z rotates them), or
 ShapeNet's <category>/<model>/model.obj. --furniture makes ten procedural classes instead. What is
 there already is kept, so the same command goes on after an interruption.
 
@@ -13,7 +13,6 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-import cv2
 import numpy as np
 
 from common import cli, errors, files
@@ -123,6 +122,7 @@ def make_model(job):
 
 
 def _write_png(path, image):
+    import cv2  # here, since --help needs none of it
     with files.replacing(path) as temporary:
         done, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
         assert done
