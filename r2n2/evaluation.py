@@ -23,12 +23,12 @@ class Row(NamedTuple):
     """Measures of one model after a number of views.
 
     Attributes:
-      index: int, of the model; views: int.
+      model: int, place in the list of test models; views: int.
       loss, average_precision: float; the latter is nan where no cell is occupied.
       counts: for each threshold what `voxel.evaluate` gives.
     """
 
-    index: int
+    model: int
     views: int
     loss: float
     average_precision: float
@@ -183,7 +183,7 @@ class _Results(NamedTuple):
 def _table(title, values, results, with_baseline=False):
     """Markdown lines: means of a value a row by category and number of views."""
     row_views = np.array([row.views for row in results.rows])
-    row_category = np.array([results.pairs[row.index][0] for row in results.rows])
+    row_category = np.array([results.pairs[row.model][0] for row in results.rows])
     category = np.array([pair[0] for pair in results.pairs])
     header = (['category'] + ['mean shape'] * with_baseline
               + ['{} view{}'.format(views, 's' * (views > 1)) for views in results.view_counts])
@@ -250,7 +250,7 @@ def _csv_text(results, scores):
                     + ['iou_{:g}'.format(threshold) for threshold in results.thresholds])
     for place, row in enumerate(results.rows):
         writer.writerow(
-            list(results.pairs[row.index]) + [row.views]
+            list(results.pairs[row.model]) + [row.views]
             + ['{:.6f}'.format(value) for value in [row.loss, row.average_precision]
                + [scores[threshold][place] for threshold in results.thresholds]])
     return text.getvalue()

@@ -1,7 +1,7 @@
 """The networks of 3D-R2N2 as settings describe them: to build, restore, freeze and lint."""
 import functools
 import os
-from typing import List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -15,7 +15,7 @@ from r2n2.lib import config as config_lib
 from r2n2.lib import layers, settings_checks, solver, weights
 from r2n2.models import net as net_lib
 
-_BATCH_AXES = {'views': 1, 'occupancy': 0}
+_BATCH_AXES: Dict[str, Optional[int]] = {'views': 1, 'occupancy': 0}
 
 
 def build(settings: config_lib.Config, plain: bool, seed: int = 0) -> net_lib.Net:
@@ -24,11 +24,16 @@ def build(settings: config_lib.Config, plain: bool, seed: int = 0) -> net_lib.Ne
     Args:
       settings: config.Config; plain: bool, single operations; seed: int, of the initial values.
     """
-    return models.load_model(settings.CONST.NETWORK_CLASS)(
+    return _class_of(settings)(
         n_convfilter=settings.NET.N_CONVFILTER, n_fc_filters=settings.NET.N_FC_FILTERS,
         n_deconvfilter=settings.NET.N_DECONVFILTER, leaky_slope=settings.NET.LEAKY_SLOPE,
         batch_norm=settings.NET.BATCH_NORM, recurrent_filler=settings.NET.RECURRENT_FILLER,
         plain=plain, seed=seed)
+
+
+def _class_of(settings):
+    """The class of the network of settings that `settings_checks` has passed."""
+    return models.load_model(settings.CONST.NETWORK_CLASS)
 
 
 def trained(options: cli.Options, device: str) -> Tuple[cli.Options, str]:
@@ -60,7 +65,7 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, str]:
     if not recorded:
         raise errors.InputError('{}/config.json is not of 3D-R2N2.'.format(folder))
     settings = config_lib.restored(recorded)
-    own = models.load_model(settings.CONST.NETWORK_CLASS)
+    own = _class_of(settings)
     if options.network and models.load_model(options.network) is not own:
         raise errors.UsageError('{} is a {}, not {}: leave the option of the network out.'.format(
             prefix, own.__name__, options.network))

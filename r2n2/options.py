@@ -117,11 +117,11 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
         values['cfg'] = [QUICK_CONFIG]
     if parsed.test:
         values['train'], values['evaluate'] = False, True
-    settings, given = merged_settings(values['cfg'], parsed.set)
+    settings, keys = merged_settings(values['cfg'], parsed.set)
     for option in values.pop('set_by_files'):
-        if _SET_BY_FILES[option] in given:
+        if _SET_BY_FILES[option] in keys:
             values[option] = _look_up(settings, _SET_BY_FILES[option])
-    for key in sorted(given & config_lib.NO_EFFECT):
+    for key in sorted(keys & config_lib.NO_EFFECT):
         cli.say('note: {} has no effect here'.format(key))
     for option, key in _SETTING_OF.items():
         if values[option] is not None:
@@ -146,11 +146,11 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
 def merged_settings(files: Optional[Sequence[str]], pairs: Optional[Sequence[str]]
                     ) -> Tuple[config_lib.Config, set]:
     """Returns (the default settings with YAML files and KEY VALUE pairs over them, their keys)."""
-    settings, given = config_lib.defaults(), set()
+    settings, keys = config_lib.defaults(), set()
     for path in files or []:
-        given |= config_lib.merge_file(settings, path)
-    given |= config_lib.merge_pairs(settings, pairs or [])
-    return settings, given
+        keys |= config_lib.merge_file(settings, path)
+    keys |= config_lib.merge_pairs(settings, pairs or [])
+    return settings, keys
 
 
 def _look_up(settings: Dict[str, Any], key: str) -> Any:

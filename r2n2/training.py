@@ -1,6 +1,6 @@
 """Trains a network; one graph for each number of views, or one with a mask over the views."""
 import os
-from typing import Any, Callable, Dict, Iterable, Tuple
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -182,7 +182,7 @@ def _run_steps(options, context, data):
 
 
 def _initial_weights(options: cli.Options, net: net_lib.Net
-                     ) -> Tuple[cli.Options, Callable[[tf.Session], None]]:
+                     ) -> Tuple[cli.Options, Optional[Callable[[tf.Session], None]]]:
     """(options without a checkpoint that is a .npy file, function that loads that file, or None).
 
     `runs.start` restores the other checkpoints itself.

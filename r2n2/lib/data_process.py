@@ -14,8 +14,6 @@ from common.geometry import voxel_grids
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io
 
-Rng = np.random.RandomState
-
 
 def read_image(path: str, photo: bool = False) -> np.ndarray:
     """Reads a rendering.
@@ -55,8 +53,8 @@ class Order:
 
     def __init__(self, count: int, batch: int,
                  permute: Optional[Callable[[int], np.ndarray]] = None):
-        self._count, self._batch, self._permute = count, batch, permute
-        self._epoch, self._order = None, None
+        self._batch, self._permute = batch, permute
+        self._epoch, self._order = -1, np.arange(count)
         self.per_epoch = max(1, (count - 1) // batch) if permute else -(-count // batch)
 
     def at(self, number: int) -> Tuple[int, List[int]]:
@@ -66,8 +64,7 @@ class Order:
             epoch, place = 0, number
         elif epoch != self._epoch:
             self._epoch, self._order = epoch, self._permute(epoch)
-        order = self._order if self._permute else range(self._count)
-        return epoch, list(order[place * self._batch:(place + 1) * self._batch])
+        return epoch, list(self._order[place * self._batch:(place + 1) * self._batch])
 
 
 class Loader:
@@ -86,12 +83,13 @@ class Loader:
         self.settings, self.data, self.pairs, self._train = settings, data, pairs, train
         self._backgrounds = [lambda path=path: read_image(path) for path in backgrounds or ()]
 
-    def views(self, rng: Rng) -> int:
+    def views(self, rng: np.random.RandomState) -> int:
         """Returns how many views a batch has."""
         limit = self.settings.CONST.N_VIEWS
         return rng.randint(limit) + 1 if self.settings.TRAIN.RANDOM_NUM_VIEWS else limit
 
-    def sample(self, index: int, ids: Sequence[int], rng: Rng) -> Tuple[np.ndarray, np.ndarray]:
+    def sample(self, index: int, ids: Sequence[int],
+               rng: np.random.RandomState) -> Tuple[np.ndarray, np.ndarray]:
         """Returns the views and the grid of one model, transformed.
 
         Args:
@@ -137,7 +135,8 @@ class Loader:
                 path, ' x '.join(map(str, voxels.shape)), side))
         return voxels
 
-    def batch(self, indices: Sequence[int], views: int, rng_of: Callable[[int], Rng],
+    def batch(self, indices: Sequence[int], views: int,
+              rng_of: Callable[[int], np.random.RandomState],
               ids_of: Optional[Callable[[int], Sequence[int]]] = None
               ) -> Tuple[np.ndarray, np.ndarray]:
         """Returns a batch; rows beyond the indices are zero.

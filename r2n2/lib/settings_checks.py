@@ -1,12 +1,13 @@
 """Checks that the settings of a run make sense; each message names the setting."""
 from common import errors
 from r2n2 import models
+from r2n2.lib import config as config_lib
 from r2n2.lib import layers
 
 _FROM_1 = ('CONST.BATCH_SIZE', 'CONST.N_VIEWS', 'TRAIN.NUM_ITERATION', 'TRAIN.NUM_RENDERING')
 
 
-def check(settings):
+def check(settings: config_lib.Config) -> None:
     """Refuses settings that no run can have, and puts LEARNING_RATES into one form.
 
     Args:
@@ -46,7 +47,7 @@ def check(settings):
         _refuse(True, 'TRAIN.LEARNING_RATES', 'steps and rates such as {20000: 1.0e-5}', rates)
 
 
-def check_network(settings):
+def check_network(settings: config_lib.Config) -> None:
     """Refuses a network that is not there, and widths that it cannot have.
 
     Args:

@@ -33,7 +33,7 @@ class Outputs(NamedTuple):
 
 
 class Net:
-    """Base of the networks; a subclass tells `recurrence`, `recurrent_kernel` and `residual`.
+    """Base of the networks; a subclass tells its name in the paper and what differs.
 
     Args:
       n_convfilter: list of 6 int, channels of the encoder.
@@ -44,6 +44,7 @@ class Net:
       plain, leaky_slope, seed, recurrent_filler: see `layers.Layers`.
     """
 
+    paper_name = ''
     recurrence = 'gru'
     recurrent_kernel = 3
     residual = False
@@ -83,7 +84,7 @@ class Net:
           Outputs.
         """
         views, batch, *size = images.shape.as_list()
-        pools = []
+        pools: List = []
         normalise = _unchanged
         if self.batch_norm:
             rows = None if view_mask is None else tf.reshape(
@@ -110,7 +111,7 @@ class Net:
         return self.layers.leaky(normalise(name, self.layers.conv(name, x, filters, size)))
 
     def _encode(self, x, pools, normalise):
-        """Images [n, S, S, 3] to features [n, F]; what the pooling layers give goes to `pools`."""
+        """Images [n, S, S, 3] to features [n, F]; adds what pooling layers give to `pools`."""
         encode = self._encode_residual if self.residual else self._encode_shallow
         x = encode(x, pools, normalise)
         x = tf.reshape(x, [x.shape[0].value, x.shape[1].value * x.shape[2].value
@@ -188,7 +189,7 @@ class Net:
         return states, gates
 
     def _input_parts(self, features, blocks):
-        """For each view, each block's share from the features [B, 4, 4, 4, C], bias included."""
+        """For each view and block W_x T(x) + b of the paper's gates, [B, 4, 4, 4, C]."""
         views, batch, _ = features.shape.as_list()
         if self.layers.plain:
             return [[block.from_features(features[view]) for block in blocks]
@@ -201,7 +202,7 @@ class Net:
                  for part, block in zip(parts, blocks)] for view in range(views)]
 
     def _together(self, state, inputs, blocks):
-        """Two blocks that see the same state: in one convolution unless plain."""
+        """The gates before their nonlinearity, in one convolution of the state unless plain."""
         if self.layers.plain:
             return [block.from_state(state) + from_view for block, from_view in zip(blocks, inputs)]
         kernel = tf.concat([block.wh for block in blocks], axis=4)
@@ -265,7 +266,7 @@ def _masked_batch_norm(x, rows, scale, shift, epsilon):
 
 
 class _Block:
-    """A gate's convolution of the state and its own weights of the features for each cell."""
+    """A gate's convolution of the hidden state and its weights of the features, one set a cell."""
 
     def __init__(self, variables, name, shape, features, size):
         _, side, _, _, channels = shape
