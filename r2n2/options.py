@@ -36,7 +36,8 @@ def parse_args(argv: Optional[Sequence[str]] = None,
     group = parser.add_argument_group('settings')
     cli.add_run_options(parser, OUTPUT_PATH)
     parser.add_argument('--training_steps', '--train_steps', '--training-steps', '--iter',
-                        type=cli.positive_int, default=None, help='optimizer steps in all; TRAIN.NUM_ITERATION')
+                        type=cli.positive_int, default=None,
+                        help='optimizer steps in all; TRAIN.NUM_ITERATION')
     parser.add_argument('--model', default=None,
                         help='network: LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; '
                              'CONST.NETWORK_CLASS')
