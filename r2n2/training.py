@@ -1,4 +1,5 @@
 """Trains a network; one graph for each number of views, or one with a mask over the views."""
+import functools
 import os
 from typing import Any, Callable, Dict, Iterable, Optional, Tuple
 
@@ -136,13 +137,10 @@ def _loaders(settings, data, options, context):
     order = data_process.training_order(len(pairs), batch, seed)
     test_order = data_process.training_order(len(test_pairs), batch, seed + _VALIDATION_SEED)
 
-    def training_batch(number):
-        return data_process.training_batch(loader, order, seed, number, ranks)
-
-    def validation_batch(number):
-        return data_process.training_batch(tester, test_order, seed + _VALIDATION_SEED, number,
-                                           ranks)
-
+    training_batch = functools.partial(data_process.training_batch, loader, order, seed,
+                                       ranks=ranks)
+    validation_batch = functools.partial(data_process.training_batch, tester, test_order,
+                                         seed + _VALIDATION_SEED, ranks=ranks)
     summary = '{} and {} models of {} categories'.format(len(pairs), len(test_pairs),
                                                          len(data.names))
     return training_batch, validation_batch, summary
