@@ -3,7 +3,7 @@ import ast
 import copy
 from typing import Any, Dict, Sequence, Set
 
-import yaml
+import yaml  # type: ignore[import]
 
 from common import errors
 
