@@ -30,7 +30,7 @@ def parse_args(argv: Optional[Sequence[str]] = None,
       Namespace for `complete`; `set_by_files` names the options that settings may still set.
     """
     parser = cli.make_parser(doc)
-    parser.add_argument('--data_path', default='',
+    parser.add_argument('--data_path', type=cli.path, default='',
                         help='folder with ShapeNetRendering and ShapeNetVox32, or its parent')
     work = parser.add_argument_group('what to do')
     group = parser.add_argument_group('settings')
@@ -41,7 +41,7 @@ def parse_args(argv: Optional[Sequence[str]] = None,
     parser.add_argument('--model', default=None,
                         help='network: LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; '
                              'CONST.NETWORK_CLASS')
-    parser.add_argument('--cfg', action='append', default=None, metavar='FILE',
+    parser.add_argument('--cfg', type=cli.path, action='append', default=None, metavar='FILE',
                         help='YAML file of settings; may be given again')
     cli.add_flag(work, '--train', default=True, help='train')
     cli.add_flag(work, '--test', help='measure only; the same as --notrain --evaluate')
@@ -50,7 +50,7 @@ def parse_args(argv: Optional[Sequence[str]] = None,
                       help='measure with one to so many views; unset: random numbers of views, as '
                            'in the original')
     cli.add_flag(work, '--freeze', help='write a .pb at the end')
-    work.add_argument('--checkpoint', '--ckpt_path', '--weights', default='',
+    work.add_argument('--checkpoint', '--ckpt_path', '--weights', type=cli.path, default='',
                       help="weights to start from or to measure: checkpoint, folder of one, or "
                            "the original's .npy")
     _add_settings(group)
@@ -69,7 +69,8 @@ def _add_settings(group):
                        help='TRAIN.DEFAULT_LEARNING_RATE')
     group.add_argument('--n_views', type=cli.positive_int, default=None,
                        help='CONST.N_VIEWS, views of a model at most')
-    group.add_argument('--dataset', default='', help='JSON of the categories to use')
+    group.add_argument('--dataset', type=cli.path, default='',
+                       help='JSON of the categories to use')
     group.add_argument('--workers', type=cli.non_negative_int, default=None,
                        help='TRAIN.NUM_WORKER, processes that make batches')
     group.add_argument('--exp', default=None, help='TEST.EXP_NAME, folder below eval/')
@@ -82,7 +83,7 @@ def _add_settings(group):
 
 
 def _add_original_options(group):
-    group.add_argument('--out', dest='output_path', default=argparse.SUPPRESS,
+    group.add_argument('--out', dest='output_path', type=cli.path, default=argparse.SUPPRESS,
                        help='the same as --output_path')
     group.add_argument('--net', default=None, help='label of the run, as in the original; unused')
     group.add_argument('--gpu', default=None, help="device of the original, e.g. gpu0: hides the "
@@ -168,14 +169,14 @@ def is_npy(path: str) -> bool:
 def add_trained_options(parser: argparse.ArgumentParser, device: str = 'auto',
                         device_help: str = 'auto takes an NPU, else a GPU, else the CPU') -> None:
     """Adds the options of scripts that use a trained network, for `networks.trained`."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH,
+    parser.add_argument('--output_path', type=cli.path, default=OUTPUT_PATH,
                         help='folder of the training run (its config.json tells the network)')
-    parser.add_argument('--checkpoint', '--ckpt_path', '--weights', default='',
+    parser.add_argument('--checkpoint', '--ckpt_path', '--weights', type=cli.path, default='',
                         help="checkpoint, folder of one, or the original's .npy; unset: the newest "
                              'of the run')
     parser.add_argument('--network', default=None,
                         help='network of a .npy file; unset: ResidualGRUNet')
-    parser.add_argument('--cfg', action='append', default=None, metavar='FILE',
+    parser.add_argument('--cfg', type=cli.path, action='append', default=None, metavar='FILE',
                         help='YAML file of settings of a .npy file, such as its widths')
     cli.add_device_options(parser.add_argument_group('run'), device, device_help)
     parser.set_defaults(set=None, plain=None)
@@ -193,7 +194,7 @@ def parse_demo_args(argv: Optional[Sequence[str]] = None,
     """Reads the command line of demo.py; `doc` is the script's docstring."""
     parser = cli.make_parser(doc)
     parser.add_argument('pictures', nargs='*', help='files; none: views of the generated furniture')
-    parser.add_argument('--output', default='prediction.obj',
+    parser.add_argument('--output', type=cli.path, default='prediction.obj',
                         help='.obj of cubes as the original writes it; a .glb of the surface and a '
                              '.png go beside it')
     parser.add_argument('--threshold', type=cli.fraction, default=0.4,

@@ -5,6 +5,8 @@ from typing import Any, Dict, List, Optional, Sequence, TypeVar
 
 import tensorflow.compat.v1 as tf
 
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+
 _Store = TypeVar('_Store', bound='VariableStore')
 
 
