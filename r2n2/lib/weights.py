@@ -9,10 +9,13 @@ import pickle
 import tokenize
 import zipfile
 import zlib
+from typing import List
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from common import errors, files
+from r2n2.models import net as net_lib
 
 # What a pickled list of arrays is made of; nothing else is ever built.
 _ALLOWED = {('numpy.core.multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype'),
@@ -26,22 +29,22 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module.replace('numpy._core', 'numpy.core'), name)
 
 
-def original_name(name):
-    """'conv1a/W' to 'conv1a.W', as the golden cases call it."""
+def original_name(name: str) -> str:
+    """Turns 'conv1a/W' into 'conv1a.W', as the golden cases call it."""
     return name.replace('/', '.')
 
 
-def is_kernel(name):
-    """Whether a parameter is a kernel or a matrix, which weight decay pulls at."""
+def is_kernel(name: str) -> bool:
+    """Whether a parameter is a kernel or a matrix, to which weight decay applies."""
     return name.rsplit('/', 1)[-1] in ('W', 'Wh', 'Wx')
 
 
-def from_original(net, name, array):
-    """Turns one of the original's arrays into ours.
+def from_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
+    """Converts one of the original's arrays to the layout of TensorFlow.
 
     Args:
       net: models.net.Net.
-      name: str, of ours.
+      name: str, of our variable.
       array: float [..], in the original's layout.
     Returns:
       float32 array in the layout of `net`'s variable.
@@ -63,8 +66,8 @@ def from_original(net, name, array):
     return np.ascontiguousarray(array, np.float32)
 
 
-def to_original(net, name, array):
-    """Undoes `from_original`."""
+def to_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
+    """Undoes `from_original`: float [..] to the original's layout."""
     kind = name.rsplit('/', 1)[-1]
     if name == 'fc7/W':
         channels = net.n_convfilter[-1]
@@ -82,7 +85,7 @@ def to_original(net, name, array):
     return np.ascontiguousarray(array, np.float32)
 
 
-def read_list(path):
+def read_list(path: str) -> List[np.ndarray]:
     """Reads the list of arrays of a .npy file of the original (or the first entry of an .npz).
 
     Raises:
@@ -96,14 +99,14 @@ def read_list(path):
                 raw = archive.zip.read(archive.zip.namelist()[0])
         else:
             raw = data
-        stream = io.BytesIO(raw)
-        version = np.lib.format.read_magic(stream)
+        array_file = io.BytesIO(raw)
+        version = np.lib.format.read_magic(array_file)
         read = (np.lib.format.read_array_header_1_0 if version == (1, 0)
                 else np.lib.format.read_array_header_2_0)
-        shape, _, dtype = read(stream)
+        shape, _, dtype = read(array_file)
         if not dtype.hasobject:
             raise ValueError('it holds one array of {}, no list of arrays'.format(dtype))
-        loaded = _Unpickler(stream, encoding='latin1').load()
+        loaded = _Unpickler(array_file, encoding='latin1').load()
         arrays = [np.asarray(array) for array in np.asarray(loaded).reshape(shape).ravel()]
         if any(array.dtype.kind != 'f' for array in arrays):
             raise ValueError('it holds something that is no array of floats')
@@ -118,7 +121,7 @@ def read_list(path):
     return [array.astype(np.float32) for array in arrays]
 
 
-def load(sess, net, path):
+def load(sess: tf.Session, net: net_lib.Net, path: str) -> None:
     """Gives a network the weights of a .npy file of the original.
 
     Args:
@@ -145,7 +148,7 @@ def load(sess, net, path):
         variable.load(array, sess)
 
 
-def save(sess, net, path):
+def save(sess: tf.Session, net: net_lib.Net, path: str) -> None:
     """Writes a network's weights as the original does (a pickled list in a .npy file)."""
     values = sess.run(list(net.params.values()))
     listed = np.empty(len(values), object)
