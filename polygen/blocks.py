@@ -3,9 +3,9 @@
 Names of variables and numbers are those of the original's `modules.py`, which names them too.
 B: batch, T: tokens of a sequence, C: context vectors, h: hidden size, H: heads, s: size of a head.
 """
-import sonnet as snt
 import tensorflow.compat.v1 as tf
-from tensor2tensor.layers import common_attention, common_layers
+
+from polygen.layers import common_attention, common_layers, snt
 
 _GLOROT = tf.glorot_uniform_initializer
 

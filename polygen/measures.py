@@ -8,7 +8,7 @@ import math
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.device import npu
 from polygen import data_utils, mesh_sets
 
 TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
@@ -38,7 +38,7 @@ def placeholders(size, batch_size):
                   for name, (dtype, shape) in part.items()} for part in shapes)
 
 
-@device.float32_scope()
+@npu.float32_scope()
 def sequence_loss(distribution, batch, target):
     """Negative log-likelihood of a batch, summed over tokens and examples as in the original.
 
@@ -59,7 +59,7 @@ class Evaluator:
     """The graph that measures both models on a set of meshes.
 
     Args:
-      models: presets.Models.
+      models: networks.Models.
       examples: list of examples of `mesh_sets.load_meshes`.
       batch_size, num_buckets, quantization_bits: see `mesh_sets.evaluation_batches`.
     """
@@ -159,7 +159,7 @@ def is_valid(sample):
     three or more different vertices that exist; every vertex is in a face.
 
     Args:
-      sample: `sample.Sample`.
+      sample: `drawing.Sample`.
     Returns:
       bool.
     """
@@ -187,7 +187,7 @@ def nearest(sample, examples, quantization_bits, aligned=False):
     """Finds the mesh of a set that shares most with a sample.
 
     Args:
-      sample: `sample.Sample`.
+      sample: `drawing.Sample`.
       examples: list of examples of `mesh_sets.load_meshes`.
       quantization_bits: int.
       aligned: bool, compare with the bounding boxes' lowest corners put together; for models that

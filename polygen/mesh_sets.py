@@ -98,6 +98,20 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
     return examples, summary
 
 
+def load_for(options, path, split='train', class_names=None, strict=False):
+    """Reads meshes as the options of a model say.
+
+    Args:
+      options: settled options: `quantization_bits`, limits, quantisation, winding.
+      path, split, class_names, strict: see `load_meshes`.
+    Returns:
+      (list of examples, Summary).
+    """
+    return load_meshes(path, options.quantization_bits, options.max_vertices,
+                       options.max_face_tokens, strict, split, class_names,
+                       options.exact_quantization, options.keep_winding)
+
+
 def _too_large(example, max_vertices, max_face_tokens):
     """The reason to leave an example out, or None."""
     if len(example['vertices']) > max_vertices:

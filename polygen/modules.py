@@ -5,13 +5,12 @@ ICML 2020. Variable names, creation order and numbers are those of the original'
 
 B: batch, T: tokens of a sequence, V: vertices, h: hidden size, K: symbols that a token can be.
 """
-import sonnet as snt
 import tensorflow.compat.v1 as tf
 import tensorflow_probability as tfp
-from tensor2tensor.layers import common_layers
 
-from common import device
+from common.device import npu
 from polygen import blocks, sampling, sequences
+from polygen.layers import common_layers, snt
 
 TransformerEncoder = blocks.TransformerEncoder
 TransformerDecoder = blocks.TransformerDecoder
@@ -148,7 +147,7 @@ class VertexModel(snt.AbstractModule):
             inputs, sequential_context, is_training=is_training, context_rows=context_rows,
             rows=blocks.PackedRows(lengths, lengths, True, tokens.shape.as_list()[1]))
         labels, logits = _pack(tokens, valid)[0], self._project_to_logits(outputs)[0]
-        with device.float32_scope():
+        with npu.float32_scope():
             return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
                 labels=labels, logits=logits))
 
@@ -481,7 +480,7 @@ class FaceModel(snt.AbstractModule):
         labels = tf.split(_pack(tokens, valid)[0], lengths, num=tokens.shape.as_list()[0])
         logits = [tf.matmul(pointer, target, transpose_b=True)
                   for pointer, target in rows.split(pointers, targets[0], axis=0)]
-        with device.float32_scope():
+        with npu.float32_scope():
             return tf.reduce_sum(tf.concat([
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logit)
                 for label, logit in zip(labels, logits)], axis=0))

@@ -16,8 +16,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tensor2tensor.layers import common_attention
 
-from common import cli, device
-from polygen import blocks, modules, presets, sampling
+from common import cli
+from common.device import session as session_lib
+from polygen import blocks, modules, sampling
+from polygen import options as options_lib
 from tests.benchmarks import timing
 
 LOOPS = ('static', 'growing', 'uncached')
@@ -168,7 +170,7 @@ class _EndlessFaces(modules.FaceModel):
 
 def _stack(layers):
     """Arguments of a Transformer of the seed's size."""
-    seed = presets.PRESETS['seed']
+    seed = options_lib.PRESETS['seed']
     return dict({name: seed[name] for name in ('hidden_size', 'fc_size', 'num_heads')},
                 num_layers=seed[layers], dropout_rate=0.)
 
@@ -243,7 +245,7 @@ def measure(kind, batch, tokens, config):
         network = Network(kind, batch, tokens, config.vertices)
         fetches = {name: getattr(network, name)() for name in LOOPS
                    if name in config.loops or name == 'static'}
-        with tf.Session(config=device.session_config(config, 'cpu')) as session:
+        with tf.Session(config=session_lib.session_config('cpu', config.threads)) as session:
             session.run(tf.global_variables_initializer())
             load_weights(session)
             return _measure(session, network, fetches, kind, config)

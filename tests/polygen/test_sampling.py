@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from polygen import data_utils, measures, mesh_sets, modules, presets, sampling, sequences
-from polygen import sample as sample_script
+from polygen import data_utils, drawing, measures, mesh_sets, modules, sampling, sequences
+from polygen import options as options_lib
 from tests import golden
 
 STACK = {'hidden_size': 8, 'fc_size': 8, 'num_heads': 2, 'num_layers': 1, 'dropout_rate': 0.}
@@ -407,7 +407,7 @@ def test_faces_drawn_by_the_rules_are_those_of_meshes(run, size, seed):
         faces = check_faces(row, count)
         sizes.update(map(len, faces))
         rising = np.stack([np.zeros(count), np.zeros(count), np.arange(count)], axis=1)
-        assert measures.is_valid(sample_script.Sample(0, rising, faces, True))
+        assert measures.is_valid(drawing.Sample(0, rising, faces, True))
     assert len(sizes) > 1 or size == 3
 
 
@@ -438,7 +438,7 @@ def test_face_rules_stop_at_once_where_no_face_can_be(run):
 
 @pytest.fixture(scope='module')
 def toy():
-    return mesh_sets.load_meshes(presets.SHIPPED_MESHES)[0]
+    return mesh_sets.load_meshes(options_lib.SHIPPED_MESHES)[0]
 
 
 def test_rules_allow_every_token_of_the_shipped_meshes(run, toy):
@@ -475,7 +475,7 @@ def test_models_draw_only_valid_meshes_when_asked_to(run, seed):
     complete = 0
     for row in range(6):
         count = points['num_vertices'][row]
-        drawn = sample_script.Sample(
+        drawn = drawing.Sample(
             0, points['vertices'][row, :count], data_utils.unflatten_faces(
                 found['faces'][row, :found['num_face_indices'][row]]), found['completed'][row])
         if drawn.complete and count >= 3:
