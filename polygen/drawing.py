@@ -107,9 +107,10 @@ def write(samples: Sequence[Sample], folder: str,
             meshes.write(stem + '.glb', sample.vertices[:, [1, 2, 0]], sample.faces)
     columns = min(4, len(samples))
     # The row of targets is filled up, so that the samples start in a row of their own.
-    empty = [(np.zeros((0, 3)), [])] * (-len(targets) % columns)
-    captions = ['training mesh'] * len(targets) + [''] * len(empty) + list(map(str, samples))
-    fields = list(targets) + empty + [(sample.vertices, sample.faces) for sample in samples]
+    empty = -len(targets) % columns
+    captions = ['training mesh'] * len(targets) + [''] * empty + list(map(str, samples))
+    fields = list(targets) + [(np.zeros((0, 3)), [])] * empty
+    fields += [(sample.vertices, sample.faces) for sample in samples]
     plots.mesh_grid(folder + '.png', fields, captions, columns=columns)
 
 

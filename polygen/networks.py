@@ -4,7 +4,7 @@ B: batch, n: vertices at most, L: face tokens at most.
 """
 import functools
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -12,7 +12,7 @@ from common import cli, errors
 from common.device import npu
 from common.frozen import networks
 from common.training import checkpoints, launch, runs
-from polygen import modules, sampling, sequences, training_graph
+from polygen import blocks, modules, sampling, sequences, training_graph
 from polygen import options as options_lib
 
 
@@ -24,7 +24,7 @@ class Models(NamedTuple):
 
 
 def _dropout(options: cli.Options, step: Optional[tf.Tensor], on_npu: bool,
-             rank: int) -> Optional[Callable[[tf.Tensor, float], tf.Tensor]]:
+             rank: int) -> Optional[blocks.Dropout]:
     """Returns dropout that draws from (seed, layer, step), so that a resumed run draws the same."""
     if on_npu:
         return npu.dropout

@@ -87,7 +87,7 @@ def test_other_files_are_sorted_by_path_and_of_one_class(tmp_path):
     examples, summary = mesh_sets.load_meshes(str(tmp_path))
     assert [(e['name'], e['class_label']) for e in examples] == [
         ('a.ply', 0), ('b.OBJ', 0), ('c.glb', 0)]
-    assert summary.found == 3 and summary.class_names is None
+    assert summary.num_meshes == 3 and summary.class_names is None
     assert 'no known class' in refusal(str(tmp_path), class_names=['chair', 'table'])
 
 
