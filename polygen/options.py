@@ -78,7 +78,7 @@ def parse_args(argv=None, doc=__doc__):
                         help='held-out meshes; the best checkpoint is the best on them')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='weights to start from where the output folder has none')
-    _add_original_options(cli.add_expert_group(parser, 'ways of the original and of ours'))
+    _add_original_options(cli.add_expert_group(parser, 'parity with the original'))
     return parser.parse_args(argv)
 
 
