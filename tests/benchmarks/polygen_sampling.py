@@ -180,7 +180,7 @@ def _any_unfinished(tokens):
 
 
 def _growing_decoder(decoder, x, context, cache):
-    """One step [B, 1, h] as the original takes it: op by op, nothing of the context kept."""
+    """One step [B, 1, h] as the original takes it: op by op, nothing of the context cached."""
     with decoder._enter_variable_scope(reuse=True):
         for layer, pair in enumerate(cache):
             with tf.variable_scope('layer_{}'.format(layer)):
@@ -216,8 +216,8 @@ def load_weights(session, seed=0):
         elif name.endswith('bias'):
             value = rng.normal(scale=0.1, size=shape)
         else:
-            deviation = shape[0] ** -0.5 if name.endswith('kernel') else 1.
-            value = rng.normal(scale=deviation, size=shape)
+            stddev = shape[0] ** -0.5 if name.endswith('kernel') else 1.
+            value = rng.normal(scale=stddev, size=shape)
         variable.load(value.astype(np.float32), session)
 
 
@@ -268,10 +268,11 @@ def _measure(session, network, fetches, kind, config):
     for name in fetches:
         if name == 'static':
             continue
-        found = describe_difference(drawn['static'], drawn[name])
+        difference = describe_difference(drawn['static'], drawn[name])
         setting = '{} tokens, batch {}'.format(network.tokens, network.batch)
-        if found:
-            lines.append('{} model, {}, {}: other tokens, {}'.format(kind, setting, name, found))
+        if difference:
+            lines.append('{} model, {}, {}: other tokens, {}'.format(kind, setting, name,
+                                                                     difference))
         rows.append(timing.Row('sampling, {} model'.format(kind), setting, 'static cache',
                                seconds['static'], name, seconds[name],
                                note if name == 'uncached' else ''))
@@ -299,15 +300,15 @@ def _sampled(session, network, fetch, feed, tokens):
 
 def rows(config):
     """Measures all settings of the options; prints where ways differ. List of timing.Row."""
-    found = []
+    table = []
     for kind in config.models:
         for batch in config.batch:
             for tokens in config.tokens:
                 new, lines = measure(kind, batch, tokens, config)
-                found.extend(new)
+                table.extend(new)
                 for line in lines:
                     print(line, flush=True)
-    return found
+    return table
 
 
 def short():

@@ -29,8 +29,8 @@ BAD_MESHES = {
 
 def refused(script, *arguments, code=1):
     """Calls a script that must refuse; returns its one line."""
-    found, _, err = tiny.main(script, *arguments)
-    assert found == code, err
+    exit_code, _, err = tiny.main(script, *arguments)
+    assert exit_code == code, err
     lines = err.rstrip('\n').split('\n')
     assert len(lines) == 1 and 'error: ' in lines[0] and 'Traceback' not in err, err
     return lines[0]

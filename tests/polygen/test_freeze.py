@@ -40,15 +40,15 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope='module')
 def frozen_graphs(trained, tmp_path_factory):
     """{variant: folder} of the frozen graphs."""
-    found = {}
+    folders = {}
     for variant, options in VARIANTS.items():
-        found[variant] = str(tmp_path_factory.mktemp(variant))
+        folders[variant] = str(tmp_path_factory.mktemp(variant))
         code, _, err = tiny.main(
             freeze_graph, '--model=polygen', '--output_path={}'.format(trained), '--device=cpu',
-            '--threads=1', '--output={}'.format(found[variant]), '--batch_size={}'.format(BATCH),
+            '--threads=1', '--output={}'.format(folders[variant]), '--batch_size={}'.format(BATCH),
             *options)
         assert code == 0, err
-    return found
+    return folders
 
 
 def live(trained, variant):
@@ -85,24 +85,24 @@ def test_frozen_graphs_draw_what_the_checkpoint_draws(trained, frozen_graphs, va
             values = [sampling.uniform_noise([seed, part], BATCH, length)
                       for part, length in enumerate((19, 20))]
             classes = np.array([seed % 3, 1, 2], np.int32)
-            found = vertex_graph.predict(noise=values[0], class_label=classes)
+            actual = vertex_graph.predict(noise=values[0], class_label=classes)
             expected = sess.run(vertices, {labels: classes, noise[0]: values[0]})
             for name, value in expected.items():
                 # Tokens to the last one; coordinates but for the last bit, since a frozen graph's
                 # constants are folded.
                 if value.dtype == np.float32:
-                    np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
+                    np.testing.assert_allclose(actual[name], value, atol=1e-6, err_msg=name)
                 else:
-                    np.testing.assert_array_equal(found[name], value, err_msg=name)
-            np.testing.assert_array_equal(found['v_output'], np.concatenate(
-                [found['vertices'], found['vertices_mask'][..., None]], axis=-1))
+                    np.testing.assert_array_equal(actual[name], value, err_msg=name)
+            np.testing.assert_array_equal(actual['v_output'], np.concatenate(
+                [actual['vertices'], actual['vertices_mask'][..., None]], axis=-1))
             context = {name: expected[name] for name in ('vertices', 'vertices_mask')}
-            found_faces = face_graph.predict(noise=values[1], **context)
+            actual_faces = face_graph.predict(noise=values[1], **context)
             expected_faces = sess.run(faces, {noise[1]: values[1], points[0]: context['vertices'],
                                               points[1]: context['vertices_mask']})
             for name, value in expected_faces.items():
-                np.testing.assert_array_equal(found_faces[name], value, err_msg=name)
-            drawn.append((found['vertex_tokens'], found_faces['face_tokens']))
+                np.testing.assert_array_equal(actual_faces[name], value, err_msg=name)
+            drawn.append((actual['vertex_tokens'], actual_faces['face_tokens']))
     same = [np.array_equal(drawn[0][0][1:], other[0][1:]) for other in drawn[1:]]
     assert all(same) if variant == 'greedy' else not any(same)
     assert any(tokens[1].any() for tokens in drawn)
@@ -223,7 +223,7 @@ def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(tmp_path, o
     findings = lint.lint_graph(tf.get_default_graph().as_graph_def(add_shapes=True), feeds,
                                fetches, 'train')
     assert [finding for finding in findings if finding.severity == 'error'] == []
-    # The masks of -1e9, which half precision turns into infinity: kept from the original.
+    # The masks of -1e9, which half precision turns into infinity: as in the original.
     assert {(finding.rule, finding.detail) for finding in findings} <= {
         ('numeric-fp16', 'holds 1e+09')}
 

@@ -42,12 +42,12 @@ def finished(tmp_path_factory, solids):
 @pytest.fixture(scope='module')
 def unbroken(tmp_path_factory, solids):
     """{options: losses} of runs of six steps; the first is what later ones start from."""
-    found = {}
+    finished_runs = {}
     for options in ((), RANDOM):
         folder = str(tmp_path_factory.mktemp('unbroken'))
         tiny.train(folder, solids, 6, '--save_every=6', *options)
-        found[options] = tiny.losses(folder), folder
-    return found
+        finished_runs[options] = tiny.losses(folder), folder
+    return finished_runs
 
 
 def run_options(folder):
@@ -229,8 +229,8 @@ def test_samples_on_the_way_and_without_faces_or_classes(tmp_path, solids):
                '--face_class_conditional', '--num_samples=3', sample=True)
     names = os.listdir(str(tmp_path / 'samples'))
     assert {'step_000001.png', 'step_000002.png'} <= set(names)
-    held = checkpoints.variables_of(checkpoints.latest(str(tmp_path)))
-    assert 'vertex_model/embed_zero' in held and 'face_model/class_label/embeddings' in held
+    variables = checkpoints.variables_of(checkpoints.latest(str(tmp_path)))
+    assert {'vertex_model/embed_zero', 'face_model/class_label/embeddings'} <= set(variables)
 
 
 def test_sample_draws_classes_from_a_run(finished):
@@ -255,10 +255,10 @@ def test_evaluate_measures_the_run_beside_two_baselines(finished):
         '--data_path={}'.format(finished.data), '--num_buckets=2', '--batch_size=2')
     assert code == 0
     with open(os.path.join(finished.folder, 'eval', 'evaluation.json')) as stream:
-        found = json.load(stream)
-    rows = found['figures']
+        evaluation = json.load(stream)
+    rows = evaluation['figures']
     assert sorted(rows) == ['model-4', 'token frequencies', 'uniform', 'untrained']
-    assert found['meshes'] == 3 and found['samples']['samples'] == 2
+    assert evaluation['meshes'] == 3 and evaluation['samples']['samples'] == 2
     # 3 meshes of 4, 5 and 8 vertices, 17 symbols.
     tokens = sum(3 * count + 1 for count in (4, 5, 8))
     uniform = tokens * math.log2(17) / 17
