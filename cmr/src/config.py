@@ -4,6 +4,8 @@ A set's folder is the first of its places that exists.
 """
 import os
 
+MODEL_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHIPPED_BODY = os.path.join(MODEL_DIR, 'data', 'cc0_body')
 EXTRAS = 'extras'       # sample files; also `datasets/extras`
 ROOTS = {
     'up-3d': ('UP_3D/up-3d', 'up-3d'),
@@ -26,6 +28,12 @@ TEST_FIELDS = {'up-3d': ('pose', 'shape'), 'lsp': ('maskname', 'partname'), 'h36
 MIXTURES = {'itw': (('lsp-orig', 'coco', 'mpii', 'up-3d'), (0.1, 0.3, 0.3, 0.3)),
             'all': (('h36m', 'lsp-orig', 'coco', 'mpii', 'up-3d'), (0.3, 0.1, 0.2, 0.2, 0.2))}
 FOCAL_LENGTH = 5000.
+GROUP = 8               # channels that the graph network normalises together
+
+
+def can_group(channels):
+    """Whether so many channels fall into groups."""
+    return channels >= GROUP and channels % (channels // GROUP) == 0
 
 
 def root(data_path, name):

@@ -15,7 +15,7 @@ from cmr.src.models import (
 )
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import mesh as mesh_lib
-from cmr.src.utils import pth2ckpt
+from cmr.src.utils import torch_weights
 from tests.cmr import golden_data_adapters, synthetic
 
 _MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -39,15 +39,15 @@ def _mesh(case, body, path):
                          form=_FORMS[path])
 
 
-def _session(make, case):
+def _session(variables, case):
     """A session whose variables have the case's weights; those must be exactly ours."""
     given = {name: value for name, value in case.weights.items()
              if not name.endswith('num_batches_tracked')}
-    assert set(make.variables) == set(given), sorted(set(make.variables) ^ set(given))[:5]
+    assert set(variables.by_name) == set(given), sorted(set(variables.by_name) ^ set(given))[:5]
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
-    for name, variable in make.variables.items():
-        variable.load(pth2ckpt.to_ours(given[name]), sess)
+    for name, variable in variables.by_name.items():
+        variable.load(torch_weights.to_ours(given[name]), sess)
     return sess
 
 
@@ -60,21 +60,22 @@ def resnet_forward(case, path):
     del path
     tf.reset_default_graph()
     training = 'probe' in case.inputs
-    make, stages = layers.Parameters(training), []
-    features = resnet.resnet50(tf.constant(_images(case.inputs['image_u8'])), make, stages=stages)
+    variables, stages = layers.Parameters(training), []
+    features = resnet.resnet50(tf.constant(_images(case.inputs['image_u8'])), variables,
+                               stages=stages)
     names = ['stem', 'layer1', 'layer2', 'layer3', 'layer4']
     fetches = {'features': features, 'stages': stages}
     if training:
         total = tf.reduce_sum(features * case.inputs['probe'])
         wanted = {_gradient_name(case, name): variable
-                  for name, variable in make.variables.items()
+                  for name, variable in variables.by_name.items()
                   if _gradient_name(case, name)}
         fetches.update(zip(wanted, tf.gradients(total, list(wanted.values()))))
-    with _session(make, case) as sess:
+    with _session(variables, case) as sess:
         found = sess.run(fetches)
         if training:
-            sess.run(make.updates)
-            statistics = sess.run(dict(make.variables))
+            sess.run(variables.updates)
+            statistics = sess.run(dict(variables.by_name))
     for name, stage in zip(names, found['stages']):
         found[name + '_mean'] = stage.mean(axis=(1, 2))
         found[name + '_slice'] = stage[0].transpose(2, 0, 1)[:8, :4, :4]
@@ -85,7 +86,7 @@ def resnet_forward(case, path):
             found[name] = statistics[key]
         elif name.startswith('grad_'):
             shape = case.expected[name].shape
-            array = pth2ckpt.to_original(found[name])
+            array = torch_weights.to_original(found[name])
             array = array.reshape(array.shape[:len(shape)]) if array.ndim > len(shape) else array
             found[name] = array[tuple(slice(size) for size in shape)]
     return {name: found[name] for name in case.expected}
@@ -111,7 +112,8 @@ def padding(case, path):
             if kind == 'maxpool':
                 y = resnet.max_pool(x)
             else:
-                y = resnet.padded_conv(x, tf.constant(pth2ckpt.to_ours(given['w' + kind[4]])), 2)
+                kernel = tf.constant(torch_weights.to_ours(given['w' + kind[4]]))
+                y = resnet.padded_conv(x, kernel, 2)
             found[name] = sess.run(y).transpose(0, 3, 1, 2)
     return found
 
@@ -120,11 +122,11 @@ def graphcnn(case, path):
     """The graph network behind the encoder."""
     tf.reset_default_graph()
     body = _body(case)
-    mesh, make = _mesh(case, body, path), layers.Parameters(plain=path == 'plain')
+    mesh, variables = _mesh(case, body, path), layers.Parameters(plain=path == 'plain')
     nodes, camera = graph_cnn.graph_cnn(
-        tf.constant(case.inputs['features']), mesh.ref_vertices, make, mesh.adjacency,
+        tf.constant(case.inputs['features']), mesh.ref_vertices, variables, mesh.adjacency,
         case.config['num_layers'], case.config['num_channels'])
-    with _session(make, case) as sess:
+    with _session(variables, case) as sess:
         nodes, camera = sess.run([nodes, camera])
     return {'shape': nodes.transpose(0, 2, 1), 'camera': camera}
 
@@ -134,20 +136,20 @@ def graph_layers_alone(case, path):
     tf.reset_default_graph()
     given = case.inputs
     adjacency = _mesh(case, _body(case), path).adjacency
-    make = layers.Parameters(plain=path == 'plain')
+    variables = layers.Parameters(plain=path == 'plain')
     x, x32 = [tf.constant(given[name].transpose(0, 2, 1)) for name in ('x', 'x32')]
-    fetches = {'lin': graph_layers.linear(x, make, 'lin', 16),
-               'gn': graph_layers.group_norm(x, make, 'gn', 3),
-               'block_same': graph_layers.res_block(x, make.scope('block_same'), 24, adjacency),
-               'block_diff': graph_layers.res_block(x32, make.scope('block_diff'), 16, adjacency)}
-    conv = graph_layers.convolution(tf.constant(given['xc']), make, 'conv', 16, adjacency)
+    fetches = {'lin': graph_layers.linear(x, variables, 'lin', 16),
+               'gn': graph_layers.group_norm(x, variables, 'gn', 3)}
+    for name, source, outputs in (('block_same', x, 24), ('block_diff', x32, 16)):
+        fetches[name] = graph_layers.res_block(source, variables.scope(name), outputs, adjacency)
+    conv = graph_layers.convolution(tf.constant(given['xc']), variables, 'conv', 16, adjacency)
     total = tf.reduce_sum(fetches['block_diff'] * given['probe'].transpose(0, 2, 1))
     names = {'grad_conv_weight': 'conv.weight', 'grad_conv_bias': 'conv.bias',
              'grad_lin1_W': 'lin1.W', 'grad_lin2_b': 'lin2.b', 'grad_skip_W': 'skip_conv.W',
              'grad_pre_norm_weight': 'pre_norm.weight', 'grad_norm2_bias': 'norm2.bias'}
-    wanted = [make.variables['block_diff.' + name] for name in names.values()]
+    wanted = [variables.by_name['block_diff.' + name] for name in names.values()]
     gradients = tf.gradients(total, [x32] + wanted)
-    with _session(make, case) as sess:
+    with _session(variables, case) as sess:
         found, conv, gradients = sess.run([fetches, conv, gradients])
     found = {name: value.transpose(0, 2, 1) for name, value in found.items()}
     found.update(zip(names, gradients[1:]), conv=conv, grad_x32=gradients[0].transpose(0, 2, 1))
@@ -181,13 +183,13 @@ def regressor(case, path):
     """Rotations and shape numbers; in training the running statistics too."""
     del path
     tf.reset_default_graph()
-    make = layers.Parameters(case.config['train'])
-    rotations, betas, raw = smpl_param_regressor.regressor(tf.constant(case.inputs['x']), make)
-    with _session(make, case) as sess:
+    variables = layers.Parameters(case.config['train'])
+    rotations, betas, raw = smpl_param_regressor.regressor(tf.constant(case.inputs['x']), variables)
+    with _session(variables, case) as sess:
         found = dict(zip(('rotmat', 'betas', 'raw'), sess.run([rotations, betas, raw])))
-        if make.updates:
-            sess.run(make.updates)
-        values = sess.run(dict(make.variables))
+        if variables.updates:
+            sess.run(variables.updates)
+        values = sess.run(dict(variables.by_name))
     found.update(running_mean=values['layers.0.fc_block.1.running_mean'],
                  running_var=values['layers.0.fc_block.1.running_var'],
                  running_var_2=values['layers.2.fc_block.4.running_var'])
@@ -278,19 +280,19 @@ def _whole(case, path, training):
     tf.reset_default_graph()
     arrays = _body(case)
     body, mesh_of_case = smpl.Smpl(arrays), _mesh(case, arrays, path)
-    make = layers.Parameters(training, plain=path == 'plain')
+    variables = layers.Parameters(training, plain=path == 'plain')
     given = case.inputs
     source = ({'features': tf.constant(given['features'])} if 'features' in given
               else {'images': tf.constant(_images(given['image_u8']))})
-    outputs = cmr.network(make, mesh_of_case, body, num_layers=case.config['num_layers'],
+    outputs = cmr.network(variables, mesh_of_case, body, num_layers=case.config['num_layers'],
                           num_channels=case.config['num_channels'], **source)
-    return make, body, outputs
+    return variables, body, outputs
 
 
 def fused_inference(case, path):
     """Picture to both bodies."""
-    make, _, outputs = _whole(case, path, False)
-    with _session(make, case) as sess:
+    variables, _, outputs = _whole(case, path, False)
+    with _session(variables, case) as sess:
         found = sess.run(outputs)
     return {'vertices': found.vertices, 'vertices_smpl': found.vertices_smpl,
             'camera': found.camera, 'rotmat': found.rotations, 'betas': found.betas}
@@ -298,16 +300,16 @@ def fused_inference(case, path):
 
 def trajectory(case, path):
     """Losses and variables over a few steps."""
-    make, body, outputs = _whole(case, path, True)
+    variables, body, outputs = _whole(case, path, True)
     given, config = case.inputs, case.config
     truth = netWithLoss.Truth(*[tf.constant(given[name].astype(np.float32))
                                 for name in netWithLoss.Truth._fields])
     terms, projected, projected_smpl = netWithLoss.losses(outputs, truth, body)
     optimizer = netWithLoss.Adam(config['lr'], config['adam_beta1'], config['adam_beta2'],
-                         config['adam_eps'])
-    step = netWithLoss.update(terms['loss'], make, optimizer, config['wd'])
+                                 config['adam_eps'])
+    step = netWithLoss.update(terms['loss'], variables, optimizer, config['wd'])
     found = {'losses': []}
-    with _session(make, case) as sess:
+    with _session(variables, case) as sess:
         for number in range(config['steps']):
             values, camera, first, second = sess.run(
                 [list(terms.values()), outputs.camera, projected, projected_smpl])
@@ -316,12 +318,12 @@ def trajectory(case, path):
             if not number:
                 found.update(step1_pred_camera=camera, step1_keypoints_2d=first,
                              step1_keypoints_2d_smpl=second, step1_regressor_running_mean=sess.run(
-                                 make.variables['smpl_param_regressor.layers.0.fc_block.1.'
+                                 variables.by_name['smpl_param_regressor.layers.0.fc_block.1.'
                                                 'running_mean']))
-            values = sess.run(dict(make.variables))
+            values = sess.run(dict(variables.by_name))
             for name in case.expected:
                 if name.startswith('vars_'):
-                    value = pth2ckpt.to_original(values[name[5:]])
+                    value = torch_weights.to_original(values[name[5:]])
                     found.setdefault(name, []).append(_corner(name, value,
                                                               case.expected[name].shape[1:]))
     found = {name: np.float32(value) for name, value in found.items()}

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from cmr import train
+from cmr import networks, options, train
 from cmr.src.dataset import datasets
 from cmr.src.netCell import netWithLoss
-from cmr.src.utils import options
 from common.training import checkpoints, runs
 from tests.cmr import tiny
 from tests.common import test_distribution
@@ -68,22 +67,21 @@ def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     """Statistics are those of each process; losses and gradients are averaged."""
     start = checkpoints.latest(str(place / 'start'))
     found = _two(place, backend, 'two', '--checkpoint', start)
-    config = train.parse_args(_arguments(place, 'apart'))
-    train.settle(config)
+    settled = options.complete(train.parse_args(_arguments(place, 'apart')), 'cpu')
     tf.reset_default_graph()
-    runs.set_seeds(config.seed)
-    network = options.Network(config, True)
+    runs.set_seeds(settled.seed)
+    network = networks.Network(settled, True)
     halves = [network.images(_HALF) for _ in range(2)]
     truths = [netWithLoss.truth(_HALF) for _ in range(2)]
     losses = [netWithLoss.losses(network.build(images), truth, network.body)[0]
               for images, truth in zip(halves, truths)]
     means = [(losses[0][name] + losses[1][name]) / 2 for name in _NAMES]
-    update = netWithLoss.update(means[-1], network.make, netWithLoss.Adam(config.learning_rate),
-                                drop_noise=True)
-    batches = datasets.Batches(datasets.Mixture(str(place / 'data'), 'up-3d'), config)
+    optimizer = netWithLoss.Adam(settled.learning_rate)
+    update = netWithLoss.update(means[-1], network.variables, optimizer, drop_noise=True)
+    batches = datasets.Batches(datasets.Mixture(str(place / 'data'), 'up-3d'), settled)
     expected = []
     with tf.Session() as sess:
-        options.load(sess, network, start)
+        networks.load(sess, network, start)
         for step in range(_STEPS):
             batch, feed = batches.at(step), {}
             for part, (images, truth) in enumerate(zip(halves, truths)):

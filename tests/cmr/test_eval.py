@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from cmr import eval as eval_script
+from cmr import evaluation, networks, options
 from cmr.src.dataset import datasets
 from cmr.src.models import cmr
 from cmr.src.netCell import evalNet
-from cmr.src.utils import imutils, options, pose_utils, renderer
+from cmr.src.utils import imutils, pose_utils, renderer
 from common import errors
 from tests.cmr import tiny
 
@@ -29,7 +30,7 @@ class Predictor:
         self.vertices = np.float32(arrays['v_template'])
         body = types.SimpleNamespace(faces=np.asarray(arrays['f'], np.int64))
         self.network = types.SimpleNamespace(body=body, arrays=arrays,
-                                             config=argparse.Namespace(img_res=SIZE))
+                                             options=argparse.Namespace(img_res=SIZE))
 
     def predict(self, images):
         """The same vertices and camera for each of n pictures."""
@@ -49,8 +50,8 @@ def _measured(place, dataset, predictor, tables=()):
         np.save(os.path.join(place, 'extras', name + '.npy'), table)
     found = datasets.open_set(place, dataset, False)
     config = argparse.Namespace(shuffle=False, seed=0, img_res=SIZE, stretch=True)
-    make, total = eval_script.batches(found, predictor.batch, config)
-    return eval_script.measure(predictor, found, dataset, map(make, range(total)), 1,
+    make, total = evaluation.batches(found, predictor.batch, config)
+    return evaluation.measure(predictor, found, dataset, map(make, range(total)), 1,
                                os.path.join(place, 'upi-s1h'))
 
 
@@ -146,19 +147,17 @@ def test_a_network_that_has_diverged_is_told():
             assert predictor.predict(np.zeros([1, 3])).vertices.shape == (1, 3)
 
 
-def _options(tmp_path, text, **given):
+def _options(tmp_path, text, *arguments):
     path = tmp_path / 'config.json'
     path.write_text(text)
-    config = argparse.Namespace(config=str(path), **dict.fromkeys(options.NETWORK))
-    vars(config).update(given)
-    options.read_config(config)
-    return config
+    return options.complete_evaluation(
+        eval_script.parse_args(['--config={}'.format(path)] + list(arguments)), 'cpu')
 
 
 def test_sizes_come_from_a_file_where_the_command_line_gives_none(tmp_path):
-    config = _options(tmp_path, '{"num_layers": 3, "num_channels": 64, "rot_factor": 30}',
-                      num_layers=7)
-    assert (config.num_layers, config.num_channels, config.img_res) == (7, 64, None)
+    settled = _options(tmp_path, '{"num_layers": 3, "num_channels": 64, "rot_factor": 30}',
+                       '--num_layers=7')
+    assert (settled.num_layers, settled.num_channels, settled.img_res) == (7, 64, None)
     for text in ('{"num_layers": "3"}', '{"img_res": 0}', '[1]', '{"num_channels": true}'):
         with pytest.raises(errors.InputError, match='config.json'):
             _options(tmp_path, text)
@@ -166,19 +165,20 @@ def test_sizes_come_from_a_file_where_the_command_line_gives_none(tmp_path):
 
 @pytest.mark.parametrize('channels, fits', [(256, True), (24, True), (8, False), (17, False)])
 def test_channels_that_do_not_fall_into_groups_are_refused(channels, fits):
-    config = argparse.Namespace(num_channels=channels, plain=None)
+    argument = '--num_channels={}'.format(channels)
     if fits:
-        options.complete(config)
+        options.network_options(argument)
     else:
         with pytest.raises(errors.UsageError, match='multiple of 16'):
-            options.complete(config)
+            options.network_options(argument)
 
 
 def test_options_come_from_the_run_whose_checkpoint_is_given(tmp_path):
     def options_of(*parts):
-        config = argparse.Namespace(checkpoint=str(tmp_path.joinpath(*parts)), plain=None)
-        assert options.trained(config) == config.checkpoint
-        return config.num_layers
+        prefix = str(tmp_path.joinpath(*parts))
+        settled, weights = networks.trained(eval_script.parse_args(['--checkpoint', prefix]), 'cpu')
+        assert weights == prefix
+        return settled.num_layers
 
     for folder, layers in (('run', 3), ('run/checkpoints-1', 4), ('other', None)):
         (tmp_path / folder / 'checkpoints').mkdir(parents=True)

@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pickles, pth2ckpt, torch_file
+from cmr.src.utils import pickles, pth2ckpt, torch_file, torch_weights
 from common import errors
 from common.training import checkpoints
 from tests.cmr import synthetic, tiny
@@ -63,15 +63,15 @@ def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path)
               'graph_cnn.resnet.conv1.weight/Adam': kernel, 'beta1_power': np.float32(0.9)}
     path = str(tmp_path / 'x.pt')
     with pytest.raises(errors.InputError, match='no weights of smpl_param_regressor'):
-        pth2ckpt.export(values, path)
+        torch_weights.export(values, path)
     values['smpl_param_regressor.layers.3.bias'] = np.zeros(2, np.float32)
-    pth2ckpt.export(values, path)
+    torch_weights.export(values, path)
     found = torch_file.read(path)
     assert set(found['graph_cnn']) == {'resnet.bn1.running_var', 'resnet.bn1.num_batches_tracked',
                                        'resnet.conv1.weight'}
     assert found['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 1, 2)
     assert list(found['smpl_param_regressor']) == ['layers.3.bias']
-    back = pth2ckpt.read(path)
+    back = torch_weights.read(path)
     np.testing.assert_array_equal(back['graph_cnn.resnet.conv1.weight'], kernel)
 
 

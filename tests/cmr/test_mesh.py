@@ -45,12 +45,12 @@ def test_the_fast_group_norm_has_the_values_and_gradients_of_the_plain_one():
     found = []
     for plain in (False, True):
         tf.reset_default_graph()
-        make, given = layers.Parameters(plain=plain), tf.constant(x)
-        y = graph_layers.group_norm(given, make, 'gn')
-        ends = [given] + [make.variables[name] for name in sorted(values)]
+        variables, given = layers.Parameters(plain=plain), tf.constant(x)
+        y = graph_layers.group_norm(given, variables, 'gn')
+        ends = [given] + [variables.by_name[name] for name in sorted(values)]
         with tf.Session() as sess:
             for name, value in values.items():
-                make.variables[name].load(value, sess)
+                variables.by_name[name].load(value, sess)
             found.append(sess.run([y] + tf.gradients(y * probe, ends)))
     for fast, plain in zip(*found):
         np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-4)

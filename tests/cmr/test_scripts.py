@@ -10,12 +10,13 @@ import tensorflow.compat.v1 as tf
 import freeze_graph
 from cmr import demo, train
 from cmr import eval as eval_script
-from cmr.src.utils import options, pth2ckpt, torch_file
-from common import frozen
+from cmr.src import config as config_lib
+from cmr.src.utils import pth2ckpt, torch_file, torch_weights
+from common.frozen import model
 from common.training import checkpoints
 from tests.cmr import tiny
 
-PHOTO = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
+PHOTO = os.path.join(config_lib.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
 
 pytestmark = pytest.mark.slow    # every network here has all layers of ResNet-50
 
@@ -128,7 +129,7 @@ def test_the_frozen_graph_gives_what_the_checkpoint_gives(place, tmp_path):
     tf.reset_default_graph()
     assert freeze_graph.main(['--model=cmr', '--batch_size=2', '--output', str(tmp_path),
                               '--output_path={}'.format(place / 'out')]) == 0
-    with frozen.load(str(tmp_path / 'cmr.pb')) as graph:
+    with model.load(str(tmp_path / 'cmr.pb')) as graph:
         found = graph.predict(image=np.zeros([2, 64, 64, 3], np.float32))
     assert {name: value.shape for name, value in found.items()} == {
         'vertices': (2, 162, 3), 'vertices_smpl': (2, 162, 3), 'rotations': (2, 24, 3, 3),
@@ -144,7 +145,7 @@ def test_weights_go_to_pytorch_and_back(place, tmp_path):
     assert held['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 7, 7)   # as PyTorch has it
     assert 'resnet.bn1.num_batches_tracked' in held['graph_cnn']
     ours = checkpoints.read(prefix)
-    for name, value in pth2ckpt.read(path).items():
+    for name, value in torch_weights.read(path).items():
         np.testing.assert_array_equal(value, ours[name])
     tf.reset_default_graph()
     body = ['--body={}'.format(place / 'body')] + tiny.NETWORK
@@ -158,9 +159,9 @@ def test_weights_go_to_pytorch_and_back(place, tmp_path):
 
 
 def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
-    held = {name[len(pth2ckpt.ENCODER):]: pth2ckpt.to_original(value) for name, value in
+    held = {name[len(torch_weights.ENCODER):]: torch_weights.to_original(value) for name, value in
             checkpoints.read(checkpoints.latest(str(place / 'out'))).items()
-            if name.startswith(pth2ckpt.ENCODER) and '/' not in name}
+            if name.startswith(torch_weights.ENCODER) and '/' not in name}
     path = str(tmp_path / 'resnet50.pth')
     torch_file.write(path, held)
     assert run(place, 'from_encoder', 1, '--pretrained_checkpoint', path) == 0
@@ -190,5 +191,7 @@ def test_options_of_a_json_file(place, tmp_path, capsys):
         found = json.load(stream)['options']
     assert found['learning_rate'] == 1e-4
     path.write_text(json.dumps({'num_layerz': 2}))
-    assert run(place, 'json2', 1, '--from_json', str(path)) == 2
+    with pytest.raises(SystemExit) as stop:
+        run(place, 'json2', 1, '--from_json', str(path))
+    assert stop.value.code == 2
     assert 'no option num_layerz' in capsys.readouterr().err

@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse
 
 from cmr import make_dataset
+from cmr.src.dataset import posed_bodies
 from cmr.src.utils import body as body_lib
 from tests.cmr import synthetic
 
@@ -31,7 +32,7 @@ def make_body(folder):
 
 def make_set(folder, body, num_train=8, num_test=3):
     """Draws a set of posed bodies; returns its folder."""
-    make_dataset.make(make_dataset.parse_args([
+    posed_bodies.make(make_dataset.parse_args([
         '--output', str(folder), '--num_train={}'.format(num_train), '--size=96',
         '--num_test={}'.format(num_test), '--body', body, '--processes=1']))
     return str(folder)

@@ -10,13 +10,12 @@ import zipfile
 import numpy as np
 import scipy.sparse
 
+from cmr.src import config as config_lib
 from cmr.src.models import smpl
 from cmr.src.utils import mesh as mesh_lib
 from cmr.src.utils import pickles
 from common import errors, files
 
-SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-                       'data', 'cc0_body')
 _SHAPES = {'v_template': ('V', 3), 'weights': ('V', 24), 'shapedirs': ('V', 3, None),
            'posedirs': ('V', 3, 207), 'J_regressor': (24, 'V'), 'kintree_table': (2, 24),
            'f': (None, 3)}
@@ -43,7 +42,7 @@ def find(path):
     return os.path.join(path, found[0])
 
 
-def load(path=SHIPPED):
+def load(path=config_lib.SHIPPED_BODY):
     """Reads a body model and what lies beside it.
 
     Args:
@@ -240,8 +239,8 @@ def save_levels(path, connections, downs, ups):
 
 def load_all(path, levels_path='', form='gather'):
     """(smpl.Smpl, mesh.Mesh, dict of the body's arrays) of a body's files."""
-    arrays = load(path or SHIPPED)
-    folder = os.path.dirname(find(path or SHIPPED))
+    arrays = load(path or config_lib.SHIPPED_BODY)
+    folder = os.path.dirname(find(path or config_lib.SHIPPED_BODY))
     levels = load_levels(levels_path or folder, len(arrays['v_template']))
     if len(levels[1]) < 1:
         raise errors.InputError('{} has no level below the body.'.format(levels_path or folder))
