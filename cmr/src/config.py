@@ -31,18 +31,18 @@ FOCAL_LENGTH = 5000.
 GROUP = 8               # channels that the graph network normalises together
 
 
-def can_group(channels):
-    """Whether so many channels fall into groups."""
+def can_group(channels: float) -> bool:
+    """Whether so many channels divide into groups."""
     return channels >= GROUP and channels % (channels // GROUP) == 0
 
 
-def root(data_path, name):
-    """Folder of a set's pictures; the first place where none exists."""
+def root(data_path: str, name: str) -> str:
+    """Returns the folder of a set's pictures; the first place where none exists."""
     places = [os.path.join(data_path, *place.split('/')) for place in ROOTS[name]]
     return next((place for place in places if os.path.isdir(place)), places[0])
 
 
-def extras(data_path):
-    """Folder of the sample files."""
+def extras(data_path: str) -> str:
+    """Returns the folder of the sample files."""
     places = [os.path.join(data_path, EXTRAS), os.path.join(data_path, 'datasets', EXTRAS)]
     return next((place for place in places if os.path.isdir(place)), places[0])

@@ -42,7 +42,7 @@ def collapse(vertices: np.ndarray, triangles: np.ndarray,
     Args:
       vertices: float [V, 3]; triangles: int [F, 3]; target: int.
     Returns:
-      (kept: sorted int [target], triangles of the kept vertices by their old numbers).
+      (vertices that stay: sorted int [target]; their triangles, by the old numbers).
     Raises:
       errors.InputError: the mesh cannot be brought down that far.
     """
@@ -105,7 +105,7 @@ def _move_faces(faces, around, drop, keep):
 
 
 def _quadrics(vertices, triangles):
-    """Sums [V, 4, 4] of the squared distances to the planes of a vertex's triangles."""
+    """Quadrics [V, 4, 4]: sums of the squared distances to the planes of a vertex's triangles."""
     corners = vertices[triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -113,14 +113,14 @@ def _quadrics(vertices, triangles):
     planes = np.concatenate([normals, -(normals * corners[:, 0]).sum(axis=1, keepdims=True)],
                             axis=1)
     each = area[:, :, None] * planes[:, :, None] * planes[:, None, :]
-    found = np.zeros([len(vertices), 4, 4])
+    quadrics = np.zeros([len(vertices), 4, 4])
     for corner in range(3):
-        np.add.at(found, triangles[:, corner], each)
-    return found
+        np.add.at(quadrics, triangles[:, corner], each)
+    return quadrics
 
 
 def _allowed(vertices, faces, around, neighbours, drop, keep):
-    """Whether a collapse leaves a manifold mesh without turned triangles."""
+    """Whether a collapse leaves a manifold mesh without flipped triangles."""
     shared = neighbours(drop) & neighbours(keep)
     edge = sum(keep in faces[number] for number in around[drop])
     if len(shared) != edge or len(neighbours(keep)) + len(neighbours(drop)) < 7:
@@ -137,24 +137,24 @@ def _allowed(vertices, faces, around, neighbours, drop, keep):
     return True
 
 
-def upsampling(vertices: np.ndarray, kept: np.ndarray,
+def upsampling(vertices: np.ndarray, coarse: np.ndarray,
                triangles: np.ndarray) -> scipy.sparse.csr_matrix:
-    """Returns the matrix [V, K] of each vertex in barycentric coordinates of the kept ones.
+    """Returns the matrix [V, K] of each vertex in barycentric coordinates of the coarse ones.
 
     Args:
-      vertices: [V, 3]; kept: int [K]; triangles: int [T, 3], numbers of all vertices.
+      vertices: [V, 3]; coarse: int [K], which of them stay; triangles: int [T, 3] of these.
     """
     place = np.full(len(vertices), -1)
-    place[kept] = np.arange(len(kept))
+    place[coarse] = np.arange(len(coarse))
     corners = vertices[triangles]
     tree = scipy.spatial.cKDTree(corners.mean(axis=1))
     _, nearest = tree.query(vertices, k=min(_NEAREST, len(triangles)))
     weights = _barycentric(vertices[:, None], corners[nearest])
-    found = (weights[..., None] * corners[nearest]).sum(axis=2)
-    best = np.linalg.norm(found - vertices[:, None], axis=2).argmin(axis=1)
+    projected = (weights[..., None] * corners[nearest]).sum(axis=2)
+    best = np.linalg.norm(projected - vertices[:, None], axis=2).argmin(axis=1)
     rows = np.arange(len(vertices))
     weights, columns = weights[rows, best], place[triangles[nearest[rows, best]]]
-    # A kept vertex is itself, and each row keeps three entries.
+    # A vertex that stays is itself; each row has three entries.
     for row, column in enumerate(place):
         if column >= 0:
             first = np.flatnonzero((triangles == row).any(axis=1))[0]
@@ -162,7 +162,7 @@ def upsampling(vertices: np.ndarray, kept: np.ndarray,
             weights[row] = columns[row] == column
     return scipy.sparse.coo_matrix(
         (weights.ravel(), (np.repeat(rows, 3), columns.ravel())),
-        shape=(len(vertices), len(kept))).tocsr()
+        shape=(len(vertices), len(coarse))).tocsr()
 
 
 def _barycentric(points, corners):
@@ -208,17 +208,17 @@ def make(options: argparse.Namespace) -> None:
     connections, downs, ups = [adjacency(triangles, len(vertices))], [], []
     for _ in range(options.levels):
         target = int(np.ceil(len(vertices) / options.factor))
-        kept, left = collapse(vertices, triangles, target)
-        ups.append(upsampling(vertices, kept, left))
+        coarse, left = collapse(vertices, triangles, target)
+        ups.append(upsampling(vertices, coarse, left))
         downs.append(scipy.sparse.coo_matrix(
-            (np.ones(len(kept)), (np.arange(len(kept)), kept)),
-            shape=(len(kept), len(vertices))).tocsr())
-        error = np.linalg.norm(ups[-1].dot(vertices[kept]) - vertices, axis=1).mean()
+            (np.ones(len(coarse)), (np.arange(len(coarse)), coarse)),
+            shape=(len(coarse), len(vertices))).tocsr())
+        error = np.linalg.norm(ups[-1].dot(vertices[coarse]) - vertices, axis=1).mean()
         place = np.full(len(vertices), -1)
-        place[kept] = np.arange(len(kept))
+        place[coarse] = np.arange(len(coarse))
         cli.say('{} -> {} vertices; down and up again moves them by {:.5f} on average'.format(
-            len(vertices), len(kept), error))
-        vertices, triangles = vertices[kept], place[left]
+            len(vertices), len(coarse), error))
+        vertices, triangles = vertices[coarse], place[left]
         connections.append(adjacency(triangles, len(vertices)))
     body_lib.save_levels(options.output, connections, downs, ups)
     cli.say('levels in {}'.format(options.output))

@@ -5,6 +5,7 @@ the whole network.
 """
 import argparse
 import os
+from typing import Dict, Iterable
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,22 +20,22 @@ ENCODER = 'graph_cnn.resnet.'
 _COUNTER = 'num_batches_tracked'
 
 
-def is_torch(path):
+def is_torch(path: str) -> bool:
     """Whether a path names a file of PyTorch."""
     return os.path.splitext(path)[1].lower() in ('.pth', '.pt')
 
 
-def to_ours(array):
-    """Kernels [out, in, h, w] become [h, w, in, out]; all else stays."""
+def to_ours(array: np.ndarray) -> np.ndarray:
+    """Transposes kernels [out, in, h, w] to [h, w, in, out]; all else stays."""
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
-def to_original(array):
-    """Undoes `to_ours`."""
+def to_original(array: np.ndarray) -> np.ndarray:
+    """Transposes kernels back, [h, w, in, out] to [out, in, h, w]; undoes `to_ours`."""
     return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
 
 
-def read(path):
+def read(path: str) -> Dict[str, np.ndarray]:
     """Reads the weights of a PyTorch file under our names.
 
     Args:
@@ -44,61 +45,62 @@ def read(path):
     Raises:
       errors.InputError: the file is neither.
     """
-    held = torch_file.read(path)
-    if not isinstance(held, dict):
+    content = torch_file.read(path)
+    if not isinstance(content, dict):
         raise errors.InputError('{} holds {}, expected named weights.'.format(
-            path, type(held).__name__))
-    if all(isinstance(held.get(part), dict) for part in PARTS):
+            path, type(content).__name__))
+    if all(isinstance(content.get(part), dict) for part in PARTS):
         named = {'{}.{}'.format(part, name): value
-                 for part in PARTS for name, value in held[part].items()}
-    elif 'conv1.weight' in held and 'layer4.2.conv3.weight' in held:
-        named = {ENCODER + name: value for name, value in held.items()}
+                 for part in PARTS for name, value in content[part].items()}
+    elif 'conv1.weight' in content and 'layer4.2.conv3.weight' in content:
+        named = {ENCODER + name: value for name, value in content.items()}
     else:
         raise errors.InputError('{} is neither a ResNet-50 nor a checkpoint of GraphCMR (found: '
-                                '{}).'.format(path, ', '.join(sorted(map(str, held))[:5])))
-    found = {}
+                                '{}).'.format(path, ', '.join(sorted(map(str, content))[:5])))
+    weights = {}
     for name, value in named.items():
         if name.endswith(_COUNTER):
             continue
         if not isinstance(value, np.ndarray) or not np.isfinite(value).all():
             raise errors.InputError('{}: {} is no array of finite numbers.'.format(path, name))
-        found[name] = to_ours(value.astype(np.float32))
-    return found
+        weights[name] = to_ours(value.astype(np.float32))
+    return weights
 
 
-def is_encoder(names):
+def is_encoder(names: Iterable[str]) -> bool:
     """Whether names of weights are those of an encoder alone."""
     return all(name.startswith(ENCODER) for name in names)
 
 
-def assign(sess, variables, found, path, prefix=''):
+def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[str, np.ndarray],
+           path: str, prefix: str = '') -> None:
     """Gives variables the values of a file.
 
     Args:
       sess: tf.Session; variables: dict {our name: variable}.
-      found: dict {our name: array}, see `read`; path: str, where they come from.
+      weights: dict {our name: array}, see `read`; path: str, where they come from.
       prefix: str, only variables with it are wanted.
     Raises:
       errors.InputError: some are missing, have another shape, or are not known; all are listed.
     """
     wanted = {name: one for name, one in variables.items() if name.startswith(prefix)}
-    problems = [('missing', sorted(set(wanted) - set(found))),
-                ('unexpected', sorted(set(found) - set(variables))),
+    problems = [('missing', sorted(set(wanted) - set(weights))),
+                ('unexpected', sorted(set(weights) - set(variables))),
                 ('of another shape', sorted(
-                    '{} {} in the file, {} here'.format(name, list(found[name].shape),
+                    '{} {} in the file, {} here'.format(name, list(weights[name].shape),
                                                         one.shape.as_list())
                     for name, one in wanted.items()
-                    if name in found and list(found[name].shape) != one.shape.as_list()))]
+                    if name in weights and list(weights[name].shape) != one.shape.as_list()))]
     listed = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
     if listed:
         raise errors.InputError('{} belongs to another network ({}). Give the sizes of its network '
                                 '(--num_layers, --num_channels, --resnet_width).'.format(
                                     path, '; '.join(listed)))
     for name, variable in wanted.items():
-        variable.load(found[name], sess)
+        variable.load(weights[name], sess)
 
 
-def export(values, path):
+def export(values: Dict[str, np.ndarray], path: str) -> None:
     """Writes weights as a checkpoint that GraphCMR loads.
 
     Args:
@@ -106,36 +108,36 @@ def export(values, path):
     Raises:
       errors.InputError: a part of the network is not among them, or the file cannot be written.
     """
-    held = {part: {} for part in PARTS}
+    parts = {part: {} for part in PARTS}
     for name, value in values.items():
         part, _, inner = name.partition('.')
-        if part not in held or '/' in name:
+        if part not in parts or '/' in name:
             continue        # slots and counters of the optimizer
-        held[part][inner] = np.ascontiguousarray(to_original(value))
+        parts[part][inner] = np.ascontiguousarray(to_original(value))
         if inner.endswith('running_var'):
-            held[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
-    for part, inner in held.items():
+            parts[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
+    for part, inner in parts.items():
         if not inner:
             raise errors.InputError('the checkpoint has no weights of {}, which GraphCMR needs in '
                                     '{}.'.format(part, path))
-    torch_file.write(path, held)
+    torch_file.write(path, parts)
 
 
 def _renamed(path, table):
     """Weights of a file under the names of a table."""
-    names, held = files.read_json(table), torch_file.read(path)
+    names, content = files.read_json(table), torch_file.read(path)
     if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
         raise errors.InputError('{} is no table {{name in the file: our name}}.'.format(table))
-    if not isinstance(held, dict):
+    if not isinstance(content, dict):
         raise errors.InputError('{} holds no named weights.'.format(path))
-    missing = sorted(set(names) - set(held))
+    missing = sorted(set(names) - set(content))
     if missing:
         raise errors.InputError('{} has no {}, which {} names.'.format(
             path, ', '.join(missing), table))
-    wrong = sorted(name for name in names if not isinstance(held[name], np.ndarray))
+    wrong = sorted(name for name in names if not isinstance(content[name], np.ndarray))
     if wrong:
         raise errors.InputError('{}: {} are no arrays.'.format(path, ', '.join(wrong)))
-    return {ours: to_ours(held[theirs].astype(np.float32)) for theirs, ours in names.items()}
+    return {ours: to_ours(content[theirs].astype(np.float32)) for theirs, ours in names.items()}
 
 
 def convert(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Raw data sets on the disk to sample files (extras/*.npz). n: pictures of a set."""
 import argparse
 import os
+from typing import Dict, Tuple
 
 import cv2
 import h5py
@@ -26,6 +27,8 @@ _SOURCES = {
 _NAMES = os.path.join(config_lib.MODEL_DIR, 'data', 'namesUPlsp.txt')
 _LSP_TEST, _LSP_TRAIN = (1001, 2000), (1, 1000)
 
+Rows = Dict[str, np.ndarray]     # see sets.py
+
 
 class Missing(Exception):
     """A piece of a set is not there."""
@@ -44,8 +47,8 @@ def _read_picture(path):
     return image
 
 
-def up3d(folder, list_path):
-    """Rows of the pictures that a list names."""
+def up3d(folder: str, list_path: str) -> Rows:
+    """Reads the pictures of UP-3D that a list names."""
     rows = []
     with open(_need(list_path), encoding='utf-8') as stream:
         lines = [line.strip() for line in stream if line.strip()]
@@ -54,11 +57,11 @@ def up3d(folder, list_path):
     for line in lines:
         number = line[1:-10]
         stem = os.path.join(folder, number)
-        held = _pickled(_need(stem + '_body.pkl'))
+        body = _pickled(_need(stem + '_body.pkl'))
         joints = body_lib.read_array(_need(stem + '_joints.npy'))
         render = _read_picture(stem + '_render_light.png')
         try:
-            rows.append(sets.up3d(number, joints, render, held['pose'], held['betas']))
+            rows.append(sets.up3d(number, joints, render, body['pose'], body['betas']))
         except ValueError as error:
             raise errors.InputError('{}_*: {}.'.format(stem, error))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -66,15 +69,15 @@ def up3d(folder, list_path):
 
 def _pickled(path):
     with open(path, 'rb') as stream:
-        held = pickles.load(stream, path)
-    missing = [name for name in ('pose', 'betas') if not isinstance(held, dict) or name not in held]
+        body = pickles.load(stream, path)
+    missing = [name for name in ('pose', 'betas') if not isinstance(body, dict) or name not in body]
     if missing:
         raise errors.InputError('{} has no {}.'.format(path, ', '.join(missing)))
-    return {name: pickles.plain(held[name], path, name) for name in ('pose', 'betas')}
+    return {name: pickles.plain(body[name], path, name) for name in ('pose', 'betas')}
 
 
-def lsp(folder, numbers, with_masks):
-    """Rows of the Leeds Sports Pose set's pictures of these numbers."""
+def lsp(folder: str, numbers: Tuple[int, int], with_masks: bool) -> Rows:
+    """Reads the pictures of the Leeds Sports Pose set from the first to the last number."""
     path = _need(os.path.join(folder, 'joints.mat'))
     try:
         joints = np.asarray(scipy.io.loadmat(path)['joints'], np.float64)
@@ -89,8 +92,8 @@ def lsp(folder, numbers, with_masks):
     return sets.lsp(joints, numbers[0], min(numbers[1], joints.shape[2]), with_masks)
 
 
-def mpii(folder):
-    """Rows of MPII."""
+def mpii(folder: str) -> Rows:
+    """Reads the annotations of MPII."""
     places = [os.path.join(place, 'train.h5')
               for place in (folder, os.path.join(config_lib.MODEL_DIR, 'data'))]
     path = next((place for place in places if os.path.exists(place)), places[0])
@@ -101,12 +104,12 @@ def mpii(folder):
         raise errors.InputError('{} is no annotation of MPII: {}.'.format(path, error))
 
 
-def coco(folder):
-    """Rows of COCO."""
+def coco(folder: str) -> Rows:
+    """Reads the annotations of COCO."""
     path = _need(os.path.join(folder, 'annotations', 'person_keypoints_train2014.json'))
-    found = files.read_json(path)
+    annotations = files.read_json(path)
     try:
-        return sets.coco(found)
+        return sets.coco(annotations)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.InputError('{} has no annotations of people: {!r}.'.format(path, error))
 
@@ -152,7 +155,7 @@ def preprocess(options: argparse.Namespace) -> None:
     if unknown:
         raise errors.UsageError('unknown sets {} (there are: {}).'.format(
             ', '.join(unknown), ', '.join(sorted(_SOURCES))))
-    made, damaged = [], []
+    written, damaged = [], []
     for name, file_name, function in _tasks(options):
         if wanted and name not in wanted:
             continue
@@ -170,11 +173,11 @@ def preprocess(options: argparse.Namespace) -> None:
         with files.replacing(path) as temporary:
             np.savez(temporary, **rows)
         cli.say('{}: {} samples in {}'.format(file_name, len(rows['imgname']), path))
-        made.append((name, path))
-    if not made:
+        written.append((name, path))
+    if not written:
         raise errors.InputError('nothing of {} could be made; the lines above name what is '
                                 'missing.'.format(', '.join(wanted) or 'the sets'))
-    for name, path in made if options.check else ():
+    for name, path in written if options.check else ():
         check(datasets.Set(name, path, config_lib.root(options.data_path, name)), options.check,
               os.path.splitext(path)[0] + '_check.png')
     if damaged:
@@ -182,21 +185,21 @@ def preprocess(options: argparse.Namespace) -> None:
             ', '.join(damaged)))
 
 
-def check(found, count, path):
+def check(samples: datasets.Set, count: int, path: str) -> None:
     """Draws samples as the network sees them, with their keypoints.
 
     Args:
-      found: datasets.Set; count: int; path: str, PNG file.
+      samples: datasets.Set; count: int, how many of them; path: str, PNG file.
     """
     size, images, names = 224, [], []
-    for index in np.linspace(0, len(found) - 1, min(count, len(found))).astype(int):
-        sample = found.sample(index, base_dataset.NONE, size)
+    for index in np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int):
+        sample = samples.sample(index, base_dataset.NONE, size)
         image = np.ascontiguousarray(np.round(255 * sample['img_orig']).astype(np.uint8))
         for x, y, confidence in sample['keypoints']:
             place = int((x + 1) / 2 * size), int((y + 1) / 2 * size)
             if confidence > 0:
                 cv2.circle(image, place, 3, (255, 40, 40), -1)
         images.append(image)
-        names.append(os.path.basename(str(found.rows['imgname'][index])))
+        names.append(os.path.basename(str(samples.rows['imgname'][index])))
     plots.image_grid(path, images, names)
     cli.say('{} samples drawn in {}'.format(len(images), path))
