@@ -2,7 +2,7 @@
 import argparse
 import collections
 import os
-from typing import Any, Callable, Dict, Iterable, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -34,7 +34,8 @@ class Figures:
     def __init__(self, dataset: str, predictor: evalNet.Predictor, samples: datasets.Set,
                  annotations: str = ''):
         self._annotations = annotations
-        self._predictor, self._set, self._columns = predictor, samples, collections.OrderedDict()
+        self._predictor, self._set = predictor, samples
+        self._columns: Dict[str, List[float]] = collections.OrderedDict()
         self._measure = {'up-3d': self._up3d, 'lsp': self._lsp}.get(dataset, self._h36m)
         if dataset.startswith('h36m'):
             self._regressor = predictor.network.arrays.get('J_regressor_h36m')
@@ -191,11 +192,11 @@ def baseline(predictor: evalNet.Predictor, samples: datasets.Set,
     training_set.need('pose', 'shape')
     means = np.stack([[cv2.Rodrigues(joint)[0] for joint in pose.reshape(24, 3)]
                       for pose in training_set.rows['pose'].astype(np.float64)]).mean(axis=0)
-    pose = []
+    joints = []
     for matrix in means:
         u, _, vt = np.linalg.svd(matrix)
-        pose.append(cv2.Rodrigues(u.dot(np.diag([1, 1, np.linalg.det(u.dot(vt))])).dot(vt))[0])
-    pose, betas = np.ravel(pose), training_set.rows['shape'].mean(axis=0)
+        joints.append(cv2.Rodrigues(u.dot(np.diag([1, 1, np.linalg.det(u.dot(vt))])).dot(vt))[0])
+    pose, betas = np.ravel(joints), training_set.rows['shape'].mean(axis=0)
     answer = predictor.posed(pose[None], betas[None])
     figures = Figures('up-3d', predictor, samples)
     for start in range(0, len(samples), predictor.batch):

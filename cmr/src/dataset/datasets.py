@@ -270,7 +270,7 @@ class Batches:
         size = options.batch_size // ranks
         self._mine = slice(rank * size, (rank + 1) * size)
         self.per_epoch = len(mixture) // options.batch_size
-        self._epoch = self._order = None
+        self._epoch, self._order = -1, np.zeros(0, np.int64)
 
     def indices(self, number: int) -> Tuple[int, np.ndarray]:
         """Returns (epoch, this rank's indices in the mixture) of batch `number`, from 0."""

@@ -3,7 +3,7 @@ import argparse
 import concurrent.futures.process
 import multiprocessing
 import os
-from typing import Dict
+from typing import Any, Dict, List
 
 import cv2
 import numpy as np
@@ -126,7 +126,7 @@ def make(options: argparse.Namespace) -> None:
     rng = np.random.RandomState([options.seed, 0])
     poses = np.stack([draw_pose(rng) for _ in range(count)]).astype(np.float32)
     betas = np.clip(rng.randn(count, smpl.NUM_BETAS), -2, 2).astype(np.float32)
-    rows = []
+    rows: List[Dict[str, Any]] = []
     with concurrent.futures.ProcessPoolExecutor(
             options.processes, multiprocessing.get_context('fork')) as pool:
         pool.submit(os.getpid).result()     # forks now: TensorFlow's session stands none after it

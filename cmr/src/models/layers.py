@@ -5,7 +5,7 @@ convolutions are [h, w, in, out] here and [out, in, h, w] there.
 """
 import collections
 import math
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -35,7 +35,8 @@ class Parameters:
                  store: Optional['Parameters'] = None,
                  ranks: ranks_lib.Ranks = ranks_lib.ALONE, plain: bool = False):
         self.is_training, self.plain, self._ranks = is_training, plain, ranks
-        self.by_name = collections.OrderedDict() if store is None else store.by_name
+        self.by_name: Dict[str, tf.Variable] = (
+            collections.OrderedDict() if store is None else store.by_name)
         self.updates: List[tf.Operation] = [] if store is None else store.updates
         self._prefix = prefix
 

@@ -1,7 +1,7 @@
 """The network with its losses, and a step of its training."""
 import collections
 import re
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -32,8 +32,9 @@ class Truth(NamedTuple):
 
 def truth(batch: int) -> Truth:
     """Returns placeholders for a batch."""
-    shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
-              'has_smpl': [], 'has_pose_3d': []}
+    shapes: Dict[str, List[int]] = {
+        'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
+        'has_smpl': [], 'has_pose_3d': []}
     return Truth(**{name: tf.placeholder(tf.float32, [batch] + shape, name=name)
                     for name, shape in shapes.items()})
 
@@ -63,7 +64,7 @@ def losses(outputs: cmr.Outputs, truth: Truth,
         outputs.rotations, outputs.betas, truth.pose, truth.betas, truth.has_smpl)
     terms['loss'] = loss.total(terms)
     ordered = collections.OrderedDict((name, terms[name]) for name in loss.NAMES)
-    return (ordered, *projected)
+    return ordered, projected[0], projected[1]
 
 
 class Adam(tf.train.AdamOptimizer):

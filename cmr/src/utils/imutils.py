@@ -95,20 +95,20 @@ def box_problem(center: Sequence[float], scale: float, shape: Sequence[int]) -> 
     Returns:
       str that wants the picture's name behind it, or None.
     """
-    center, side = np.asarray(center, np.float64), 200. * float(scale)
+    centre, side = np.asarray(center, np.float64), 200. * float(scale)
     limit = np.array(shape[1::-1])
-    if not np.isfinite(center).all() or not np.isfinite(side):
+    if not np.isfinite(centre).all() or not np.isfinite(side):
         problem = 'is not finite, in'
     elif side < _SMALLEST_SIDE:
         problem = 'is too small ({:g} pixels at least), in'.format(_SMALLEST_SIDE)
     elif side > _LARGEST_SIDE * limit.max():
         problem = 'is more than {} times as large as'.format(_LARGEST_SIDE)
-    elif (center + side / 2 < 1).any() or (center - side / 2 > limit - 1).any():
+    elif (centre + side / 2 < 1).any() or (centre - side / 2 > limit - 1).any():
         problem = 'lies outside of'
     else:
         return None
     return '(centre {:.0f}, {:.0f}, side {:.3g}) {} the {} x {} pixels of'.format(
-        *center, side, problem, *limit)
+        centre[0], centre[1], side, problem, *limit)
 
 
 def _box(center, scale, size):

@@ -7,7 +7,7 @@ V: vertices of a level.
 import argparse
 import heapq
 import os
-from typing import Tuple
+from typing import List, Set, Tuple
 
 import numpy as np
 import scipy.sparse
@@ -49,7 +49,7 @@ def collapse(vertices: np.ndarray, triangles: np.ndarray,
     vertices = np.asarray(vertices, np.float64)
     quadrics = _quadrics(vertices, triangles)
     faces = {number: tuple(row) for number, row in enumerate(triangles.tolist())}
-    around = [set() for _ in vertices]
+    around: List[Set[int]] = [set() for _ in vertices]
     for number, row in faces.items():
         for vertex in row:
             around[vertex].add(number)
@@ -63,7 +63,7 @@ def collapse(vertices: np.ndarray, triangles: np.ndarray,
     def neighbours(vertex):
         return {other for number in around[vertex] for other in faces[number]} - {vertex}
 
-    heap = []
+    heap: List[Tuple] = []
 
     def push(vertex):
         for other in neighbours(vertex):

@@ -29,10 +29,10 @@ def from_bbox(bbox: Sequence[float]) -> Box:
     Raises:
       ValueError: these are not four numbers.
     """
-    bbox = np.asarray(bbox, np.float32)
-    if bbox.shape != (4,):
+    box = np.asarray(bbox, np.float32)
+    if box.shape != (4,):
         raise ValueError('a box is four numbers: left, top, width, height')
-    return bbox[:2] + 0.5 * bbox[2:], float(max(bbox[2:])) / 200
+    return box[:2] + 0.5 * box[2:], float(max(box[2:])) / 200
 
 
 def from_openpose(keypoints: np.ndarray) -> Box:

@@ -108,7 +108,7 @@ def export(values: Dict[str, np.ndarray], path: str) -> None:
     Raises:
       errors.InputError: a part of the network is not among them, or the file cannot be written.
     """
-    parts = {part: {} for part in PARTS}
+    parts: Dict[str, Dict[str, np.ndarray]] = {part: {} for part in PARTS}
     for name, value in values.items():
         part, _, inner = name.partition('.')
         if part not in parts or '/' in name:
@@ -116,8 +116,8 @@ def export(values: Dict[str, np.ndarray], path: str) -> None:
         parts[part][inner] = np.ascontiguousarray(to_original(value))
         if inner.endswith('running_var'):
             parts[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
-    for part, inner in parts.items():
-        if not inner:
+    for part in PARTS:
+        if not parts[part]:
             raise errors.InputError('the checkpoint has no weights of {}, which GraphCMR needs in '
                                     '{}.'.format(part, path))
     torch_file.write(path, parts)

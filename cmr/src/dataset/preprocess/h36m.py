@@ -4,7 +4,7 @@ Positions are CDF files, for which the package cdflib is needed.
 """
 import glob
 import os
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 import cv2
 import h5py
@@ -29,7 +29,7 @@ def rows(folder: str, protocol: int) -> Dict[str, np.ndarray]:
     Raises:
       errors.InputError: a file is missing or cdflib is.
     """
-    samples = {'imgname': [], 'center': [], 'scale': [], 'S': []}
+    samples: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'S': []}
     for subject in _SUBJECTS:
         pattern = os.path.join(folder, subject, 'MyPoseFeatures', 'D3_Positions_mono', '*.cdf')
         paths = sorted(glob.glob(pattern))

@@ -3,7 +3,7 @@
 Every function returns a dict of arrays with imgname, center [n, 2], scale [n], part [n, 24, 3] and
 what else the set has.
 """
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def coco(annotations: Dict[str, Any]) -> Dict[str, np.ndarray]:
       annotations: dict of person_keypoints_train2014.json.
     """
     names = {image['id']: image['file_name'] for image in annotations['images']}
-    rows = {'imgname': [], 'center': [], 'scale': [], 'part': []}
+    rows: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'part': []}
     for person in annotations['annotations']:
         points = np.reshape(np.asarray(person['keypoints'], np.float64), [17, 3])
         points[:, 2] = points[:, 2] > 0
