@@ -3,12 +3,13 @@ import contextlib
 import json
 import os
 import tempfile
+from typing import Any, Iterator
 
 from common import errors
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str) -> Iterator[str]:
     """Gives the name of a temporary file that takes the place of `path` when the block ends well.
 
     The temporary file lies in the same folder (so that the exchange is one rename) and keeps the
@@ -44,19 +45,19 @@ def replacing(path):
             os.remove(temporary)
 
 
-def write_text(path, text):
+def write_text(path: str, text: str) -> None:
     """Writes a text file (UTF-8) in one exchange."""
     with replacing(path) as temporary:
         with open(temporary, 'w', encoding='utf-8', newline='\n') as stream:
             stream.write(text)
 
 
-def write_json(path, value, sort_keys=True):
+def write_json(path: str, value: Any, sort_keys: bool = True) -> None:
     """Writes JSON, indented and with sorted keys (or in their own order), in one exchange."""
     write_text(path, json.dumps(value, indent=2, sort_keys=sort_keys) + '\n')
 
 
-def read_json(path):
+def read_json(path: str) -> Any:
     """Reads a JSON file.
 
     Raises:

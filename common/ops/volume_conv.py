@@ -16,7 +16,7 @@ import itertools
 import tensorflow.compat.v1 as tf
 
 
-def conv3d(inputs, kernel, stride, plain=False):
+def conv3d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False) -> tf.Tensor:
     """Convolves a volume (a correlation, as everywhere in deep learning), without padding.
 
     Args:
@@ -40,7 +40,8 @@ def conv3d(inputs, kernel, stride, plain=False):
                             'VALID')
 
 
-def conv3d_transpose(inputs, kernel, stride, plain=False):
+def conv3d_transpose(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False
+                     ) -> tf.Tensor:
     """Transposed convolution, the gradient of `conv3d` by its inputs.
 
     Args:

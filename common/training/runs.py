@@ -20,7 +20,7 @@ import random
 import signal
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -108,7 +108,7 @@ class Run:
         self._recorder = None
         self._values = {}
 
-    def steps(self, total):
+    def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
 
         A signal is heeded after the running step: `Interrupted` comes out of the loop then.
@@ -137,7 +137,7 @@ class Run:
         finally:
             self._in_step = False
 
-    def due(self, step, every):
+    def due(self, step: int, every: int) -> bool:
         """Says whether something that is done every so many steps falls on this one.
 
         Args:
@@ -148,7 +148,7 @@ class Run:
         """
         return step == self._total or (every > 0 and step % every == 0)
 
-    def report(self, step, **losses):
+    def report(self, step: int, **losses: Any) -> None:
         """Checks the losses of a step; now and then prints and records them. Call it each step.
 
         Args:
@@ -179,7 +179,7 @@ class Run:
             for line in reporting.loss_lines(values):
                 cli.say(line)
 
-    def record(self, step, **values):
+    def record(self, step: int, **values: Any) -> None:
         """Prints and records measurements of a step that are no losses, such as a validation's.
 
         Args:
@@ -191,16 +191,16 @@ class Run:
             self._recorder.add(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
-    def paused(self):
+    def paused(self) -> ContextManager[None]:
         """Context manager; the time inside does not count as time of the step."""
         return self._clock.paused()
 
     @property
-    def seconds_per_step(self):
+    def seconds_per_step(self) -> Optional[float]:
         """float, mean time of this process's steps but the first; None before the second."""
         return self._clock.seconds_per_step
 
-    def say_waiting(self, seconds):
+    def say_waiting(self, seconds: float) -> None:
         """Prints which share of this process's steps went into waiting for batches.
 
         Args:
@@ -210,7 +210,7 @@ class Run:
         if line:
             cli.say(line)
 
-    def save(self, step):
+    def save(self, step: int) -> str:
         """Saves all variables and the state as `checkpoints/model-<step>`; keeps the newest ones.
 
         Args:
@@ -226,16 +226,14 @@ class Run:
             return prefix
         self._write(prefix, self.state)
         self._saved_step = step
-        kept = [other for other in checkpoints.in_folder(self.checkpoints)
-                if checkpoints.step_of(other) <= step]
-        kept, dropped = (kept[-self._options.keep_checkpoints:],
-                         kept[:-self._options.keep_checkpoints])
-        checkpoints.write_list(self.checkpoints, kept)
-        for other in dropped:
+        saved = [other for other in checkpoints.in_folder(self.checkpoints)
+                 if (checkpoints.step_of(other) or 0) <= step]
+        checkpoints.write_list(self.checkpoints, saved[-self._options.keep_checkpoints:])
+        for other in saved[:-self._options.keep_checkpoints]:
             checkpoints.remove(other)
         return prefix
 
-    def save_best(self, step, value):
+    def save_best(self, step: int, value: float) -> bool:
         """Saves `checkpoints/best-<step>` when a value is lower than every earlier one.
 
         Args:
@@ -246,15 +244,15 @@ class Run:
           "best_value" and "best_step".
         """
         value = float(value)
-        best = self.state.get('best_value')
-        if not reporting.is_finite(value) or (best is not None and value >= best):
+        lowest = self.state.get('best_value')
+        if not reporting.is_finite(value) or (lowest is not None and value >= lowest):
             return False
         if not self._context.ranks.is_chief:
             return False
-        found = {'best_value': value, 'best_step': step}
+        best = {'best_value': value, 'best_step': step}
         prefix = os.path.join(self.checkpoints, 'best-{}'.format(step))
-        self._write(prefix, dict(self.state, **found))
-        self.state.update(found)
+        self._write(prefix, dict(self.state, **best))
+        self.state.update(best)
         for other in checkpoints.in_folder(self.checkpoints, 'best'):
             if other != prefix:
                 checkpoints.remove(other)
@@ -538,7 +536,7 @@ def _set_aside(run):
         if os.path.exists(path):
             os.rename(path, os.path.join(target, name))
     _make_folders(run.output_path)
-    return ['--noresume: what the run had made is in {} now'.format(target)]
+    return ['--noresume: the results of the run are in {} now'.format(target)]
 
 
 def _changed_options(options, output_path):
@@ -553,13 +551,13 @@ def _changed_options(options, output_path):
 
 def _leaves(options, place=''):
     """{name: value} of options, of which some are dicts of options: a.b for b of a."""
-    found = {}
+    leaves = {}
     for name, value in options.items():
         if isinstance(value, dict):
-            found.update(_leaves(value, '{}{}.'.format(place, name)))
+            leaves.update(_leaves(value, '{}{}.'.format(place, name)))
         else:
-            found[place + name] = value
-    return found
+            leaves[place + name] = value
+    return leaves
 
 
 def _print_start(run, context, summary, notes):
