@@ -98,9 +98,9 @@ def load(sess: tf.Session, network: Network, weights: str) -> None:
     if torch_weights.is_torch(weights):
         torch_weights.assign(sess, variables, torch_weights.read(weights), weights)
     else:
-        checkpoints.restore(sess, weights, variables, remedy='Give the options of the network that '
-                            'it was trained with (config.json of its run), or another '
-                            '--checkpoint.')
+        checkpoints.restore(sess, weights, list(variables.values()), remedy=(
+            'Give the options of the network that it was trained with (config.json of its run), or '
+            'another --checkpoint.'))
 
 
 def inference_graph(network: Network, batch: int,

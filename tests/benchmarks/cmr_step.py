@@ -118,7 +118,7 @@ def rows(options):
         seconds = timing.in_turns(jobs, options.repetitions)
         for other, name in (('plain', 'plain graph'), ('encoder', 'ResNet-50 alone')):
             results.append(timing.Row('CMR training step', setting, 'shared work', seconds['ours'],
-                                    name, seconds[other]))
+                                      name, seconds[other]))
     return results
 
 

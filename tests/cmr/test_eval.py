@@ -48,18 +48,18 @@ def _measured(place, dataset, predictor, tables=()):
     """Figures of a set that `place` holds."""
     for name, table in tables:
         np.save(os.path.join(place, 'extras', name + '.npy'), table)
-    found = datasets.open_set(place, dataset, False)
+    actual = datasets.open_set(place, dataset, False)
     config = argparse.Namespace(shuffle=False, seed=0, img_res=SIZE, stretch=True)
-    make, total = evaluation.batches(found, predictor.batch, config)
-    return evaluation.measure(predictor, found, dataset, map(make, range(total)), 1,
-                               os.path.join(place, 'upi-s1h'))
+    make, total = evaluation.batches(actual, predictor.batch, config)
+    return evaluation.measure(predictor, actual, dataset, map(make, range(total)), 1,
+                              os.path.join(place, 'upi-s1h'))
 
 
 def _lsp_set(place, arrays):
     """Three pictures in the short layout, their annotations those of the body at rest."""
     predictor, faces = Predictor(arrays), np.asarray(arrays['f'], np.int64)
-    shown = renderer.silhouette(predictor.vertices, faces, CAMERA, SIZE)
-    labels = np.where(shown >= 0, 1 + shown % 6, 0).astype(np.uint8)
+    visible = renderer.silhouette(predictor.vertices, faces, CAMERA, SIZE)
+    labels = np.where(visible >= 0, 1 + visible % 6, 0).astype(np.uint8)
     masks = os.path.join(place, 'upi-s1h', 'data', 'lsp')
     for folder in (os.path.join(place, 'lsp_dataset', 'images'), masks,
                    os.path.join(place, 'extras')):
@@ -71,7 +71,7 @@ def _lsp_set(place, arrays):
         rows['scale'].append(box[1])
         cv2.imwrite(os.path.join(place, 'lsp_dataset', 'images', '{}.jpg'.format(number)),
                     rng.randint(0, 255, [90, 110, 3]).astype(np.uint8))
-        mask = imutils.uncrop(255 * (shown >= 0).astype(np.uint8), *box, (90, 110))
+        mask = imutils.uncrop(255 * (visible >= 0).astype(np.uint8), *box, (90, 110))
         red = np.stack([0 * mask, 0 * mask, mask], axis=2)     # OpenCV writes blue first
         cv2.imwrite(os.path.join(masks, '{}_mask.png'.format(number)), red)
         cv2.imwrite(os.path.join(masks, '{}_part.png'.format(number)),
@@ -89,12 +89,12 @@ def _lsp_set(place, arrays):
 
 def test_silhouettes_and_parts_that_are_right_have_full_marks(arrays, tmp_path):
     predictor, texture, cube = _lsp_set(str(tmp_path), arrays)
-    found = _measured(str(tmp_path), 'lsp', predictor,
-                      [('vertex_texture', texture), ('cube_parts', cube)])
-    assert found == {'Accuracy (mask)': 1, 'Accuracy (parts)': 1, 'F1 (mask)': 1, 'F1 (parts)': 1}
+    actual = _measured(str(tmp_path), 'lsp', predictor,
+                       [('vertex_texture', texture), ('cube_parts', cube)])
+    assert actual == {'Accuracy (mask)': 1, 'Accuracy (parts)': 1, 'F1 (mask)': 1, 'F1 (parts)': 1}
     predictor.vertices = predictor.vertices * np.float32([0.5, 0.5, 1])
-    found = _measured(str(tmp_path), 'lsp', predictor)
-    assert all(0 < value < 1 for value in found.values())
+    actual = _measured(str(tmp_path), 'lsp', predictor)
+    assert all(0 < value < 1 for value in actual.values())
 
 
 def test_tables_and_annotations_of_lsp_that_do_not_fit_are_named(arrays, tmp_path):
@@ -124,10 +124,10 @@ def test_joints_of_human36m_are_measured_from_the_root(arrays, tmp_path):
     truth[:, list(pose_utils.J24_TO_J14), :3] = joints + [0, 0, 0.1]
     np.savez(os.path.join(place, 'extras', 'h36m_valid_protocol2.npz'), S=truth,
              imgname=['images/a.jpg'] * 3, center=np.full([3, 2], 45.), scale=np.full(3, 0.4))
-    found = _measured(place, 'h36m-p2', predictor)
+    actual = _measured(place, 'h36m-p2', predictor)
     for kind in ('NonParam', 'Param'):
-        np.testing.assert_allclose(found['MPJPE ({})'.format(kind)], 100, rtol=1e-5)
-        assert found['Reconstruction Error ({})'.format(kind)] < 0.01
+        np.testing.assert_allclose(actual['MPJPE ({})'.format(kind)], 100, rtol=1e-5)
+        assert actual['Reconstruction Error ({})'.format(kind)] < 0.01
     predictor.network.arrays = {}
     with pytest.raises(errors.InputError, match='J_regressor_h36m.npy'):
         _measured(place, 'h36m-p2', predictor)

@@ -96,20 +96,20 @@ def test_processes_stop_when_the_time_of_any_is_over(tmp_path):
     ranks = types.SimpleNamespace(mean=lambda own: (own + other) / 2, averaging=lambda one: one,
                                   per_rank=lambda batch: batch)
     steps = training.Steps(Still(tmp_path), _options(), launch.Context(ranks=ranks))
-    found = []
+    actual = []
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         for value in (0., 1.):
             other.load(value, sess)
-            found += [steps.run(sess, _batch(0), is_over)[2] for is_over in (False, True)]
-    assert found == [False, True, True, True]
+            actual += [steps.run(sess, _batch(0), is_over)[2] for is_over in (False, True)]
+    assert actual == [False, True, True, True]
 
 
 def _collapse(camera, steps=200):
     """Steps at which the warning would come."""
-    found = training.Steps.__new__(training.Steps)
-    found._still = 0
-    return [step for step in range(1, steps + 1) if found.has_collapsed(step, camera)]
+    actual = training.Steps.__new__(training.Steps)
+    actual._still = 0
+    return [step for step in range(1, steps + 1) if actual.has_collapsed(step, camera)]
 
 
 def test_a_camera_that_is_the_same_for_all_pictures_is_told_once():
@@ -126,15 +126,15 @@ def test_a_camera_that_is_the_same_for_all_pictures_is_told_once():
     assert _collapse(camera[:1]) == []      # one picture is always like itself
 
 
-def _read(tmp_path, held, *argv):
+def _read(tmp_path, content, *argv):
     path = tmp_path / 'options.json'
-    path.write_text(json.dumps(held))
+    path.write_text(json.dumps(content))
     return train.parse_args(['--from_json={}'.format(path)] + list(argv))
 
 
 def test_options_of_a_file_go_by_any_name_and_the_command_line_wins(tmp_path):
-    held = {'learning_rate': 0.5, 'num_layers': 2, 'shuffle': True, 'no_augmentation': True}
-    config = _read(tmp_path, held, '--lr=1e-4', '--noshuffle')
+    content = {'learning_rate': 0.5, 'num_layers': 2, 'shuffle': True, 'no_augmentation': True}
+    config = _read(tmp_path, content, '--lr=1e-4', '--noshuffle')
     assert (config.learning_rate, config.num_layers) == (1e-4, 2)
     assert config.shuffle is False and config.augmentation is False
     assert _read(tmp_path, {'lr': 0.5}, '--learning_rate=1e-4').learning_rate == 1e-4
@@ -156,13 +156,13 @@ def test_a_config_json_of_the_original_is_read(tmp_path):
     assert config.time_to_run is None and config.checkpoint == ''
 
 
-@pytest.mark.parametrize('held, code, message', [
+@pytest.mark.parametrize('content, code, message', [
     ({'num_layerz': 2}, 2, 'there is no option num_layerz'), ([1], 1, 'holds no options'),
     ({'batch_size': 'many'}, 2, ': error: argument --'),
     ({'model': 'other'}, 2, ': error: argument --')])
-def test_a_file_with_wrong_options_is_refused(tmp_path, held, code, message, capsys):
+def test_a_file_with_wrong_options_is_refused(tmp_path, content, code, message, capsys):
     with pytest.raises(SystemExit) as stop:
-        _read(tmp_path, held)
+        _read(tmp_path, content)
     assert stop.value.code == code and message in capsys.readouterr().err
 
 
@@ -177,20 +177,20 @@ def test_an_encoder_starts_a_run_as_it_is_and_converted(tmp_path):
     path, ckpt = str(tmp_path / 'resnet50.pth'), str(tmp_path / 'resnet50.ckpt')
     names = _encoder(path)
     assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', ckpt]) == 0
-    for given in (path, ckpt):
+    for inputs in (path, ckpt):
         tf.reset_default_graph()
         variables = {name: tf.get_variable(name, [1, 1, 2, 2]) for name in names}
         variables['graph_cnn.gc.0.b'] = tf.get_variable('graph_cnn.gc.0.b', [3],
                                                         initializer=tf.zeros_initializer())
         network = types.SimpleNamespace(variables=types.SimpleNamespace(by_name=variables))
         settled, load = training._initial_weights(
-            _options('--pretrained_checkpoint', given, '--output_path', str(tmp_path)), network)
-        assert settled.checkpoint == '' and settled.first_weights == given
+            _options('--pretrained_checkpoint', inputs, '--output_path', str(tmp_path)), network)
+        assert settled.checkpoint == '' and settled.first_weights == inputs
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             load(sess)
-            found = [sess.run(variables[name]).ravel() for name in names]
-        np.testing.assert_array_equal(found, [[1] * 4, [2] * 4])
+            actual = [sess.run(variables[name]).ravel() for name in names]
+        np.testing.assert_array_equal(actual, [[1] * 4, [2] * 4])
 
 
 def test_a_run_that_goes_on_does_not_read_its_first_weights_again(tmp_path):
@@ -242,12 +242,12 @@ sys.exit(make_dataset.main(sys.argv[1:]))
     assert done.returncode == 1 and b'a process that draws pictures has died' in done.stderr
 
 
-@pytest.mark.parametrize('given, augments, rate', [
+@pytest.mark.parametrize('inputs, augments, rate', [
     ([], False, options.QUICK['learning_rate']), (['--data_path=x'], True, 3e-4),
     (['--data_path=x', '--noaugmentation'], False, 3e-4),
     (['--augmentation', '--lr=0.5'], True, 0.5)])
-def test_only_the_quick_start_leaves_augmentation_out(given, augments, rate):
-    settled = options.complete(train.parse_args(given), 'cpu')
+def test_only_the_quick_start_leaves_augmentation_out(inputs, augments, rate):
+    settled = options.complete(train.parse_args(inputs), 'cpu')
     assert (settled.augmentation, settled.learning_rate) == (augments, rate)
     assert (settled.rot_factor, settled.noise_factor, settled.scale_factor) == (30., 0.4, 0.25)
 

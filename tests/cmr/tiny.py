@@ -15,9 +15,9 @@ NETWORK = ['--resnet_width=4', '--num_channels=16', '--num_layers=1', '--img_res
 
 def arrays():
     """Arrays of a body of 162 vertices; no sparse ones."""
-    found = synthetic.body(3, RINGS, SEGMENTS)
+    drawn = synthetic.body(3, RINGS, SEGMENTS)
     return {name: value.toarray() if scipy.sparse.issparse(value) else value
-            for name, value in found.items()}
+            for name, value in drawn.items()}
 
 
 def make_body(folder):

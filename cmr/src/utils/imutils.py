@@ -76,7 +76,7 @@ def imresize(image: np.ndarray, size: Sequence[int], nearest: bool = False) -> n
     """
     interpolation = Image.NEAREST if nearest else Image.BILINEAR
     return np.array(Image.fromarray(stretched(image)).resize((int(size[1]), int(size[0])),
-                                                              interpolation))
+                                                             interpolation))
 
 
 def imrotate(image: np.ndarray, angle: float) -> np.ndarray:

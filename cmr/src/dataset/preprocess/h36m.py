@@ -87,7 +87,7 @@ def _sequence(folder, subject, action, camera, positions, samples):
                                                     frame + 1)
                 _write(os.path.join(folder, 'images', name), image)
                 for key, value in zip(samples, ('images/' + name, center, scale,
-                                              joints(positions[frame]))):
+                                                joints(positions[frame]))):
                     samples[key].append(value)
     except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise errors.InputError('{} has no mask of a body for each picture: {}.'.format(

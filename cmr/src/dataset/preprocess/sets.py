@@ -32,11 +32,11 @@ def lsp(joints: np.ndarray, first: int, last: int, with_masks: bool) -> Dict[str
     part = np.zeros([len(numbers), 24, 3])
     part[:, :14] = np.concatenate([points, np.ones(points.shape[:2] + (1,))], axis=2)
     rows = {'imgname': np.array(['images/im{:04d}.jpg'.format(n) for n in numbers]),
-             'center': center, 'scale': scale, 'part': part}
+            'center': center, 'scale': scale, 'part': part}
     if with_masks:
         for name, kind in (('maskname', ''), ('partname', 'part_')):
             rows[name] = np.array(['data/lsp/im{:04d}_{}segmentation.png'.format(n, kind)
-                                    for n in numbers])
+                                   for n in numbers])
     return rows
 
 
@@ -76,7 +76,7 @@ def coco(annotations: Dict[str, Any]) -> Dict[str, np.ndarray]:
         part = np.zeros([24, 3])
         part[list(_COCO_JOINTS)] = points
         for name, value in zip(rows, ('train2014/' + names[person['image_id']], center, scale,
-                                       part)):
+                                      part)):
             rows[name].append(value)
     return {name: np.array(value) for name, value in rows.items()}
 
