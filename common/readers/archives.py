@@ -15,12 +15,12 @@ class Archive:
     """The members of an opened archive.
 
     Attributes:
-      path: str; most: int, bytes that may be unpacked; sizes: dict {name: int, bytes unpacked}.
+      path: str; sizes: dict {name: int, bytes unpacked}.
     """
 
-    def __init__(self, path: str, archive: zipfile.ZipFile, most: int, remedy: str):
-        self.path, self.most = path, most
-        self._archive, self._remedy = archive, remedy
+    def __init__(self, path: str, archive: zipfile.ZipFile, most: int, what: str, remedy: str):
+        self.path = path
+        self._archive, self._what, self._remedy = archive, what, remedy
         members = archive.infolist()
         if len(members) > _MOST_MEMBERS:
             raise ValueError('it has {} members'.format(len(members)))
@@ -50,8 +50,8 @@ class Archive:
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator['_Member']:
         """Opens a member as a binary stream that is no longer than the archive's list says."""
-        with limits.telling(self.path, 'an archive: its member {}'.format(errors.quote(name)),
-                            self._remedy), self._archive.open(self._members[name]) as stream:
+        what = '{}: its member {}'.format(self._what, errors.quote(name, 30))
+        with limits.telling(self.path, what, self._remedy), self._archive.open(self._members[name]) as stream:
             yield _Member(stream, self.sizes[name])
 
     def read(self, name: str) -> bytes:
@@ -106,4 +106,4 @@ def opened(path: str, what: str = 'an archive', remedy: str = limits.ANEW,
     """
     with limits.opened(path, what, remedy) as (stream, size):
         with zipfile.ZipFile(stream) as archive:
-            yield Archive(path, archive, limits.unpacked(size, most), remedy)
+            yield Archive(path, archive, limits.unpacked(size, most), what, remedy)

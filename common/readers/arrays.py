@@ -20,6 +20,7 @@ _WHAT = 'an array (.npy)'
 
 Header = NamedTuple('Header', [('shape', Tuple[int, ...]), ('dtype', np.dtype),
                                ('is_fortran', bool)])
+Objects = Callable[[bytes, str, Tuple[int, ...]], Any]
 
 
 def plain_dtype(text: Any, kinds: str = NUMBERS + TEXT) -> np.dtype:
@@ -136,13 +137,14 @@ class _Exact:
             raise EOFError('it is cut short')
 
 
-def read(path: str, kinds: str = NUMBERS, what: str = _WHAT,
-         remedy: str = limits.ANEW) -> np.ndarray:
+def read(path: str, kinds: str = NUMBERS, what: str = _WHAT, remedy: str = limits.ANEW,
+         objects: Optional[Objects] = None) -> np.ndarray:
     """Reads a .npy file.
 
     Args:
       path: str; kinds: str, allowed kinds of its dtype, as in `numpy.dtype.kind`.
       what: str, what the file should be; remedy: str, a sentence; both for messages.
+      objects: as in `read_archive`.
     Returns:
       np.ndarray, which may be written to.
     Raises:
@@ -152,13 +154,16 @@ def read(path: str, kinds: str = NUMBERS, what: str = _WHAT,
         if stream.read(4) == b'PK\3\4':
             raise ValueError('it is an archive of several arrays (.npz)')
         stream.seek(0)
-        header = read_header(stream, kinds)
+        header = read_header(stream, kinds + ('O' if objects else ''))
+        if header.dtype.kind == 'O':
+            limits.check_size(path, 'its pickle', size, limits.MAX_BYTES, remedy)
+            return objects(stream.read(), path, header.shape)
         return _values(_Exact(stream), header, size - stream.tell())
 
 
 def read_archive(path: str, names: Optional[Sequence[str]] = None, kinds: str = NUMBERS + TEXT,
                  what: str = 'an .npz file', remedy: str = limits.ANEW, most: int = 0,
-                 objects: Optional[Callable[[bytes, str, Tuple[int, ...]], Any]] = None,
+                 objects: Optional[Objects] = None,
                  leave_out: Sequence[str] = ()) -> Dict[str, np.ndarray]:
     """Reads the arrays of a .npz file.
 
@@ -169,7 +174,7 @@ def read_archive(path: str, names: Optional[Sequence[str]] = None, kinds: str = 
       what, remedy: str, for messages.
       most: int, bytes that the file may take unpacked; 0: see `limits.unpacked`.
       objects: None (arrays of objects are refused), or function (bytes of a pickle, label for
-        messages, shape) -> value, such as `pickles.loads`.
+        messages, shape) -> value, such as `pickles.objects`.
       leave_out: names that are not read.
     Returns:
       dict {name: np.ndarray}, in the file's order.

@@ -21,7 +21,8 @@ import numpy as np
 from common import errors
 from common.readers import arrays, limits
 
-SECONDS = 8             # that a small file may take
+SECONDS = 8             # of computing that a small file may take; four times that by the clock
+_PATIENCE = 4
 _PACE = 2 << 20         # bytes of a large one in a second more
 _MEMORY = 1 << 30       # bytes of addresses beyond those of the server
 _MESSAGE = 1 << 16      # bytes of a request
@@ -43,7 +44,7 @@ def run(function: Callable[[str, Dict[str, Any]], Answer], library: str, path: s
       library: str, the module that it imports and that the server loads before.
       path: str; request: dict of JSON's values.
       what: str, what the file should be; remedy: str, a sentence; both for messages.
-      seconds: float, after which the child is ended; 0: as the size of the file asks for.
+      seconds: float, of computing, after which the child is ended; 0: as the size of the file asks for.
     Returns:
       (dict of JSON's values, dict {name: array of plain values}).
     Raises:
@@ -59,7 +60,7 @@ def run(function: Callable[[str, Dict[str, Any]], Answer], library: str, path: s
         with reply:
             poll = select.poll()
             poll.register(reply, select.POLLIN)
-            if not poll.poll(1000 * (seconds + 1)):
+            if not poll.poll(1000 * (_PATIENCE * seconds + 1)):
                 raise ValueError('it is damaged, reading it took more than {:g} seconds'.format(
                     seconds))
             return _answer(reply)
@@ -84,8 +85,7 @@ def _answer(reply) -> Answer:
 def _ask(message: bytes):
     """Sends a request; returns the stream of the reply, or None if there are no servers here."""
     for _ in range(2):      # the server may have been ended from outside
-        if 'socket' not in _server:
-            _start()
+        start()
         if _server['socket'] is None or len(message) > _MESSAGE:
             return None
         receiving, sending = os.pipe()
@@ -101,7 +101,10 @@ def _ask(message: bytes):
     return None
 
 
-def _start() -> None:
+def start() -> None:
+    """Starts the server, once for this process and those that are forked from it later."""
+    if 'socket' in _server:
+        return
     _server['socket'] = None
     if not hasattr(os, 'fork') or not hasattr(socket, 'SOCK_SEQPACKET'):
         return
@@ -141,8 +144,10 @@ def serve(number: int) -> None:
             os.close(sending)
             continue
         connection.close()
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        for number, timer, limit in ((signal.SIGALRM, signal.ITIMER_REAL, _PATIENCE * seconds),
+                                     (signal.SIGPROF, signal.ITIMER_PROF, seconds)):
+            signal.signal(number, signal.SIG_DFL)
+            signal.setitimer(timer, limit)
         with os.fdopen(sending, 'wb') as reply:
             _work(function, path, request, reply)
             reply.flush()
@@ -163,7 +168,7 @@ def _work(function, path: str, request: Dict[str, Any], reply) -> None:
     except Exception as error:      # whatever it is, it is one line of the parent
         head, values = {'error': (str(error) if isinstance(error, errors.InputError)
                                   else errors.reason(error))}, {}
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)     # the parent may take its time now
     reply.write(json.dumps(head).encode() + b'\n')
     for value in values.values():
         reply.write(value.reshape(-1).view(np.uint8).data)

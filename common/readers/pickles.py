@@ -17,15 +17,15 @@ from common import errors
 from common.readers import arrays, limits
 
 _MOST_STEPS = 2000000       # instructions and items; a checkpoint of PyTorch has tens of thousands
-_MOST_SECONDS = 8.
+_MOST_SECONDS = 8.          # of computing
 _DEPTH = 60                 # of containers in containers
 _MOST_VALUES = 1000000      # as if what is referred to were written out
 _LONGEST_NUMBER = 1000      # characters of a number in text
 _MOST_SIDE = 10000000       # rows and columns of a sparse matrix
 _WHAT = 'a pickle of arrays'
 # Modules whose names have no place in a file of values; the others' are left aside as stubs.
-_ACTING = re.compile(r'(posix|nt|os|sys|subprocess|importlib|imp|runpy|shutil|socket|ctypes|pty|code'
-                     r'|commands|popen2|webbrowser|pickle|_pickle|cPickle|marshal|operator|_operator'
+_ACTING = re.compile(r'(posix|nt|os|sys|io|_io|subprocess|importlib|imp|runpy|shutil|socket|ctypes|pty'
+                     r'|code|commands|popen2|webbrowser|pickle|_pickle|cPickle|marshal|operator|_operator'
                      r'|timeit|pdb|bdb|profile|cProfile|builtins|__builtin__)(\..*)?')
 
 
@@ -106,26 +106,22 @@ class _Array:
             self.array = _values(data, dtype, shape, 'F' if is_fortran else 'C')
 
 
-def _shape(shape: Any, number: int) -> Tuple[int, ...]:
-    if isinstance(shape, int) and not isinstance(shape, bool):
-        shape = (shape,)
-    if not isinstance(shape, tuple) or len(shape) > 32 or not all(
-            isinstance(size, int) and 0 <= size < 1 << 62 for size in shape):
+def _sizes(shape: Any) -> Tuple[int, ...]:
+    """The sizes of a shape, checked."""
+    sizes = (shape,) if isinstance(shape, int) else shape
+    if not isinstance(sizes, tuple) or len(sizes) > 32 or not all(
+            isinstance(size, int) and 0 <= size < 1 << 62 for size in sizes):
         raise pickle.UnpicklingError('an array that makes no sense')
-    if limits.count(shape) != number:
-        raise pickle.UnpicklingError('an array of shape {} with {} values'.format(
-            errors.quote(shape, 40), number))
-    return shape
+    return sizes
 
 
 def _objects(data: Any, shape: Any) -> np.ndarray:
-    if not isinstance(data, list):
+    if not isinstance(data, list) or len(data) != limits.count(_sizes(shape)):
         raise pickle.UnpicklingError('an array of objects without its objects')
-    shape = _shape(shape, len(data))
     result = np.empty([len(data)], object)
     for number, value in enumerate(data):
         result[number] = value
-    return result.reshape(shape)
+    return result.reshape(_sizes(shape))
 
 
 def _values(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
@@ -135,8 +131,12 @@ def _values(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
             data, (bytes, bytearray)) or not dtype.dtype.itemsize or (
                 len(data) % dtype.dtype.itemsize):
         raise pickle.UnpicklingError('an array that makes no sense')
-    flat = np.array(np.frombuffer(data, dtype.dtype))   # a copy, which may be written to
-    return arrays.checked_values(flat).reshape(_shape(shape, len(flat)), order=order)
+    flat = np.frombuffer(data, dtype.dtype)
+    if limits.count(_sizes(shape)) != len(flat):
+        raise pickle.UnpicklingError('an array of shape {} with {} values'.format(
+            errors.quote(shape, 40), len(flat)))
+    flat = flat.astype(flat.dtype.newbyteorder('='))    # a copy, which may be written to
+    return arrays.checked_values(flat).reshape(_sizes(shape), order=order)
 
 
 def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> _Array:
@@ -349,7 +349,7 @@ class _Reader(pickle._Unpickler):
         super().__init__(stream, encoding='latin1', fix_imports=False)
         self._known, self._persistent = known, persistent
         self._left, self._bytes_left = _MOST_STEPS, most
-        self._end = time.monotonic() + _MOST_SECONDS
+        self._end = time.thread_time() + _MOST_SECONDS
         self._depths: Dict[int, int] = {}
         self._tuples = []       # keeps them, so that no id is used twice
 
@@ -376,7 +376,7 @@ class _Reader(pickle._Unpickler):
         before, self._left = self._left, self._left - number
         if self._left < 0:
             raise pickle.UnpicklingError('it has more than {} values'.format(_MOST_STEPS))
-        if before >> 10 != self._left >> 10 and time.monotonic() > self._end:
+        if before >> 10 != self._left >> 10 and time.thread_time() > self._end:
             raise pickle.UnpicklingError('reading it takes more than {:g} seconds'.format(
                 _MOST_SECONDS))
 
@@ -618,9 +618,18 @@ def read(path: str, what: str = _WHAT, remedy: str = '') -> Any:
 
 
 def objects(data: bytes, label: str, shape: Tuple[int, ...]) -> np.ndarray:
-    """The array of objects of a member of an .npz; for `arrays.read_archive(objects=...)`."""
+    """Returns an array of objects of a .npy or .npz file; for `objects` of `arrays`' functions.
+
+    Args:
+      data: bytes of the pickle; label: str, for messages; shape: that of the array's header.
+    Raises:
+      errors.InputError: it is no array of this shape.
+    """
     value = load(data, label)
-    return np.asarray(value, object).reshape(shape) if isinstance(value, np.ndarray) else value
+    if not isinstance(value, np.ndarray) or value.shape != shape:
+        raise errors.InputError('{}: its objects are no array of the shape {}.'.format(
+            label, errors.quote(list(shape), 40)))
+    return value
 
 
 def replaced(value: Any, function: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
@@ -723,7 +732,7 @@ def plain(value: Any, path: str, name: str, remedy: str = '') -> Any:
 
 def _resolved(value: Any, depth: int) -> Any:
     """The array of a value; None if it is an expression."""
-    if isinstance(value, np.ndarray) and value.dtype.kind != 'O' or hasattr(value, 'tocsr'):
+    if isinstance(value, np.ndarray) or hasattr(value, 'tocsr'):
         return value
     if not isinstance(value, Stub) or not isinstance(value.state, dict) or depth > _DEPTH:
         return None

@@ -4,26 +4,13 @@ The original keeps a list of arrays without names: kernels [out, in, kh, kw] and
 [out, kd, in, kh, kw], flipped by its convolutions, matrices whose rows and columns run through the
 channels first.
 """
-import io
-import pickle
-import tokenize
-import zipfile
-import zlib
-
 import numpy as np
 
 from common import errors, files
+from common.readers import arrays, limits, pickles
 
-# What a pickled list of arrays is made of; nothing else is ever built.
-_ALLOWED = {('numpy.core.multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype'),
-            ('numpy._core.multiarray', '_reconstruct'), ('_codecs', 'encode')}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError('it holds {}.{}'.format(module, name))
-        return super().find_class(module.replace('numpy._core', 'numpy.core'), name)
+_WHAT = 'a list of weights of 3D-R2N2'
+_REMEDY = 'Expected a .npy file as the original saves it.'
 
 
 def original_name(name):
@@ -88,34 +75,17 @@ def read_list(path):
     Raises:
       errors.InputError: the file is missing, damaged, or holds anything but arrays of numbers.
     """
-    try:
-        with open(path, 'rb') as stream:
-            data = stream.read()
-        if data[:2] == b'PK':
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                raw = archive.zip.read(archive.zip.namelist()[0])
-        else:
-            raw = data
-        stream = io.BytesIO(raw)
-        version = np.lib.format.read_magic(stream)
-        read = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                else np.lib.format.read_array_header_2_0)
-        shape, _, dtype = read(stream)
-        if not dtype.hasobject:
-            raise ValueError('it holds one array of {}, no list of arrays'.format(dtype))
-        loaded = _Unpickler(stream, encoding='latin1').load()
-        arrays = [np.asarray(array) for array in np.asarray(loaded).reshape(shape).ravel()]
-        if any(array.dtype.kind != 'f' for array in arrays):
-            raise ValueError('it holds something that is no array of floats')
-    except OSError as error:
-        raise errors.InputError('cannot read the weights {}: {}.'.format(path, error.strerror))
-    except (ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError, ImportError,
-            pickle.UnpicklingError, UnicodeDecodeError, MemoryError, RuntimeError, SyntaxError,
-            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        reason = ' '.join(str(error).split()).rstrip('.')
-        raise errors.InputError('{} is no list of weights of 3D-R2N2: {}. Expected a .npy file as '
-                                'the original saves it.'.format(path, reason))
-    return [array.astype(np.float32) for array in arrays]
+    head, _ = limits.look(path, _WHAT, _REMEDY)
+    if head[:2] == b'PK':
+        read = arrays.read_archive(path, what=_WHAT, remedy=_REMEDY, objects=pickles.objects)
+        listed = next(iter(read.values()))
+    else:
+        listed = arrays.read(path, what=_WHAT, remedy=_REMEDY, objects=pickles.objects)
+    if listed.dtype.kind != 'O' or not all(
+            isinstance(array, np.ndarray) and array.dtype.kind == 'f' for array in listed.ravel()):
+        raise errors.InputError('{} is no list of weights of 3D-R2N2: it holds something else than '
+                                'arrays of floats. {}'.format(path, _REMEDY))
+    return [array.astype(np.float32) for array in listed.ravel()]
 
 
 def load(sess, net, path):
