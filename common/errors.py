@@ -1,7 +1,8 @@
 """The errors that a user can mend: one line on stderr and an exit code each (see `cli.run`).
 
 What a message quotes from a file goes through `quote` or `listed`; every `InputError` is brought to
-one line of bounded length when it is shown, its beginning (which file) and its end (the remedy) kept.
+one line of bounded length when it is shown: its beginning (which file) and its end (the remedy)
+stand.
 """
 import reprlib
 from typing import Iterable

@@ -33,8 +33,8 @@ _NUMBERS = [0, 1, 2, 127, 128, 255, 256, 32767, 65535, (1 << 31) - 1, 1 << 31, (
             1 << 62, (1 << 63) - 1, (1 << 64) - 1]
 
 Reader = collections.namedtuple('Reader', 'read suffix seeds words')
-Reader.__doc__ = """A reader: read: function (path) -> value; suffix: str, of its files; seeds: function
-(folder) that writes files to begin with; words: list of bytes that mutations put in."""
+Reader.__doc__ = """read: function (path) -> value; suffix: str, of its files; seeds: function (folder)
+that writes files to begin with; words: list of bytes that mutations put in."""
 
 
 def _npy(folder):
@@ -174,7 +174,7 @@ def _read_weights(path):
 def _read_pickle(path):
     value = pickles.read(path)
     for name, one in value.items() if isinstance(value, dict) else ():
-        if isinstance(one, pickles.Stub):
+        if isinstance(one, pickles.Stub) and one.name.startswith('chumpy'):
             pickles.plain(one, path, str(name))
     return value
 
@@ -186,21 +186,21 @@ def _read_torch(path):
 
 def _read_rows(path):
     """Opens an HDF5 file as the data sets do, and reads it piece by piece in this process."""
-    with hdf5.opened(path) as stream:
+    with hdf5.open_file(path) as stream:
+        with hdf5.telling(path, '/'):
+            names = [name for name in sorted(stream) if getattr(stream.get(name), 'shape', None)]
         result = {}
-        for name in sorted(stream):
-            data = stream.get(name)
-            if hasattr(data, 'dtype') and data.shape and data.dtype.kind in 'biuf':
-                data = hdf5.dataset(stream, path, name)
-                result[name] = [hdf5.values(data, row, path) for row in range(min(3, len(data)))]
-                result[name].append(hdf5.values(data, slice(None), path))
+        for name in names:
+            data = hdf5.dataset(stream, path, name, arrays.NUMBERS + arrays.TEXT + 'O')
+            result[name] = [hdf5.values(data, row, path) for row in range(min(3, len(data)))]
+            result[name].append(hdf5.values(data, slice(None), path))
         return result
 
 
 _HOSTILE = [b'cposix\nsystem\n(X\x04\0\0\0trueR.', b'cnumpy\ndtype\n', b'\x85R', b'b', b'(', b'0',
             b'cbuiltins\neval\n', b'cnumpy.core.multiarray\n_reconstruct\n', b'h\0', b'\x85', b'2e',
-            b'q\0', b'a', b'\x86', b'\x87', b'(lp0\n(g0\n', b'O8', b'V8', b'|O', b'c__builtin__\nset\n',
-            b'cchumpy.ch\nCh\n', b'\x81', b'}', b']', b't', b's', b'u', b'R', b'o', b'\x8f', b'\x90']
+            b'q\0', b'a', b'\x86', b'\x87', b'(lp0\n(g0\n', b'O8', b'V8', b'|O', b'\x8f', b'\x90',
+            b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'\x81', b'}', b']', b't', b's', b'u', b'R']
 _HEADERS = [b"'descr': '|O'", b'(1000000000000,)', b'(((((((', b'<f8', b'|V8', b'<U99999', b"'",
             b'-1', b'0, ', b'True', b'[(', b'L', b'\x93NUMPY\x02\0', b'e9']
 _ZIP = [b'PK\3\4', b'PK\1\2', b'PK\5\6', b'../', b'/etc/', b'.npy', b'\x08\0', b'\0\0', b'\xff' * 4]
@@ -249,7 +249,7 @@ def mutated(rng, data, others, words):
     """A file made of another: bytes, numbers and words set, blocks cut, doubled, moved, or mixed.
 
     Args:
-      rng: random.Random; data: bytes; others: list of bytes, files to mix with; words: list of bytes.
+      rng: random.Random; data: bytes; others: list of bytes, to mix with; words: list of bytes.
     """
     if data[:4] == b'PK\3\4' and rng.random() < 0.7:
         return _repacked(rng, data, words)

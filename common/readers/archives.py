@@ -1,4 +1,4 @@
-"""Zip archives from outside (.npz, PyTorch's .pt): their lists are checked before they are unpacked."""
+"""Zip archives from outside (.npz, PyTorch's .pt): lists are checked before anything is unpacked."""
 import contextlib
 import zipfile
 from typing import Dict, Iterator
@@ -51,8 +51,9 @@ class Archive:
     def opened(self, name: str) -> Iterator['_Member']:
         """Opens a member as a binary stream that is no longer than the archive's list says."""
         what = '{}: its member {}'.format(self._what, errors.quote(name, 30))
-        with limits.telling(self.path, what, self._remedy), self._archive.open(self._members[name]) as stream:
-            yield _Member(stream, self.sizes[name])
+        with limits.telling(self.path, what, self._remedy):
+            with self._archive.open(self._members[name]) as stream:
+                yield _Member(stream, self.sizes[name])
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of a member."""

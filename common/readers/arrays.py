@@ -1,4 +1,4 @@
-"""NumPy's files (.npy, .npz) from outside: the header is read and checked here, nothing is unpickled.
+"""NumPy's files (.npy, .npz) from outside: the header is checked here, nothing is unpickled.
 
 numpy.load evaluates the header as Python and believes it: a few bytes ask for all memory.
 """

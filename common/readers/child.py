@@ -1,4 +1,4 @@
-"""Reads files in child processes, since libraries for HDF5 and MATLAB crash or hang on damaged ones.
+"""Reads files in child processes: libraries for HDF5 and MATLAB crash or hang on damaged ones.
 
 A server, a small Python process of its own, loads the library once and forks for each file, so that
 a file costs milliseconds and a crash costs one child. `run` asks it from any thread, and also from
@@ -44,7 +44,7 @@ def run(function: Callable[[str, Dict[str, Any]], Answer], library: str, path: s
       library: str, the module that it imports and that the server loads before.
       path: str; request: dict of JSON's values.
       what: str, what the file should be; remedy: str, a sentence; both for messages.
-      seconds: float, of computing, after which the child is ended; 0: as the size of the file asks for.
+      seconds: float, of computing, after which the child is ended; 0: by the size of the file.
     Returns:
       (dict of JSON's values, dict {name: array of plain values}).
     Raises:
@@ -155,14 +155,14 @@ def serve(number: int) -> None:
 
 
 def _work(function, path: str, request: Dict[str, Any], reply) -> None:
-    import resource     # here, since Windows has none
+    import resource  # here, since Windows has none
     with open('/proc/self/statm') as stream:
         most = int(stream.read().split()[0]) * resource.getpagesize() + _MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         info, values = function(path, request)
-        values = {name: np.ascontiguousarray(value) for name, value in values.items()}
+        values = {name: np.require(value, requirements='C') for name, value in values.items()}
         head = {'info': info, 'arrays': [(name, value.dtype.str, value.shape)
                                          for name, value in values.items()]}
     except Exception as error:      # whatever it is, it is one line of the parent

@@ -1,10 +1,9 @@
 """HDF5 files from outside (also MATLAB 7.3), looked at in a child process before they are opened.
 
 A file may refer to others (external storage, external links, virtual sets), ask for all memory by
-the size of a chunk, and crash the library where it is damaged: `open_file` lets a child walk through
-all of it first. `read` leaves the whole reading to the child.
+the size of a chunk, and crash the library where it is damaged: `open_file` lets a child walk
+through all of it first; `read` leaves the whole reading to the child.
 """
-import contextlib
 from typing import Any, Dict, Iterator, Optional, Sequence
 
 import numpy as np
@@ -24,22 +23,15 @@ def open_file(path: str, what: str = _WHAT, remedy: str = limits.ANEW):
     Args:
       path: str; what: str, what it should be; remedy: str, a sentence; both for messages.
     Returns:
-      h5py.File; read it inside of `telling`.
+      h5py.File, a context manager too; read it by `dataset` and `values`, or inside of `telling`.
     Raises:
       errors.InputError: it is missing, damaged, or refers to other files.
     """
-    import h5py     # here and below, since it takes a quarter of a second
+    import h5py  # here and below, since it takes a quarter of a second
     limits.look(path, what, remedy)
     child.run(probe, 'h5py', path, {}, what, remedy)
     with limits.telling(path, what, remedy):
         return h5py.File(path, 'r')
-
-
-@contextlib.contextmanager
-def opened(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> Iterator[Any]:
-    """`open_file` for a `with` block; what h5py raises inside becomes an InputError too."""
-    with open_file(path, what, remedy) as stream, limits.telling(path, what, remedy):
-        yield stream
 
 
 def telling(path: str, key: str, remedy: str = limits.ANEW):

@@ -1,7 +1,7 @@
 """How much a file may take, and what a file is before anything reads it.
 
-A file of N bytes may become `unpacked(N)` bytes in memory: what is stored as it stands is bounded by
-the file, what is packed by a size that real files of the kind fit.
+A file of N bytes may become `unpacked(N)` bytes in memory: what is stored as it stands is bounded
+by the file, what is packed by a size that real files of the kind fit.
 """
 import contextlib
 import os
@@ -18,8 +18,8 @@ _RATIO = 16             # of a large one to its size
 ANEW = 'Get it anew.'
 # What libraries raise on a file that is damaged or lies about itself.
 DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError,
-          OverflowError, MemoryError, RuntimeError, ImportError, AssertionError,
-          ZeroDivisionError, struct.error, zlib.error, zipfile.BadZipFile)
+          OverflowError, MemoryError, RuntimeError, ImportError, ZeroDivisionError,
+          struct.error, zlib.error, zipfile.BadZipFile)
 
 
 def unpacked(size: int, most: int = 0) -> int:
@@ -52,7 +52,7 @@ def telling(path: str, what: str, remedy: str = ANEW) -> Iterator[None]:
     """Makes one line of whatever a library raises in a damaged file.
 
     Args:
-      path: str; what: str, what the file should be, such as 'an .npz file'; remedy: str, a sentence.
+      path: str; what: str, what it should be, such as 'an .npz file'; remedy: str, a sentence.
     Raises:
       errors.InputError: '<path> cannot be read as <what>: <reason>. <remedy>'
     """
@@ -76,8 +76,8 @@ def look(path: str, what: str, remedy: str = ANEW) -> Tuple[bytes, int]:
     Returns:
       (bytes, up to 512 of them; int).
     Raises:
-      errors.InputError: it is missing, a folder or a device, empty, or something that is saved under
-        a data file's name by mistake (a pointer of Git LFS, a web page).
+      errors.InputError: it is missing, a folder or a device, empty, or something that is saved
+        under a data file's name by mistake (a pointer of Git LFS, a web page).
     """
     with opened(path, what, remedy) as (stream, size):
         head = stream.read(512)

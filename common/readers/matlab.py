@@ -1,4 +1,4 @@
-"""MATLAB's files from outside: version 4 to 7 by SciPy, version 7.3 (HDF5), both in a child process."""
+"""MATLAB's files from outside, versions 4 to 7.3 (the last is HDF5), read in a child process."""
 from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
@@ -38,7 +38,7 @@ def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
 
 def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
     """Reads arrays with SciPy (in the child)."""
-    import scipy.io     # here, since it takes a third of a second
+    import scipy.io  # here, since it takes a third of a second
     found = scipy.io.loadmat(path, variable_names=request['names'], appendmat=False)
     result, size = {}, 0
     for name, value in found.items():

@@ -1,9 +1,9 @@
 """Pickles from outside: arrays, sparse matrices and containers come out, and nothing is ever run.
 
-SMPL's file is a pickle of Python 2 with objects of chumpy and SciPy in it, PyTorch's checkpoints and
-3D-R2N2's weights are made of pickles too. A pickle is a program; here Python's own (slow, safe)
-unpickler runs it with every instruction that could do harm replaced: a name leads to a value of ours
-or to an inert `Stub`, only those take a state, and depth, number and bytes of values are bounded.
+SMPL's file is a pickle of Python 2 with objects of chumpy and SciPy in it; PyTorch's checkpoints and
+3D-R2N2's weights are made of pickles too. A pickle is a program: Python's own unpickler (the slow
+one) runs it here with every instruction replaced that could do harm. A name leads to a value of ours
+or to an inert `Stub`, only those take a state; depth, number and bytes of values are bounded.
 """
 import io
 import pickle
@@ -21,12 +21,12 @@ _MOST_SECONDS = 8.          # of computing
 _DEPTH = 60                 # of containers in containers
 _MOST_VALUES = 1000000      # as if what is referred to were written out
 _LONGEST_NUMBER = 1000      # characters of a number in text
-_MOST_SIDE = 10000000       # rows and columns of a sparse matrix
+_MOST_SIDE, _MOST_ENTRIES = 10000000, 50000000  # of a sparse matrix
 _WHAT = 'a pickle of arrays'
 # Modules whose names have no place in a file of values; the others' are left aside as stubs.
-_ACTING = re.compile(r'(posix|nt|os|sys|io|_io|subprocess|importlib|imp|runpy|shutil|socket|ctypes|pty'
-                     r'|code|commands|popen2|webbrowser|pickle|_pickle|cPickle|marshal|operator|_operator'
-                     r'|timeit|pdb|bdb|profile|cProfile|builtins|__builtin__)(\..*)?')
+_ACTING = re.compile(r'(posix|nt|os|sys|io|_io|subprocess|importlib|imp|runpy|shutil|socket|ctypes'
+                     r'|pty|code|commands|popen2|webbrowser|pickle|_pickle|cPickle|marshal|operator'
+                     r'|_operator|timeit|pdb|bdb|profile|cProfile|builtins|__builtin__)(\..*)?')
 
 
 class Stub:
@@ -72,7 +72,7 @@ class Name:
 class _Dtype:
     """Stands for a dtype of plain numbers, text or objects.
 
-    NumPy's own takes any flags that a pickle gives it, and then takes bytes for addresses of objects.
+    NumPy's own takes any flags that a pickle gives it, and then takes bytes for addresses.
     """
 
     def __init__(self, text: Any, *unused):
@@ -164,7 +164,7 @@ class _Sparse(Stub):
         Raises:
           ValueError: its state makes no sense.
         """
-        import scipy.sparse     # here, since few pickles need it
+        import scipy.sparse  # here, since few pickles need it
         kind = re.sub(r'_(matrix|array)$', '', self.name.rsplit('.', 1)[1])
         state = {str(name).lstrip('_'): value for name, value in dict(self.state).items()}
         if not isinstance(state.get('shape'), tuple) or len(state['shape']) != 2 or not all(
@@ -194,20 +194,20 @@ def _vector(state: Dict, name: str) -> np.ndarray:
     return value
 
 
-def _counted(pointers: np.ndarray, number: int) -> np.ndarray:
+def _counted(pointers: np.ndarray, rows: int) -> np.ndarray:
     """The row of each entry from where the rows begin."""
-    pointers = pointers.astype(np.int64)
+    pointers = pointers.ravel().astype(np.int64)
     steps = np.diff(pointers)
-    if not len(pointers) or pointers[0] != 0 or (steps < 0).any() or pointers[-1] != number:
+    if len(steps) != rows or pointers[0] != 0 or (steps < 0).any() or pointers[-1] > _MOST_ENTRIES:
         raise ValueError('its rows make no sense')
-    return np.repeat(np.arange(len(steps)), steps)
+    return np.repeat(np.arange(rows), steps)
 
 
-def _compressed(unused, state):
-    values, inner = _vector(state, 'data').ravel(), _vector(state, 'indices').ravel()
-    pointers = _vector(state, 'indptr').ravel()
-    used = int(pointers[-1]) if len(pointers) else 0     # SciPy leaves room behind
-    return _counted(pointers, used), inner[:used], values[:used]
+def _compressed(stub, state):
+    outer = _counted(_vector(state, 'indptr'), state['shape']['csc' in stub.name])
+    inner, values = (_vector(state, name).ravel()[:len(outer)]      # SciPy leaves room behind
+                     for name in ('indices', 'data'))
+    return outer, inner, values
 
 
 def _blocks(unused, state):
@@ -215,7 +215,7 @@ def _blocks(unused, state):
     if values.ndim != 3 or len(values) != len(inner):
         raise ValueError('its blocks make no sense')
     height, width = values.shape[1:]
-    outer = _counted(_vector(state, 'indptr').ravel(), len(inner))
+    outer = _counted(_vector(state, 'indptr'), state['shape'][0] // height)
     rows = outer[:, None, None] * height + np.arange(height)[:, None] + np.zeros(width, np.int64)
     columns = inner.astype(np.int64)[:, None, None] * width + np.arange(width) + np.zeros(
         [height, 1], np.int64)
@@ -297,18 +297,20 @@ def _slice(*bounds) -> slice:
     return slice(*bounds)
 
 
-def _rebuilt(kind: Any, *unused) -> Any:
-    """`copyreg._reconstructor`."""
-    if not isinstance(kind, Name):
-        raise pickle.UnpicklingError('an object of {}'.format(errors.quote(kind)))
-    return kind.made(())
-
-
 def _made(kind: Any, *arguments) -> Any:
     """`copyreg.__newobj__`."""
     if not isinstance(kind, Name):
         raise pickle.UnpicklingError('an object of {}'.format(errors.quote(kind)))
     return kind.made(arguments)
+
+
+def _rebuilt(kind: Any, base: Any = None, content: Any = None) -> Any:
+    """`copyreg._reconstructor`; `content`: what an object that is a dict or a list holds."""
+    value = _made(kind)
+    if isinstance(value, Stub):
+        value.items = content if isinstance(content, dict) else {}
+        value.entries = content if isinstance(content, list) else []
+    return value
 
 
 _BUILTINS = {
@@ -587,8 +589,8 @@ def load(stream: Union[bytes, BinaryIO], path: str, remedy: str = '',
     Args:
       stream: binary file, which is then behind the pickle, or bytes.
       path: str; remedy: str, a sentence; what: str, what it should be; all for messages.
-      known: dict {(module, name): function of a call's arguments, or None for a stub}, besides those
-        of NumPy, SciPy and Python's containers.
+      known: dict {(module, name): function of a call's arguments, or None for a stub}, besides
+        those of NumPy, SciPy and Python's containers.
       persistent: None or function (id) -> value.
       most: int, bytes of all arrays; 0: see `limits.unpacked`.
     Returns:

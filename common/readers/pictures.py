@@ -1,4 +1,4 @@
-"""Pictures from outside: the size is looked at before anything is unpacked, one reader for all models.
+"""Pictures from outside, one reader for all models: the size is looked at before all is unpacked.
 
 Upright as the camera says, 16 bits brought to their upper 8, of several frames the first, colours
 that are hidden by transparency composed over white.
@@ -47,7 +47,7 @@ def read(path: str, channels: Optional[int] = 3, max_pixels: int = MAX_PIXELS,
 
 def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
            remedy: str) -> np.ndarray:
-    import io       # Pillow is imported here, since scripts without pictures need none of it
+    import io  # Pillow is imported here, since scripts without pictures need none of it
 
     from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (they register formats)
     if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1', b'msf1', b'avif'):
@@ -60,8 +60,9 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
         except Image.UnidentifiedImageError:
             raise ValueError('it is of no known kind')
-        except Image.DecompressionBombError as error:
-            raise ValueError('it has too many pixels ({})'.format(errors.reason(error)))
+        except Image.DecompressionBombError:
+            raise errors.InputError('{} has more than the {} pixels that are taken. Make it '
+                                    'smaller.'.format(path, max_pixels))
         except SyntaxError as error:        # Pillow's, of damaged headers
             raise ValueError(errors.reason(error))
         with image:
@@ -86,6 +87,7 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
 
 def _eight_bits(image, wanted: str) -> np.ndarray:
     """uint8 [H, W, 3 or 4] of an opened picture, its first frame."""
+    image.load()        # raises what NumPy would swallow
     if image.mode[0] not in 'IF':
         return np.array(image if image.mode == wanted else image.convert(wanted))
     levels = np.array(image)        # grey of 16 bits (or more); Pillow would cut off beyond 255

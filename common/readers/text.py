@@ -85,7 +85,7 @@ def read_yaml(path: str, remedy: str = 'Give a YAML file of settings.') -> Any:
     Raises:
       errors.InputError: it is missing, no YAML, or its aliases make it larger than settings are.
     """
-    import yaml     # here, since most readers of this file need no YAML
+    import yaml  # here, since most readers of this file need no YAML
 
     class Loader(yaml.SafeLoader):
         """Refuses merge keys, which multiply what they merge."""

@@ -160,7 +160,7 @@ def _read_row(stream: BinaryIO, size: int, path: str, remedy: str) -> Tuple[Any,
 
     if stream.peek(1)[:1] not in (b'\x80', b'\x8a'):
         raise ValueError('it begins as none does')
-    if [load(), load()] != [_MAGIC, _PROTOCOL]:
+    if load() != _MAGIC or load() != _PROTOCOL:
         raise ValueError('it is a pickle of something else')
     load()      # what machine wrote it
     stores = _Stores()
