@@ -33,8 +33,10 @@ _NUMBERS = [0, 1, 2, 127, 128, 255, 256, 32767, 65535, (1 << 31) - 1, 1 << 31, (
             1 << 62, (1 << 63) - 1, (1 << 64) - 1]
 
 Reader = collections.namedtuple('Reader', 'read suffix seeds words')
-Reader.__doc__ = """read: function (path) -> value; suffix: str, of its files; seeds: function (folder)
-that writes files to begin with; words: list of bytes that mutations put in."""
+Reader.__doc__ = """A reader and its files.
+
+read: function (path) -> value; suffix: str, of its files; seeds: function (folder) that writes
+files to begin with; words: list of bytes that mutations put in."""
 
 
 def _npy(folder):
@@ -200,7 +202,7 @@ def _read_rows(path):
 _HOSTILE = [b'cposix\nsystem\n(X\x04\0\0\0trueR.', b'cnumpy\ndtype\n', b'\x85R', b'b', b'(', b'0',
             b'cbuiltins\neval\n', b'cnumpy.core.multiarray\n_reconstruct\n', b'h\0', b'\x85', b'2e',
             b'q\0', b'a', b'\x86', b'\x87', b'(lp0\n(g0\n', b'O8', b'V8', b'|O', b'\x8f', b'\x90',
-            b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'\x81', b'}', b']', b't', b's', b'u', b'R']
+            b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'\x81', b'}', b']', b't', b's', b'u']
 _HEADERS = [b"'descr': '|O'", b'(1000000000000,)', b'(((((((', b'<f8', b'|V8', b'<U99999', b"'",
             b'-1', b'0, ', b'True', b'[(', b'L', b'\x93NUMPY\x02\0', b'e9']
 _ZIP = [b'PK\3\4', b'PK\1\2', b'PK\5\6', b'../', b'/etc/', b'.npy', b'\x08\0', b'\0\0', b'\xff' * 4]
@@ -253,6 +255,9 @@ def mutated(rng, data, others, words):
     """
     if data[:4] == b'PK\3\4' and rng.random() < 0.7:
         return _repacked(rng, data, words)
+    start = data.find(b'\x80\2' if b'\x80\2' in data else b'\x80\3')
+    if 0 <= start < 200 and rng.random() < 0.5:
+        return data[:start] + _rewritten(rng, data[start:], words)
     if data[:8] == b'\x89PNG\r\n\x1a\n' and rng.random() < 0.6:
         return _with_checksums(_changed(rng, data, others, words))
     return _changed(rng, data, others, words)
@@ -296,6 +301,36 @@ def _changed(rng, data, others, words):
     return bytes(data[:1 << 20])
 
 
+def _rewritten(rng, data, words):
+    """A pickle with whole instructions taken out, doubled, exchanged or put in."""
+    import pickletools
+    places = []
+    try:
+        for _, _, place in pickletools.genops(data):
+            places.append(place)
+    except Exception:   # a damaged one: up to where it can be read
+        pass
+    steps = [data[one:other] for one, other in zip(places, places[1:] + [len(data)])]
+    for _ in range(rng.choice((1, 1, 2, 3, 6))) if steps else ():
+        place, other = rng.randrange(len(steps)), rng.randrange(len(steps))
+        kind = rng.randrange(6)
+        if kind == 0:
+            steps[place] = b''
+        elif kind == 1:
+            steps[place] *= min(rng.choice((2, 3, 100, 20000)), 1 + (1 << 20) // (
+                1 + len(steps[place])))
+        elif kind == 2:
+            steps[place], steps[other] = steps[other], steps[place]
+        elif kind == 3:
+            steps[place] = steps[other]
+        elif kind == 4:
+            steps[place] += rng.choice(words)
+        else:
+            first, last = sorted((place, other))
+            steps[place] += b''.join(steps[first:last][:50])
+    return b''.join(steps)[:1 << 21]
+
+
 def _repacked(rng, data, words):
     """An archive with a member changed, its checksums right."""
     import io
@@ -309,7 +344,8 @@ def _repacked(rng, data, words):
     name, content = members[number]
     if rng.random() < 0.1:
         name = rng.choice(('../x.npy', '/x.npy', 'x' * 3000, 'a\x1b[31m.npy', name))
-    members[number] = name, _changed(rng, content, contents, words)
+    change = mutated if name.endswith('.pkl') else _changed
+    members[number] = name, change(rng, content, contents, words)
     if rng.random() < 0.1:
         members.append(rng.choice(members))
     stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Zip archives from outside (.npz, PyTorch's .pt): lists are checked before anything is unpacked."""
+"""Zip archives from outside (.npz, PyTorch's .pt), checked before anything is unpacked."""
 import contextlib
 import zipfile
 from typing import Dict, Iterator

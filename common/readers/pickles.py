@@ -1,9 +1,9 @@
 """Pickles from outside: arrays, sparse matrices and containers come out, and nothing is ever run.
 
-SMPL's file is a pickle of Python 2 with objects of chumpy and SciPy in it; PyTorch's checkpoints and
-3D-R2N2's weights are made of pickles too. A pickle is a program: Python's own unpickler (the slow
-one) runs it here with every instruction replaced that could do harm. A name leads to a value of ours
-or to an inert `Stub`, only those take a state; depth, number and bytes of values are bounded.
+SMPL's file is a pickle of Python 2 with objects of chumpy and SciPy in it; checkpoints of PyTorch
+and weights of 3D-R2N2 are made of pickles too. A pickle is a program: Python's own unpickler (the
+slow one) runs it here with every instruction replaced that could do harm. A name leads to a value
+of ours or to an inert `Stub`, only those take a state; depth, number and bytes are bounded.
 """
 import io
 import pickle
