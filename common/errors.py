@@ -36,18 +36,18 @@ class NonFiniteLossError(InputError):
     exit_code = 3
 
 
-def printable(text: str) -> str:
-    """Returns text with blanks in place of line breaks and all that steers a terminal escaped."""
-    text = ' '.join(text.split())
+def escaped(text: str) -> str:
+    """Returns text with all that steers a terminal, but line breaks, escaped."""
     return text if text.isprintable() else ''.join(
-        one if one.isprintable() else one.encode('unicode_escape').decode('ascii') for one in text)
+        one if one.isprintable() or one == '\n' else one.encode('unicode_escape').decode('ascii')
+        for one in text)
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
-    """Returns `printable` text of at most `most` characters, cut in its middle."""
+    """Returns `escaped` text with single blanks, of at most `most` characters, cut in its middle."""
     if len(text) > 4 * most:    # what is cut anyway need not be looked at
         text = text[:2 * most] + ' ... ' + text[-2 * most:]
-    text = printable(text)
+    text = escaped(' '.join(text.split()))
     if len(text) <= most:
         return text
     end = min(_END, most // 2)
