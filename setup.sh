@@ -30,7 +30,7 @@ modules=(
   mcubes=PyMCubes scipy=scipy sklearn=scikit-learn skimage=scikit-image trimesh=trimesh
   networkx=networkx rtree=Rtree matplotlib=matplotlib PIL=Pillow yaml=PyYAML tqdm=tqdm
 )
-dev_modules=(pytest=pytest ruff=ruff)
+dev_modules=(pytest=pytest ruff=ruff mypy=mypy)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

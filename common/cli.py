@@ -6,12 +6,13 @@ import math
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, Callable, Optional, Tuple
 
 from common import errors
 
 TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
+_STOPPED = 'stopped at once; what was saved before is whole'
 
 
 class Options(argparse.Namespace):
@@ -85,7 +86,7 @@ class _Parser(argparse.ArgumentParser):
     shows them.
     """
 
-    expert_groups = ()
+    expert_groups: Tuple[Any, ...] = ()
 
     def format_help(self, everything=False):
         groups, formatter = self._action_groups, self.formatter_class
@@ -140,7 +141,7 @@ class _Flag(argparse.Action):
         setattr(namespace, self.dest, not negative if values is None else values)
 
 
-def make_parser(doc):
+def make_parser(doc: str) -> '_Parser':
     """Makes the parser of a script from its docstring.
 
     Args:
@@ -159,7 +160,7 @@ def make_parser(doc):
     return parser
 
 
-def add_expert_group(parser: argparse.ArgumentParser, title: str) -> Any:
+def add_expert_group(parser: '_Parser', title: str) -> Any:
     """Adds a group of options that --help leaves out and --help_all shows.
 
     Args:
@@ -168,11 +169,12 @@ def add_expert_group(parser: argparse.ArgumentParser, title: str) -> Any:
       the group.
     """
     group = parser.add_argument_group(title)
-    parser.expert_groups = tuple(parser.expert_groups) + (group,)
+    parser.expert_groups += (group,)
     return group
 
 
-def add_flag(parser, name, *aliases, default=False, help=''):
+def add_flag(parser: Any, name: str, *aliases: str, default: Optional[bool] = False,
+             help: str = '') -> None:
     """Adds a boolean option, given as `--name`, `--name=True|False|1|0|yes|no` or `--noname`.
 
     Args:
@@ -184,39 +186,39 @@ def add_flag(parser, name, *aliases, default=False, help=''):
     parser.add_argument(name, *aliases, action=_Flag, default=default, help=help)
 
 
-def boolean(text):
+def boolean(text: str) -> bool:
     """Argparse type: True or False from `True|False|1|0|yes|no` in any case."""
     if text.lower() in TRUE_WORDS + FALSE_WORDS:
         return text.lower() in TRUE_WORDS
     raise argparse.ArgumentTypeError('must be True or False, not "{}"'.format(text))
 
 
-def positive_int(text):
+def positive_int(text: str) -> int:
     """Argparse type: a whole number of at least 1."""
     return _number(text, int, lambda value: value >= 1, 'a whole number of at least 1')
 
 
-def non_negative_int(text):
+def non_negative_int(text: str) -> int:
     """Argparse type: a whole number of at least 0."""
     return _number(text, int, lambda value: value >= 0, 'a whole number of at least 0')
 
 
-def positive_float(text):
+def positive_float(text: str) -> float:
     """Argparse type: a finite number above 0."""
     return _number(text, float, lambda value: value > 0, 'a number above 0')
 
 
-def non_negative_float(text):
+def non_negative_float(text: str) -> float:
     """Argparse type: a finite number of at least 0."""
     return _number(text, float, lambda value: value >= 0, 'a number of at least 0')
 
 
-def fraction(text):
+def fraction(text: str) -> float:
     """Argparse type: a number from 0 to 1, both included."""
     return _number(text, float, lambda value: 0 <= value <= 1, 'a number from 0 to 1')
 
 
-def fraction_below_one(text):
+def fraction_below_one(text: str) -> float:
     """Argparse type: a number from 0 to 1, 1 not included."""
     return _number(text, float, lambda value: 0 <= value < 1, 'a number from 0 to below 1')
 
@@ -250,7 +252,7 @@ def add_device_options(parser: Any, device: str = 'auto',
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
 
 
-def add_run_options(parser: argparse.ArgumentParser, output_path: str) -> None:
+def add_run_options(parser: '_Parser', output_path: str) -> None:
     """Adds the options that every training script has.
 
     Args:
@@ -308,7 +310,7 @@ def _add_npu_options(group):
                        help='where compiled operators are kept between runs')
 
 
-def say(line):
+def say(line: str) -> None:
     """Prints one line at once, so that a log behind a pipe is never late.
 
     Names of files and what stands in them may be part of it: nothing in it steers a terminal.
@@ -316,7 +318,7 @@ def say(line):
     print(errors.escaped(line), flush=True)
 
 
-def run(function, *arguments):
+def run(function: Callable[..., Any], *arguments: Any) -> int:
     """Calls the work of a script and turns what goes wrong into one line and an exit code.
 
     For scripts that build no graph; those that do start by `training.launch.main`.
@@ -340,13 +342,18 @@ def run(function, *arguments):
     except KeyboardInterrupt:
         if debug:
             traceback.print_exc()
-        print('stopped at once; what was saved before is whole', file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         return 130
     except Exception as error:  # the last resort of a script: reported, never swallowed
         if debug:
             traceback.print_exc()
-        print(_message(error), file=sys.stderr)
-        return getattr(error, 'exit_code', 1)
+        # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
+        cause = (isinstance(error, SystemError) and error.__cause__) or error
+        if isinstance(cause, KeyboardInterrupt):
+            print(_STOPPED, file=sys.stderr)
+            return 130
+        print(_message(cause), file=sys.stderr)
+        return getattr(cause, 'exit_code', 1)
 
 
 def _message(error):

@@ -5,15 +5,17 @@ only.
 
 Example: python -m common.deploy pb_model/vsl_encoder_atc results
 """
+import argparse
 import os
 import sys
+from typing import Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
 from common.frozen import comparison
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('folder', help='that freeze_graph.py --atc wrote')
@@ -24,9 +26,9 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def print_comparison(config):
+def print_comparison(options: argparse.Namespace) -> int:
     """Prints a line for each output; returns 1 when one differs too much."""
-    rows = comparison.compare(config.folder, config.results, config.cosine)
+    rows = comparison.compare(options.folder, options.results, options.cosine)
     for name, value, difference, accepted in rows:
         print('{}  {}  largest difference {:g}{}'.format(
             'ok  ' if accepted else 'FAIL', name, difference,
@@ -34,7 +36,7 @@ def print_comparison(config):
     return 0 if all(row[3] for row in rows) else 1
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code."""
     return cli.run(print_comparison, parse_args(argv))
 

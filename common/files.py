@@ -2,13 +2,30 @@
 import contextlib
 import json
 import os
+import re
 import tempfile
+from typing import Any, Iterator
 
 from common import errors
 
+_MARK = '.tmp-'     # in the names of temporary files
+_TEMPORARY = re.escape(_MARK) + r'[a-z0-9_]{8}(\.\w+)?$'
+
+
+def remove_temporary(folder: str) -> None:
+    """Deletes the temporary files that killed processes have left in a folder and below it.
+
+    Args:
+      folder: str; nobody else writes there now.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith('.') and re.search(_TEMPORARY, name):
+                os.remove(os.path.join(place, name))
+
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str) -> Iterator[str]:
     """Gives the name of a temporary file that takes the place of `path` when the block ends well.
 
     The temporary file lies in the same folder (so that the exchange is one rename) and keeps the
@@ -25,7 +42,7 @@ def replacing(path):
     try:
         os.makedirs(folder, exist_ok=True)
         stem, extension = os.path.splitext(name)
-        handle, temporary = tempfile.mkstemp(prefix='.{}.'.format(stem), suffix=extension,
+        handle, temporary = tempfile.mkstemp(prefix='.{}{}'.format(stem, _MARK), suffix=extension,
                                              dir=folder)
         os.close(handle)
     except OSError as error:
@@ -44,19 +61,19 @@ def replacing(path):
             os.remove(temporary)
 
 
-def write_text(path, text):
+def write_text(path: str, text: str) -> None:
     """Writes a text file (UTF-8) in one exchange."""
     with replacing(path) as temporary:
         with open(temporary, 'w', encoding='utf-8', newline='\n') as stream:
             stream.write(text)
 
 
-def write_json(path, value, sort_keys=True):
+def write_json(path: str, value: Any, sort_keys: bool = True) -> None:
     """Writes JSON, indented and with sorted keys (or in their own order), in one exchange."""
     write_text(path, json.dumps(value, indent=2, sort_keys=sort_keys) + '\n')
 
 
-def read_json(path):
+def read_json(path: str) -> Any:
     """Reads a JSON file.
 
     Raises:

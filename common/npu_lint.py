@@ -6,19 +6,16 @@ Example: python -m common.npu_lint output/vertex_model.pb   # also .pbtxt, .meta
 Errors: the graph cannot run there (exit code 1). Warnings: slow, or done on the host. Errors that
 frozen/npu_waivers.json gives a reason for are listed as waived.
 """
+import argparse
 import os
 import sys
+from typing import Any, Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import tensorflow.compat.v1 as tf
-from google.protobuf import message, text_format
-
-from common import cli, errors, npu_survey
-from common.frozen import graph as graph_lib
-from common.frozen import lint as rules
+from common import cli, errors
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('graph', nargs='?', default='',
@@ -39,16 +36,19 @@ def parse_args(argv=None):
                         help='npu_supported_ops.json of a CANN installation; other operations are '
                              'told as warnings')
     cli.add_flag(parser, '--debug', help='show tracebacks')
-    config = parser.parse_args(argv)
-    if bool(config.graph) + bool(config.model) + config.all != 1:
+    options = parser.parse_args(argv)
+    if bool(options.graph) + bool(options.model) + options.all != 1:
         parser.error('give a graph, --model NAME or --all, one of the three')
-    return config
+    return options
 
 
-def _read(path):
+def read(path: str) -> Any:
     """Reads a graph by the ending of its file."""
+    from common.frozen import graph as graph_lib
     if not path.endswith(('.pbtxt', '.meta')):
         return graph_lib.read_graph(path)
+    import tensorflow.compat.v1 as tf
+    from google.protobuf import message, text_format
     graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
     try:
         with open(path, 'rb') as stream:
@@ -67,33 +67,39 @@ def _read(path):
     return graph_def
 
 
-def lint_file(config):
-    """Prints the findings for the file `config.graph`; returns 1 when errors are among them."""
-    graph_def = _read(config.graph)
-    feeds, fetches = graph_lib.ends_of(config.graph, graph_def)
+def lint_file(options: argparse.Namespace) -> int:
+    """Prints the findings for the file `options.graph`; returns 1 when errors are among them."""
+    from common.frozen import graph as graph_lib
+    from common.frozen import lint as rules
+    graph_def = read(options.graph)
+    inputs, outputs = graph_lib.ends_of(options.graph, graph_def)
     findings = rules.waive(rules.lint_graph(
-        graph_def, config.feeds.split(',') if config.feeds else feeds,
-        config.fetches.split(',') if config.fetches else fetches, config.mode,
-        config.mix_compile_mode), rules.read_waivers())
-    if config.ops_json:
-        findings += rules.unknown_operations(graph_def, config.ops_json)
+        graph_def, options.feeds.split(',') if options.feeds else inputs,
+        options.fetches.split(',') if options.fetches else outputs, options.mode,
+        options.mix_compile_mode), rules.read_waivers())
+    if options.ops_json:
+        findings += rules.unknown_operations(graph_def, options.ops_json)
     for line in rules.describe(findings) + rules.advice(findings):
         print(line)
-    print('{}: {error} errors, {warning} warnings'.format(config.graph, **rules.count(findings)))
+    print('{}: {error} errors, {warning} warnings'.format(options.graph, **rules.count(findings)))
     return 1 if rules.count(findings)['error'] else 0
 
 
-def lint(config):
+def lint(options: argparse.Namespace) -> int:
     """Does what the command line asks."""
-    if config.graph:
-        return lint_file(config)
-    return npu_survey.print_table([config.model] if config.model else None)
+    if options.graph:
+        return lint_file(options)
+    from common import npu_survey
+    return npu_survey.print_table([options.model] if options.model else None)
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code."""
-    return cli.run(lint, parse_args(argv))
-
+    parsed = parse_args(argv)
+    from common.device import choice  # here and above, since --help needs no TensorFlow
+    if not parsed.debug:
+        choice.quieten()
+    return cli.run(lint, parsed)
 
 
 if __name__ == '__main__':

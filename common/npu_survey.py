@@ -5,11 +5,12 @@ What is frozen has initial values in place of trained ones.
 import importlib.util
 import os
 import tempfile
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from common import collection, errors
-from common.frozen import export, freezing
+from common.frozen import export, freezing, networks
 from common.frozen import graph as graph_lib
 from common.frozen import lint as rules
 from common.training import checkpoints, records
@@ -18,7 +19,8 @@ _COLUMNS = ('network', 'graph', 'errors', 'warnings', 'waived', 'static', 'dtype
             '.pb difference', 'ONNX difference')
 
 
-def survey(network, folder):
+def survey(network: networks.Network, folder: str
+           ) -> Tuple[Dict[str, str], List[rules.Finding], List[str]]:
     """Builds a graph and examines it.
 
     Args:
@@ -27,7 +29,7 @@ def survey(network, folder):
     Returns:
       (dict {column: str}, list of Finding, list of further lines).
     """
-    lines = []
+    lines: List[str] = []
     with tf.Graph().as_default() as graph:
         row = {'network': network.name, 'graph': 'training' if network.is_training else 'frozen',
                '.pb difference': '-', 'ONNX difference': '-'}
@@ -84,21 +86,22 @@ def _onnx_difference(path, lines):
         return 'none'
 
 
-def print_table(models=None):
+def print_table(models: Optional[Sequence[str]] = None) -> int:
     """Prints a row for each graph of the models (None: of all), errors below; returns 0 or 1."""
-    rows, lines = [_COLUMNS], []
+    table: List[Sequence[str]] = [_COLUMNS]
+    lines: List[str] = []
     for model in models or collection.NAMES:
         for network in collection.rows_of(model):
             with tempfile.TemporaryDirectory() as folder:
                 row, findings, more = survey(network, folder)
             row['network'] = '{} {}'.format(model, network.name)
-            rows.append([row[name] for name in _COLUMNS])
-            told = [finding for finding in findings if finding.severity in ('error', 'waived')]
+            table.append([row[name] for name in _COLUMNS])
+            listed = [finding for finding in findings if finding.severity in ('error', 'waived')]
             lines += ['{} ({}): {}'.format(row['network'], row['graph'], line)
-                      for line in rules.describe(told) + rules.advice(told) + more]
-    widths = [max(len(row[number]) for row in rows) for number in range(len(_COLUMNS))]
-    for row in rows:
-        print('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+                      for line in rules.describe(listed) + rules.advice(listed) + more]
+    widths = [max(len(cells[number]) for cells in table) for number in range(len(_COLUMNS))]
+    for cells in table:
+        print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     for line in lines:
         print(line)
-    return 1 if any(int(row[2]) for row in rows[1:]) else 0
+    return 1 if any(int(cells[2]) for cells in table[1:]) else 0

@@ -1,6 +1,7 @@
 """Keeps credentials out of what is printed and recorded."""
 import os
 import re
+from typing import List, Sequence
 
 _SECRET_WORDS = {'password', 'passwd', 'secret', 'token', 'key', 'credential', 'credentials',
                  'ak', 'sk'}
@@ -9,20 +10,20 @@ _SECRET_PARTS = re.compile(r'passw|secret|credential|(access|api|private|auth)(k
 _SHORTEST = 4   # characters of a value that is worth masking; "0" would mask every zero
 
 
-def is_secret(name):
+def is_secret(name: str) -> bool:
     """Says whether an option or a variable of this name may hold a credential."""
     return bool(_SECRET_WORDS & set(re.split(r'[^a-z]+', name.lower()))
                 or _SECRET_PARTS.search(name.lower()))
 
 
-def url(text):
+def url(text: str) -> str:
     """Takes the user, the password and the query (signatures) out of a URL; leaves other text."""
     if '://' not in text:
         return text
     return re.sub(r'(\w://)[^/@\s]+@', r'\1***@', text.split('?')[0])
 
 
-def command(arguments):
+def command(arguments: Sequence[str]) -> List[str]:
     """Gives a command line with the values of secret options and passwords in URLs masked."""
     safe, mask_next = [], False
     for argument in arguments:
@@ -36,7 +37,7 @@ def command(arguments):
     return safe
 
 
-def message(text):
+def message(text: str) -> str:
     """Masks in a message of another package what the environment holds under secret names."""
     values = [value for name, value in os.environ.items()
               if is_secret(name) and len(value) >= _SHORTEST]

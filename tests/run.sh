@@ -28,5 +28,6 @@ cd "$root"
 # Tests are about the CPU, and TensorFlow's own chatter would hide what they say.
 export CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL-3}"
 "$python" -m ruff check .
+"$python" -m mypy
 # Two files at a time; an operation gets one thread of the machine's, so that they share it well.
 exec "$python" -m pytest -m "$marks" --numprocesses auto --dist loadfile "${arguments[@]}"

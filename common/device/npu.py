@@ -12,12 +12,13 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Union
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 from common import errors
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 # Values of the adapter's parameter `precision_mode`, and of `precision_mode_v2` of newer ones.
 PRECISION_MODES = (
@@ -98,7 +99,7 @@ def _adapter_mode(mode):
     return DEFAULT_MODE if mode in (None, 'mix') else mode
 
 
-def parse_loss_scale(text: Any):
+def parse_loss_scale(text: Any) -> Union[None, str, float]:
     """Reads `--loss_scale`.
 
     Args:
@@ -208,8 +209,8 @@ def for_inference(options: Dict[str, Any]) -> Dict[str, Any]:
       dict, with `training` False.
     """
     fields = {field.name for field in dataclasses.fields(NpuOptions)}
-    kept = {name: value for name, value in options.items() if name not in fields}
-    return dict(kept, training=False)
+    others = {name: value for name, value in options.items() if name not in fields}
+    return dict(others, training=False)
 
 
 def write_parameter_map(custom_optimizer: Any, options: NpuOptions) -> None:
@@ -221,7 +222,7 @@ def write_parameter_map(custom_optimizer: Any, options: NpuOptions) -> None:
       custom_optimizer: message RewriterConfig.CustomGraphOptimizer.
       options: NpuOptions, validated.
     """
-    values = {
+    values: Dict[str, Any] = {
         'use_off_line': True,
         'graph_run_mode': 1 if options.training else 0,
         'iterations_per_loop': options.iterations_per_loop,
@@ -274,29 +275,29 @@ def _diagnosis_parameters(options):
     return values
 
 
-def explain_ignored(given: NpuOptions, device: str) -> List[str]:
-    """Says which of the given options do nothing on a device: one line for each.
+def explain_ignored(options: NpuOptions, device: str) -> List[str]:
+    """Says which options have no effect on a device: one line for each.
 
     The precision has its line in `Precision.message`.
     """
     defaults = NpuOptions()
     if device == 'npu':
         lines = []
-        if given.data_dump_step != defaults.data_dump_step and not given.data_dump_flag:
+        if options.data_dump_step != defaults.data_dump_step and not options.data_dump_flag:
             lines.append('--data_dump_step has no effect without --data_dump_flag')
-        mode = given.precision_mode_v2 or given.precision_mode
-        if given.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
+        mode = options.precision_mode_v2 or options.precision_mode
+        if options.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
             lines.append('--customize_dtypes has no effect with the precision {}'.format(mode))
         return lines
     flags = [field.name for field in dataclasses.fields(NpuOptions)
              if field.name not in ('precision_mode', 'precision_mode_v2', 'iterations_per_loop',
                                    'training', 'older_adapter', 'output_path')]
-    values, unset = dataclasses.asdict(given), dataclasses.asdict(defaults)
+    values, unset = dataclasses.asdict(options), dataclasses.asdict(defaults)
     return ['--{} has no effect on the {}'.format(name, device) for name in flags
             if values[name] != unset[name]]
 
 
-def check(given: NpuOptions, device: str) -> None:
+def check(options: NpuOptions, device: str) -> None:
     """Checks the options of the NPU before any long work.
 
     On another device the values that have a fixed form are checked, not what has no effect there.
@@ -305,11 +306,11 @@ def check(given: NpuOptions, device: str) -> None:
       errors.InputError or errors.UsageError: as in `NpuOptions.validate`.
     """
     if device == 'npu':
-        given.validate()
+        options.validate()
     else:
-        precision_of(given.precision_mode, given.precision_mode_v2, device)
-        parse_loss_scale(given.loss_scale)
-        _check_dump_step(given.data_dump_step)
+        precision_of(options.precision_mode, options.precision_mode_v2, device)
+        parse_loss_scale(options.loss_scale)
+        _check_dump_step(options.data_dump_step)
 
 
 def add_to_session(proto: tf.ConfigProto, options: NpuOptions) -> tf.ConfigProto:
@@ -378,7 +379,7 @@ def dropout(inputs: tf.Tensor, rate: float, seed: Optional[int] = None) -> tf.Te
 
 
 @contextlib.contextmanager
-def float32_scope():
+def float32_scope() -> Iterator[None]:
     """Keeps in float32 what is built inside, where mixed precision would make float16 of it.
 
     For losses, whose logarithms and small terms half precision cannot hold. A context manager, or
@@ -387,7 +388,7 @@ def float32_scope():
     """
     adapter = sys.modules.get('npu_bridge.npu_init')
     keep: Callable[[], ContextManager] = contextlib.nullcontext
-    if adapter is not None and 'npu_scope' in vars(adapter):
+    if adapter is not None and {'npu_scope', 'npu_config_proto'} <= set(vars(adapter)):
         keep = adapter.npu_scope.keep_dtype_scope
     with keep():
         yield

@@ -1,4 +1,4 @@
-"""Frozen graphs: made, read, run, looked through, and taken further.
+"""Frozen graphs: freezing, reading, running, linting, export to ATC and ONNX.
 
     from common import frozen
     with frozen.load('model.pb') as model:

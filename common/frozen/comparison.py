@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from common import errors, files
 MANIFEST = 'expected.json'
 
 
-def compare(folder, results, cosine=0.999):
+def compare(folder: str, results: str, cosine: float = 0.999
+            ) -> List[Tuple[str, Optional[float], float, bool]]:
     """Compares the outputs of msame with those of the frozen graph.
 
     Args:
@@ -22,16 +24,16 @@ def compare(folder, results, cosine=0.999):
     Raises:
       errors.InputError: a file is missing, there are several, or its size is another.
     """
-    rows = []
+    rows: List[Tuple[str, Optional[float], float, bool]] = []
     for number, output in enumerate(_read_expected(folder)):
         expected = _read_npy(os.path.join(folder, output['file']))
-        found = _read_result(results, number, expected)
+        result = _read_result(results, number, expected)
         difference = float(np.max(np.abs(
-            found.astype(np.float64) - expected.astype(np.float64)), initial=0))
+            result.astype(np.float64) - expected.astype(np.float64)), initial=0))
         if expected.dtype.kind != 'f':
             rows.append((output['name'], None, difference, difference == 0))
             continue
-        value = _cosine(found.astype(np.float64).ravel(), expected.astype(np.float64).ravel())
+        value = _cosine(result.astype(np.float64).ravel(), expected.astype(np.float64).ravel())
         rows.append((output['name'], value, difference, value >= cosine))
     return rows
 
@@ -39,8 +41,8 @@ def compare(folder, results, cosine=0.999):
 def _read_expected(folder):
     """Reads names and files of the expected outputs, [{"name", "file"}]."""
     path = os.path.join(folder, MANIFEST)
-    held = files.read_json(path)
-    outputs = held.get('outputs') if isinstance(held, dict) else None
+    manifest = files.read_json(path)
+    outputs = manifest.get('outputs') if isinstance(manifest, dict) else None
     if not isinstance(outputs, list) or not outputs or not all(
             isinstance(output, dict) and isinstance(output.get('name'), str)
             and re.match(r'[A-Za-z0-9_.]+$', str(output.get('file', ''))) for output in outputs):
@@ -76,8 +78,8 @@ def _read_result(results, number, expected):
     return np.fromfile(paths[0], dtype).reshape(expected.shape)
 
 
-def _cosine(found, expected):
-    lengths = np.linalg.norm(found) * np.linalg.norm(expected)
+def _cosine(result, expected):
+    lengths = np.linalg.norm(result) * np.linalg.norm(expected)
     if not lengths:
-        return float(np.array_equal(found, expected))
-    return float(found.dot(expected) / lengths)
+        return float(np.array_equal(result, expected))
+    return float(result.dot(expected) / lengths)

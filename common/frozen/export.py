@@ -3,19 +3,21 @@ import logging
 import os
 import re
 import shlex
+from typing import Any, Mapping, Tuple
 
 import numpy as np
 
 from common import errors, files
 from common.frozen import comparison, graph, model
 
+Ends = Mapping[str, Mapping[str, Any]]    # {name: description in a manifest}
 _DTYPES = ('float16', 'float32', 'uint8', 'int32', 'int64', 'bool')     # those that ATC takes
 _OPSET = 13
 _ONNX_TOLERANCE = 1e-3  # of an output of floats, times its largest value where that is above 1
 _ONNX_INSTALL = 'pip install tf2onnx==1.16.1 onnx==1.14.1 onnxruntime==1.10.0'
 
 
-def write_atc(path, soc_version):
+def write_atc(path: str, soc_version: str) -> str:
     """Writes what is needed to convert a frozen graph and to check the result on an Atlas host.
 
     Args:
@@ -62,7 +64,7 @@ def write_atc(path, soc_version):
     return folder
 
 
-def check_soc_version(text):
+def check_soc_version(text: str) -> None:
     """Raises errors.UsageError where this is no name of a chip."""
     if not re.match(r'Ascend[0-9][0-9A-Za-z_]*$', text):
         raise errors.UsageError('--soc_version must be a chip such as Ascend310 or Ascend310P3, '
@@ -95,7 +97,7 @@ echo "now: python -m common.deploy '$here' '$here/results'"
 '''.format(atc=atc, stem=stem, inputs=','.join(inputs))
 
 
-def atc_command(path, inputs, outputs, soc_version='Ascend310'):
+def atc_command(path: str, inputs: Ends, outputs: Ends, soc_version: str = 'Ascend310') -> str:
     """Gives the command that converts a .pb file for Atlas inference, on a host with CANN.
 
     Args:
@@ -114,7 +116,7 @@ def atc_command(path, inputs, outputs, soc_version='Ascend310'):
                 ';'.join(end + ':0' for end in outputs)))
 
 
-def write_onnx(path):
+def write_onnx(path: str) -> Tuple[str, float]:
     """Converts a frozen graph to ONNX, and runs both on the sample.
 
     Args:
@@ -150,9 +152,9 @@ def write_onnx(path):
             with open(temporary, 'wb') as stream:
                 stream.write(proto.SerializeToString())
             session = onnxruntime.InferenceSession(temporary, providers=['CPUExecutionProvider'])
-            found = session.run([name + ':0' for name in expected],
+            outputs = session.run([name + ':0' for name in expected],
                                 {name + ':0': value for name, value in sample.items()})
-            largest = _checked_onnx(path, dict(zip(expected, found)), expected)
+            largest = _checked_onnx(path, dict(zip(expected, outputs)), expected)
     except Exception as error:  # of many kinds, from two packages
         if isinstance(error, errors.InputError):
             raise
@@ -168,14 +170,14 @@ def _has_nested_loops(graph_def):
     return any(one != other and one.startswith(other) for one in scopes for other in scopes)
 
 
-def _checked_onnx(path, found, expected):
+def _checked_onnx(path, outputs, expected):
     """Gives the largest difference of the outputs, {name: array}, or refuses it."""
     largest = 0.0
     for name, value in expected.items():
-        if found[name].shape != value.shape:
+        if outputs[name].shape != value.shape:
             raise errors.InputError('{} as an ONNX file gives "{}" of shape {}, not {}.'.format(
-                path, name, list(found[name].shape), list(value.shape)))
-        difference = graph.largest_difference(found[name], value)
+                path, name, list(outputs[name].shape), list(value.shape)))
+        difference = graph.largest_difference(outputs[name], value)
         is_float = value.dtype.kind == 'f'
         scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
         if not difference <= _ONNX_TOLERANCE * scale:

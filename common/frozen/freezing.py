@@ -20,7 +20,7 @@ def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=Non
     """Writes a network with the values that its variables have in a session.
 
     The graph is checked for what an NPU cannot run, reloaded, and run on one batch beside the
-    session; the file appears only when both agree. What went in is kept in <path>_sample.npz.
+    session; the file appears only when both agree. The inputs are saved in <path>_sample.npz.
 
     Args:
       sess: tf.Session whose graph is built for inference, with all sizes fixed.
@@ -109,8 +109,8 @@ def _constant_graph(sess, inputs, outputs):
     graph_def = tf.graph_util.convert_variables_to_constants(
         sess, sess.graph.as_graph_def(add_shapes=True), outputs)
     graph_def = tf.graph_util.remove_training_nodes(graph_def, inputs + outputs)
-    held = {node.name for node in graph_def.node}
-    unused = [name for name in inputs if name not in held]
+    names = {node.name for node in graph_def.node}
+    unused = [name for name in inputs if name not in names]
     if unused:
         raise errors.InputError('the outputs {} do not depend on the input{} {}.'.format(
             ', '.join(outputs), 's' if len(unused) > 1 else '', ', '.join(unused)))
@@ -126,12 +126,12 @@ def _describe(tensors):
             for name, tensor in tensors.items()}
 
 
-def _check_feed(inputs, given):
-    unknown = sorted(set(given) - set(inputs))
+def _check_feed(inputs, arrays):
+    unknown = sorted(set(arrays) - set(inputs))
     if unknown:
         raise errors.InputError('check_feed has values for {}, which are no inputs ({}).'.format(
             ', '.join(unknown), ', '.join(sorted(inputs))))
-    return {name: np.asarray(given[name], tensor.dtype.as_numpy_dtype) if name in given
+    return {name: np.asarray(arrays[name], tensor.dtype.as_numpy_dtype) if name in arrays
             else np.zeros(tensor.shape.as_list(), tensor.dtype.as_numpy_dtype)
             for name, tensor in inputs.items()}
 
@@ -158,11 +158,12 @@ def _self_check(path, written, feed, expected):
     rewrites.constant_folding = rewriter_config_pb2.RewriterConfig.OFF
     ends = {name: (value.shape, value.dtype.name) for name, value in expected.items()}
     shapes = {name: (value.shape, value.dtype.name) for name, value in feed.items()}
-    with model.FrozenModel(path, graph.read_graph(written), shapes, ends, config) as network:
-        found = network.predict(**feed)
+    imported = model.open_graph(path, graph.read_graph(written))
+    with model.FrozenModel(path, imported, shapes, ends, config) as network:
+        outputs = network.predict(**feed)
     largest = 0.0
     for name, value in expected.items():
-        difference = graph.largest_difference(found[name], value)
+        difference = graph.largest_difference(outputs[name], value)
         exact = value.dtype.kind in 'iub'
         scale = max(1.0, float(np.max(np.abs(value), initial=0))) if not exact else 0.0
         if not difference <= TOLERANCE * scale:

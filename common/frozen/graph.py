@@ -2,25 +2,27 @@
 import hashlib
 import os
 import zipfile
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf import message
 
 from common import errors, files
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 
-def manifest_path(path):
+def manifest_path(path: str) -> str:
     """Gives the name of the manifest that belongs to a .pb file."""
     return os.path.splitext(path)[0] + '.json'
 
 
-def sample_path(path):
+def sample_path(path: str) -> str:
     """Gives the name of the file with the inputs that a .pb file was checked with."""
     return os.path.splitext(path)[0] + '_sample.npz'
 
 
-def read_graph(path):
+def read_graph(path: str) -> tf.GraphDef:
     """Reads a .pb file.
 
     Args:
@@ -44,7 +46,7 @@ def read_graph(path):
     return graph_def
 
 
-def read_manifest(path):
+def read_manifest(path: str) -> Optional[Dict[str, Any]]:
     """Gives the manifest of a .pb file, or None; one of another file is an error."""
     name = manifest_path(path)
     if not os.path.exists(name):
@@ -65,7 +67,7 @@ def read_manifest(path):
     return manifest
 
 
-def ends_of(path, graph_def):
+def ends_of(path: str, graph_def: tf.GraphDef) -> Tuple[List[str], List[str]]:
     """Names the ends of a frozen graph.
 
     Args:
@@ -85,7 +87,7 @@ def ends_of(path, graph_def):
     return inputs, outputs
 
 
-def read_sample(path):
+def read_sample(path: str) -> Dict[str, np.ndarray]:
     """Reads the inputs that a .pb file was checked with, {name: array}.
 
     Raises:
@@ -100,20 +102,21 @@ def read_sample(path):
             name, error, path)) from error
 
 
-def add_batch_axes(inputs, outputs, given):
+def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
+                   axes: Dict[str, Optional[int]]) -> None:
     """Adds "batch_axis" to the description of each end; see `freeze`."""
-    unknown = sorted(set(given) - set(inputs) - set(outputs))
+    unknown = sorted(set(axes) - set(inputs) - set(outputs))
     if unknown:
         raise errors.InputError('batch_axes names ends that are not there: {}.'.format(
             ', '.join(unknown)))
-    sizes = {end['shape'][0] for name, end in inputs.items() if end['shape'] and name not in given}
+    sizes = {end['shape'][0] for name, end in inputs.items() if end['shape'] and name not in axes}
     for ends in (inputs, outputs):
         for name, end in ends.items():
             along_first = len(sizes) == 1 and end['shape'][:1] == list(sizes)
-            end['batch_axis'] = given.get(name, 0 if along_first else None)
+            end['batch_axis'] = axes.get(name, 0 if along_first else None)
 
 
-def imported(graph_def):
+def imported(graph_def: tf.GraphDef) -> tf.Graph:
     """Puts a GraphDef into a graph of its own; InputError when it is no whole graph."""
     graph = tf.Graph()
     try:
@@ -124,16 +127,16 @@ def imported(graph_def):
     return graph
 
 
-def largest_difference(found, expected):
+def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
     """Gives the largest difference of two arrays; equal infinities and NaN count as equal."""
-    found, expected = found.astype(np.float64), expected.astype(np.float64)
-    equal = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    array, expected = array.astype(np.float64), expected.astype(np.float64)
+    equal = (array == expected) | (np.isnan(array) & np.isnan(expected))
     if equal.all():
         return 0.0
-    return float(np.abs(found - expected)[~equal].max())
+    return float(np.abs(array - expected)[~equal].max())
 
 
-def read_array(path):
+def read_array(path: str) -> np.ndarray:
     """Reads a .npy file.
 
     Raises:

@@ -7,6 +7,7 @@ restrictions of CANN's TensorFlow adapter for TensorFlow 1.15.
 import collections
 import os
 import re
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -72,7 +73,8 @@ REWRITES = {
 _SMALL = 16  # values of a constant that was written by hand; a trained weight may be tiny by chance
 
 
-def lint_graph(graph_def, feeds, fetches, mode='infer', mix_compile_mode=False):
+def lint_graph(graph_def: tf.GraphDef, feeds: Sequence[str], fetches: Sequence[str],
+               mode: str = 'infer', mix_compile_mode: bool = False) -> List[Finding]:
     """Checks the part of a graph that its fetches need, and the functions that this part calls.
 
     Args:
@@ -104,7 +106,7 @@ def lint_graph(graph_def, feeds, fetches, mode='infer', mix_compile_mode=False):
             and finding.rule == 'op-host-only' else finding for finding in findings]
 
 
-def dtypes(graph_def, feeds, fetches):
+def dtypes(graph_def: tf.GraphDef, feeds: Sequence[str], fetches: Sequence[str]) -> List[str]:
     """Lists the dtypes of all tensors that the fetches need.
 
     Args:
@@ -183,34 +185,34 @@ def _lint_shapes(op):
 
 def _lint_kind(op, mode, feeds):
     """Applies the lists of operations, and what needs more than the name."""
-    found = _listed(op.type, mode)
+    broken = _listed(op.type, mode)
     if _is_slow(op):
-        found.append(('warning', 'op-slow'))
+        broken.append(('warning', 'op-slow'))
     if mode == 'infer' and op.type.startswith('Placeholder') and op.name not in feeds:
-        found.append(('error', 'train-in-infer'))
-    return [Finding(severity, rule, op.name, op.type) for severity, rule in found]
+        broken.append(('error', 'train-in-infer'))
+    return [Finding(severity, rule, op.name, op.type) for severity, rule in broken]
 
 
 def _listed(kind, mode):
     """[(severity, rule)] of an operation by its name."""
-    found = []
+    broken = []
     if kind in _NO_PATH or kind.startswith(('QueueDequeue', 'QueueEnqueue')):
-        found.append(('error', 'op-no-path'))
+        broken.append(('error', 'op-no-path'))
     if kind in _HOST_ONLY or _is_dataset(kind):
-        found.append(('error', 'op-host-only'))
+        broken.append(('error', 'op-host-only'))
     if kind in _DYNAMIC_OUTPUT:
-        found.append(('error', 'op-dynamic-output'))
+        broken.append(('error', 'op-dynamic-output'))
     if kind in _SIDE_EFFECT:
-        found.append(('warning', 'op-side-effect'))
+        broken.append(('warning', 'op-side-effect'))
     if kind in _CONTROL_FLOW:
-        found.append(('warning', 'control-flow-v1'))
+        broken.append(('warning', 'control-flow-v1'))
     if kind in _SLOW:
-        found.append(('warning', 'op-slow'))
+        broken.append(('warning', 'op-slow'))
     if kind in _RANDOM:
-        found.append(('error', 'train-in-infer') if mode == 'infer' else ('warning', 'op-slow'))
+        broken.append(('error', 'train-in-infer') if mode == 'infer' else ('warning', 'op-slow'))
     if mode == 'infer' and kind in _TRAINING_ONLY:
-        found.append(('error', 'train-in-infer'))
-    return found
+        broken.append(('error', 'train-in-infer'))
+    return broken
 
 
 def _is_dataset(kind):
@@ -248,21 +250,21 @@ def _lint_functions(node, place, mode, library, seen):
 
 def _lint_layout(op):
     """Applies the limits of 3-D convolutions, of ranks and of indices."""
-    found = []
+    broken = []
     if op.type in _CONV3D:
-        found += [('error', 'conv3d', what) for what in _conv3d_errors(op)]
+        broken += [('error', 'conv3d', what) for what in _conv3d_errors(op)]
         channels = [tensor.shape[-1].value for tensor in op.outputs if tensor.shape.ndims == 5]
         if any(count and count % 16 for count in channels):
-            found.append(('info', 'conv3d', '{} channels, padded to a multiple of 16'.format(
+            broken.append(('info', 'conv3d', '{} channels, padded to a multiple of 16'.format(
                 channels[0])))
     ranks = [tensor.shape.ndims or 0 for tensor in op.outputs]
     if op.type in ('Transpose', 'Tile', 'Slice', 'StridedSlice') and max(ranks) > _WARN_RANK:
         severity = 'error' if max(ranks) > _MAX_RANK else 'warning'
-        found.append((severity, 'rank', '{} of {} axes'.format(op.type, max(ranks))))
+        broken.append((severity, 'rank', '{} of {} axes'.format(op.type, max(ranks))))
     if op.type in ('Gather', 'GatherV2', 'OneHot') and tf.int64 in [
             tensor.dtype for tensor in op.inputs[:2]]:
-        found.append(('info', 'int64-index', op.type))
-    return [Finding(severity, rule, op.name, what) for severity, rule, what in found]
+        broken.append(('info', 'int64-index', op.type))
+    return [Finding(severity, rule, op.name, what) for severity, rule, what in broken]
 
 
 def _conv3d_errors(op):
@@ -305,17 +307,17 @@ def _lint_constant(op):
     return []
 
 
-def count(findings):
+def count(findings: Sequence[Finding]) -> Dict[str, int]:
     """Counts findings, e.g. {'error': 0, 'warning': 12, 'info': 0}."""
     kinds = collections.Counter(finding.severity for finding in findings)
     return {severity: kinds[severity] for severity in ('error', 'warning', 'info')}
 
 
-def describe(findings):
+def describe(findings: Sequence[Finding]) -> List[str]:
     """Gives lines: one for each error, one for all other findings of a rule and an operation."""
     lines = ['error {}: {} ({})'.format(finding.rule, finding.node, finding.detail)
              for finding in findings if finding.severity == 'error']
-    groups = collections.OrderedDict()
+    groups: Dict[Tuple[str, str, str], List[Finding]] = collections.OrderedDict()
     for finding in findings:
         if finding.severity != 'error':
             groups.setdefault((finding.severity, finding.rule, finding.detail), []).append(finding)
@@ -325,7 +327,7 @@ def describe(findings):
     return lines
 
 
-def read_waivers(path=_WAIVERS):
+def read_waivers(path: str = _WAIVERS) -> List[Dict[str, str]]:
     """Reads the errors that are accepted.
 
     Args:
@@ -351,7 +353,7 @@ def read_waivers(path=_WAIVERS):
     return entries
 
 
-def waive(findings, waivers):
+def waive(findings: Sequence[Finding], waivers: Sequence[Dict[str, str]]) -> List[Finding]:
     """Turns the errors that a waiver names into findings of the severity 'waived'.
 
     Args:
@@ -368,7 +370,7 @@ def waive(findings, waivers):
     return result
 
 
-def unknown_operations(graph_def, path):
+def unknown_operations(graph_def: tf.GraphDef, path: str) -> List[Finding]:
     """Finds operations that a CANN installation does not list.
 
     Args:
@@ -384,7 +386,7 @@ def unknown_operations(graph_def, path):
             if node.op not in known and node.op != 'Placeholder']
 
 
-def advice(findings):
+def advice(findings: Sequence[Finding]) -> List[str]:
     """Gives a line with the accepted rewrite for each rule that errors and warnings break."""
     rules = sorted({finding.rule for finding in findings
                     if finding.severity in ('error', 'warning') and finding.rule in REWRITES})

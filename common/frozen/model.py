@@ -3,43 +3,67 @@
     with model.load('model.pb') as network:
         occupancy = network.predict(points=array)['occupancy']
 """
+from typing import Any, Dict, Optional
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors
-from common.frozen import graph
+from common.frozen import graph as graph_lib
+from common.frozen import guard
+
+TIMEOUT = 3600      # seconds that one `predict` may take; a loop without an end is stopped then
 
 
-def load(path):
-    """Opens a frozen graph; only a graph is read, no code.
+def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
+    """Opens a frozen graph. It is a program: only operations that compute are taken, see guard.py.
 
     Args:
       path: str, a .pb file.
+      timeout: seconds that one `predict` may take.
     Returns:
       FrozenModel.
     Raises:
-      errors.InputError: the file is missing, cut short, no graph, or not the one of its manifest.
+      errors.InputError: the file is missing, cut short, no graph, not the one of its manifest, or
+        has operations that do more than compute.
     """
-    graph_def = graph.read_graph(path)
-    names_in, names_out = graph.ends_of(path, graph_def)
-    imported = graph.imported(graph_def)
+    graph_def = graph_lib.read_graph(path)
+    names_in, names_out = graph_lib.ends_of(path, graph_def)
+    graph = open_graph(path, graph_def)
     try:
-        tensors = {name: imported.get_tensor_by_name(name + ':0') for name in names_in + names_out}
+        tensors = {name: graph.get_tensor_by_name(name + ':0') for name in names_in + names_out}
     except (KeyError, ValueError) as error:
-        raise errors.InputError('{} has no such end: {}. Freeze it again.'.format(
+        raise errors.InputError('{} has no such input or output: {}. Freeze it again.'.format(
             path, error.args[0])) from error
     ends = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
                    tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
-    described = [{name: {'shape': list(ends[name][0] or ())} for name in names}
-                 for names in (names_in, names_out)]
-    manifest = graph.read_manifest(path)
+    inputs, outputs = [{name: {'shape': list(ends[name][0] or ())} for name in names}
+                       for names in (names_in, names_out)]
+    manifest = graph_lib.read_manifest(path)
     if manifest is None:
-        graph.add_batch_axes(*described, {})
+        graph_lib.add_batch_axes(inputs, outputs, {})
     else:
-        described = manifest['inputs'], manifest['outputs']
-    axes = {name: end.get('batch_axis') for part in described for name, end in part.items()}
-    return FrozenModel(path, graph_def, {name: ends[name] for name in names_in},
-                       {name: ends[name] for name in names_out}, batch_axes=axes)
+        inputs, outputs = manifest['inputs'], manifest['outputs']
+    axes = {name: end.get('batch_axis') for part in (inputs, outputs)
+            for name, end in part.items()}
+    return FrozenModel(path, graph, {name: ends[name] for name in names_in},
+                       {name: ends[name] for name in names_out}, batch_axes=axes, timeout=timeout)
+
+
+def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
+    """Imports a graph that is to run, once it has passed the checks of guard.py.
+
+    Raises:
+      errors.InputError: it does more than compute, is too large, or TensorFlow cannot import it.
+    """
+    guard.check(path, graph_def)
+    try:
+        graph = graph_lib.imported(graph_def)
+    except ValueError as error:
+        raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
+                                .format(path, ' '.join(str(error).split())[:150])) from error
+    guard.check_sizes(path, graph)
+    return graph
 
 
 class FrozenModel:
@@ -50,7 +74,9 @@ class FrozenModel:
       batch_axes: dict {name: axis along which its rows lie, or None}.
     """
 
-    def __init__(self, path, graph_def, inputs, outputs, session_config=None, batch_axes=None):
+    def __init__(self, path: str, graph: tf.Graph, inputs: Dict[str, Any],
+                 outputs: Dict[str, Any], session_config: Optional[tf.ConfigProto] = None,
+                 batch_axes: Optional[Dict[str, Any]] = None, timeout: float = TIMEOUT):
         self.path = path
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
@@ -58,9 +84,10 @@ class FrozenModel:
         if session_config is None:
             session_config = tf.ConfigProto(allow_soft_placement=True)
             session_config.gpu_options.allow_growth = True
-        self._sess = tf.Session(graph=graph.imported(graph_def), config=session_config)
+        self._sess = tf.Session(graph=graph, config=session_config)
+        self._timeout = timeout
 
-    def predict(self, **arrays):
+    def predict(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network.
 
         Args:
@@ -76,9 +103,17 @@ class FrozenModel:
             raise self._refused('{} {}'.format(
                 'unknown or missing input' + ('s' if len(wrong) > 1 else ''), ', '.join(wrong)))
         feed = {name + ':0': self._fitting(name, value) for name, value in arrays.items()}
-        return self._sess.run({name: name + ':0' for name in self.outputs}, feed)
+        try:
+            return self._sess.run({name: name + ':0' for name in self.outputs}, feed,
+                                  tf.RunOptions(timeout_in_ms=int(1000 * self._timeout)))
+        except tf.errors.DeadlineExceededError as error:
+            raise errors.InputError('{} did not end within {:g} s and was stopped.'.format(
+                self.path, self._timeout)) from error
+        except tf.errors.OpError as error:
+            raise errors.InputError('{} cannot be run on these inputs: {}.'.format(
+                self.path, ' '.join(str(error.message).split())[:150])) from error
 
-    def predict_all(self, **arrays):
+    def predict_all(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network on any number of rows: in portions of the frozen size.
 
         The last portion is filled up with its last row, and its outputs are cut again.
@@ -104,13 +139,13 @@ class FrozenModel:
         portion = self.inputs[first][0][axes[first]]
         if portion is None:     # a graph of others, for any number of rows
             return self.predict(**arrays)
-        found = []
+        portions = []
         for start in range(0, total, portion):
             rows = np.minimum(np.arange(start, start + portion), total - 1)
-            found.append(self.predict(**{
+            portions.append(self.predict(**{
                 name: np.take(array, rows, axes[name]) if name in counts else array
                 for name, array in arrays.items()}))
-        return {name: self._joined([values[name] for values in found], total,
+        return {name: self._joined([values[name] for values in portions], total,
                                    self.batch_axes.get(name)) for name in self.outputs}
 
     def _joined(self, parts, total, axis):
@@ -124,7 +159,7 @@ class FrozenModel:
         shape, dtype = self.inputs[name]
         array = np.asarray(value)
         sizes_fit = shape is None or (len(shape) == array.ndim and all(
-            size in (None, given) for size, given in zip(shape, array.shape)))
+            size in (None, actual) for size, actual in zip(shape, array.shape)))
         if not sizes_fit or not np.can_cast(array.dtype, dtype, 'same_kind'):
             raise self._refused('"{}" came as {} {}'.format(name, array.dtype, list(array.shape)))
         converted = array.astype(dtype)
@@ -140,7 +175,7 @@ class FrozenModel:
         return '\n'.join([self.path] + ['  input  ' + line for line in _end_lines(self.inputs)]
                          + ['  output ' + line for line in _end_lines(self.outputs)])
 
-    def close(self):
+    def close(self) -> None:
         """Frees the session."""
         self._sess.close()
 

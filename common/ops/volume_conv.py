@@ -15,8 +15,10 @@ import itertools
 
 import tensorflow.compat.v1 as tf
 
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
-def conv3d(inputs, kernel, stride, plain=False):
+
+def conv3d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False) -> tf.Tensor:
     """Convolves a volume (a correlation, as everywhere in deep learning), without padding.
 
     Args:
@@ -40,7 +42,8 @@ def conv3d(inputs, kernel, stride, plain=False):
                             'VALID')
 
 
-def conv3d_transpose(inputs, kernel, stride, plain=False):
+def conv3d_transpose(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False
+                     ) -> tf.Tensor:
     """Transposed convolution, the gradient of `conv3d` by its inputs.
 
     Args:

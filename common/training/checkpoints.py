@@ -6,28 +6,33 @@ A checkpoint is named by its prefix, `folder/model-200`, which stands for `model
 import hashlib
 import os
 import re
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
-_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError)
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+Variables = Sequence[tf.Variable]
+NameMap = Mapping[str, str]
 
 
-def exists(prefix):
+def exists(prefix: str) -> bool:
     """Says whether the index of a checkpoint (or the single file of the older format) is there."""
     return os.path.isfile(prefix + '.index') or os.path.isfile(prefix)
 
 
-def step_of(prefix):
+def step_of(prefix: str) -> Optional[int]:
     """Gives the step at the end of a checkpoint's name, `model-200` -> 200, or None."""
     match = re.search(r'-(\d+)$', prefix)
     return int(match.group(1)) if match else None
 
 
-def note(*prefixes):
+def note(*prefixes: str) -> Dict[str, str]:
     """Says in a manifest which checkpoint (or weights in one file) a graph was made of.
 
     Args:
@@ -41,9 +46,9 @@ def note(*prefixes):
         folder, stem = os.path.split(prefix)
         names.append(stem)
         pattern = re.compile(re.escape(stem) + r'\.(index|data-\d{5}-of-\d{5})$')
-        found = [os.path.join(folder, name) for name in sorted(_listed(folder or '.'))
+        paths = [os.path.join(folder, name) for name in sorted(_listed(folder or '.'))
                  if pattern.match(name)] or [prefix]
-        for path in found:
+        for path in paths:
             try:
                 with open(path, 'rb') as stream:
                     for part in iter(lambda: stream.read(1 << 20), b''):
@@ -54,7 +59,7 @@ def note(*prefixes):
     return {'checkpoint': ' and '.join(sorted(set(names))), 'checkpoint_sha256': digest.hexdigest()}
 
 
-def in_folder(folder, stem='model'):
+def in_folder(folder: str, stem: str = 'model') -> List[str]:
     """Lists the checkpoints of a folder by their index files.
 
     Args:
@@ -69,7 +74,7 @@ def in_folder(folder, stem='model'):
     return [os.path.join(folder, '{}-{}'.format(stem, step)) for step in steps]
 
 
-def latest(path):
+def latest(path: str) -> str:
     """Finds the newest checkpoint.
 
     Args:
@@ -88,9 +93,9 @@ def latest(path):
             'no checkpoint {}: neither {}.index nor a folder of that name exists. Give the prefix '
             '(such as model-200) or the folder of a checkpoint.'.format(path, prefix))
     for folder in (prefix, os.path.join(prefix, RUN_FOLDER)):
-        found = _newest(folder)
-        if found:
-            return found
+        newest = _newest(folder)
+        if newest:
+            return newest
     raise errors.InputError(
         'no checkpoint in {}: it holds neither the file "checkpoint" nor a *.index file, and nor '
         'does its folder {}/.'.format(path, RUN_FOLDER))
@@ -102,7 +107,10 @@ def _newest(folder):
         return None
     state = None
     if os.path.isfile(os.path.join(folder, STATE_FILE)):
-        state = tf.train.get_checkpoint_state(folder)
+        try:
+            state = tf.train.get_checkpoint_state(folder)
+        except (ValueError, TypeError):     # damaged: the files themselves tell
+            pass
     if state is not None and state.model_checkpoint_path:
         named = state.model_checkpoint_path
         # A folder that was moved may name the place where it lay before.
@@ -115,12 +123,51 @@ def _newest(folder):
     numbered = in_folder(folder)
     if numbered:
         return numbered[-1]
-    found = [os.path.join(folder, name[:-len('.index')])
+    prefixes = [os.path.join(folder, name[:-len('.index')])
              for name in os.listdir(folder) if name.endswith('.index')]
-    return max(found, key=lambda prefix: (step_of(prefix) or 0, prefix)) if found else None
+    return max(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix)) if prefixes else None
 
 
-def others(folder, prefix):
+def resumable(folder: str) -> Tuple[Optional[str], List[str]]:
+    """Finds what a run in this folder goes on from.
+
+    Args:
+      folder: str, `checkpoints/` of a run.
+    Returns:
+      (prefix, lost): the newest `model-<step>` of which all files are there, or None; the newer
+      ones that have lost a file.
+    """
+    listed = {os.path.join(folder, name) for name in _named_in_list(folder)
+              if re.match(r'model-\d+$', name)}
+    prefixes = sorted(listed or in_folder(folder), key=lambda prefix: step_of(prefix) or 0)
+    lost: List[str] = []
+    for prefix in reversed(prefixes):
+        if _is_whole(prefix):
+            return prefix, lost
+        lost.append(prefix)
+    return None, lost
+
+
+def _named_in_list(folder):
+    """Bare names in TensorFlow's `checkpoint` file; none where that is damaged."""
+    path = os.path.join(folder, STATE_FILE)
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding='utf-8', errors='replace') as stream:
+        return [os.path.basename(name) for name in re.findall(
+            r'^(?:all_)?model_checkpoint_paths?: "([^"\n]*)"', stream.read(1 << 20), re.M)]
+
+
+def _is_whole(prefix):
+    """Whether the index and all files of values of a checkpoint are there."""
+    folder, stem = os.path.split(prefix)
+    counts = [re.match(re.escape(stem) + r'\.data-\d{5}-of-(\d{5})$', name)
+              for name in _listed(folder)]
+    shards = [int(match.group(1)) for match in counts if match]
+    return os.path.isfile(prefix + '.index') and bool(shards) and len(shards) == max(shards)
+
+
+def others(folder: str, prefix: str) -> str:
     """Says in a sentence which other checkpoints of a folder `--checkpoint` could name."""
     names = [other for other in in_folder(folder)
              if os.path.basename(other) != os.path.basename(prefix)]
@@ -129,7 +176,7 @@ def others(folder, prefix):
     return 'Choose another one with --checkpoint: {}.'.format(', '.join(reversed(names)))
 
 
-def remove(prefix):
+def remove(prefix: str) -> None:
     """Deletes the files of a checkpoint and the run's state beside them; the index goes first."""
     folder, stem = os.path.split(prefix)
     names = [name for name in _listed(folder or '.') if name.startswith(stem + '.')]
@@ -137,10 +184,18 @@ def remove(prefix):
         os.remove(os.path.join(folder, name))
 
 
-def remove_temporary(folder):
-    """Deletes what a save that was cut off (killed process, full disk) has left in a folder."""
-    for name in _listed(folder):
-        if '.tempstate' in name:
+def remove_temporary(folder: str) -> None:
+    """Deletes what saves that were cut off (killed process, full disk) have left in a folder.
+
+    These are temporary files, and files of a checkpoint that has no index yet and that the list of
+    checkpoints does not name.
+    """
+    names = _listed(folder)
+    finished = {name[:-len('.index')] for name in names if name.endswith('.index')}
+    finished.update(_named_in_list(folder))
+    for name in names:
+        stem = re.match(r'((?:model|best)-\d+)\.(data-\d{5}-of-\d{5}|state\.json)$', name)
+        if '.tempstate' in name or stem and stem.group(1) not in finished:
             os.remove(os.path.join(folder, name))
 
 
@@ -148,7 +203,7 @@ def _listed(folder):
     return os.listdir(folder) if os.path.isdir(folder) else []
 
 
-def write_list(folder, prefixes):
+def write_list(folder: str, prefixes: Sequence[str]) -> None:
     """Writes TensorFlow's `checkpoint` file with bare names, so that the folder can be moved.
 
     Args:
@@ -173,13 +228,13 @@ def _damaged(prefix, error):
         prefix, first_words(error), others(os.path.dirname(prefix), prefix)))
 
 
-def first_words(error):
+def first_words(error: Exception) -> str:
     """Gives what an error says in one line, without TensorFlow's list of graph nodes."""
     text = ' '.join((getattr(error, 'message', None) or str(error)).split())
     return text.split(' [[')[0][:300]
 
 
-def variables_of(prefix):
+def variables_of(prefix: str) -> Dict[str, List[int]]:
     """Lists what a checkpoint holds.
 
     Args:
@@ -192,7 +247,7 @@ def variables_of(prefix):
     return _reader(prefix).get_variable_to_shape_map()
 
 
-def read(prefix, names=None):
+def read(prefix: str, names: Optional[Sequence[str]] = None) -> Dict[str, np.ndarray]:
     """Reads arrays of a checkpoint.
 
     Args:
@@ -205,25 +260,26 @@ def read(prefix, names=None):
         is damaged.
     """
     reader = _reader(prefix)
-    held = reader.get_variable_to_shape_map()
-    missing = sorted(set(names or ()) - set(held))
+    shapes = reader.get_variable_to_shape_map()
+    missing = sorted(set(names or ()) - set(shapes))
     if missing:
         raise errors.InputError('checkpoint {} has no {} (found: {}).'.format(
-            prefix, ', '.join(missing), ', '.join(sorted(held))))
+            prefix, ', '.join(missing), ', '.join(sorted(shapes))))
     try:
-        return {name: reader.get_tensor(name) for name in (held if names is None else names)}
+        return {name: reader.get_tensor(name) for name in (shapes if names is None else names)}
     except _READ_ERRORS as error:
         raise _damaged(prefix, error) from error
 
 
-def named(variables):
+def named(variables: Variables) -> Dict[str, tf.Variable]:
     """Turns a list of variables into {name: variable}; a dict is returned as it is."""
     if isinstance(variables, dict):
         return variables
     return {variable.op.name: variable for variable in variables}
 
 
-def differences(prefix, variables, name_map=None):
+def differences(prefix: str, variables: Variables, name_map: Optional[NameMap] = None
+                ) -> Tuple[List[str], List[str], List[str]]:
     """Compares the variables of a graph with those of a checkpoint.
 
     Args:
@@ -252,7 +308,9 @@ def differences(prefix, variables, name_map=None):
     return missing, misshapen, sorted(set(shapes) - wanted)
 
 
-def restore(sess, prefix, variables, name_map=None, strict=False, remedy=None):
+def restore(sess: tf.Session, prefix: str, variables: Variables,
+            name_map: Optional[NameMap] = None, strict: bool = False, remedy: Optional[str] = None
+            ) -> None:
     """Gives variables the values of a checkpoint; all of them, or none and one error.
 
     Args:
@@ -270,10 +328,10 @@ def restore(sess, prefix, variables, name_map=None, strict=False, remedy=None):
     problems = [('missing', missing), ('of another shape', misshapen)]
     if strict:
         problems.append(('unexpected', unexpected))
-    found = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
-    if found:
+    misfits = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
+    if misfits:
         raise errors.InputError('checkpoint {} belongs to another network ({}). {}'.format(
-            prefix, '; '.join(found), remedy or 'Give the options that it was trained with '
+            prefix, '; '.join(misfits), remedy or 'Give the options that it was trained with '
             '(config.json of its run holds them), or another checkpoint.'))
     table = {(name_map or {}).get(ours, ours): variable
              for ours, variable in named(variables).items()}

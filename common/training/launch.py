@@ -16,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.device import choice, npu, session
 from common.device import ranks as ranks_lib
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 
@@ -93,10 +94,10 @@ def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib
     npu.check(npu_options, device)
     if device == 'npu':
         npu.load_adapter()
-    kept = {name: values[name] for name in ('output_path', 'seed') if name in values}
+    places = {name: values[name] for name in ('output_path', 'seed') if name in values}
     return Context(device=device, ranks=ranks, threads=options.threads, npu_options=npu_options,
                    precision=npu.precision_of(npu_options.precision_mode,
-                                              npu_options.precision_mode_v2, device), **kept)
+                                              npu_options.precision_mode_v2, device), **places)
 
 
 def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace,

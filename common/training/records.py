@@ -1,13 +1,15 @@
 """What a run writes down: metrics.jsonl, TensorBoard's scalars, its options."""
+import argparse
 import json
 import os
+from typing import Any, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from common import files, redact
 
 
-def read_metrics(path):
+def read_metrics(path: str) -> List[Dict[str, Any]]:
     """Reads a metrics.jsonl file; a last line cut short by a killed run is left out.
 
     Args:
@@ -18,12 +20,14 @@ def read_metrics(path):
     if not os.path.exists(path):
         return []
     rows = []
-    with open(path, encoding='utf-8') as stream:
+    with open(path, encoding='utf-8', errors='replace') as stream:
         for line in stream:
             try:
-                rows.append(json.loads(line))
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break  # A torn line is the last one; the resumed run writes it anew.
+            if isinstance(row, dict) and isinstance(row.get('step'), int):
+                rows.append(row)    # others are not of a run
     return rows
 
 
@@ -35,15 +39,15 @@ class Recorder:
       start_step: int, the step the run goes on from; recorded rows beyond it are dropped.
     """
 
-    def __init__(self, folder, start_step=0):
+    def __init__(self, folder: str, start_step: int = 0):
         self.path = os.path.join(folder, 'metrics.jsonl')
         self._folder = folder
         self._start_step = start_step
-        self._writer = None
+        self._writer: Any = None
         rows = [row for row in read_metrics(self.path) if row['step'] <= start_step]
         files.write_text(self.path, ''.join(json.dumps(row) + '\n' for row in rows))
 
-    def add(self, step, values):
+    def add(self, step: int, values: Dict[str, float]) -> None:
         """Records the numbers of one step.
 
         Args:
@@ -62,20 +66,20 @@ class Recorder:
         self._writer.add_summary(tf.Summary(value=scalars), step)
         self._writer.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Writes what is still in memory."""
         if self._writer is not None:
             self._writer.close()
 
 
-def num_parameters(variables):
+def num_parameters(variables: Sequence[tf.Variable]) -> int:
     """Counts the numbers that a list of variables holds."""
     return sum(variable.shape.num_elements() for variable in variables)
 
 
-def options_of(config):
+def options_of(options: argparse.Namespace) -> Dict[str, Any]:
     """Gives the options of a namespace as JSON values, without those that hold secrets."""
-    return {name: _json_value(value) for name, value in vars(config).items()
+    return {name: _json_value(value) for name, value in vars(options).items()
             if not redact.is_secret(name)}
 
 

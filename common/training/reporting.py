@@ -2,9 +2,10 @@
 import contextlib
 import math
 import time
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 
-def format_value(value):
+def format_value(value: float) -> str:
     """Writes a number in few characters: `0.0184`, `1234.5`, `3.10e-06`; an int as it is."""
     if isinstance(value, int):
         return str(value)
@@ -14,7 +15,7 @@ def format_value(value):
     return '{:.1f}'.format(value) if size >= 1000 else '{:.4f}'.format(value)
 
 
-def format_duration(seconds):
+def format_duration(seconds: float) -> str:
     """Writes seconds as `54s`, `6m54s` or `2h03m10s`."""
     minutes, seconds = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
@@ -23,7 +24,9 @@ def format_duration(seconds):
     return '{}m{:02d}s'.format(minutes, seconds) if minutes else '{}s'.format(seconds)
 
 
-def progress_line(step, total, values, seconds_per_step=None, first_seconds=None):
+def progress_line(step: int, total: int, values: Dict[str, float],
+                  seconds_per_step: Optional[float] = None, first_seconds: Optional[float] = None
+                  ) -> str:
     """Gives the report line, `step 1200/5000  24.0%  loss 0.0184  0.109 s/step  eta 6m54s`.
 
     Args:
@@ -45,12 +48,12 @@ def progress_line(step, total, values, seconds_per_step=None, first_seconds=None
     return '  '.join(parts)
 
 
-def step_time_line(seconds):
+def step_time_line(seconds: float) -> str:
     """Gives the line in which ModelZoo tools look for the mean time of a step, in seconds."""
     return 'StepTime: {:.6f}'.format(seconds)
 
 
-def wait_line(seconds, steps, seconds_per_step):
+def wait_line(seconds: float, steps: int, seconds_per_step: Optional[float]) -> Optional[str]:
     """Gives the line on data: which share of the steps' time went into making batches.
 
     Args:
@@ -64,7 +67,7 @@ def wait_line(seconds, steps, seconds_per_step):
     return 'batches took {:.2%} of the time of a step'.format(seconds / steps / seconds_per_step)
 
 
-def loss_lines(values):
+def loss_lines(values: Dict[str, float]) -> List[str]:
     """Gives the lines in which ModelZoo tools look for losses, the value last on the line.
 
     `loss_faces` is written as `Loss (faces): 0.0131`, `loss` as `Loss: 0.0131`; values under other
@@ -79,7 +82,7 @@ def loss_lines(values):
     return lines
 
 
-def accuracy_line(value, name=None):
+def accuracy_line(value: float, name: Optional[str] = None) -> str:
     """Gives the line in which ModelZoo tools look for an accuracy, e.g. `Accuracy: 0.9312`."""
     return 'Accuracy{}: {:.6f}'.format(' ({})'.format(name) if name else '', value)
 
@@ -91,20 +94,20 @@ class StepClock:
       now: function that gives seconds; a test puts its own in.
     """
 
-    def __init__(self, now=time.perf_counter):
+    def __init__(self, now: Callable[[], float] = time.perf_counter):
         self._now = now
-        self._began = None
+        self._began: Optional[float] = None
         self._paused_seconds = 0.0
         self._total = 0.0
         self.count = 0            # steps timed, the first one included
         self.first_seconds = 0.0
 
-    def begin(self):
+    def begin(self) -> None:
         """Starts the time of a step."""
         self._began = self._now()
         self._paused_seconds = 0.0
 
-    def end(self):
+    def end(self) -> None:
         """Ends the time of the running step; without one it does nothing."""
         if self._began is None:
             return
@@ -117,7 +120,7 @@ class StepClock:
             self._total += seconds
 
     @contextlib.contextmanager
-    def paused(self):
+    def paused(self) -> Iterator[None]:
         """Leaves the time of the block out of the running step."""
         began = self._now()
         try:
@@ -126,11 +129,11 @@ class StepClock:
             self._paused_seconds += self._now() - began
 
     @property
-    def seconds_per_step(self):
+    def seconds_per_step(self) -> Optional[float]:
         """float, mean over all steps but the first, or None before the second one has ended."""
         return self._total / (self.count - 1) if self.count > 1 else None
 
 
-def is_finite(value):
+def is_finite(value: Any) -> bool:
     """Says whether a Python or NumPy number is neither NaN nor infinite."""
     return math.isfinite(float(value))

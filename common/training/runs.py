@@ -11,7 +11,6 @@ randomness from (seed, step): variables, optimizer slots, step and `Run.state` c
 """
 import contextlib
 import datetime
-import fcntl
 import glob
 import itertools
 import os
@@ -20,7 +19,7 @@ import random
 import signal
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -28,7 +27,8 @@ import tensorflow.compat.v1 as tf
 import common
 from common import cli, errors, files, redact
 from common.device import npu
-from common.training import checkpoints, launch, records, reporting
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.training import checkpoints, launch, locks, records, reporting
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
@@ -84,7 +84,7 @@ class Run:
       state: dict of JSON values; saved with each checkpoint and restored with it.
     """
 
-    def __init__(self, options, context, sess, variables, state):
+    def __init__(self, options, context, sess, variables, state, lock=None):
         self.sess = sess
         self.output_path = context.output_path
         self.checkpoints, self.samples, self.eval_dir = (
@@ -94,6 +94,7 @@ class Run:
         self.start_step = self.step = 0
         self._options = options
         self._context = context
+        self._lock = lock
         self._variables = variables
         self._saver = tf.train.Saver(variables, max_to_keep=None)
         saved = {variable.op.name for variable in variables}
@@ -108,7 +109,7 @@ class Run:
         self._recorder = None
         self._values = {}
 
-    def steps(self, total):
+    def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
 
         A signal is heeded after the running step: `Interrupted` comes out of the loop then.
@@ -137,7 +138,7 @@ class Run:
         finally:
             self._in_step = False
 
-    def due(self, step, every):
+    def due(self, step: int, every: int) -> bool:
         """Says whether something that is done every so many steps falls on this one.
 
         Args:
@@ -148,7 +149,7 @@ class Run:
         """
         return step == self._total or (every > 0 and step % every == 0)
 
-    def report(self, step, **losses):
+    def report(self, step: int, **losses: Any) -> None:
         """Checks the losses of a step; now and then prints and records them. Call it each step.
 
         Args:
@@ -179,7 +180,7 @@ class Run:
             for line in reporting.loss_lines(values):
                 cli.say(line)
 
-    def record(self, step, **values):
+    def record(self, step: int, **values: Any) -> None:
         """Prints and records measurements of a step that are no losses, such as a validation's.
 
         Args:
@@ -191,16 +192,16 @@ class Run:
             self._recorder.add(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
-    def paused(self):
+    def paused(self) -> ContextManager[None]:
         """Context manager; the time inside does not count as time of the step."""
         return self._clock.paused()
 
     @property
-    def seconds_per_step(self):
+    def seconds_per_step(self) -> Optional[float]:
         """float, mean time of this process's steps but the first; None before the second."""
         return self._clock.seconds_per_step
 
-    def say_waiting(self, seconds):
+    def say_waiting(self, seconds: float) -> None:
         """Prints which share of this process's steps went into waiting for batches.
 
         Args:
@@ -210,7 +211,7 @@ class Run:
         if line:
             cli.say(line)
 
-    def save(self, step):
+    def save(self, step: int) -> str:
         """Saves all variables and the state as `checkpoints/model-<step>`; keeps the newest ones.
 
         Args:
@@ -226,16 +227,14 @@ class Run:
             return prefix
         self._write(prefix, self.state)
         self._saved_step = step
-        kept = [other for other in checkpoints.in_folder(self.checkpoints)
-                if checkpoints.step_of(other) <= step]
-        kept, dropped = (kept[-self._options.keep_checkpoints:],
-                         kept[:-self._options.keep_checkpoints])
-        checkpoints.write_list(self.checkpoints, kept)
-        for other in dropped:
+        saved = [other for other in checkpoints.in_folder(self.checkpoints)
+                 if (checkpoints.step_of(other) or 0) <= step]
+        checkpoints.write_list(self.checkpoints, saved[-self._options.keep_checkpoints:])
+        for other in saved[:-self._options.keep_checkpoints]:
             checkpoints.remove(other)
         return prefix
 
-    def save_best(self, step, value):
+    def save_best(self, step: int, value: float) -> bool:
         """Saves `checkpoints/best-<step>` when a value is lower than every earlier one.
 
         Args:
@@ -246,15 +245,15 @@ class Run:
           "best_value" and "best_step".
         """
         value = float(value)
-        best = self.state.get('best_value')
-        if not reporting.is_finite(value) or (best is not None and value >= best):
+        lowest = self.state.get('best_value')
+        if not reporting.is_finite(value) or (lowest is not None and value >= lowest):
             return False
         if not self._context.ranks.is_chief:
             return False
-        found = {'best_value': value, 'best_step': step}
+        best = {'best_value': value, 'best_step': step}
         prefix = os.path.join(self.checkpoints, 'best-{}'.format(step))
-        self._write(prefix, dict(self.state, **found))
-        self.state.update(found)
+        self._write(prefix, dict(self.state, **best))
+        self.state.update(best)
         for other in checkpoints.in_folder(self.checkpoints, 'best'):
             if other != prefix:
                 checkpoints.remove(other)
@@ -263,6 +262,7 @@ class Run:
     def _write(self, prefix, state):
         """Writes one checkpoint; a half-written one is removed again."""
         step = checkpoints.step_of(prefix)
+        self._check_folder()
         for variable, value in zip(self._trainable, self.sess.run(self._trainable)):
             if not np.isfinite(value).all():
                 raise self._not_finite('the variable {} holds NaN or infinity after step {}'
@@ -274,10 +274,22 @@ class Run:
         except (tf.errors.OpError, OSError, ValueError, errors.InputError) as error:
             if not rewritten:
                 checkpoints.remove(prefix)
+            raise errors.InputError('cannot save {} ({}). {} {}'.format(
+                prefix, checkpoints.first_words(error), self._last_good(),
+                'Free some space (or make the folder writable), then give the same command again.'
+            )) from error
+
+    def _check_folder(self):
+        """Makes sure that the output folder and its lock are still those of this run."""
+        if not os.path.isdir(self.checkpoints):
             raise errors.InputError(
-                'cannot save {} ({}). {} Free some space (or make the folder writable), then give '
-                'the same command again.'.format(
-                    prefix, checkpoints.first_words(error), self._last_good())) from error
+                'the folder {} is gone: it was removed or renamed while the run wrote to it. Put '
+                'it back, or start anew with the same command.'.format(self.checkpoints))
+        if self._lock is not None and not self._lock.is_ours():
+            raise errors.InputError(
+                'the lock {} was removed or replaced while the run held it, so that another run '
+                'may write into {}. {} End the other run, then give the same command again.'.format(
+                    self._lock.path, self.output_path, self._last_good()))
 
     def _last_good(self):
         """Says which checkpoint is the newest whole one."""
@@ -395,14 +407,16 @@ def start(options: cli.Options, context: launch.Context,
     is_chief, output_path = context.ranks.is_chief, context.output_path
     proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
+    lock = None
     with contextlib.ExitStack() as stack:
         _make_folders(output_path)
         if is_chief:
-            stack.enter_context(_locked(output_path))
+            lock = stack.enter_context(locks.held(output_path))
+            files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)
         sess = stack.enter_context(tf.Session(config=proto))
-        run = Run(options, context, sess, variables, state)
+        run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
                   tf.tables_initializer()])
@@ -454,32 +468,6 @@ def _make_folders(output_path):
 
 
 @contextlib.contextmanager
-def _locked(output_path):
-    """Holds the folder's lock, which ends with the process, however that ends."""
-    path = os.path.join(output_path, '.lock')
-    try:
-        stream = open(path, 'a+', encoding='utf-8')
-    except OSError as error:
-        raise errors.InputError('cannot write {}: {}. Choose another --output_path.'.format(
-            path, error.strerror)) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            raise errors.InputError(
-                'another run (process {}) is writing into {}. Wait for its end, or choose another '
-                '--output_path.'.format(stream.read().strip() or 'unknown', output_path)) from error
-        except OSError as error:  # some network file systems have no locks
-            cli.say('note: no lock on {} ({}); start no second run there'.format(
-                output_path, error.strerror))
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
-
-
-@contextlib.contextmanager
 def _signals(run):
     """Hands SIGINT and SIGTERM to the run; Python lets only the main thread do that."""
     if threading.current_thread() is not threading.main_thread():
@@ -512,7 +500,11 @@ def _restore(run, options, context):
     if asked:
         lines.append('note: --checkpoint {} is left aside, since the output folder has checkpoints '
                      'of its own (--noresume starts anew)'.format(asked))
-    return run._restore_own(checkpoints.latest(run.checkpoints)) + lines
+    prefix, lost = checkpoints.resumable(run.checkpoints)
+    if prefix and lost:
+        lines.append('note: {} has lost a file; going on from {}'.format(
+            ' and '.join(map(os.path.basename, lost)), prefix))
+    return run._restore_own(prefix or checkpoints.latest(run.checkpoints)) + lines
 
 
 def _is_own(prefix, run):
@@ -538,7 +530,7 @@ def _set_aside(run):
         if os.path.exists(path):
             os.rename(path, os.path.join(target, name))
     _make_folders(run.output_path)
-    return ['--noresume: what the run had made is in {} now'.format(target)]
+    return ['--noresume: the results of the run are in {} now'.format(target)]
 
 
 def _changed_options(options, output_path):
@@ -553,13 +545,13 @@ def _changed_options(options, output_path):
 
 def _leaves(options, place=''):
     """{name: value} of options, of which some are dicts of options: a.b for b of a."""
-    found = {}
+    leaves = {}
     for name, value in options.items():
         if isinstance(value, dict):
-            found.update(_leaves(value, '{}{}.'.format(place, name)))
+            leaves.update(_leaves(value, '{}{}.'.format(place, name)))
         else:
-            found[place + name] = value
-    return found
+            leaves[place + name] = value
+    return leaves
 
 
 def _print_start(run, context, summary, notes):

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 import traceback
+from typing import Any, Callable
 
 from common import errors
 
@@ -29,7 +30,7 @@ class Workers:
       waited: float, seconds that `get` took, but for the first batch's.
     """
 
-    def __init__(self, make, count, depth=15):
+    def __init__(self, make: Callable[[int], Any], count: int, depth: int = 15):
         self._make = make
         self._first = self._next = 0
         self.waited = 0.
@@ -55,13 +56,13 @@ class Workers:
     def __exit__(self, *unused):
         self.close()
 
-    def begin(self, first):
+    def begin(self, first: int) -> None:
         """Starts the work at batch `first`; call it once, before `get`."""
         self._first = self._next = first
         for start in self._starts:
             start.send(first)
 
-    def get(self):
+    def get(self) -> Any:
         """The next batch, in order.
 
         Raises:
@@ -92,7 +93,7 @@ class Workers:
             raise error
         return batch
 
-    def close(self):
+    def close(self) -> None:
         """Ends the processes; nothing waits for them."""
         for process in self._processes:
             process.terminate()
@@ -123,12 +124,12 @@ def _work(make, ends, place, step, depth, everything):
         batch = None
         try:
             batch = make(number)
-        except errors.InputError as found:
-            error = found
-        except Exception as found:  # whatever it is, the run has to end with it
-            last = traceback.extract_tb(found.__traceback__)[-1]
+        except errors.InputError as caught:
+            error = caught
+        except Exception as caught:  # whatever it is, the run has to end with it
+            last = traceback.extract_tb(caught.__traceback__)[-1]
             error = errors.InputError('a loader process failed at {}:{}: {!r}'.format(
-                os.path.basename(last.filename), last.lineno, found))
+                os.path.basename(last.filename), last.lineno, caught))
         waiting.put((error, batch))
         number += step
     sender.join()

@@ -9,8 +9,9 @@ import types
 
 import pytest
 
-from common import cli, device, errors
-from common.training import runs
+from common import cli, errors
+from common.device import npu
+from common.training import launch, runs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOC = """Trains a thing
@@ -99,7 +100,7 @@ def test_every_option_of_the_npu_reaches_the_options_of_the_device():
     parser = cli.make_parser('x')
     cli.add_run_options(parser, 'there')
     group = [group for group in parser._action_groups if 'NPU' in group.title][0]
-    fields = {field.name: field for field in dataclasses.fields(device.NpuOptions)}
+    fields = {field.name: field for field in dataclasses.fields(npu.NpuOptions)}
     assert len(group._group_actions) >= 14
     for action in group._group_actions:
         assert fields[action.dest].default == action.default
@@ -130,9 +131,19 @@ def raising(error):
     (MemoryError(), 1, 'out of memory'),
     (ZeroDivisionError('division by zero'), 1, 'ZeroDivisionError: division by zero')])
 def test_what_goes_wrong_becomes_one_line_and_an_exit_code(capsys, error, code, text):
-    assert cli.run(raising(error), types.SimpleNamespace()) == code
+    assert cli.run(raising(error), types.SimpleNamespace(debug=False)) == code
     shown = capsys.readouterr().err
     assert text in shown and shown.count('\n') == 1
+
+
+@pytest.mark.parametrize('cause, code', [
+    (KeyboardInterrupt(), 130), (runs.Interrupted('stopped by SIGTERM', 143), 143)])
+def test_a_signal_within_a_call_of_c_code_is_told_as_a_signal(capsys, cause, code):
+    def work(options):
+        raise SystemError('TF_NewBuffer returned a result with an error set') from cause
+    assert cli.run(work, types.SimpleNamespace(debug=False)) == code
+    message = capsys.readouterr().err
+    assert 'stopped' in message and 'TF_NewBuffer' not in message
 
 
 def test_debug_adds_the_traceback(capsys):
@@ -143,35 +154,82 @@ def test_debug_adds_the_traceback(capsys):
 
 @pytest.mark.parametrize('result, code', [(None, 0), (0, 0), (1, 1), (True, 0), ({}, 0)])
 def test_an_int_that_the_function_returns_is_the_exit_code(result, code):
-    assert cli.run(lambda config: result, types.SimpleNamespace()) == code
+    assert cli.run(lambda config: result, types.SimpleNamespace(debug=False)) == code
 
 
-def test_a_function_gets_the_options_and_the_keywords():
-    got = {}
-    cli.run(lambda config, **kwargs: got.update(config=config, **kwargs), 'c', extra=5)
-    assert got == {'config': 'c', 'extra': 5}
+def test_a_function_gets_all_arguments():
+    calls, options = [], types.SimpleNamespace(debug=False)
+    cli.run(lambda *arguments: calls.append(arguments), options, 5)
+    assert calls == [(options, 5)]
+
+
+def test_settled_options_are_read_only_and_copies_may_differ():
+    options = cli.settled(argparse.Namespace(batch_size=4, seed=0), seed=3)
+    with pytest.raises(AttributeError, match='batch_size.*replace'):
+        options.batch_size = 5
+    with pytest.raises(AttributeError, match='settled'):
+        del options.batch_size
+    changed = options.replace(batch_size=5, classes=2)
+    assert vars(options) == {'batch_size': 4, 'seed': 3}
+    assert vars(changed) == {'batch_size': 5, 'seed': 3, 'classes': 2}
+    assert not hasattr(options, 'classes')
+
+
+def test_help_leaves_out_experts_options_and_further_names_and_help_all_shows_them(capsys):
+    parser = a_parser()
+    cli.add_run_options(parser, 'there')
+    texts = []
+    for name in ('--help', '--help_all'):
+        with pytest.raises(SystemExit) as caught:
+            parser.parse_args([name])
+        assert caught.value.code == 0
+        texts.append(capsys.readouterr().out)
+    for word, in_help in (('--strict', True), ('--hard', False), ('--over_dump', False),
+                          ('--seed', True)):
+        assert (word in texts[0], word in texts[1]) == (in_help, True), word
+    assert parser.parse_args(['--data_path=x', '--over_dump']).over_dump
+
+
+def training_options(**changes):
+    parser = cli.make_parser('x')
+    cli.add_run_options(parser, 'there')
+    return argparse.Namespace(**dict(vars(parser.parse_args(['--device=cpu'])), **changes))
 
 
 def test_a_device_or_folder_that_cannot_be_used_is_told_before_the_work(tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     called = []
-    for options, text in [
-            ({'device': 'npu'}, 'npu_bridge'),
-            ({'device': 'cpu', 'precision_mode': 'fast'}, '--precision_mode'),
-            ({'device': 'cpu', 'loss_scale': '0.5'}, '--loss_scale'),
-            ({'device': 'cpu', 'resume': True, 'output_path': str(tmp_path / 'file' / 'out')},
-             'not a folder')]:
-        assert cli.run(called.append, types.SimpleNamespace(**options)) in (1, 2)
-        shown = capsys.readouterr().err
-        assert text in shown and shown.count('\n') == 1
+    for changes, text in [
+            ({'device': 'npu'}, 'npu_bridge'), ({'precision_mode': 'fast'}, '--precision_mode'),
+            ({'loss_scale': '0.5'}, '--loss_scale'),
+            ({'output_path': str(tmp_path / 'file' / 'out')}, 'not a folder')]:
+        assert launch.main(lambda *arguments: called.append(arguments),
+                           training_options(**changes)) in (1, 2)
+        message = capsys.readouterr().err
+        assert text in message and message.count('\n') == 1
     assert not called
+
+
+def test_launch_completes_the_options_for_the_device_and_settles_the_context(tmp_path):
+    def complete(parsed, device):
+        return cli.settled(parsed, plain=device != 'cpu', seed=7)
+
+    def work(options, context):
+        assert (options.plain, context.device, context.seed) == (False, 'cpu', 7)
+        assert context.output_path == options.output_path == str(tmp_path / 'out')
+        assert context.ranks.is_chief and not context.on_npu
+        with pytest.raises(AttributeError):
+            context.seed = 1
+        return 5
+
+    assert launch.main(work, training_options(output_path=str(tmp_path / 'out')), complete) == 5
 
 
 def test_a_pipe_whose_reader_has_gone_ends_the_script_quietly():
     script = ('import types; from common import cli\n'
               'def work(config):\n'
               '    for number in range(200000): print(number)\n'
-              'raise SystemExit(cli.run(work, types.SimpleNamespace()))')
+              'raise SystemExit(cli.run(work, types.SimpleNamespace(debug=False)))')
     process = subprocess.Popen([sys.executable, '-c', script], cwd=ROOT, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)
     assert process.stdout.readline() == b'0\n'

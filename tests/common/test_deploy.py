@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import deploy, errors, frozen
+from common import deploy, errors
+from common.frozen import comparison, export, freezing
+from common.frozen import graph as graph_lib
+from common.frozen import model as model_lib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -23,7 +26,7 @@ def graph(tmp_path):
     scores *= tf.cast(mask, tf.float32)[:, None]
     path = str(tmp_path / 'a net.pb')
     with tf.Session() as sess:
-        frozen.freeze(sess, {'rows': rows, 'mask': mask}, {
+        freezing.freeze(sess, {'rows': rows, 'mask': mask}, {
             'scores': scores, 'best': tf.argmax(scores, 1, output_type=tf.int32)}, path,
             check_feed={'rows': [[1, 2, 3], [4, 5, 6]], 'mask': [True, True]})
     return path
@@ -42,7 +45,7 @@ def returned(folder, tmp_path, change=0., dtype='<f4'):
 
 
 def test_the_folder_holds_commands_inputs_and_expected_outputs(graph):
-    folder = deploy.write_atc(graph, 'Ascend310P3')
+    folder = export.write_atc(graph, 'Ascend310P3')
     assert sorted(os.listdir(folder)) == [
         'convert.sh', 'expected.json', 'expected_0_scores.npy', 'expected_1_best.npy',
         'input_0_rows.bin', 'input_1_mask.bin']
@@ -58,7 +61,7 @@ def test_the_folder_holds_commands_inputs_and_expected_outputs(graph):
 
 
 def test_the_script_calls_the_tools_with_what_is_there(graph, tmp_path):
-    folder, tools = deploy.write_atc(graph, 'Ascend310'), tmp_path / 'tools'
+    folder, tools = export.write_atc(graph, 'Ascend310'), tmp_path / 'tools'
     tools.mkdir()
     for name, more in (('atc', 'test -f "a net.pb"'), ('msame', 'test -d results')):
         (tools / name).write_text(
@@ -73,7 +76,7 @@ def test_the_script_calls_the_tools_with_what_is_there(graph, tmp_path):
 @pytest.mark.parametrize('change, dtype, code', [
     (0., '<f4', 0), (0., '<f2', 0), (1e-3, '<f4', 0), (30., '<f4', 1)])
 def test_returned_outputs_are_compared(change, dtype, code, graph, tmp_path, capsys):
-    folder = deploy.write_atc(graph, 'Ascend310')
+    folder = export.write_atc(graph, 'Ascend310')
     config = deploy.parse_args([folder, returned(folder, tmp_path, change, dtype)])
     assert deploy.print_comparison(config) == code
     lines = capsys.readouterr().out.splitlines()
@@ -82,7 +85,7 @@ def test_returned_outputs_are_compared(change, dtype, code, graph, tmp_path, cap
 
 
 def test_the_comparison_needs_no_tensorflow(graph, tmp_path):
-    folder = deploy.write_atc(graph, 'Ascend310')
+    folder = export.write_atc(graph, 'Ascend310')
     (tmp_path / 'tensorflow.py').write_text('raise ImportError("none here")')
     done = subprocess.run(
         [sys.executable, '-m', 'common.deploy', folder, returned(folder, tmp_path)], cwd=ROOT,
@@ -92,33 +95,33 @@ def test_the_comparison_needs_no_tensorflow(graph, tmp_path):
 
 
 def test_results_that_are_missing_or_of_another_size_are_told(graph, tmp_path):
-    folder = deploy.write_atc(graph, 'Ascend310')
+    folder = export.write_atc(graph, 'Ascend310')
     with pytest.raises(errors.InputError, match='holds 0 files'):
-        deploy.compare(folder, str(tmp_path / 'none'))
+        comparison.compare(folder, str(tmp_path / 'none'))
     results = returned(folder, tmp_path)
     with open(os.path.join(results, '2026_01_01', 'net_output_0.bin'), 'ab') as stream:
         stream.write(b'more')
     with pytest.raises(errors.InputError, match='has 36 bytes, 8 values of float32'):
-        deploy.compare(folder, results)
+        comparison.compare(folder, results)
 
 
 @pytest.mark.parametrize('text', ['310', 'Ascend', "Ascend310'; ls", ''])
 def test_chips_that_do_not_exist_are_refused(text):
     with pytest.raises(errors.UsageError, match='--soc_version'):
-        deploy.check_soc_version(text)
+        export.check_soc_version(text)
 
 
 def test_without_the_packages_the_install_line_is_told(graph, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tf2onnx', None)
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(errors.InputError, match='pip install tf2onnx==1.16.1'):
-        deploy.write_onnx(graph)
+        export.write_onnx(graph)
 
 
 def test_an_onnx_file_gives_what_the_frozen_graph_gives(graph):
     pytest.importorskip('tf2onnx')
     pytest.importorskip('onnxruntime')
-    path, difference = deploy.write_onnx(graph)
+    path, difference = export.write_onnx(graph)
     assert os.path.exists(path) and difference < 1e-5
 
 
@@ -130,7 +133,7 @@ def test_what_a_converter_refuses_is_told(graph, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tf2onnx', types.SimpleNamespace(convert=convert))
     monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace())
     with pytest.raises(errors.InputError, match='ValueError: no such operation'):
-        deploy.write_onnx(graph)
+        export.write_onnx(graph)
 
 
 @pytest.mark.parametrize('nested', [False, True])
@@ -142,7 +145,7 @@ def test_a_loop_in_a_loop_is_refused_with_the_reason(nested):
     last = tf.constant(0)
     for _ in range(2):
         last = tf.while_loop(lambda x: x < 9, step, [last])
-    found = deploy._has_nested_loops(tf.get_default_graph().as_graph_def())
+    found = export._has_nested_loops(tf.get_default_graph().as_graph_def())
     assert found == nested
 
 
@@ -153,8 +156,8 @@ def test_a_loop_in_a_loop_is_refused_with_the_reason(nested):
     (lambda scores, best: [scores, best + 1], '"best" differs by 1'),
     (lambda scores, best: [scores[0], best], r'"scores" of shape \[4\], not \[2, 4\]')])
 def test_an_onnx_file_with_other_values_is_refused(change, told, graph, monkeypatch):
-    with frozen.load(graph) as model:
-        found = model.predict(**frozen.read_sample(graph))
+    with model_lib.load(graph) as model:
+        found = model.predict(**graph_lib.read_sample(graph))
 
     class Session:
         def __init__(self, path, providers):
@@ -169,11 +172,11 @@ def test_an_onnx_file_with_other_values_is_refused(change, told, graph, monkeypa
     monkeypatch.setitem(sys.modules, 'tf2onnx', types.SimpleNamespace(convert=convert))
     monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace(InferenceSession=Session))
     if told is None:
-        path, difference = deploy.write_onnx(graph)
+        path, difference = export.write_onnx(graph)
         assert os.path.exists(path) and 0 < difference < 1e-5
         return
     with pytest.raises(errors.InputError, match=told):
-        deploy.write_onnx(graph)
+        export.write_onnx(graph)
     assert not os.path.exists(os.path.splitext(graph)[0] + '.onnx')
 
 
@@ -181,38 +184,38 @@ def test_an_onnx_file_with_other_values_is_refused(change, told, graph, monkeypa
     '[]', '{}', '{"outputs": []}', '{"outputs": [{"name": "scores"}]}',
     '{"outputs": [{"name": "scores", "file": "../x.npy"}]}'])
 def test_a_folder_with_another_record_is_refused(text, graph, tmp_path):
-    folder = deploy.write_atc(graph, 'Ascend310')
+    folder = export.write_atc(graph, 'Ascend310')
     results = returned(folder, tmp_path)
     with open(os.path.join(folder, 'expected.json'), 'w') as stream:
         stream.write(text)
     with pytest.raises(errors.InputError, match='is not what freeze_graph.py --atc writes'):
-        deploy.compare(folder, results)
+        comparison.compare(folder, results)
 
 
 def test_an_expected_output_that_is_damaged_is_told(graph, tmp_path):
-    folder = deploy.write_atc(graph, 'Ascend310')
+    folder = export.write_atc(graph, 'Ascend310')
     results = returned(folder, tmp_path)
     os.truncate(os.path.join(folder, 'expected_0_scores.npy'), 30)
     with pytest.raises(errors.InputError, match='cannot read .*expected_0_scores.npy'):
-        deploy.compare(folder, results)
+        comparison.compare(folder, results)
 
 
 def test_a_graph_without_manifest_cannot_be_taken_further(graph):
-    os.remove(frozen.manifest_path(graph))
+    os.remove(graph_lib.manifest_path(graph))
     with pytest.raises(errors.InputError, match='no manifest'):
-        deploy.write_atc(graph, 'Ascend310')
+        export.write_atc(graph, 'Ascend310')
 
 
 def test_an_input_without_axes_is_refused_for_atc(tmp_path):
     scale = tf.placeholder(tf.float32, [], name='scale')
     path = str(tmp_path / 'net.pb')
     with tf.Session() as sess:
-        frozen.freeze(sess, {'scale': scale}, {'twice': 2 * scale}, path)
+        freezing.freeze(sess, {'scale': scale}, {'twice': 2 * scale}, path)
     with pytest.raises(errors.InputError, match='no input without axes \\("scale"\\)'):
-        deploy.write_atc(path, 'Ascend310')
+        export.write_atc(path, 'Ascend310')
 
 
 def test_the_expected_outputs_are_named(graph):
-    folder = deploy.write_atc(graph, 'Ascend310')
+    folder = export.write_atc(graph, 'Ascend310')
     with open(os.path.join(folder, 'expected.json')) as stream:
         assert [output['name'] for output in json.load(stream)['outputs']] == ['scores', 'best']

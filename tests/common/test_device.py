@@ -1,25 +1,22 @@
-"""Tests of common/device.py; npu_bridge is the double in fake_npu/."""
+"""Tests of common/device/ and of launch.Context; npu_bridge is the double in fake_npu/."""
 import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-from common import device, errors
+from common import errors
+from common.device import choice, npu, session
+from common.training import launch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'fake_npu')
-
-
-def options(**given):
-    return types.SimpleNamespace(**given)
 
 
 def forget_npu_bridge():
@@ -27,12 +24,6 @@ def forget_npu_bridge():
         if name.split('.')[0] == 'npu_bridge':
             del sys.modules[name]
     importlib.invalidate_caches()
-
-
-@pytest.fixture(autouse=True)
-def choice_of_this_test_only():
-    yield
-    device._chosen = None
 
 
 @pytest.fixture
@@ -60,43 +51,43 @@ def parameters(proto):
 
 def test_a_device_that_is_not_there_is_refused_with_what_is_missing():
     with pytest.raises(errors.InputError, match='npu_bridge.*set_env.sh'):
-        device.choose('npu')
+        choice.choose('npu')
     with pytest.raises(errors.InputError, match='no GPU'):
-        device.choose('gpu')
+        choice.choose('gpu')
 
 
 def test_auto_takes_the_npu_then_the_gpu_then_the_cpu(monkeypatch):
-    assert device.choose('auto') == 'cpu'
+    assert choice.choose('auto') == 'cpu'
     monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['GPU:0'])
-    assert device.choose('auto') == 'gpu'
-    assert device.choose('gpu') == 'gpu'
-    monkeypatch.setattr(device, '_has_npu', lambda: True)
-    assert device.choose('auto') == 'npu'
-    assert device.choose('cpu') == 'cpu'
+    assert choice.choose('auto') == 'gpu'
+    assert choice.choose('gpu') == 'gpu'
+    monkeypatch.setattr(npu, 'is_installed', lambda: True)
+    assert choice.choose('auto') == 'npu'
+    assert choice.choose('cpu') == 'cpu'
 
 
 def test_choosing_does_not_import_npu_bridge(adapter):
-    assert device.choose('auto') == 'npu'
-    assert device.choose('cpu') == 'cpu'
-    device.session_config(options(device='cpu'))
-    device.explain_ignored(options(), 'npu')
+    assert choice.choose('auto') == 'npu'
+    assert choice.choose('cpu') == 'cpu'
+    session.session_config('cpu')
+    npu.explain_ignored(npu.NpuOptions(), 'npu')
     assert 'npu_bridge' not in sys.modules
 
 
 def test_a_session_on_the_cpu_has_its_threads_and_no_gpu():
-    proto = device.session_config(options(device='cpu', threads=3))
+    proto = session.session_config('cpu', threads=3)
     assert proto.allow_soft_placement and dict(proto.device_count) == {'GPU': 0}
     assert (proto.intra_op_parallelism_threads, proto.inter_op_parallelism_threads) == (3, 3)
     assert not proto.graph_options.rewrite_options.custom_optimizers
 
 
 def test_a_session_on_a_gpu_takes_memory_as_it_needs_it():
-    proto = device.session_config(options(), 'gpu')
+    proto = session.session_config('gpu')
     assert proto.gpu_options.allow_growth and 'GPU' not in proto.device_count
 
 
 def test_a_session_on_the_npu_is_what_the_adapter_asks_for(adapter):
-    proto = device.session_config(options(device='npu', threads=0))
+    proto = session.session_config('npu')
     rewrites = proto.graph_options.rewrite_options
     assert rewrites.remapping == RewriterConfig.OFF
     assert rewrites.memory_optimization == 2  # the vendor's value, called MANUAL here
@@ -111,10 +102,10 @@ def test_a_session_on_the_npu_is_what_the_adapter_asks_for(adapter):
 
 
 def test_an_older_adapter_without_npu_config_proto_gets_the_same_session(adapter):
-    new = device.session_config(options(device='npu'))
+    new = session.session_config('npu')
     forget_npu_bridge()
     (adapter / 'npu_init.py').unlink()
-    old = device.session_config(options(device='npu', autotune=True))
+    old = session.session_config('npu', options=npu.NpuOptions(autotune=True))
     assert 'npu_bridge.estimator.npu_ops' in sys.modules  # registers the NpuOptimizer
     assert parameters(old) == dict(parameters(new), auto_tune_mode=b'RL,GA')
     rewrites = old.graph_options.rewrite_options
@@ -123,17 +114,17 @@ def test_an_older_adapter_without_npu_config_proto_gets_the_same_session(adapter
 
 def test_an_adapter_whose_npu_init_lacks_the_function_counts_as_older(adapter):
     (adapter / 'npu_init.py').write_text('')
-    assert 'precision_mode' in parameters(device.session_config(options(device='npu')))
+    assert 'precision_mode' in parameters(session.session_config('npu'))
 
 
 def test_a_package_that_the_adapter_misses_is_named_and_other_errors_stay(adapter):
     (adapter / 'npu_init.py').write_text('import hccl_that_is_missing')
     with pytest.raises(errors.InputError, match='hccl_that_is_missing'):
-        device.session_config(options(device='npu'))
+        session.session_config('npu')
     forget_npu_bridge()
     (adapter / 'npu_init.py').write_text('raise RuntimeError("driver not started")')
     with pytest.raises(RuntimeError, match='driver not started'):
-        device.session_config(options(device='npu'))
+        session.session_config('npu')
 
 
 @pytest.mark.parametrize('mode, value', [
@@ -146,9 +137,9 @@ def test_precision_modes_become_the_parameter(mode, value):
 def written(**given):
     """Gives the parameters that NpuOptions of the given fields write."""
     entry = RewriterConfig.CustomGraphOptimizer(name='NpuOptimizer')
-    npu_options = device.NpuOptions(**given)
+    npu_options = npu.NpuOptions(**given)
     npu_options.validate()
-    device.write_parameter_map(entry, npu_options)
+    npu.write_parameter_map(entry, npu_options)
     return {key: getattr(value, value.WhichOneof('value'))
             for key, value in entry.parameter_map.items()}
 
@@ -216,18 +207,18 @@ def test_inference_has_its_own_run_mode():
     ({'mix_compile_mode': True, 'iterations_per_loop': 10}, '--mix_compile_mode')])
 def test_values_that_would_abort_the_process_are_refused(given, message):
     with pytest.raises(errors.UsageError, match=message):
-        device.NpuOptions(**given).validate()
+        npu.NpuOptions(**given).validate()
 
 
 @pytest.mark.parametrize('name', ['modify_mixlist', 'fusion_switch_file', 'customize_dtypes'])
 def test_a_file_that_is_missing_is_named(name):
     with pytest.raises(errors.InputError, match='--{} there/no.json'.format(name)):
-        device.NpuOptions(**{name: 'there/no.json'}).validate()
+        npu.NpuOptions(**{name: 'there/no.json'}).validate()
 
 
 def test_a_session_on_the_npu_checks_its_options(adapter):
     with pytest.raises(errors.UsageError):
-        device.session_config(options(device='npu', over_dump=True, data_dump_flag=True))
+        session.session_config('npu', options=npu.NpuOptions(over_dump=True, data_dump_flag=True))
 
 
 @pytest.mark.parametrize('mode, name, expected', [
@@ -238,26 +229,27 @@ def test_a_session_on_the_npu_checks_its_options(adapter):
     ('default', 'npu', ('default', 'default', None)),
     ('force_fp32', 'npu', ('force_fp32', 'force_fp32', None))])
 def test_the_effective_precision_is_told(mode, name, expected):
-    assert device.effective_precision(options(precision_mode=mode), name) == expected
+    assert npu.precision_of(mode, None, name) == expected
 
 
 def test_a_mode_of_the_npu_computes_in_float32_elsewhere_and_says_so():
-    asked, effective, message = device.effective_precision(options(precision_mode='mix'), 'gpu')
+    asked, effective, message = npu.precision_of('mix', None, 'gpu')
     assert (asked, effective) == ('mix', 'float32')
     assert message == 'precision: mix was asked for; the gpu computes in float32'
 
 
 def test_each_option_without_effect_has_its_line():
-    given = options(over_dump=True, data_dump_step='3', loss_scale='128', profiling=False,
-                    seed=5, precision_mode='mix', output_path='x')
-    assert device.explain_ignored(given, 'cpu') == [
+    given = npu.NpuOptions(over_dump=True, data_dump_step='3', loss_scale='128',
+                           precision_mode='mix', output_path='x')
+    assert npu.explain_ignored(given, 'cpu') == [
         '--loss_scale has no effect on the cpu', '--over_dump has no effect on the cpu',
         '--data_dump_step has no effect on the cpu']
-    assert device.explain_ignored(given, 'npu') == [
+    assert npu.explain_ignored(given, 'npu') == [
         '--data_dump_step has no effect without --data_dump_flag']
-    assert device.explain_ignored(options(data_dump_step='3', data_dump_flag=True), 'npu') == []
-    given = options(customize_dtypes='x', precision_mode='must_keep_origin_dtype')
-    assert device.explain_ignored(given, 'npu') == [
+    assert npu.explain_ignored(
+        npu.NpuOptions(data_dump_step='3', data_dump_flag=True), 'npu') == []
+    given = npu.NpuOptions(customize_dtypes='x', precision_mode='must_keep_origin_dtype')
+    assert npu.explain_ignored(given, 'npu') == [
         '--customize_dtypes has no effect with the precision must_keep_origin_dtype']
 
 
@@ -265,35 +257,25 @@ def test_each_option_without_effect_has_its_line():
                                    {'data_dump_step': 'all'}])
 def test_values_of_a_wrong_form_are_refused_on_every_device(given):
     with pytest.raises(errors.UsageError, match='--' + list(given)[0]):
-        device.check_options(options(**given), 'cpu')
+        npu.check(npu.NpuOptions(**given), 'cpu')
 
 
 @pytest.mark.parametrize('text, value', [
     (None, None), ('', None), ('False', None), ('no', None), (False, None), ('True', 'dynamic'),
     ('dynamic', 'dynamic'), ('128', 128.0), ('1', 1.0), (2 ** 15, 2.0 ** 15)])
 def test_loss_scales_are_read(text, value):
-    assert device.parse_loss_scale(text) == value
+    assert npu.parse_loss_scale(text) == value
 
 
 @pytest.mark.parametrize('text', ['0.5', '-1', 'x', 'inf', 'nan', '0'])
 def test_loss_scales_below_one_and_words_are_refused(text):
     with pytest.raises(errors.UsageError, match='--loss_scale'):
-        device.parse_loss_scale(text)
-
-
-def test_dropout_on_the_cpu_is_that_of_tensorflow(run):
-    device.choose('cpu')
-    x = tf.ones([1000])
-    found = run(device.dropout(x, 0.4, seed=3))
-    assert set(np.unique(found)) == {np.float32(0), np.float32(1 / 0.6)}
-    assert 0.3 < np.mean(found == 0) < 0.5
-    np.testing.assert_array_equal(run(device.dropout(x, 0.0)), np.ones(1000))
+        npu.parse_loss_scale(text)
 
 
 def test_dropout_on_the_npu_hands_over_the_probability_to_keep(adapter):
-    device.choose('npu')
-    device.dropout(tf.ones([4]), 0.25, seed=3)
-    device.dropout(tf.ones([4]), 0.0)
+    npu.dropout(tf.ones([4]), 0.25, seed=3)
+    npu.dropout(tf.ones([4]), 0.0)
     assert calls() == [('dropout', {'keep_prob': 0.75, 'seed': 3})]
 
 
@@ -304,11 +286,11 @@ def marked():
 
 
 def test_float32_is_kept_on_the_npu_inside_the_scope_only(adapter):
-    built = device.float32_scope()(lambda x: tf.log(x, name='log'))
+    built = npu.float32_scope()(lambda x: tf.log(x, name='log'))
     x = tf.ones([2], name='x')
     built(x)
-    assert marked() == []   # no NPU was chosen
-    device.choose('npu')
+    assert marked() == []   # this run is not on an NPU
+    npu.load_adapter()
     tf.exp(built(x), name='exp')
     built(x)
     assert marked() == ['log_1', 'log_2']
@@ -320,8 +302,8 @@ def test_an_adapter_without_the_scope_builds_all_the_same(change, adapter):
     (adapter / 'npu_init.py').write_text(
         text.replace('from npu_bridge.estimator.npu import npu_scope', '') if change == 'import'
         else text.replace('def npu_config_proto', 'def other'))
-    device.choose('npu')
-    with device.float32_scope():
+    npu.load_adapter()
+    with npu.float32_scope():
         tf.log(tf.ones([2]), name='log')
     assert marked() == []
 
@@ -362,19 +344,23 @@ def _cmr():
 
 @pytest.mark.parametrize('build', [_vsl, _vsl_codes, _r2n2, _polygen, _imnet, _cmr])
 def test_the_losses_of_every_model_keep_float32_on_the_npu(build, adapter):
-    device.choose('npu')
+    npu.load_adapter()
     assert build().op.name in marked()
+
+
+def on(device, loss_scale):
+    return launch.Context(device=device, npu_options=npu.NpuOptions(loss_scale=loss_scale))
 
 
 def test_the_optimizer_stays_bare_without_loss_scale_or_npu(adapter):
     optimizer = tf.train.AdamOptimizer()
-    assert device.wrap_optimizer(optimizer, options(device='npu', loss_scale='False')) is optimizer
-    assert device.wrap_optimizer(optimizer, options(device='cpu', loss_scale='128')) is optimizer
+    assert on('npu', 'False').wrap_optimizer(optimizer) is optimizer
+    assert on('cpu', '128').wrap_optimizer(optimizer) is optimizer
     assert 'npu_bridge' not in sys.modules
 
 
 def test_a_fixed_loss_scale_makes_its_manager(adapter):
-    device.wrap_optimizer(tf.train.AdamOptimizer(), options(device='npu', loss_scale='128'))
+    on('npu', '128').wrap_optimizer(tf.train.AdamOptimizer())
     assert calls() == [
         ('FixedLossScaleManager', {'loss_scale': 128.0, 'enable_overflow_check': True}),
         ('NPULossScaleOptimizer', {'opt': 'AdamOptimizer', 'manager': 'FixedLossScaleManager',
@@ -385,13 +371,13 @@ def test_a_manager_of_an_older_adapter_gets_no_overflow_check(adapter):
     path = adapter / 'estimator' / 'npu' / 'npu_loss_scale_manager.py'
     path.write_text(path.read_text().replace(', enable_overflow_check=True', '').replace(
         'enable_overflow_check=enable_overflow_check', 'older=True'))
-    device.wrap_optimizer(tf.train.AdamOptimizer(), options(device='npu', loss_scale='128'))
+    on('npu', '128').wrap_optimizer(tf.train.AdamOptimizer())
     assert calls('FixedLossScaleManager') == [{'loss_scale': 128.0, 'older': True}]
 
 
 def test_the_variables_of_a_manager_can_be_initialised_under_control_dependencies(adapter, run):
     with tf.control_dependencies([tf.placeholder(tf.float32, [])]):  # the double refuses that
-        device.wrap_optimizer(tf.train.AdamOptimizer(), options(device='npu', loss_scale='True'))
+        on('npu', 'True').wrap_optimizer(tf.train.AdamOptimizer())
     assert sorted(variable.op.name for variable in tf.global_variables()) == [
         'bad_steps', 'loss_scale']
     assert run(tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES, 'loss_scale')) == [2.0 ** 16]
@@ -404,8 +390,8 @@ def test_a_step_with_loss_scale_equals_the_bare_one_and_an_overflow_is_left_out(
             x = tf.placeholder(tf.float32, [])
             weight = tf.get_variable('w', [], initializer=tf.ones_initializer())
             count = tf.get_variable('count', [], tf.int64, tf.zeros_initializer(), trainable=False)
-            optimizer = device.wrap_optimizer(
-                tf.train.MomentumOptimizer(0.5, 0.9), options(device='npu', loss_scale=scale))
+            optimizer = on('npu', scale).wrap_optimizer(
+                tf.train.MomentumOptimizer(0.5, 0.9))
             train_op = optimizer.minimize(tf.square(weight * x - 3.0), count, [weight])
         return x, train_op, (weight, count)
 

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import device, errors, files, rank_table
+from common import errors, files
+from common import rank_table as rank_table_command
+from common.device import rank_table, ranks
+from common.training import launch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(ROOT, 'tests', 'common')
@@ -24,12 +27,6 @@ HOROVODRUN = os.path.join(os.path.dirname(sys.executable), 'horovodrun')
 real_horovod = pytest.mark.skipif(importlib.util.find_spec('horovod') is None,
                                   reason='Horovod is not installed (requirements-extra.txt)')
 REAL = pytest.param('horovodrun', marks=[pytest.mark.slow, real_horovod])
-
-
-@pytest.fixture(autouse=True)
-def alone_afterwards():
-    yield
-    device._ranks, device._chosen = device._ALONE, None
 
 
 def environment(backend, folder, rank, size):
@@ -146,48 +143,47 @@ def _variable(number, name):
 def test_the_parts_of_a_batch_are_the_batch(count, size):
     rows, parts = np.arange(count), []
     for rank in range(size):
-        device._ranks = device.Ranks('hccl', rank, size, rank)
-        parts.append(device.shard(rows))
-        assert len(parts[-1]) == device.per_rank(count)
+        place = ranks.Ranks('hccl', rank, size, rank)
+        parts.append(place.shard(rows))
+        assert len(parts[-1]) == place.per_rank(count)
     np.testing.assert_array_equal(np.concatenate(parts), rows)
 
 
 def test_a_batch_that_cannot_be_shared_out_equally_is_refused():
-    device._ranks = device.Ranks('horovod', 0, 3, 0)
     with pytest.raises(errors.UsageError, match='batch of 4 .* 3 processes'):
-        device.per_rank(4)
+        ranks.Ranks('horovod', 0, 3, 0).per_rank(4)
 
 
 def test_a_single_process_adds_nothing_to_the_graph():
     tensor = tf.get_variable('v', [2])
     optimizer = tf.train.AdamOptimizer()
     before = len(tf.get_default_graph().get_operations())
-    assert device.allreduce_mean(tensor) is tensor and device.allreduce_sum(tensor) is tensor
-    assert device.broadcast_variables() is None and device.barrier() is None
-    assert device.wrap_optimizer(optimizer, None) is optimizer
+    assert ranks.ALONE.mean(tensor) is tensor and ranks.ALONE.sum(tensor) is tensor
+    assert ranks.ALONE.broadcast() is None and ranks.ALONE.barrier() is None
+    assert launch.Context().wrap_optimizer(optimizer) is optimizer
     assert len(tf.get_default_graph().get_operations()) == before
 
 
-@pytest.mark.parametrize('given, variables, expected', [
-    ({}, {}, 'none'), ({}, {'HOROVOD_SIZE': '2'}, 'horovod'), ({}, {'RANK_SIZE': '2'}, 'none'),
-    ({'distribution': 'none'}, {'HOROVOD_SIZE': '2'}, 'none')])
-def test_the_environment_tells_the_way_to_work_together(given, variables, expected, monkeypatch):
+@pytest.mark.parametrize('asked, variables, expected', [
+    ('auto', {}, 'none'), ('auto', {'HOROVOD_SIZE': '2'}, 'horovod'),
+    ('auto', {'RANK_SIZE': '2'}, 'none'), ('none', {'HOROVOD_SIZE': '2'}, 'none')])
+def test_the_environment_tells_the_way_to_work_together(asked, variables, expected, monkeypatch):
     monkeypatch.syspath_prepend(os.path.join(HERE, 'fake_horovod'))
     variables = dict({'HOROVOD_RANK': '1', 'HOROVOD_LOCAL_RANK': '1'}, **variables)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    found = device.init(type('Config', (), dict(given, device='cpu')))
-    assert found.backend == expected and device.is_chief() == (expected == 'none')
+    place = ranks.find(asked, 'cpu')
+    assert place.backend == expected and place.is_chief == (expected == 'none')
     for name in [name for name in sys.modules if name.startswith('horovod')]:
         del sys.modules[name]
 
 
 def test_hccl_without_an_npu_and_horovod_without_its_package_are_refused(monkeypatch):
     with pytest.raises(errors.UsageError, match='on an NPU only'):
-        device.init(type('Config', (), {'device': 'cpu', 'distribution': 'hccl'}))
+        ranks.find('hccl', 'cpu')
     monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
     with pytest.raises(errors.InputError, match='requirements-extra.txt'):
-        device.init(type('Config', (), {'device': 'cpu', 'distribution': 'horovod'}))
+        ranks.find('horovod', 'cpu')
 
 
 def table(**changes):
@@ -197,9 +193,9 @@ def table(**changes):
 
 
 def test_a_rank_table_is_what_hccl_reads(tmp_path):
-    config = rank_table.parse_args(['--server=host', '--device_ips=10.0.0.1,10.0.0.2',
+    config = rank_table_command.parse_args(['--server=host', '--device_ips=10.0.0.1,10.0.0.2',
                                     '--first_device=4', '--output={}'.format(tmp_path / 't.json')])
-    rank_table.write(config)
+    rank_table_command.write(config)
     found = json.loads((tmp_path / 't.json').read_text())
     assert found == {'status': 'completed', 'version': '1.0', 'server_count': '1', 'server_list': [
         {'server_id': 'host', 'device': [
@@ -275,5 +271,5 @@ def test_a_table_that_the_platform_is_still_writing_is_waited_for(tmp_path, monk
 
 def test_an_address_that_is_none_is_refused(tmp_path):
     with pytest.raises(errors.UsageError, match='10.0.0.300'):
-        rank_table.write(rank_table.parse_args(
+        rank_table_command.write(rank_table_command.parse_args(
             ['--server=host', '--device_ips=10.0.0.1,10.0.0.300', '--output=x.json']))

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import errors, frozen
+from common import errors
+from common.frozen import __main__ as command
+from common.frozen import freezing
+from common.frozen import graph as graph_lib
+from common.frozen import model as model_lib
 
 
 def a_network():
@@ -32,7 +36,7 @@ def frozen_network(path, **kwargs):
     tf.train.AdamOptimizer().minimize(tf.reduce_sum(tf.get_variable('other', [2]) ** 2))
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
-    manifest = frozen.freeze(sess, inputs, outputs, str(path), **kwargs)
+    manifest = freezing.freeze(sess, inputs, outputs, str(path), **kwargs)
 
     def live(points, count):
         return sess.run(outputs, {inputs['points']: points, inputs['count']: count})
@@ -46,7 +50,7 @@ POINTS = np.random.RandomState(0).normal(size=[2, 3]).astype(np.float32)
 def test_the_frozen_graph_gives_what_the_session_gives(tmp_path):
     manifest, live = frozen_network(tmp_path / 'model.pb', check_feed={'points': POINTS})
     assert manifest['max_difference'] <= 1e-6
-    with frozen.load(str(tmp_path / 'model.pb')) as model:
+    with model_lib.load(str(tmp_path / 'model.pb')) as model:
         for count in (0, 1, 5):
             found, expected = model.predict(points=POINTS, count=count), live(POINTS, count)
             assert sorted(found) == ['best', 'score']
@@ -57,7 +61,7 @@ def test_the_frozen_graph_gives_what_the_session_gives(tmp_path):
 
 def test_only_constants_and_computation_are_left(tmp_path):
     frozen_network(tmp_path / 'model.pb')
-    nodes = frozen.read_graph(str(tmp_path / 'model.pb')).node
+    nodes = graph_lib.read_graph(str(tmp_path / 'model.pb')).node
     kinds = {node.op for node in nodes}
     assert not kinds & {'VariableV2', 'VarHandleOp', 'Assign', 'SaveV2', 'ApplyAdam'}
     assert not [node.name for node in nodes if node.device or 'other' in node.name]
@@ -86,7 +90,7 @@ def test_aliases_are_nodes_with_the_same_values(tmp_path):
     frozen_network(tmp_path / 'model.pb', aliases={'f_output': 'score'})
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(frozen.read_graph(str(tmp_path / 'model.pb')), name='')
+        tf.import_graph_def(graph_lib.read_graph(str(tmp_path / 'model.pb')), name='')
     with tf.Session(graph=graph) as sess:
         pair = sess.run(['score:0', 'f_output:0'], {'points:0': POINTS, 'count:0': 2})
     np.testing.assert_array_equal(*pair)
@@ -96,7 +100,7 @@ def test_shapes_inside_a_loop_survive(tmp_path):
     frozen_network(tmp_path / 'model.pb')
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(frozen.read_graph(str(tmp_path / 'model.pb')), name='')
+        tf.import_graph_def(graph_lib.read_graph(str(tmp_path / 'model.pb')), name='')
     assert [op.type for op in graph.get_operations() if op.type == 'LoopCond']
     assert not [tensor for op in graph.get_operations() for tensor in op.outputs
                 if not tensor.shape.is_fully_defined()]
@@ -107,7 +111,7 @@ def test_freezing_twice_in_one_graph_works(tmp_path):
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         for name in ('a.pb', 'b.pb'):
-            frozen.freeze(sess, inputs, outputs, str(tmp_path / name))
+            freezing.freeze(sess, inputs, outputs, str(tmp_path / name))
     assert (tmp_path / 'a.pb').read_bytes() == (tmp_path / 'b.pb').read_bytes()
 
 
@@ -116,8 +120,8 @@ def test_names_do_not_depend_on_the_scope_of_the_call(tmp_path):
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         with tf.name_scope('scope'), tf.control_dependencies([tf.no_op()]):
-            frozen.freeze(sess, inputs, outputs, str(tmp_path / 'a.pb'))
-    assert sorted(frozen.load(str(tmp_path / 'a.pb')).outputs) == ['best', 'score']
+            freezing.freeze(sess, inputs, outputs, str(tmp_path / 'a.pb'))
+    assert sorted(model_lib.load(str(tmp_path / 'a.pb')).outputs) == ['best', 'score']
 
 
 def refused(path, inputs, outputs, match, **kwargs):
@@ -125,7 +129,7 @@ def refused(path, inputs, outputs, match, **kwargs):
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         with pytest.raises(errors.InputError, match=match):
-            frozen.freeze(sess, inputs, outputs, str(path), **kwargs)
+            freezing.freeze(sess, inputs, outputs, str(path), **kwargs)
     assert list(path.parent.iterdir()) == []
 
 
@@ -181,20 +185,20 @@ def test_a_frozen_graph_that_differs_from_the_session_is_not_written(
         tmp_path, monkeypatch, dtype, change):
     x = tf.placeholder(tf.as_dtype(dtype), [3], name='x')
     large = 10 ** 7 if dtype is np.int32 else 1  # whole numbers must be equal at any size
-    predict = frozen.FrozenModel.predict
+    predict = model_lib.FrozenModel.predict
 
     def changed(model, **arrays):
         return {name: value + np.asarray(change, value.dtype)
                 for name, value in predict(model, **arrays).items()}
 
-    monkeypatch.setattr(frozen.FrozenModel, 'predict', changed)
+    monkeypatch.setattr(model_lib.FrozenModel, 'predict', changed)
     refused(tmp_path / 'a.pb', {'x': x}, {'y': x + large}, 'failed its check: the output "y"')
 
 
 def test_the_sample_that_was_given_is_used_in_the_check(tmp_path, monkeypatch):
     fed = []
-    predict = frozen.FrozenModel.predict
-    monkeypatch.setattr(frozen.FrozenModel, 'predict', lambda model, **arrays: (
+    predict = model_lib.FrozenModel.predict
+    monkeypatch.setattr(model_lib.FrozenModel, 'predict', lambda model, **arrays: (
         fed.append(arrays), predict(model, **arrays))[1])
     frozen_network(tmp_path / 'model.pb', check_feed={'points': POINTS})
     np.testing.assert_array_equal(fed[0]['points'], POINTS)
@@ -212,7 +216,7 @@ def test_the_sample_that_was_given_is_used_in_the_check(tmp_path, monkeypatch):
     ({'points': POINTS.astype(np.complex64), 'count': 1}, 'complex64')])
 def test_wrong_arrays_are_refused_with_what_is_expected(tmp_path, arrays, match):
     frozen_network(tmp_path / 'model.pb')
-    with frozen.load(str(tmp_path / 'model.pb')) as model:
+    with model_lib.load(str(tmp_path / 'model.pb')) as model:
         with pytest.raises(errors.InputError, match=match) as caught:
             model.predict(**arrays)
     assert 'points float32 [2, 3]; count int32 []' in str(caught.value)
@@ -220,7 +224,7 @@ def test_wrong_arrays_are_refused_with_what_is_expected(tmp_path, arrays, match)
 
 def test_lists_and_wider_numbers_are_taken(tmp_path):
     frozen_network(tmp_path / 'model.pb')
-    with frozen.load(str(tmp_path / 'model.pb')) as model:
+    with model_lib.load(str(tmp_path / 'model.pb')) as model:
         np.testing.assert_array_equal(
             model.predict(points=POINTS.tolist(), count=np.int64(1))['score'],
             model.predict(points=POINTS, count=1)['score'])
@@ -228,7 +232,7 @@ def test_lists_and_wider_numbers_are_taken(tmp_path):
 
 def test_a_model_tells_its_ends(tmp_path):
     frozen_network(tmp_path / 'model.pb')
-    model = frozen.load(str(tmp_path / 'model.pb'))
+    model = model_lib.load(str(tmp_path / 'model.pb'))
     assert model.inputs == {'points': ((2, 3), 'float32'), 'count': ((), 'int32')}
     assert model.outputs == {'score': ((2, 4), 'float32'), 'best': ((2,), 'int32')}
     assert '  output score float32 [2, 4]' in str(model).splitlines()
@@ -240,7 +244,7 @@ def test_a_model_tells_its_ends(tmp_path):
 def test_a_graph_without_manifest_shows_its_loose_ends(tmp_path):
     frozen_network(tmp_path / 'model.pb')
     (tmp_path / 'model.json').unlink()
-    with frozen.load(str(tmp_path / 'model.pb')) as model:
+    with model_lib.load(str(tmp_path / 'model.pb')) as model:
         assert sorted(model.inputs) == ['count', 'points']
         assert sorted(model.outputs) == ['best', 'score']
 
@@ -249,7 +253,7 @@ def test_a_graph_of_unknown_batch_takes_any(tmp_path):
     tf.identity(2 * tf.placeholder(tf.float32, [None, 2], name='x'), name='y')
     path = tmp_path / 'model.pb'
     path.write_bytes(tf.get_default_graph().as_graph_def().SerializeToString())
-    with frozen.load(str(path)) as model:
+    with model_lib.load(str(path)) as model:
         for batch in (1, 5):
             assert model.predict(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
             assert model.predict_all(x=np.ones([batch, 2]))['y'].shape == (batch, 2)
@@ -266,7 +270,7 @@ def test_a_truncated_file_is_refused(tmp_path, fraction, keep_manifest):
     if not keep_manifest:
         (tmp_path / 'model.json').unlink()
     with pytest.raises(errors.InputError, match='model.pb'):
-        frozen.load(str(tmp_path / 'model.pb'))
+        model_lib.load(str(tmp_path / 'model.pb'))
 
 
 def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
@@ -276,19 +280,20 @@ def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
     (tmp_path / 'model.pb').write_bytes(
         tf.get_default_graph().as_graph_def().SerializeToString())
     with pytest.raises(errors.InputError, match='is not the file that .*model.json describes'):
-        frozen.load(str(tmp_path / 'model.pb'))
+        model_lib.load(str(tmp_path / 'model.pb'))
 
 
 @pytest.mark.parametrize('change, told', [
     (lambda held: held.update(inputs=['points']), '"inputs" must be a dict'),
     (lambda held: held['outputs'].update(score=3), '"outputs" must be a dict'),
-    (lambda held: held['outputs'].update(other={'shape': [1]}), 'no such end: .*other')])
+    (lambda held: held['outputs'].update(other={'shape': [1]}),
+     'no such input or output: .*other')])
 def test_a_manifest_of_other_ends_is_refused(change, told, tmp_path):
     manifest, _ = frozen_network(tmp_path / 'model.pb')
     change(manifest)
     (tmp_path / 'model.json').write_text(json.dumps(manifest))
     with pytest.raises(errors.InputError, match=told):
-        frozen.load(str(tmp_path / 'model.pb'))
+        model_lib.load(str(tmp_path / 'model.pb'))
 
 
 @pytest.mark.parametrize('content', [None, b'', b'no graph at all', bytes(range(256))])
@@ -296,7 +301,7 @@ def test_a_file_that_is_missing_or_no_graph_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / 'model.pb').write_bytes(content)
     with pytest.raises(errors.InputError, match='model.pb'):
-        frozen.load(str(tmp_path / 'model.pb'))
+        model_lib.load(str(tmp_path / 'model.pb'))
 
 
 def a_rowwise_network(path, **kwargs):
@@ -305,7 +310,7 @@ def a_rowwise_network(path, **kwargs):
     views = tf.placeholder(tf.float32, [4, 2], name='views')
     factor = tf.placeholder(tf.float32, [], name='factor')
     with tf.Session() as sess:
-        return frozen.freeze(
+        return freezing.freeze(
             sess, {'rows': rows, 'views': views, 'factor': factor},
             {'scaled': rows * factor, 'turned': views + factor, 'fixed': tf.ones([5]) * factor},
             str(path), batch_axes={'views': 1, 'turned': 1}, **kwargs)
@@ -319,7 +324,7 @@ def test_more_or_fewer_rows_than_frozen_are_split_filled_up_and_cut(count, tmp_p
     rng = np.random.RandomState(0)
     rows = rng.rand(count, 3).astype(np.float32)
     views = rng.rand(4, count).astype(np.float32)
-    with frozen.load(str(tmp_path / 'model.pb')) as model:
+    with model_lib.load(str(tmp_path / 'model.pb')) as model:
         found = model.predict_all(rows=rows, views=views, factor=2.)
         with pytest.raises(errors.InputError, match='different numbers of rows.*rows 1, views'):
             model.predict_all(rows=rows[:1], views=np.zeros([4, 9], np.float32), factor=2.)
@@ -331,7 +336,7 @@ def test_more_or_fewer_rows_than_frozen_are_split_filled_up_and_cut(count, tmp_p
 def test_a_graph_without_manifest_has_its_rows_along_the_first_axis(tmp_path):
     frozen_network(tmp_path / 'model.pb')
     (tmp_path / 'model.json').unlink()
-    with frozen.load(str(tmp_path / 'model.pb')) as model:
+    with model_lib.load(str(tmp_path / 'model.pb')) as model:
         assert model.batch_axes == {'points': 0, 'count': None, 'score': 0, 'best': 0}
         points = np.concatenate([POINTS, POINTS[:1]])
         assert model.predict_all(points=points, count=1)['best'].shape == (3,)
@@ -342,9 +347,9 @@ def test_the_command_line_lists_and_runs_a_graph(tmp_path, capsys):
     graph, points = str(tmp_path / 'model.pb'), str(tmp_path / 'a b.npy')
     np.save(points, np.concatenate([POINTS, POINTS[:1]]))
     np.save(str(tmp_path / 'count.npy'), np.int32(1))
-    assert frozen.run_action(frozen.parse_args(['list', graph])) is None
+    assert command.run_action(command.parse_args(['list', graph])) is None
     assert '  input  points float32 [2, 3]' in capsys.readouterr().out
-    frozen.run_action(frozen.parse_args([
+    command.run_action(command.parse_args([
         'run', graph, '--input', 'points=' + points, '--input',
         'count={}'.format(tmp_path / 'count.npy'), '--output', str(tmp_path / 'out')]))
     assert 'score.npy float32 [3, 4]' in capsys.readouterr().out
@@ -357,7 +362,7 @@ def test_the_command_line_lists_and_runs_a_graph(tmp_path, capsys):
     (['list', '--outptu=x'], 'unknown option --outptu'), (['show'], 'invalid choice')])
 def test_wrong_command_lines_are_refused(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
-        frozen.parse_args(arguments[:1] + ['model.pb'] + arguments[1:])
+        command.parse_args(arguments[:1] + ['model.pb'] + arguments[1:])
     assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
@@ -366,14 +371,15 @@ def test_files_that_hold_no_array_are_refused(content, tmp_path):
     frozen_network(tmp_path / 'model.pb')
     (tmp_path / 'x.npy').write_bytes(content)
     with pytest.raises(errors.InputError, match='cannot read .*x.npy'):
-        frozen.run_action(frozen.parse_args([
+        command.run_action(command.parse_args([
             'run', str(tmp_path / 'model.pb'), '--input=points={}'.format(tmp_path / 'x.npy'),
             '--output=' + str(tmp_path)]))
 
 
 def test_the_inputs_of_the_check_are_kept(tmp_path):
     frozen_network(tmp_path / 'model.pb', check_feed={'points': POINTS})
-    np.testing.assert_array_equal(frozen.read_sample(str(tmp_path / 'model.pb'))['points'], POINTS)
+    sample = graph_lib.read_sample(str(tmp_path / 'model.pb'))
+    np.testing.assert_array_equal(sample['points'], POINTS)
     (tmp_path / 'model_sample.npz').write_bytes(b'cut')
     with pytest.raises(errors.InputError, match='Freeze .* again'):
-        frozen.read_sample(str(tmp_path / 'model.pb'))
+        graph_lib.read_sample(str(tmp_path / 'model.pb'))

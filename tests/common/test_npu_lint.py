@@ -1,4 +1,4 @@
-"""Tests of common/npu_lint.py."""
+"""Tests of common/rules.py."""
 import os
 import subprocess
 import sys
@@ -8,13 +8,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from common import errors, npu_lint
+from common.frozen import lint as rules
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def lint(feeds, fetches, mode='infer'):
     """Lints the default graph; returns {(severity, rule)} and the findings."""
-    findings = npu_lint.lint_graph(tf.get_default_graph().as_graph_def(add_shapes=True),
+    findings = rules.lint_graph(tf.get_default_graph().as_graph_def(add_shapes=True),
                                    feeds, fetches, mode)
     return {(finding.severity, finding.rule) for finding in findings}, findings
 
@@ -137,11 +138,11 @@ def test_a_name_that_is_not_in_the_graph_is_refused():
 
 
 def test_warnings_of_a_kind_take_one_line():
-    findings = [npu_lint.Finding('warning', 'control-flow-v1', str(number), 'Merge')
-                for number in range(3)] + [npu_lint.Finding('error', 'op-no-path', 'n', 'Stage')]
-    assert npu_lint.describe(findings) == [
+    findings = [rules.Finding('warning', 'control-flow-v1', str(number), 'Merge')
+                for number in range(3)] + [rules.Finding('error', 'op-no-path', 'n', 'Stage')]
+    assert rules.describe(findings) == [
         'error op-no-path: n (Stage)', 'warning control-flow-v1: 3 x Merge (first: 0)']
-    assert npu_lint.count(findings) == {'error': 1, 'warning': 3, 'info': 0}
+    assert rules.count(findings) == {'error': 1, 'warning': 3, 'info': 0}
 
 
 @pytest.mark.parametrize('build, code, line', [
@@ -204,7 +205,7 @@ def test_an_operation_that_cann_does_not_list_is_a_warning(tmp_path):
     tf.sqrt(placeholder(), name='y')
     path = tmp_path / 'ops.json'
     path.write_text('{"Relu": {"isGray": false, "isHeavy": false}}')
-    found = npu_lint.unknown_operations(tf.get_default_graph().as_graph_def(), str(path))
+    found = rules.unknown_operations(tf.get_default_graph().as_graph_def(), str(path))
     assert [(finding.rule, finding.detail) for finding in found] == [('op-not-listed', 'Sqrt')]
 
 
@@ -213,11 +214,11 @@ def test_an_operation_that_cann_does_not_list_is_a_warning(tmp_path):
 def test_a_waiver_without_a_reason_is_refused(text, tmp_path):
     (tmp_path / 'waivers.json').write_text(text)
     with pytest.raises(errors.InputError, match='a "reason"'):
-        npu_lint.read_waivers(str(tmp_path / 'waivers.json'))
+        rules.read_waivers(str(tmp_path / 'waivers.json'))
 
 
 def test_each_rule_that_the_project_waives_exists():
-    assert {entry['rule'] for entry in npu_lint.read_waivers()} <= set(npu_lint.REWRITES)
+    assert {entry['rule'] for entry in rules.read_waivers()} <= set(rules.REWRITES)
 
 
 @pytest.mark.parametrize('arguments', [[], ['a.pb', '--all'], ['--model=vsl', '--all']])
@@ -271,7 +272,7 @@ def test_what_the_host_may_run_is_a_warning_in_a_mixed_run(tmp_path, capsys):
     tf.py_func(lambda a: a, [placeholder()], tf.float32, name='y')[0].set_shape([2, 3])
     path = tmp_path / 'graph.pb'
     path.write_bytes(tf.get_default_graph().as_graph_def(add_shapes=True).SerializeToString())
-    findings = npu_lint.lint_graph(tf.get_default_graph().as_graph_def(), ['x'], ['y'],
+    findings = rules.lint_graph(tf.get_default_graph().as_graph_def(), ['x'], ['y'],
                                    mix_compile_mode=True)
     assert ('warning', 'op-host-only') in [(found.severity, found.rule) for found in findings]
     npu_lint.main([str(path), '--mix_compile_mode'])
@@ -283,4 +284,4 @@ def test_what_the_host_may_run_is_a_warning_in_a_mixed_run(tmp_path, capsys):
 def test_waivers_that_are_none_are_refused(text, tmp_path):
     (tmp_path / 'waivers.json').write_text(text)
     with pytest.raises(errors.InputError, match='waivers.json: '):
-        npu_lint.read_waivers(str(tmp_path / 'waivers.json'))
+        rules.read_waivers(str(tmp_path / 'waivers.json'))

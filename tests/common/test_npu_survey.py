@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import errors, npu_lint, npu_survey
+from common import collection, errors, npu_survey
+from common.frozen import networks as networks_lib
 
 
 def _layer():
@@ -24,18 +25,18 @@ def _training(wrong):
 
 def _inference():
     rows, out, weights = _layer()
-    return npu_survey.Graph({'rows': rows}, {'scores': out}, {}, {'rows': np.ones([2, 3])},
-                            [weights], None)
+    return networks_lib.InferenceGraph({'rows': rows}, {'scores': out}, {},
+                                       {'rows': np.ones([2, 3])}, [weights])
 
 
 def networks(wrong):
-    return [npu_survey.Network('net', True, functools.partial(_training, wrong)),
-            npu_survey.Network('net', False, _inference)]
+    return [networks_lib.Network('net', True, functools.partial(_training, wrong)),
+            networks_lib.Network('net', False, _inference)]
 
 
 @pytest.mark.parametrize('wrong', [False, True])
 def test_each_graph_has_its_row(wrong, monkeypatch, capsys):
-    monkeypatch.setattr(npu_survey, 'networks_of', lambda model: networks(wrong))
+    monkeypatch.setattr(npu_survey.collection, 'rows_of', lambda model: networks(wrong))
     monkeypatch.setattr(npu_survey.importlib.util, 'find_spec', lambda name: None)
     assert npu_survey.print_table(['toy']) == int(wrong)
     lines = capsys.readouterr().out.splitlines()
@@ -52,28 +53,25 @@ def test_each_graph_has_its_row(wrong, monkeypatch, capsys):
 
 
 def test_a_waived_error_is_told_with_its_reason_and_counts_no_more(monkeypatch, capsys):
-    monkeypatch.setattr(npu_survey, 'networks_of', lambda model: networks(True)[:1])
-    monkeypatch.setattr(npu_lint, 'read_waivers', lambda: [
+    monkeypatch.setattr(npu_survey.collection, 'rows_of', lambda name: networks(True)[:1])
+    monkeypatch.setattr(npu_survey.rules, 'read_waivers', lambda: [
         {'rule': 'dtype-unsupported', 'node': 'double|Cast_grad', 'reason': 'a test'}])
     assert npu_survey.print_table(['toy']) == 0
     out = capsys.readouterr().out
     assert 'waived dtype-unsupported: 2 x float64: a test (first: ' in out
 
 
-def test_every_model_that_can_be_frozen_takes_part(monkeypatch, tmp_path):
-    assert npu_survey.registered()[:4] == ['polygen', 'vsl', 'imnet', 'r2n2']
-    for model in npu_survey.registered():
-        found = npu_survey.networks_of(model)
-        assert {network.training for network in found} == {True, False}
-    (tmp_path / 'vsl').mkdir()
-    (tmp_path / 'vsl' / 'freeze.py').write_text('')
-    monkeypatch.setattr(npu_survey, '_ROOT', str(tmp_path))
-    assert npu_survey.registered() == ['vsl']   # one that is not there yet does no harm
-    with pytest.raises(errors.UsageError, match='--model cmr: there are vsl'):
-        npu_survey.networks_of('cmr')
+@pytest.mark.parametrize('name', collection.NAMES)
+def test_every_model_has_training_graphs_and_graphs_to_freeze(name):
+    assert {network.is_training for network in collection.rows_of(name)} == {True, False}
+
+
+def test_a_model_that_is_not_there_is_refused():
+    with pytest.raises(errors.UsageError, match='--model toy: there are polygen, vsl'):
+        collection.rows_of('toy')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('model', npu_survey.registered())
-def test_no_graph_of_a_model_has_an_error(model, capsys):
-    assert npu_survey.print_table([model]) == 0, capsys.readouterr().out
+@pytest.mark.parametrize('name', collection.NAMES)
+def test_no_graph_of_a_model_has_an_error(name, capsys):
+    assert npu_survey.print_table([name]) == 0, capsys.readouterr().out

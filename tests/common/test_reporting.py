@@ -5,7 +5,7 @@ import json
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common.training import reporting
+from common.training import records, reporting
 
 
 def test_the_progress_line_has_the_agreed_form():
@@ -86,24 +86,24 @@ def test_the_clock_knows_no_mean_after_one_step():
 
 
 def test_metrics_are_appended_and_rows_beyond_the_resumed_step_go(tmp_path):
-    recorder = reporting.Recorder(str(tmp_path))
+    recorder = records.Recorder(str(tmp_path))
     for step in (10, 20, 30):
         recorder.add(step, {'loss': 1.0 / step})
     recorder.close()
     with open(recorder.path, 'a') as stream:
         stream.write('{"step": 40, "lo')  # a killed run
-    recorder = reporting.Recorder(str(tmp_path), start_step=20)
+    recorder = records.Recorder(str(tmp_path), start_step=20)
     recorder.add(30, {'loss': 7.0})
     recorder.close()
     with open(recorder.path) as stream:
         rows = [json.loads(line) for line in stream]
     assert rows == [{'step': 10, 'loss': 0.1}, {'step': 20, 'loss': 0.05},
                     {'step': 30, 'loss': 7.0}]
-    assert rows == reporting.read_metrics(recorder.path)
+    assert rows == records.read_metrics(recorder.path)
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):
-    recorder = reporting.Recorder(str(tmp_path), start_step=4)
+    recorder = records.Recorder(str(tmp_path), start_step=4)
     recorder.add(5, {'loss': 0.25, 'count': 3})
     recorder.close()
     events = [event for path in glob.glob(str(tmp_path / 'events*'))
@@ -116,5 +116,5 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 
 
 def test_a_run_that_reports_nothing_leaves_no_event_file(tmp_path):
-    reporting.Recorder(str(tmp_path)).close()
+    records.Recorder(str(tmp_path)).close()
     assert glob.glob(str(tmp_path / 'events*')) == []

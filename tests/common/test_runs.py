@@ -13,11 +13,17 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import common
-from common import errors, files
-from common.training import checkpoints, reporting, runs
+from common import cli, errors, files
+from common.training import checkpoints, launch, records, reporting, runs
 from tests.common import toy_training
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def train_with(parsed):
+    """Trains the toy in this process; returns {step: loss}."""
+    settled = cli.settled(parsed)
+    return toy_training.train(settled, launch.settle(settled, 'cpu'))
 
 
 def options(folder, **changes):
@@ -30,7 +36,13 @@ def options(folder, **changes):
 def train(folder, steps, **changes):
     """Trains the toy in a fresh graph; returns {step: loss} of this process."""
     tf.reset_default_graph()
-    return toy_training.train(options(folder, training_steps=steps, **changes))
+    return train_with(options(folder, training_steps=steps, **changes))
+
+
+def start(parsed, **arguments):
+    """Opens a run with options of the toy."""
+    settled = cli.settled(parsed)
+    return runs.start(settled, launch.settle(settled, 'cpu'), **arguments)
 
 
 def start_process(folder, steps, *arguments):
@@ -90,7 +102,7 @@ def test_metrics_of_a_run_that_was_cut_off_equal_those_of_the_unbroken_one(tmp_p
     (tmp_path / 'parts' / 'checkpoints' / 'checkpoint').write_text(
         'model_checkpoint_path: "model-3"\n')  # as if killed between steps 3 and 6
     train(tmp_path / 'parts', 9)
-    rows = [[(row['step'], row['loss_toy']) for row in reporting.read_metrics(
+    rows = [[(row['step'], row['loss_toy']) for row in records.read_metrics(
         str(tmp_path / name / 'metrics.jsonl'))] for name in ('whole', 'parts')]
     assert rows[0] == rows[1] and [step for step, _ in rows[0]] == list(range(1, 10))
 
@@ -146,7 +158,7 @@ def test_state_comes_back_with_the_checkpoint(tmp_path):
     def steps(total):
         tf.reset_default_graph()
         tf.get_variable('v', [])
-        with runs.start(options(tmp_path), state={'seen': [], 'epoch': 1}) as run:
+        with start(options(tmp_path), state={'seen': [], 'epoch': 1}) as run:
             before = dict(run.state)
             for step in run.steps(total):
                 run.state['seen'] = run.state['seen'] + [step]
@@ -165,7 +177,7 @@ def test_the_best_checkpoint_is_the_lowest_of_all_parts_of_a_run(tmp_path):
         variable = tf.get_variable('v', [], initializer=tf.zeros_initializer())
         add = variable.assign_add(1.0)
         done = []
-        with runs.start(options(tmp_path)) as run:
+        with start(options(tmp_path)) as run:
             for step in run.steps(run.start_step + len(values)):
                 run.sess.run(add)
                 run.report(step, loss=0.0)
@@ -191,7 +203,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_spoils_no_checkpoint(tmp_pat
 def test_variables_that_are_not_finite_are_never_saved(tmp_path):
     variable = tf.get_variable('v', [2], initializer=tf.zeros_initializer())
     with pytest.raises(errors.NonFiniteLossError, match='variable v holds.*step 4.*model-3'):
-        with runs.start(options(tmp_path, save_every=1)) as run:
+        with start(options(tmp_path, save_every=1)) as run:
             for step in run.steps(9):
                 run.sess.run(variable.assign([1.0, np.inf if step == 4 else step]))
                 run.report(step, loss=1.0)
@@ -201,7 +213,7 @@ def test_variables_that_are_not_finite_are_never_saved(tmp_path):
 def test_an_error_in_a_step_saves_nothing_more(tmp_path):
     tf.get_variable('v', [])
     with pytest.raises(ZeroDivisionError):
-        with runs.start(options(tmp_path, save_every=2)) as run:
+        with start(options(tmp_path, save_every=2)) as run:
             for step in run.steps(9):
                 run.report(step, loss=1.0)
                 assert step < 4 or 1 / 0
@@ -210,7 +222,7 @@ def test_an_error_in_a_step_saves_nothing_more(tmp_path):
 
 def test_leaving_the_loop_early_saves_the_last_step(tmp_path):
     tf.get_variable('v', [])
-    with runs.start(options(tmp_path, save_every=100)) as run:
+    with start(options(tmp_path, save_every=100)) as run:
         for step in run.steps(9):
             run.report(step, loss=1.0)
             if step == 4:
@@ -267,7 +279,7 @@ def test_a_signal_behind_the_loop_stops_at_once_and_handlers_come_back(tmp_path)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     tf.get_variable('v', [])
     with pytest.raises(runs.Interrupted) as caught:
-        with runs.start(options(tmp_path)) as run:
+        with start(options(tmp_path)) as run:
             for step in run.steps(2):
                 run.report(step, loss=1.0)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -295,21 +307,37 @@ def test_the_exit_code_of_a_loss_that_is_not_finite_is_3(tmp_path):
     assert err.count('\n') == 1 and 'loss_toy is nan at step 5' in err and 'model-4' in err
 
 
-@pytest.mark.parametrize('cut', ['index', 'data', 'missing data', 'missing index'])
-def test_a_damaged_newest_checkpoint_is_named_beside_those_to_choose(tmp_path, cut):
+@pytest.mark.parametrize('ending', ['.index', '.data-00000-of-00001'])
+def test_a_damaged_newest_checkpoint_is_named_beside_those_to_choose(tmp_path, ending):
     train(tmp_path, 6)
-    newest = str(tmp_path / 'checkpoints' / 'model-6')
-    path = newest + ('.index' if 'index' in cut else '.data-00000-of-00001')
-    if 'missing' in cut:
-        os.remove(path)
-    else:
-        with open(path, 'r+b') as stream:
-            stream.truncate(os.path.getsize(path) // 2)
+    path = str(tmp_path / 'checkpoints' / 'model-6') + ending
+    with open(path, 'r+b') as stream:
+        stream.truncate(os.path.getsize(path) // 2)
     older = str(tmp_path / 'checkpoints' / 'model-3')
     with pytest.raises(errors.InputError, match='model-6.*--checkpoint: {}'.format(older)):
         train(tmp_path, 9)
     assert sorted(train(tmp_path, 5, checkpoint=older)) == [4, 5]
     assert sorted(train(tmp_path, 9)) == [6, 7, 8, 9]
+
+
+@pytest.mark.parametrize('ending', ['.index', '.data-00000-of-00001'])
+def test_a_run_whose_newest_checkpoint_lost_a_file_goes_on_from_the_one_before(
+        tmp_path, ending, capsys):
+    whole = train(tmp_path, 6)
+    os.remove(str(tmp_path / 'checkpoints' / 'model-6') + ending)
+    capsys.readouterr()
+    again = train(tmp_path, 7)
+    out = capsys.readouterr().out
+    assert 'note: model-6 has lost a file; going on from {}'.format(
+        tmp_path / 'checkpoints' / 'model-3') in out
+    assert sorted(again) == [4, 5, 6, 7] and again[6] == whole[6]
+
+
+@pytest.mark.parametrize('content', [b'', b'\xff\xfe\x00', b'model_checkpoint_path: 3'])
+def test_a_damaged_list_of_checkpoints_does_not_stop_a_run(tmp_path, content):
+    train(tmp_path, 6)
+    (tmp_path / 'checkpoints' / 'checkpoint').write_bytes(content)
+    assert sorted(train(tmp_path, 7)) == [7]
 
 
 def test_another_network_in_the_folder_is_refused_with_all_differences(tmp_path):
@@ -330,10 +358,10 @@ def test_variables_that_the_network_has_no_more_are_told_too(tmp_path):
             tf.get_variable(name, [])
         if len(names) == 1:
             with pytest.raises(errors.InputError, match='unexpected: gone'):
-                with runs.start(options(tmp_path)):
+                with start(options(tmp_path)):
                     raise AssertionError('restored in spite of the difference')
             return
-        with runs.start(options(tmp_path)) as run:
+        with start(options(tmp_path)) as run:
             for step in run.steps(1):
                 run.report(step, loss=0.0)
 
@@ -346,9 +374,9 @@ def test_noresume_sets_what_was_made_aside(tmp_path, capsys):
     assert saved(tmp_path) == [3]
     assert checkpoints.latest(str(tmp_path / 'checkpoints-1')).endswith('model-4')
     assert 'checkpoints-1' in capsys.readouterr().out
-    rows = reporting.read_metrics(str(tmp_path / 'metrics.jsonl'))
+    rows = records.read_metrics(str(tmp_path / 'metrics.jsonl'))
     assert [row['step'] for row in rows] == [1, 2, 3]
-    rows = reporting.read_metrics(str(tmp_path / 'checkpoints-1' / 'metrics.jsonl'))
+    rows = records.read_metrics(str(tmp_path / 'checkpoints-1' / 'metrics.jsonl'))
     assert [row['step'] for row in rows] == [1, 2, 3, 4]
     for name in ('config.json', 'samples/a.png', 'eval/b.json', 'net.pb', 'net.json'):
         assert (tmp_path / 'checkpoints-1' / name).exists()
@@ -398,7 +426,7 @@ def test_init_runs_in_new_and_resumed_runs_before_the_checkpoint_comes_back(tmp_
         tf.reset_default_graph()
         variable = tf.get_variable('v', [], initializer=tf.zeros_initializer())
         add = variable.assign_add(1.0)
-        with runs.start(options(tmp_path), init=lambda sess, v=variable: v.load(7.0, sess)) as run:
+        with start(options(tmp_path), init=lambda sess, v=variable: v.load(7.0, sess)) as run:
             assert run.sess.run(variable) == expected
             for step in run.steps(total):
                 run.sess.run(add)
@@ -408,7 +436,7 @@ def test_init_runs_in_new_and_resumed_runs_before_the_checkpoint_comes_back(tmp_
 def test_only_the_variables_asked_for_are_saved(tmp_path):
     kept = tf.get_variable('kept', [])
     tf.get_variable('other', [])
-    with runs.start(options(tmp_path), variables=[kept]) as run:
+    with start(options(tmp_path), variables=[kept]) as run:
         for step in run.steps(1):
             run.report(step, loss=0.0)
     assert list(arrays(tmp_path, 1)) == ['kept']
@@ -436,7 +464,7 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path, below)
 def test_a_write_protected_folder_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'access', lambda path, mode: False)
     with pytest.raises(errors.InputError, match='write-protected'):
-        runs.check_output(str(tmp_path / 'out'))
+        launch.check_output(str(tmp_path / 'out'))
 
 
 @pytest.mark.parametrize('error', [
@@ -462,23 +490,54 @@ def test_a_full_disk_is_told_in_one_message_and_earlier_checkpoints_stay(
     assert sorted(train(tmp_path, 5)) == [4, 5]
 
 
-def test_leftovers_of_a_killed_save_are_cleared_away(tmp_path):
+def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     train(tmp_path, 3)
-    leftover = tmp_path / 'checkpoints' / 'model-6.data-00000-of-00001.tempstate99'
-    leftover.write_text('half')
+    names = ['checkpoints/model-6.data-00000-of-00001.tempstate99',
+             'checkpoints/model-9.state.json', 'checkpoints/model-9.data-00000-of-00001',
+             'checkpoints/.checkpoint.tmp-a1b2c3d4',
+             'samples/.step_3.tmp-abcd_123.png', '.config.tmp-0123abcd.json']
+    others = ['checkpoints/mine.data-00000-of-00001', '.hidden', 'samples/model-9.state.json']
+    for name in names + others:
+        (tmp_path / name).write_text('half')
     train(tmp_path, 4)
-    assert not leftover.exists()
+    assert [name for name in names if (tmp_path / name).exists()] == []
+    assert all((tmp_path / name).exists() for name in others)
+
+
+@pytest.mark.parametrize('place, text', [
+    ('.lock', 'the lock .*was removed'), ('checkpoints', 'the folder .*is gone')])
+def test_what_was_removed_under_a_run_is_told_as_that(tmp_path, place, text):
+    tf.get_variable('v', [], initializer=tf.zeros_initializer())
+    with pytest.raises(errors.InputError, match=text) as caught:
+        with start(options(tmp_path, save_every=1)) as run:
+            for step in run.steps(3):
+                run.report(step, loss=1.)
+                if step == 2:
+                    if place == '.lock':
+                        os.remove(str(tmp_path / place))
+                    else:
+                        os.rename(str(tmp_path / place), str(tmp_path / 'elsewhere'))
+    assert 'Free some space' not in str(caught.value)
+
+
+def test_foreign_rows_of_metrics_are_left_out(tmp_path):
+    train(tmp_path, 3)
+    with (tmp_path / 'metrics.jsonl').open('ab') as stream:
+        stream.write(b'[1, 2]\n"text"\n{"step": "x"}\n{"loss": 2}\n' + b'[' * 100000 + b'\n')
+    train(tmp_path, 4)
+    assert [row['step'] for row in records.read_metrics(str(tmp_path / 'metrics.jsonl'))] == [
+        1, 2, 3, 4]
 
 
 def test_the_options_are_recorded_for_later_scripts_without_secrets(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'argv', [
         'train.py', '--access_key=abc', '--secret', 'def', '--training_steps=1',
         '--data_url=s3://user:pw@host/x?signature=ghi', '--max_face_tokens=500'])
-    config = options(tmp_path, training_steps=1, precision_mode='mix')
-    config.access_key = 'abc'
-    config.data_url = 's3://user:pw@host/x?signature=ghi'
+    parsed = options(tmp_path, training_steps=1, precision_mode='mix')
+    parsed.access_key = 'abc'
+    parsed.data_url = 's3://user:pw@host/x?signature=ghi'
     tf.reset_default_graph()
-    toy_training.train(config)
+    train_with(parsed)
     text = (tmp_path / 'config.json').read_text()
     record = json.loads(text)
     assert not [secret for secret in ('abc', 'def', 'pw', 'ghi') if secret in text]
@@ -510,7 +569,7 @@ def test_time_in_a_pause_does_not_count(tmp_path, monkeypatch):
     seconds = [0.0]
     monkeypatch.setattr(reporting.StepClock.__init__, '__defaults__', (lambda: seconds[0],))
     tf.get_variable('v', [])
-    with runs.start(options(tmp_path)) as run:
+    with start(options(tmp_path)) as run:
         for step in run.steps(3):
             seconds[0] += 2.0
             with run.paused():
@@ -522,7 +581,7 @@ def test_time_in_a_pause_does_not_count(tmp_path, monkeypatch):
 
 def test_due_is_true_at_the_last_step_too(tmp_path):
     tf.get_variable('v', [])
-    with runs.start(options(tmp_path)) as run:
+    with start(options(tmp_path)) as run:
         due = []
         for step in run.steps(5):
             run.report(step, loss=0.0)
@@ -532,20 +591,20 @@ def test_due_is_true_at_the_last_step_too(tmp_path):
 
 def test_other_numbers_are_recorded_and_printed_at_once(tmp_path, capsys):
     tf.get_variable('v', [])
-    with runs.start(options(tmp_path, report_every=100)) as run:
+    with start(options(tmp_path, report_every=100)) as run:
         for step in run.steps(2):
             run.report(step, loss=1.0)
             if step == 1:
                 run.record(step, validation=np.float32(0.25))
     assert 'step 1/2  50.0%  validation 0.2500\n' in capsys.readouterr().out
-    assert reporting.read_metrics(str(tmp_path / 'metrics.jsonl'))[0] == {
+    assert records.read_metrics(str(tmp_path / 'metrics.jsonl'))[0] == {
         'step': 1, 'validation': 0.25}
 
 
 def test_lists_among_the_options_come_back_as_lists(tmp_path):
-    config = options(tmp_path, training_steps=1)
-    config.sizes, config.where = (1, 2), tmp_path
-    toy_training.train(config)
+    parsed = options(tmp_path, training_steps=1)
+    parsed.sizes, parsed.where = (1, 2), tmp_path
+    train_with(parsed)
     recorded = runs.read_options(str(tmp_path))
     assert recorded['sizes'] == [1, 2] and recorded['where'] == str(tmp_path)
 

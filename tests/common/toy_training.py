@@ -10,8 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device
-from common.training import runs
+from common import cli
+from common.training import launch, runs
 
 
 def parse_args(argv=None):
@@ -23,50 +23,51 @@ def parse_args(argv=None):
     parser.add_argument('--step_seconds', type=float, default=0.0, help='pause inside each step')
     parser.add_argument('--nan_at', type=int, default=0, help='step whose data are not finite')
     parser.add_argument('--data_path', default=None, help='folder with scale.txt, of the data')
-    parser.add_argument('--checkpoint', default=None, help='weights to start from')
+    parser.add_argument('--checkpoint', default='', help='weights to start from')
     cli.add_run_options(parser, 'output')
     return parser.parse_args(argv)
 
 
-def build(config):
+def build(options, context):
     """Builds the network.
 
     Returns:
       (points [4 / processes, 3], loss, train_op).
     """
-    points = tf.placeholder(tf.float32, [device.per_rank(4), 3], name='points')
+    ranks = context.ranks
+    points = tf.placeholder(tf.float32, [ranks.per_rank(4), 3], name='points')
     hidden = points
-    for name, size in (('hidden', config.hidden_size), ('out', 1)):
+    for name, size in (('hidden', options.hidden_size), ('out', 1)):
         with tf.variable_scope(name):
             weights = tf.get_variable('w', [hidden.shape[-1].value, size])
             bias = tf.get_variable('b', [size], initializer=tf.zeros_initializer())
-            hidden = device.dropout(tf.tanh(tf.matmul(hidden, weights) + bias), 0.0)
+            hidden = tf.tanh(tf.matmul(hidden, weights) + bias)
     mean = tf.get_variable('mean', [1], initializer=tf.zeros_initializer(), trainable=False)
     loss = tf.reduce_mean(tf.square(hidden - 0.5))
-    optimizer = device.wrap_optimizer(tf.train.AdamOptimizer(config.learning_rate), config)
+    optimizer = context.wrap_optimizer(tf.train.AdamOptimizer(options.learning_rate))
     train_op = optimizer.minimize(loss, global_step=tf.train.get_or_create_global_step())
     with tf.control_dependencies([train_op]):
-        train_op = mean.assign(0.9 * mean + 0.1 * device.allreduce_mean(tf.reduce_mean(hidden)))
-    return points, device.allreduce_mean(loss), train_op
+        train_op = mean.assign(0.9 * mean + 0.1 * ranks.mean(tf.reduce_mean(hidden)))
+    return points, ranks.mean(loss), train_op
 
 
-def batch(config, step):
+def batch(options, context, step):
     """Draws the data of a step from (seed, step)."""
-    values = np.random.RandomState([config.seed, step]).normal(size=[4, 3])
-    if config.data_path:
-        values = values * np.loadtxt(os.path.join(config.data_path, 'scale.txt'))
-    return device.shard(values * np.nan if step == config.nan_at else values)
+    values = np.random.RandomState([context.seed, step]).normal(size=[4, 3])
+    if options.data_path:
+        values = values * np.loadtxt(os.path.join(options.data_path, 'scale.txt'))
+    return context.ranks.shard(values * np.nan if step == options.nan_at else values)
 
 
-def train(config):
-    """Trains to step `config.training_steps`; returns {step: loss} of this process."""
-    runs.set_seeds(config.seed)
-    points, loss, train_op = build(config)
+def train(options, context):
+    """Trains to step `options.training_steps`; returns {step: loss} of this process."""
+    runs.set_seeds(context.seed)
+    points, loss, train_op = build(options, context)
     losses = {}
-    with runs.start(config, summary='toy') as run:
-        for step in run.steps(config.training_steps):
-            value, _ = run.sess.run((loss, train_op), {points: batch(config, step)})
-            time.sleep(config.step_seconds)
+    with runs.start(options, context, summary='toy') as run:
+        for step in run.steps(options.training_steps):
+            value, _ = run.sess.run((loss, train_op), {points: batch(options, context, step)})
+            time.sleep(options.step_seconds)
             run.report(step, loss_toy=value)
             losses[step] = float(value)
     return losses
@@ -74,7 +75,7 @@ def train(config):
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(train, parse_args(argv))
+    return launch.main(train, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,86 @@
+"""What a frozen graph may be made of before it runs: computation alone, of a bounded size.
+
+A .pb file is a program: an operation such as WriteFile runs with all powers of the process. Only
+the operations of allowed_operations.txt are taken, in the graph and in its functions.
+"""
+import functools
+import os
+from typing import FrozenSet, Iterator, Set
+
+import tensorflow.compat.v1 as tf
+
+from common import errors
+
+MAX_BYTES = 2 ** 33     # of a single tensor whose size the graph tells
+_LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'allowed_operations.txt')
+
+
+@functools.lru_cache(None)
+def allowed() -> FrozenSet[str]:
+    """Returns the names of the operations that may run."""
+    with open(_LIST, encoding='utf-8') as stream:
+        return frozenset(name for line in stream if not line.startswith('#')
+                         for name in line.partition(':')[2].split())
+
+
+def _called(attributes) -> Iterator[str]:
+    """Yields the names of functions in the attributes of a node, at any depth."""
+    for value in attributes.values():
+        functions = list(value.list.func)
+        if value.WhichOneof('value') == 'func':
+            functions.append(value.func)
+        for function in functions:
+            yield function.name
+            yield from _called(function.attr)
+
+
+def forbidden(graph_def: tf.GraphDef) -> Set[str]:
+    """Returns the names of operations that may not run, of the graph and of its functions."""
+    functions = {function.signature.name for function in graph_def.library.function}
+    nodes = list(graph_def.node)
+    for function in graph_def.library.function:
+        nodes.extend(function.node_def)
+    names = {node.op for node in nodes}
+    for node in nodes:
+        names.update(_called(node.attr))
+    for function in graph_def.library.function:
+        names.update(_called(function.attr))
+    names.update(gradient.gradient_func for gradient in graph_def.library.gradient)
+    # A function that bears the name of an operation would hide it.
+    return (names - functions - allowed()) | {name for name in functions if name in allowed()}
+
+
+def check(path: str, graph_def: tf.GraphDef) -> None:
+    """Makes sure that a graph does nothing but compute.
+
+    Args:
+      path: str, for the message.
+      graph_def: tf.GraphDef.
+    Raises:
+      errors.InputError: an operation that is not on the list, named.
+    """
+    names = sorted(forbidden(graph_def))
+    if names:
+        shown = ', '.join(name[:40] for name in names[:3])
+        raise errors.InputError(
+            '{}: the graph has {} operation{} beyond computation ({}{}), which {} not run. Take a '
+            'graph that freeze_graph.py wrote.'.format(
+                path, len(names), 's' if len(names) > 1 else '', shown,
+                ', ...' if len(names) > 3 else '', 'are' if len(names) > 1 else 'is'))
+
+
+def check_sizes(path: str, graph: tf.Graph) -> None:
+    """Makes sure that no tensor of a graph is larger than `MAX_BYTES`, as far as shapes tell.
+
+    Raises:
+      errors.InputError: one is; it is named.
+    """
+    for operation in graph.get_operations():
+        for tensor in operation.outputs:
+            count = tensor.shape.num_elements() if tensor.shape.ndims is not None else None
+            if count and count * max(1, tensor.dtype.base_dtype.size) > MAX_BYTES:
+                raise errors.InputError(
+                    '{}: the tensor {} would take {:.1f} GiB, more than {} are not computed. '
+                    'Freeze with a smaller --batch_size.'.format(
+                        path, tensor.name[:80], count * tensor.dtype.base_dtype.size / 2 ** 30,
+                        MAX_BYTES // 2 ** 30))

@@ -1,0 +1,75 @@
+"""One run at a time writes into an output folder: a lock file that ends with its process."""
+import contextlib
+import errno
+import os
+from typing import Any, Iterator
+
+from common import cli, errors
+
+try:
+    import fcntl
+except ImportError:     # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
+
+class Lock:
+    """A lock that this process holds.
+
+    Attributes:
+      path: str, of the lock file.
+    """
+
+    def __init__(self, path: str, stream: Any):
+        self.path = path
+        self._stream = stream
+
+    def is_ours(self) -> bool:
+        """Whether the file of that name is still the one that was locked."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._stream.fileno()))
+        except OSError:
+            return False
+
+
+def _take(stream):
+    """Locks an open file without waiting; raises BlockingIOError where another process has it."""
+    if fcntl is not None:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    try:
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EDEADLK):
+            raise BlockingIOError(error.errno, error.strerror)
+        raise
+
+
+@contextlib.contextmanager
+def held(output_path: str) -> Iterator[Lock]:
+    """Holds the lock of an output folder, which ends with the process, however that ends.
+
+    Raises:
+      errors.InputError: another process has it, or the folder cannot be written to.
+    """
+    path = os.path.join(output_path, '.lock')
+    try:
+        stream = open(path, 'a+', encoding='utf-8')
+    except OSError as error:
+        raise errors.InputError('cannot write {}: {}. Choose another --output_path.'.format(
+            path, error.strerror)) from error
+    with stream:
+        try:
+            _take(stream)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise errors.InputError(
+                'another run (process {}) is writing into {}. Wait for its end, or choose another '
+                '--output_path.'.format(stream.read().strip() or 'unknown', output_path)) from error
+        except OSError as error:  # some network file systems have no locks
+            cli.say('note: no lock on {} ({}); start no second run there'.format(
+                output_path, error.strerror))
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield Lock(path, stream)

@@ -1,0 +1,112 @@
+"""Tests of common/frozen/guard.py: a stranger's .pb computes and does nothing else."""
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import errors
+from common.frozen import __main__ as command
+from common.frozen import guard, model
+
+
+def write(path, build):
+    """Writes the graph that `build` makes; returns the path as text."""
+    with tf.Graph().as_default() as graph:
+        build()
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+    return str(path)
+
+
+def _writes(target):
+    def build():
+        wrote = tf.raw_ops.WriteFile(filename=target, contents='x')
+        with tf.control_dependencies([wrote]):
+            tf.identity(tf.ones([1]), name='out')
+    return build
+
+
+def test_a_graph_that_writes_a_file_is_refused_and_writes_nothing(tmp_path, capsys):
+    target = tmp_path / 'written'
+    path = write(tmp_path / 'a.pb', _writes(str(target)))
+    with pytest.raises(errors.InputError, match='1 operation beyond computation .WriteFile.'):
+        model.load(path)
+    (tmp_path / 'x.npy').write_bytes(b'')
+    assert command.main(['run', path, '--input', 'x={}'.format(tmp_path / 'x.npy'),
+                         '--output', str(tmp_path / 'out')]) == 1
+    message = capsys.readouterr().err
+    assert 'WriteFile' in message and message.count('\n') == 1 and len(message) < 300
+    assert not target.exists() and not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('name', [
+    'ReadFile', 'WriteFile', 'MatchingFiles', 'PyFunc', 'EagerPyFunc', 'PrintV2', 'Print', 'SaveV2',
+    'RestoreV2', 'MergeV2Checkpoints', 'ImmutableConst', 'RecordInput', 'RemoteCall', 'Abort',
+    'DebugIdentity', 'VarHandleOp', 'FIFOQueueV2', 'IteratorV2', 'TextLineDataset', 'DecodePng',
+    '_Recv', '_Send', 'XlaLaunch', 'TPUExecute', 'LoadAndRemapMatrix', 'ReaderReadV2', 'Stage',
+    'WholeFileReaderV2', 'GetSessionHandleV2', 'SymbolicGradient', 'HostConst2', 'TfLite'])
+def test_operations_beyond_computation_are_not_on_the_list(name):
+    assert name not in guard.allowed()
+
+
+def test_each_name_of_the_list_is_there_once():
+    with open(guard._LIST, encoding='utf-8') as stream:
+        names = [name for line in stream if not line.startswith('#')
+                 for name in line.partition(':')[2].split()]
+    assert len(names) == len(set(names)) == len(guard.allowed()) > 400
+    known = {name for name in dir(tf.raw_ops) if not name.startswith('_')}
+    newer = guard.allowed() - known     # operations of other versions of TensorFlow
+    assert len(newer) < 60, sorted(newer)
+
+
+def graph_with_function(function_node=None, calls=None, name='body'):
+    """A graph whose function has a node, and a node whose attribute calls a function."""
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name='x', op='Placeholder').attr['dtype'].type = tf.float32.as_datatype_enum
+    call = graph_def.node.add(name='call', op='PartitionedCall', input=['x'])
+    call.attr['f'].func.name = calls or name
+    function = graph_def.library.function.add()
+    function.signature.name = name
+    function.node_def.add(name='inner', op=function_node or 'Abs')
+    return graph_def
+
+
+@pytest.mark.parametrize('graph_def, names', [
+    (graph_with_function(), set()),
+    (graph_with_function('WriteFile'), {'WriteFile'}),
+    (graph_with_function(calls='ReadFile'), {'ReadFile'}),      # an operation called as a function
+    (graph_with_function(name='MatMul'), {'MatMul'})])          # a function that hides one
+def test_functions_and_attributes_are_looked_into(graph_def, names):
+    assert guard.forbidden(graph_def) == names
+
+
+def test_a_function_in_an_attribute_of_an_attribute_is_found():
+    graph_def = graph_with_function()
+    inner = graph_def.node[1].attr['f'].func.attr['g'].list.func.add()
+    inner.name = 'EagerPyFunc'
+    assert guard.forbidden(graph_def) == {'EagerPyFunc'}
+
+
+def test_a_tensor_that_would_not_fit_is_named(tmp_path):
+    def build():
+        tf.reduce_sum(tf.ones([2 ** 17, 2 ** 16]), name='out')
+    with pytest.raises(errors.InputError, match=r'tensor .* would take 32.0 GiB'):
+        model.load(write(tmp_path / 'large.pb', build))
+
+
+def test_a_loop_without_an_end_is_stopped(tmp_path):
+    def build():
+        start = tf.placeholder(tf.float32, [], name='x')
+        tf.identity(tf.while_loop(lambda value: value > 0., lambda value: value + 0. * value,
+                                  [start]), name='out')
+    with model.load(write(tmp_path / 'loop.pb', build), timeout=0.5) as network:
+        with pytest.raises(errors.InputError, match='did not end within 0.5 s'):
+            network.predict(x=1.)
+
+
+def test_what_fails_in_the_graph_is_told_in_a_line(tmp_path):
+    def build():
+        rows = tf.placeholder(tf.int32, [1], name='rows')
+        tf.gather(tf.ones([3]), rows, name='out')
+    with model.load(write(tmp_path / 'gather.pb', build)) as network:
+        assert network.predict(rows=[2])['out'] == np.ones(1)
+        with pytest.raises(errors.InputError, match=r'cannot be run on these inputs: .*\[0, 3\)'):
+            network.predict(rows=[3])
