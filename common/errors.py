@@ -5,12 +5,13 @@ one line of bounded length when it is shown: its beginning (which file) and its 
 stand.
 """
 import reprlib
-from typing import Iterable
+from typing import Any, Iterable
 
 LONGEST = 290       # characters of a message; with "error: " before it the line stays below 300
 _END = 130          # characters at the end of a message that are always kept
 _MOST = 10          # names of a list that are shown
 _SHORT = 50         # characters of one value that is quoted
+_PATH = 30          # characters of a path that may be shortened
 _REPR = reprlib.Repr()
 _REPR.maxother = _REPR.maxstring = _REPR.maxlong = _SHORT
 
@@ -44,17 +45,23 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
-    """Returns `escaped` text with single blanks, of at most `most` characters, cut in its middle."""
+    """Returns `escaped` text with single blanks, cut in its middle to `most` characters."""
     if len(text) > 4 * most:    # what is cut anyway need not be looked at
         text = text[:2 * most] + ' ... ' + text[-2 * most:]
-    text = escaped(' '.join(text.split()))
+    words = escaped(text).split()
+    text = ' '.join(words)
+    if len(text) > most:    # folders are told once
+        paths = [number for number, word in enumerate(words) if '/' in word and len(word) > _PATH]
+        for number in paths[1:]:
+            words[number] = '.../' + words[number].rsplit('/', 1)[1]
+        text = ' '.join(words)
     if len(text) <= most:
         return text
     end = min(_END, most // 2)
     return text[:most - end - 5] + ' ... ' + text[-end:]
 
 
-def quote(value, most: int = _SHORT) -> str:
+def quote(value: Any, most: int = _SHORT) -> str:
     """Returns a short quotation of a value of a file, however large it is or deeply nested.
 
     Args:

@@ -3,7 +3,7 @@
 numpy.load evaluates the header as Python and believes it: a few bytes ask for all memory.
 """
 import re
-from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -47,11 +47,11 @@ def plain_dtype(text: Any, kinds: str = NUMBERS + TEXT) -> np.dtype:
     return dtype
 
 
-def read_header(stream: BinaryIO, kinds: str = NUMBERS + TEXT) -> Header:
+def read_header(stream: Any, kinds: str = NUMBERS + TEXT) -> Header:
     """Reads the header of an array; the stream is at its values then.
 
     Args:
-      stream: binary, at the start of the array; kinds: as in `plain_dtype`.
+      stream: binary, at the start of the array, of any shape; kinds: as in `plain_dtype`.
     Raises:
       ValueError: it is no header of a plain array.
     """
@@ -112,7 +112,7 @@ def _values(stream, header: Header, left: int) -> np.ndarray:
 
 
 def checked_values(array: np.ndarray) -> np.ndarray:
-    """Returns an array made of bytes of a file with its booleans 0 or 1, and its text characters.
+    """Returns an array of any shape made of bytes of a file, its booleans 0 or 1.
 
     Raises:
       ValueError: a text holds a number that is no character.
@@ -146,7 +146,7 @@ def read(path: str, kinds: str = NUMBERS, what: str = _WHAT, remedy: str = limit
       what: str, what the file should be; remedy: str, a sentence; both for messages.
       objects: as in `read_archive`.
     Returns:
-      np.ndarray, which may be written to.
+      np.ndarray of any shape, which may be written to.
     Raises:
       errors.InputError: it is missing, damaged, cut short, or holds other values.
     """
@@ -155,7 +155,7 @@ def read(path: str, kinds: str = NUMBERS, what: str = _WHAT, remedy: str = limit
             raise ValueError('it is an archive of several arrays (.npz)')
         stream.seek(0)
         header = read_header(stream, kinds + ('O' if objects else ''))
-        if header.dtype.kind == 'O':
+        if objects is not None and header.dtype.kind == 'O':
             limits.check_size(path, 'its pickle', size, limits.MAX_BYTES, remedy)
             return objects(stream.read(), path, header.shape)
         return _values(_Exact(stream), header, size - stream.tell())
@@ -177,7 +177,7 @@ def read_archive(path: str, names: Optional[Sequence[str]] = None, kinds: str = 
         messages, shape) -> value, such as `pickles.objects`.
       leave_out: names that are not read.
     Returns:
-      dict {name: np.ndarray}, in the file's order.
+      dict {name: np.ndarray of any shape}, in the file's order.
     Raises:
       errors.InputError: it is missing, damaged, takes too much, or holds other values.
     """
@@ -190,7 +190,7 @@ def read_archive(path: str, names: Optional[Sequence[str]] = None, kinds: str = 
             label = '{} of {}'.format(errors.quote(name), path)
             with archive.opened(member) as stream:
                 header = read_header(stream, kinds + ('O' if objects else ''))
-                if header.dtype.kind == 'O':
+                if objects is not None and header.dtype.kind == 'O':
                     arrays[name] = objects(stream.read(), label, header.shape)
                 else:
                     arrays[name] = _values(stream, header, stream.left)

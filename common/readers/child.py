@@ -31,7 +31,7 @@ _PROGRAM = ('import sys; sys.path[0] = sys.argv[1]; from common.readers import c
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 Answer = Tuple[Dict[str, Any], Dict[str, np.ndarray]]
-_server = {}            # 'socket', 'process': those of the server, once it is started
+_server: Dict[str, Any] = {}     # 'socket', 'process': those of the server, once it is started
 
 
 def run(function: Callable[[str, Dict[str, Any]], Answer], library: str, path: str,
@@ -46,7 +46,7 @@ def run(function: Callable[[str, Dict[str, Any]], Answer], library: str, path: s
       what: str, what the file should be; remedy: str, a sentence; both for messages.
       seconds: float, of computing, after which the child is ended; 0: by the size of the file.
     Returns:
-      (dict of JSON's values, dict {name: array of plain values}).
+      (dict of JSON's values, dict {name: array of plain values, of any shape}).
     Raises:
       errors.InputError: the function refused the file, crashed on it, or took too long.
     """

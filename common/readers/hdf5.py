@@ -4,7 +4,7 @@ A file may refer to others (external storage, external links, virtual sets), ask
 the size of a chunk, and crash the library where it is damaged: `open_file` lets a child walk
 through all of it first; `read` leaves the whole reading to the child.
 """
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _PROBE = 16 << 20               # bytes of a file's values that the child reads 
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}    # of HDF5 and h5py; others load libraries
 
 
-def open_file(path: str, what: str = _WHAT, remedy: str = limits.ANEW):
+def open_file(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> Any:
     """Opens a file to read it piece by piece.
 
     Args:
@@ -34,13 +34,14 @@ def open_file(path: str, what: str = _WHAT, remedy: str = limits.ANEW):
         return h5py.File(path, 'r')
 
 
-def telling(path: str, key: str, remedy: str = limits.ANEW):
+def telling(path: str, key: str, remedy: str = limits.ANEW) -> ContextManager[None]:
     """Makes one line of what h5py raises in a damaged dataset; a context manager."""
     return limits.telling('{}: "{}"'.format(path, errors.quote(key)), 'a dataset', remedy)
 
 
-def dataset(stream, path: str, key: str, kinds: str = arrays.NUMBERS, remedy: str = limits.ANEW):
-    """Returns a dataset of plain values of an opened file.
+def dataset(stream: Any, path: str, key: str, kinds: str = arrays.NUMBERS,
+            remedy: str = limits.ANEW) -> Any:
+    """Returns a dataset of plain values, an array of any shape, of an opened file.
 
     Args:
       stream: h5py.File or group; path: str; key: str; kinds: str, as in `numpy.dtype.kind`.
@@ -62,12 +63,12 @@ def dataset(stream, path: str, key: str, kinds: str = arrays.NUMBERS, remedy: st
         return found
 
 
-def values(data, place, path: str, remedy: str = limits.ANEW,
+def values(data: Any, place: Any, path: str, remedy: str = limits.ANEW,
            most: int = limits.MAX_BYTES) -> np.ndarray:
     """Reads a part of a dataset.
 
     Args:
-      data: h5py.Dataset; place: int, slice or tuple of them (without negative steps).
+      data: h5py.Dataset; of any shape; place: int, slice or tuple of them (no negative steps).
       path: str, and remedy: str, a sentence, for messages; most: int, bytes of the part.
     Raises:
       errors.InputError: it is damaged, or takes too much.
@@ -89,8 +90,8 @@ def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
       path: str; names: str of datasets, those of them that are there; None: all of the uppermost.
       what, remedy: str, for messages; most: int, bytes that the datasets may take together.
     Returns:
-      dict {name: array of numbers or text}; datasets of other values are left out, and so are
-      groups.
+      dict {name: array of numbers or text, of any shape}; groups and datasets
+      of other values are left out.
     Raises:
       errors.InputError: the file is missing, damaged, refers to other files, or takes too much.
     """

@@ -9,7 +9,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from typing import BinaryIO, Iterator, Sequence, Tuple
+from io import BufferedReader
+from typing import Iterator, Sequence, Tuple
 
 from common import errors
 
@@ -33,11 +34,11 @@ def unpacked(size: int, most: int = 0) -> int:
 
 def human(size: int) -> str:
     """Returns a number of bytes with a unit."""
-    for unit in ('bytes', 'KiB', 'MiB', 'GiB', 'TiB'):
-        if size < 1024 or unit == 'TiB':
-            break
-        size /= 1024
-    return '{:.3g} {}'.format(size, unit) if size < 1e6 else 'more than 1000000 TiB'
+    exponent = min(4, max(0, size.bit_length() - 1) // 10)
+    if size >> 60:
+        return 'more than a million TiB'
+    return '{:.3g} {}'.format(size / 1024 ** exponent,
+                              ('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[exponent])
 
 
 def check_size(path: str, name: str, size: int, most: int, remedy: str = ANEW) -> None:
@@ -85,7 +86,7 @@ def look(path: str, what: str, remedy: str = ANEW) -> Tuple[bytes, int]:
 
 
 @contextlib.contextmanager
-def opened(path: str, what: str, remedy: str = ANEW) -> Iterator[Tuple[BinaryIO, int]]:
+def opened(path: str, what: str, remedy: str = ANEW) -> Iterator[Tuple[BufferedReader, int]]:
     """Opens a file that was looked at as in `look`; yields (binary stream, size in bytes)."""
     with telling(path, what, remedy):
         if not stat.S_ISREG(os.stat(path).st_mode):     # a pipe would block, a device never end

@@ -18,8 +18,8 @@ def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
       path: str; names: str of arrays, those of them that are there; None: all.
       what, remedy: str, for messages; most: int, bytes that the arrays may take together.
     Returns:
-      dict {name: array of numbers or text} with the axes as in MATLAB; cells and structures are
-      left out.
+      dict {name: array of numbers or text, of any shape} with the axes as in
+      MATLAB; cells and structures are left out.
     Raises:
       errors.InputError: the file is missing, damaged, refers to other files, or takes too much.
     """
@@ -37,7 +37,7 @@ def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
 
 
 def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
-    """Reads arrays with SciPy (in the child)."""
+    """Reads arrays of any shape with SciPy (in the child)."""
     import scipy.io  # here, since it takes a third of a second
     found = scipy.io.loadmat(path, variable_names=request['names'], appendmat=False)
     result, size = {}, 0

@@ -9,7 +9,7 @@ import io
 import pickle
 import re
 import time
-from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
+from typing import Any, BinaryIO, Callable, Dict, List, Optional, Set, Tuple, Union
 
 import numpy as np
 
@@ -40,8 +40,10 @@ class Stub:
     __slots__ = ('name', 'arguments', 'state', 'items', 'entries')
 
     def __init__(self, name: str, arguments: Tuple = ()):
-        self.name, self.arguments, self.state = name, arguments, {}
-        self.items, self.entries = {}, []
+        self.name, self.arguments = name, arguments
+        self.state: Any = {}
+        self.items: Dict[Any, Any] = {}
+        self.entries: List[Any] = []
 
     def set_state(self, state: Any) -> None:
         """Keeps the state as it is."""
@@ -313,31 +315,33 @@ def _rebuilt(kind: Any, base: Any = None, content: Any = None) -> Any:
     return value
 
 
-_BUILTINS = {
+_BUILTINS: Dict[str, Optional[Callable]] = {
     'bytes': _bytes, 'bytearray': _bytes, 'list': _row(list), 'tuple': _row(tuple),
     'set': _row(set), 'frozenset': _row(frozenset), 'dict': _dictionary, 'complex': _complex,
     'slice': _slice, 'object': None, 'float': None, 'int': None, 'long': None, 'bool': None,
     'str': None, 'unicode': None, 'type': None, 'range': None, 'xrange': None}
-_KNOWN = {
+Known = Dict[Tuple[str, str], Optional[Callable]]
+_KNOWN: Known = {
     ('_codecs', 'encode'): _encoded,
     ('collections', 'OrderedDict'): _dictionary, ('collections', 'Counter'): _dictionary,
     ('collections', 'defaultdict'): lambda factory=None, pairs=(): _dictionary(pairs),
     **{(module, 'OrderedDict'): _dictionary for module in ('odict', 'ordereddict')},
-    **{(module, name): function for module in ('copyreg', 'copy_reg')
-       for name, function in (('_reconstructor', _rebuilt), ('__newobj__', _made))},
-    **{(module, name): function for module in ('builtins', '__builtin__')
-       for name, function in _BUILTINS.items()},
-    ('numpy', 'dtype'): _Dtype, ('numpy', 'ndarray'): _refused,
-    **{('numpy.{}.{}'.format(core, module), name): function for core in ('core', '_core')
-       for module, name, function in (('multiarray', '_reconstruct', _Array),
-                                      ('multiarray', 'scalar', _scalar),
-                                      ('numeric', '_frombuffer', _frombuffer))}}
+    ('numpy', 'dtype'): _Dtype, ('numpy', 'ndarray'): _refused}
+for _module in ('builtins', '__builtin__'):
+    _KNOWN.update({(_module, name): function for name, function in _BUILTINS.items()})
+for _module in ('copyreg', 'copy_reg'):
+    _KNOWN[_module, '_reconstructor'], _KNOWN[_module, '__newobj__'] = _rebuilt, _made
+for _module in ('numpy.core', 'numpy._core'):
+    _KNOWN[_module + '.multiarray', '_reconstruct'] = _Array
+    _KNOWN[_module + '.multiarray', 'scalar'] = _scalar
+    _KNOWN[_module + '.numeric', '_frombuffer'] = _frombuffer
 _SPARSE = re.compile(r'scipy\.sparse\._?(\w+)\.?(\w*)')
 
-Known = Dict[Tuple[str, str], Optional[Callable]]
+
+_Python: Any = pickle      # whose unpickler in Python is not among its typed names
 
 
-class _Reader(pickle._Unpickler):
+class _Reader(_Python._Unpickler):
     """Runs the program of a pickle; see the file's docstring.
 
     Args:
@@ -345,7 +349,7 @@ class _Reader(pickle._Unpickler):
       persistent: None or function (id) -> value; most: int, bytes of arrays.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch = dict(_Python._Unpickler.dispatch)
 
     def __init__(self, stream, known: Known, persistent, most: int):
         super().__init__(stream, encoding='latin1', fix_imports=False)
@@ -353,13 +357,15 @@ class _Reader(pickle._Unpickler):
         self._left, self._bytes_left = _MOST_STEPS, most
         self._end = time.thread_time() + _MOST_SECONDS
         self._depths: Dict[int, int] = {}
-        self._tuples = []       # keeps them, so that no id is used twice
+        self._tuples: List[Tuple] = []      # keeps them, so that no id is used twice
 
     def load(self) -> Any:
         """Returns what was pickled, with stubs."""
-        self._unframer = pickle._Unframer(self._file_read, self._file_readline)
+        self._unframer = _Python._Unframer(self._file_read, self._file_readline)
         self.read, self.readline = self._unframer.read, self._unframer.readline
-        self.metastack, self.stack, self.proto = [], [], 0
+        self.metastack: List[List[Any]] = []
+        self.stack: List[Any] = []
+        self.proto = 0
         self.append = self.stack.append
         dispatch = self.dispatch
         try:
@@ -371,7 +377,7 @@ class _Reader(pickle._Unpickler):
                 if key[0] not in dispatch:
                     raise pickle.UnpicklingError('it is no pickle, or damaged')
                 dispatch[key[0]](self)
-        except pickle._Stop as stop:
+        except _Python._Stop as stop:
             return stop.value
 
     def _count(self, number: int) -> None:
@@ -594,8 +600,8 @@ def load(stream: Union[bytes, BinaryIO], path: str, remedy: str = '',
       persistent: None or function (id) -> value.
       most: int, bytes of all arrays; 0: see `limits.unpacked`.
     Returns:
-      What was pickled: dict, list, tuple, set, numbers, text, bytes, np.ndarray, sparse matrices,
-      values of `known`, and `Stub` for everything else.
+      What was pickled: dict, list, tuple, set, numbers, text, bytes, np.ndarray of any shape,
+      sparse matrices, values of `known`, and `Stub` for everything else.
     Raises:
       errors.InputError: it is no pickle, cut short, too large, or wants what is not allowed.
     """
@@ -620,7 +626,7 @@ def read(path: str, what: str = _WHAT, remedy: str = '') -> Any:
 
 
 def objects(data: bytes, label: str, shape: Tuple[int, ...]) -> np.ndarray:
-    """Returns an array of objects of a .npy or .npz file; for `objects` of `arrays`' functions.
+    """Returns an array of objects, of any shape, of a .npy or .npz file; see `arrays.read`.
 
     Args:
       data: bytes of the pickle; label: str, for messages; shape: that of the array's header.
@@ -638,7 +644,7 @@ def replaced(value: Any, function: Callable[[Any], Any] = lambda leaf: leaf) -> 
     """Returns containers with what is in them replaced by what a function makes of it.
 
     What stands for an array or a sparse matrix becomes one before; a value that several containers
-    hold stays one value.
+    hold stays one value; an array of objects keeps its shape.
 
     Args:
       value: what `load` returns; function: (anything but a container) -> its replacement.
@@ -651,8 +657,9 @@ def replaced(value: Any, function: Callable[[Any], Any] = lambda leaf: leaf) -> 
 class _Settler:
     def __init__(self, function: Callable[[Any], Any]):
         self._function = function
-        self._done = {}         # {id: (value, its result, number of values in it)}
-        self._open = set()
+        # {id: (value, its result, number of values in it)}
+        self._done: Dict[int, Tuple[Any, Any, int]] = {}
+        self._open: Set[int] = set()
 
     def settled(self, value: Any, depth: int) -> Tuple[Any, int]:
         """(the value with what is in it replaced, number of values as if written out)."""
@@ -680,6 +687,7 @@ class _Settler:
     def _inner(self, value: Any, depth: int) -> Tuple[Any, int]:
         if isinstance(value, Stub):
             return self._stub(value, depth)
+        result: Any
         if isinstance(value, dict):
             values = [self.settled(one, depth) for one in value.values()]
             result = dict(zip(value, [one for one, _ in values]))
@@ -715,8 +723,8 @@ def plain(value: Any, path: str, name: str, remedy: str = '') -> Any:
     """Returns the array, or sparse matrix, of a value of a pickle.
 
     Args:
-      value: array or sparse matrix, or Stub of chumpy: its arrays, selections, reshapes and
-        transpositions of them.
+      value: array of any shape or sparse matrix, or Stub of chumpy: its arrays, selections,
+        reshapes and transpositions of them.
       path, name: str, and remedy: str, a sentence, for messages.
     Raises:
       errors.InputError: it is none of these.

@@ -2,7 +2,7 @@
 import codecs
 import json
 import re
-from typing import Any, List
+from typing import Any, List, Optional
 
 from common import errors
 from common.readers import limits
@@ -85,7 +85,7 @@ def read_yaml(path: str, remedy: str = 'Give a YAML file of settings.') -> Any:
     Raises:
       errors.InputError: it is missing, no YAML, or its aliases make it larger than settings are.
     """
-    import yaml  # here, since most readers of this file need no YAML
+    import yaml  # type: ignore[import]  # here, since few readers of text need it
 
     class Loader(yaml.SafeLoader):
         """Refuses merge keys, which multiply what they merge."""
@@ -107,7 +107,7 @@ def read_yaml(path: str, remedy: str = 'Give a YAML file of settings.') -> Any:
         return value
 
 
-def _count(value: Any, deepest: int, most) -> None:
+def _count(value: Any, deepest: int, most: Optional[int]) -> None:
     """Raises a ValueError if nested values are too deep, or more than `most` as if written out."""
     level, total = [value], 0
     for _ in range(deepest):

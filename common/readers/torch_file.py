@@ -5,7 +5,7 @@ and a file for each storage, told apart by content. Only tensors and containers 
 settings, devices and other objects beside them become stubs.
 """
 import pickle
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -138,8 +138,8 @@ def read(path: str, remedy: str = '', most: int = 0) -> Any:
       path: str; remedy: str, a sentence for messages.
       most: int, bytes that an archive may take unpacked; 0: see `limits.unpacked`.
     Returns:
-      What was saved: dict, list, numbers, text, arrays in place of tensors (bfloat16 as float32),
-      and `pickles.Stub` for all other objects.
+      What was saved: dict, list, numbers, text, arrays of any shape in place of tensors
+      (bfloat16 as float32), and `pickles.Stub` for all other objects.
     Raises:
       errors.InputError: the file is missing, cut short, of another kind, or wants to run something.
     """
@@ -153,7 +153,7 @@ def read(path: str, remedy: str = '', most: int = 0) -> Any:
         return pickles.replaced(value, stores.filled)
 
 
-def _read_row(stream: BinaryIO, size: int, path: str, remedy: str) -> Tuple[Any, _Stores]:
+def _read_row(stream: Any, size: int, path: str, remedy: str) -> Tuple[Any, _Stores]:
     """The format before 1.6: four pickles, the names of the storages, their values."""
     def load(known: Optional[pickles.Known] = None, persistent=None) -> Any:
         return pickles.load(stream, path, remedy, known, persistent, what=_WHAT)
@@ -203,7 +203,8 @@ def weights(value: Any) -> Tuple[Dict[str, Any], List[str]]:
       value: what was saved; wrappers such as {'state_dict': ...} and DataParallel's prefix
         'module.' are taken off, also from dicts of dicts of weights.
     Returns:
-      (dict {name: array, or dict of them, or another value}; list of str, what was taken off).
+      (dict {name: array of any shape, dict of them, or another value}; list of str, what was
+      taken off).
     Raises:
       ValueError: it holds no named values.
     """

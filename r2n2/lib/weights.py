@@ -72,6 +72,8 @@ def to_original(net, name, array):
 def read_list(path):
     """Reads the list of arrays of a .npy file of the original (or the first entry of an .npz).
 
+    Returns:
+      list of float32 arrays of any shape.
     Raises:
       errors.InputError: the file is missing, damaged, or holds anything but arrays of numbers.
     """

@@ -16,6 +16,15 @@ def test_a_message_is_one_line_of_bounded_length_with_its_remedy():
     assert str(errors.InputError('a\n  b\x07\u202e\udc80')) == 'a b\\x07\\u202e\\udc80'
 
 
+def test_folders_are_told_once_where_a_line_is_too_long():
+    folder = '/data/' + 'x' * 120
+    text = 'the newest of {0}/checkpoint is {0}/model-2, which is damaged. Take {0}/model-1.'
+    assert str(errors.InputError(text.format(folder))) == (
+        'the newest of {}/checkpoint is .../model-2, which is damaged. Take .../model-1.'.format(
+            folder))
+    assert str(errors.InputError(text.format('/a/b'))) == text.format('/a/b')
+
+
 def test_errors_survive_a_worker():
     error = pickle.loads(pickle.dumps(errors.InputError('x' * 1000)))
     assert len(str(error)) == errors.LONGEST
