@@ -16,11 +16,12 @@ import numpy as np
 from common import errors
 from common.readers import arrays, limits
 
-_MOST_STEPS = 2000000       # instructions and items; a checkpoint of PyTorch has tens of thousands
+_MOST_STEPS = 1000000       # instructions and items; a checkpoint of PyTorch has tens of thousands
 _MOST_SECONDS = 8.          # of computing
 _DEPTH = 60                 # of containers in containers
+_MOST_KEYS = 20000          # of a set or dict that is made at once; equal hashes take n * n steps
 _MOST_VALUES = 1000000      # as if what is referred to were written out
-_LONGEST_NUMBER = 1000      # characters of a number in text
+_LONGEST_NUMBER = 1000      # characters or bytes of a number
 _MOST_SIDE, _MOST_ENTRIES = 10000000, 50000000  # of a sparse matrix
 _WHAT = 'a pickle of arrays'
 # Modules whose names have no place in a file of values; the others' are left aside as stubs.
@@ -278,13 +279,23 @@ def _row(kind: Callable) -> Callable:
     def function(values=()):
         if not isinstance(values, (list, tuple)):
             raise pickle.UnpicklingError('a {} of {}'.format(kind.__name__, errors.quote(values)))
+        if kind in (set, frozenset):
+            _check_keys(values)
         return kind(values)
     return function
 
 
+def _check_keys(values: Any) -> None:
+    if len(values) > _MOST_KEYS:
+        raise pickle.UnpicklingError('a set or table of {} values'.format(len(values)))
+
+
 def _dictionary(pairs=(), *unused) -> Dict:
     """An OrderedDict, defaultdict or Counter as a dict."""
-    return dict(pairs) if isinstance(pairs, (list, tuple, dict)) else {}
+    if not isinstance(pairs, (list, tuple, dict)):
+        return {}
+    _check_keys(pairs)
+    return dict(pairs)
 
 
 def _complex(real, imaginary=0.) -> complex:
@@ -356,7 +367,7 @@ class _Reader(_Python._Unpickler):
         self._known, self._persistent = known, persistent
         self._left, self._bytes_left = _MOST_STEPS, most
         self._end = time.thread_time() + _MOST_SECONDS
-        self._depths: Dict[int, int] = {}
+        self._nested: Dict[int, Tuple[int, int]] = {}   # {id: (depth, values as if written out)}
         self._tuples: List[Tuple] = []      # keeps them, so that no id is used twice
 
     def load(self) -> Any:
@@ -423,23 +434,28 @@ class _Reader(_Python._Unpickler):
             raise pickle.UnpicklingError('{}: {}'.format(errors.quote(kind.name),
                                                          errors.reason(error)))
         if isinstance(value, _Array) and value.array is not None:
-            self._add_bytes(value.array)
+            self._add_bytes(value.array.nbytes)
+        if isinstance(value, bytes):
+            self._add_bytes(len(value))
         if isinstance(value, tuple):
             self._note(value)
         self.append(value)
 
-    def _add_bytes(self, array: np.ndarray) -> None:
-        self._bytes_left -= array.nbytes
+    def _add_bytes(self, number: int) -> None:
+        self._bytes_left -= number
         if self._bytes_left < 0:
             raise pickle.UnpicklingError('its arrays take more memory than such a file may')
 
     def _note(self, value: Tuple) -> None:
-        """Notes the depth of a tuple; hashing a deep one ends the process."""
-        depth = 1 + max([self._depths.get(id(one), 0) for one in value if isinstance(one, tuple)],
-                        default=0)
+        """Notes a tuple's size: hashing a deep one ends the process, a huge one has no end."""
+        inside = [self._nested.get(id(one), (0, 1)) for one in value if isinstance(one, tuple)]
+        depth = 1 + max([depth for depth, _ in inside], default=0)
+        number = len(value) + sum(number for _, number in inside)
         if depth > _DEPTH:
             raise pickle.UnpicklingError('it is nested more than {} deep'.format(_DEPTH))
-        self._depths[id(value)] = depth
+        if number > _MOST_VALUES:
+            raise pickle.UnpicklingError('it stands for more than {} values'.format(_MOST_VALUES))
+        self._nested[id(value)] = depth, number
         self._tuples.append(value)
 
     def _load_tuple(self, values) -> None:
@@ -485,7 +501,7 @@ class _Reader(_Python._Unpickler):
         if isinstance(value, (_Array, _Dtype, Stub)):
             value.set_state(state)
             if isinstance(value, _Array):
-                self._add_bytes(value.array)
+                self._add_bytes(value.array.nbytes)
         elif not isinstance(value, dict):       # what an OrderedDict carries besides
             raise pickle.UnpicklingError('it sets the state of {}, which is not allowed'.format(
                 errors.quote(value)))
@@ -546,6 +562,29 @@ class _Reader(_Python._Unpickler):
     def load_float(self):
         self.append(float(self.readline()[:_LONGEST_NUMBER]))
 
+    def load_long4(self):
+        size = int.from_bytes(self.read(4), 'little')
+        if size > _LONGEST_NUMBER:
+            raise pickle.UnpicklingError('a number of {} bytes'.format(size))
+        self.append(int.from_bytes(self.read(size), 'little', signed=True))
+
+    def _place(self) -> int:
+        line = self.readline()
+        if len(line) > 20 or not line.strip().isdigit():
+            raise pickle.UnpicklingError('it is damaged')
+        return int(line)
+
+    def load_get(self):
+        self.append(self.memo[self._place()])
+
+    def load_put(self):
+        self.memo[self._place()] = self.stack[-1]
+
+    def load_frozenset(self):
+        values = self.pop_mark()
+        _check_keys(values)
+        self.append(frozenset(values))
+
     def load_bytearray8(self):
         self.append(self.read(int.from_bytes(self.read(8), 'little')))
 
@@ -565,7 +604,9 @@ class _Reader(_Python._Unpickler):
             (pickle.APPEND, load_append), (pickle.SETITEMS, load_setitems),
             (pickle.SETITEM, load_setitem), (pickle.DICT, load_dict),
             (pickle.ADDITEMS, load_additems), (pickle.INT, load_number),
-            (pickle.LONG, load_number), (pickle.FLOAT, load_float), (b'\x96', load_bytearray8),
+            (pickle.LONG, load_number), (pickle.FLOAT, load_float), (pickle.LONG4, load_long4),
+            (pickle.GET, load_get), (pickle.PUT, load_put),
+            (pickle.FROZENSET, load_frozenset), (b'\x96', load_bytearray8),
             (b'\x97', load_buffer), (b'\x98', load_nothing)):
         dispatch[_code[0]] = _function
 

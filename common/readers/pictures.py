@@ -23,6 +23,7 @@ _TURNS = {2: (False, False, True), 3: (False, True, True), 4: (False, True, Fals
           5: (True, False, False), 6: (True, False, True), 7: (True, True, True),
           8: (True, True, False)}
 _BLOCK = 1 << 20                # pixels that are composed at once
+_MOST_PASSES = 30               # of a progressive JPEG of so many pixels; each takes its time
 
 
 def read(path: str, channels: Optional[int] = 3, max_pixels: int = MAX_PIXELS,
@@ -71,6 +72,8 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
                 raise errors.InputError(
                     '{} has {} x {} pixels, more than the {} that are taken. Make it smaller.'
                     .format(path, width, height, max_pixels))
+            if data.count(b'\xff\xda') * width * height > _MOST_PASSES * MAX_PIXELS:
+                raise ValueError('it has too many passes')
             if data[:4] == b'\x89PNG' and b'IEND' not in data:
                 raise ValueError('it is cut short')
             try:

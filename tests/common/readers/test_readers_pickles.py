@@ -163,6 +163,14 @@ HOSTILE = {
                                                        + b'\x7f\x85'),
     'number of a million digits': b'I' + b'9' * 1000000 + b'\n.',
     'long of a million digits': b'L' + b'9' * 1000000 + b'L\n.',
+    'long of many bytes': b'\x8b\x00\x10\x00\x00' + b'\x7f' * 4096 + b'.',
+    'place of a million digits': b'Np' + b'1' * 1000000 + b'\n.',
+    'set of equal hashes': b'(' + b''.join(b'\x8a\x10' + (number * ((1 << 61) - 1)).to_bytes(
+        16, 'little') for number in range(50000)) + b'l' + b'0c__builtin__\nset\n(('
+        + b'K\1' * 50000 + b'ltR.',
+    'frozen set of many values': b'(' + b'K\1' * 50000 + b'\x91.',
+    'tuples that double': b')' + b'2\x86' * 59 + b'}' + b'X\1\0\0\0a0.',
+    'key of tuples that double': b'}K\1\x85' + b'2\x86' * 50 + b'Ns.',
     'text that is longer than the file': b'X\xff\xff\xff\x7fabc.',
     'bytes that are longer than the file': b'\x8e' + b'\xff' * 7 + b'\x7fabc.',
     'frame that is longer than the file': b'\x80\4\x95' + b'\xff' * 7 + b'\x7fN.',
@@ -241,8 +249,14 @@ def test_arrays_that_share_their_bytes_are_bounded():
         reader.load()
 
 
+def test_bytes_made_of_the_same_text_are_bounded():
+    text = b'X' + (1 << 20).to_bytes(4, 'little') + b'a' * (1 << 20) + b'q\0'
+    data = b'\x80\2(c_codecs\nencode\nq\1(' + text + b'tR' + b'h\1(h\0tR' * 900 + b'l.'
+    refused(data, 'more than|more memory')
+
+
 def test_very_many_values_are_refused():
-    refused(b'\x80\2](' + b'N' * 2100000 + b'e.', 'more than 2000000 values')
+    refused(b'\x80\2](' + b'N' * 1100000 + b'e.', 'more than 1000000 values')
 
 
 def test_a_stream_is_left_behind_the_pickle():
