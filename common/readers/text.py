@@ -1,8 +1,10 @@
-"""Text, JSON and YAML from outside: byte order marks, UTF-16, and what is too deep or too long."""
+"""Text, JSON, YAML and names from outside: byte order marks, and what is too deep or too long."""
 import codecs
 import json
 import re
 from typing import Any, List, Optional
+
+import numpy as np
 
 from common import errors
 from common.readers import limits
@@ -105,6 +107,26 @@ def read_yaml(path: str, remedy: str = 'Give a YAML file of settings.') -> Any:
             raise ValueError(errors.reason(error))
         _count(value, _DEPTH, _YAML_NODES)
         return value
+
+
+def names(array: np.ndarray, path: str, key: str, remedy: str = '') -> List[str]:
+    """Returns the names of an array.
+
+    Args:
+      array: [N] of text or bytes, or numbers [N, width], rows of character codes with zeros or
+        blanks behind them, as MATLAB and Torch write names.
+      path, key: str, and remedy: str, a sentence, for messages.
+    Raises:
+      errors.InputError: it holds no names.
+    """
+    if array.dtype.kind in 'SU' and array.ndim == 1:
+        return [decoded(one, path, remedy) if isinstance(one, bytes) else one
+                for one in array.tolist()]
+    if array.dtype.kind in 'iuf' and array.ndim == 2 and np.isfinite(array).all() and (
+            (array == np.floor(array)) & (array >= 0) & (array <= 0x10ffff)).all():
+        return [''.join(map(chr, row)).rstrip('\0 ') for row in array.astype(np.int64).tolist()]
+    raise errors.InputError('{}: "{}" is {} {}, expected names. {}'.format(
+        path, errors.quote(key), array.dtype, errors.quote(list(array.shape), 40), remedy).rstrip())
 
 
 def _count(value: Any, deepest: int, most: Optional[int]) -> None:

@@ -39,10 +39,13 @@ def test_every_version_of_the_header_and_python_2s_is_read(tmp_path):
     path = str(tmp_path / 'a.npy')
     for version in ((1, 0), (2, 0), (3, 0)):
         stream = io.BytesIO()
-        form = {'descr': '<f4', 'fortran_order': False, 'shape': (2,)}
-        np.lib.format._write_array_header(stream, form, version)
+        write = (np.lib.format.write_array_header_1_0 if version == (1, 0)
+                 else np.lib.format.write_array_header_2_0)
+        write(stream, {'descr': '<f4', 'fortran_order': False, 'shape': (2,)})
+        header = bytearray(stream.getvalue())
+        header[6] = version[0]
         with open(path, 'wb') as out:
-            out.write(stream.getvalue() + np.ones(2, '<f4').tobytes())
+            out.write(bytes(header) + np.ones(2, '<f4').tobytes())
         assert arrays.read(path).tolist() == [1, 1]
     header = b"{'shape': (2L,), 'fortran_order': False, 'descr': '<f4', }\n"
     with open(path, 'wb') as out:

@@ -2,10 +2,11 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from common import errors
-from common.readers import limits, text
+from common.readers import hdf5, limits, text
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'field_cases')
 
@@ -82,3 +83,16 @@ def test_settings_are_read_and_what_grows_is_refused(tmp_path):
                         (b'a: ' + b'9' * 500, '400 digits'), (b'x' * 200000, 'more than'),
                         (b'&a [*a]', 'aliases stand for|nested more')):
         _refused(text.read_yaml, _file(tmp_path, data, 'a.yml'), match)
+
+
+def test_names_are_text_bytes_or_character_codes():
+    codes = hdf5.read(os.path.join(CASES, 'mpii_codes_train.h5'))['imgname']
+    assert codes.dtype == np.float64 and text.names(codes, 'x', 'imgname') == [
+        '000000001.jpg', '000000002.jpg']
+    for array in (np.array(['a', 'bé']), np.array([b'a', 'bé'.encode()]),
+                  np.array([[97, 0], [98, 233]], np.uint16)):
+        assert text.names(array, 'x', 'k') == ['a', 'bé']
+    for array in (np.array([[97.5]]), np.array([[-1]]), np.array([[np.nan]]), np.array([3]),
+                  np.array([['a']]), np.array([[1 << 40]]), np.array([True])):
+        with pytest.raises(errors.InputError, match='x: "k" is .*expected names'):
+            text.names(array, 'x', 'k')
