@@ -319,8 +319,11 @@ def _add_npu_options(group):
 
 
 def say(line: str) -> None:
-    """Prints one line at once, so that a log behind a pipe is never late."""
-    print(line, flush=True)
+    """Prints one line at once, so that a log behind a pipe is never late.
+
+    Names of files and what stands in them may be part of it: nothing in it steers a terminal.
+    """
+    print(errors.escaped(line), flush=True)
 
 
 def run(function: Callable[..., Any], *arguments: Any) -> int:
@@ -363,9 +366,9 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
 
 def _message(error):
     """Gives the one line that stands for an exception."""
-    text = ' '.join(str(error).split())
     if isinstance(error, errors.InputError):
-        return 'error: {}'.format(text)
+        return 'error: {}'.format(error)
+    text = errors.one_line(str(error), 200)
     if hasattr(error, 'exit_code'):  # runs.Interrupted
         return text
     name = type(error).__name__
@@ -374,5 +377,5 @@ def _message(error):
                 'again.'.format(error.filename or text))
     if isinstance(error, MemoryError) or name == 'ResourceExhaustedError':
         return ('error: out of memory ({}). Try a smaller --batch_size or a smaller '
-                'model.'.format(text[:200] or name))
-    return 'error: {}: {} (--debug shows where)'.format(name, text[:500])
+                'model.'.format(text or name))
+    return 'error: {}: {} (--debug shows where)'.format(name, text)

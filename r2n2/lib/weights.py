@@ -4,29 +4,17 @@ The original keeps a list of arrays without names: kernels [out, in, kh, kw] and
 [out, kd, in, kh, kw], flipped by its convolutions, matrices whose rows and columns run through the
 channels first.
 """
-import io
-import pickle
-import tokenize
-import zipfile
-import zlib
 from typing import List
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
+from common.readers import arrays, limits, pickles
 from r2n2.models import net as net_lib
 
-# What a pickled list of arrays is made of; nothing else is ever built.
-_ALLOWED = {('numpy.core.multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype'),
-            ('numpy._core.multiarray', '_reconstruct'), ('_codecs', 'encode')}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError('it holds {}.{}'.format(module, name))
-        return super().find_class(module.replace('numpy._core', 'numpy.core'), name)
+_WHAT = 'a list of weights of 3D-R2N2'
+_REMEDY = 'Expected a .npy file as the original saves it.'
 
 
 def original_name(name: str) -> str:
@@ -88,37 +76,22 @@ def to_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
 def read_list(path: str) -> List[np.ndarray]:
     """Reads the list of arrays of a .npy file of the original (or the first entry of an .npz).
 
+    Returns:
+      list of float32 arrays of any shape.
     Raises:
       errors.InputError: the file is missing, damaged, or holds anything but arrays of numbers.
     """
-    try:
-        with open(path, 'rb') as stream:
-            data = stream.read()
-        if data[:2] == b'PK':
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                raw = archive.zip.read(archive.zip.namelist()[0])
-        else:
-            raw = data
-        array_file = io.BytesIO(raw)
-        version = np.lib.format.read_magic(array_file)
-        read = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                else np.lib.format.read_array_header_2_0)
-        shape, _, dtype = read(array_file)
-        if not dtype.hasobject:
-            raise ValueError('it holds one array of {}, no list of arrays'.format(dtype))
-        loaded = _Unpickler(array_file, encoding='latin1').load()
-        arrays = [np.asarray(array) for array in np.asarray(loaded).reshape(shape).ravel()]
-        if any(array.dtype.kind != 'f' for array in arrays):
-            raise ValueError('it holds something that is no array of floats')
-    except OSError as error:
-        raise errors.InputError('cannot read the weights {}: {}.'.format(path, error.strerror))
-    except (ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError, ImportError,
-            pickle.UnpicklingError, UnicodeDecodeError, MemoryError, RuntimeError, SyntaxError,
-            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        reason = ' '.join(str(error).split()).rstrip('.')
-        raise errors.InputError('{} is no list of weights of 3D-R2N2: {}. Expected a .npy file as '
-                                'the original saves it.'.format(path, reason))
-    return [array.astype(np.float32) for array in arrays]
+    head, _ = limits.look(path, _WHAT, _REMEDY)
+    if head[:2] == b'PK':
+        read = arrays.read_archive(path, what=_WHAT, remedy=_REMEDY, objects=pickles.objects)
+        listed = next(iter(read.values()))
+    else:
+        listed = arrays.read(path, what=_WHAT, remedy=_REMEDY, objects=pickles.objects)
+    if listed.dtype.kind != 'O' or not all(
+            isinstance(array, np.ndarray) and array.dtype.kind == 'f' for array in listed.ravel()):
+        raise errors.InputError('{} is no list of weights of 3D-R2N2: it holds something else than '
+                                'arrays of floats. {}'.format(path, _REMEDY))
+    return [array.astype(np.float32) for array in listed.ravel()]
 
 
 def load(sess: tf.Session, net: net_lib.Net, path: str) -> None:

@@ -347,7 +347,7 @@ def test_another_network_in_the_folder_is_refused_with_all_differences(tmp_path)
         train(tmp_path, 6, hidden_size=9)
     for part in ('hidden/w [3, 8] in the file, [3, 9] here', 'hidden/b/Adam [8]', 'out/w',
                  '--output_path', '--noresume'):
-        assert part in str(caught.value)
+        assert part in caught.value.args[0]     # the line itself may be cut
     assert (tmp_path / 'config.json').read_text() == recorded
 
 

@@ -1,0 +1,222 @@
+"""HDF5 files from outside (also MATLAB 7.3), looked at in a child process before they are opened.
+
+A file may refer to others (external storage, external links, virtual sets), ask for all memory by
+the size of a chunk, and crash the library where it is damaged: `open_file` lets a child walk
+through all of it first; `read` leaves the whole reading to the child.
+"""
+from typing import Any, ContextManager, Dict, Iterator, Optional, Sequence
+
+import numpy as np
+
+from common import errors
+from common.readers import arrays, child, limits
+
+_WHAT = 'an HDF5 file'
+_MOST_OBJECTS, _MOST_CHUNK = 100000, 256 << 20
+_PROBE = 16 << 20               # bytes of a file's values that the child reads to try it
+_FILTERS = {1, 2, 3, 4, 5, 6, 32000}    # of HDF5 and h5py; others load libraries
+
+
+def open_file(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> Any:
+    """Opens a file to read it piece by piece.
+
+    Args:
+      path: str; what: str, what it should be; remedy: str, a sentence; both for messages.
+    Returns:
+      h5py.File, a context manager too; read it by `dataset` and `values`, or inside of `telling`.
+    Raises:
+      errors.InputError: it is missing, damaged, or refers to other files.
+    """
+    import h5py  # here and below, since it takes a quarter of a second
+    limits.look(path, what, remedy)
+    child.run(probe, 'h5py', path, {}, what, remedy)
+    with limits.telling(path, what, remedy):
+        return h5py.File(path, 'r')
+
+
+def telling(path: str, key: str, remedy: str = limits.ANEW) -> ContextManager[None]:
+    """Makes one line of what h5py raises in a damaged dataset; a context manager."""
+    return limits.telling('{}: "{}"'.format(path, errors.quote(key)), 'a dataset', remedy)
+
+
+def dataset(stream: Any, path: str, key: str, kinds: str = arrays.NUMBERS,
+            remedy: str = limits.ANEW) -> Any:
+    """Returns a dataset of plain values, an array of any shape, of an opened file.
+
+    Args:
+      stream: h5py.File or group; path: str; key: str; kinds: str, as in `numpy.dtype.kind`.
+      remedy: str, a sentence for the message.
+    Raises:
+      errors.InputError: there is no such dataset, or it holds other values.
+    """
+    import h5py
+    with telling(path, key, remedy):
+        found = stream.get(key)
+        if not isinstance(found, h5py.Dataset):
+            raise errors.InputError('{} has no dataset "{}" (found: {}). {}'.format(
+                path, key, errors.listed(sorted(stream)), remedy))
+        kind = found.dtype
+        if kind.kind not in kinds or kind.fields or kind.subdtype:
+            raise errors.InputError('{}: "{}" holds {}, expected {}. {}'.format(
+                path, key, errors.quote(kind, 30),
+                'numbers' if kinds == arrays.NUMBERS else 'plain values', remedy))
+        return found
+
+
+def values(data: Any, place: Any, path: str, remedy: str = limits.ANEW,
+           most: int = limits.MAX_BYTES) -> np.ndarray:
+    """Reads a part of a dataset.
+
+    Args:
+      data: h5py.Dataset; of any shape; place: int, slice or tuple of them (no negative steps).
+      path: str, and remedy: str, a sentence, for messages; most: int, bytes of the part.
+    Raises:
+      errors.InputError: it is damaged, or takes too much.
+    """
+    place = place if isinstance(place, tuple) else (place,)
+    with telling(path, str(data.name).strip('/'), remedy):
+        sizes = [len(range(*one.indices(size))) if isinstance(one, slice) else 1
+                 for one, size in zip(place, data.shape)] + list(data.shape[len(place):])
+        limits.check_size(path, str(data.name).strip('/'),
+                          limits.count(sizes) * data.dtype.itemsize, most, remedy)
+        return data[place]
+
+
+def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
+         remedy: str = limits.ANEW, most: int = limits.MAX_BYTES) -> Dict[str, np.ndarray]:
+    """Reads whole datasets in a child process.
+
+    Args:
+      path: str; names: str of datasets, those of them that are there; None: all of the uppermost.
+      what, remedy: str, for messages; most: int, bytes that the datasets may take together.
+    Returns:
+      dict {name: array of numbers or text, of any shape}; groups and datasets
+      of other values are left out.
+    Raises:
+      errors.InputError: the file is missing, damaged, refers to other files, or takes too much.
+    """
+    limits.look(path, what, remedy)
+    return child.run(read_all, 'h5py', path, {
+        'names': None if names is None else list(names), 'most': most}, what, remedy)[1]
+
+
+def probe(path: str, request: Dict[str, Any]) -> child.Answer:
+    """Walks through a file (in the child): links, layouts, filters, indices of chunks, some values.
+
+    Raises:
+      ValueError: it refers to other files, or asks for too much.
+    """
+    import h5py
+    with h5py.File(path, 'r') as stream:
+        left = _PROBE
+        for name, found in _walk(stream):
+            for key in found.attrs:
+                if found.attrs.get_id(key).get_storage_size() > _PROBE:
+                    raise ValueError('the attribute {} is too large'.format(errors.quote(key)))
+                _tolerantly(lambda found=found, key=key: found.attrs[key])
+            if isinstance(found, h5py.Dataset):
+                _check(name, found)
+                left = _try(found, left)
+    return {}, {}
+
+
+def _tolerantly(function):
+    """Values of kinds that h5py or NumPy does not know are nobody's; the rest has to be read."""
+    try:
+        return function()
+    except (TypeError, ValueError, OSError, KeyError, RuntimeError):
+        return None
+
+
+def _walk(stream) -> Iterator:
+    """Yields (name, object) of all that hard links lead to.
+
+    Raises:
+      ValueError: a link leads to another file, or there are too many.
+    """
+    import h5py
+    waiting, seen = [('', stream)], set()
+    while waiting:
+        name, found = waiting.pop()
+        place = h5py.h5o.get_info(found.id).addr
+        if place in seen:
+            continue
+        seen.add(place)
+        if len(seen) > _MOST_OBJECTS:
+            raise ValueError('it has more than {} objects'.format(_MOST_OBJECTS))
+        yield name, found
+        if isinstance(found, h5py.Group):
+            for key in found:
+                link = found.get(key, getlink=True)
+                if isinstance(link, h5py.ExternalLink):
+                    raise ValueError('"{}" is a link to another file ({}), which is not '
+                                     'followed'.format(errors.quote(key, 30),
+                                                       errors.quote(link.filename, 30)))
+                if isinstance(link, h5py.HardLink):
+                    waiting.append((name + '/' + key if name else key, found[key]))
+
+
+def _check(name: str, data) -> None:
+    """Raises a ValueError if a dataset lies elsewhere, or takes more than it can."""
+    import h5py
+    plist = data.id.get_create_plist()
+    if plist.get_external_count() or plist.get_layout() == getattr(h5py.h5d, 'VIRTUAL', -1):
+        raise ValueError('"{}" lies in other files, which are not followed'.format(
+            errors.quote(name)))
+    if plist.get_layout() == h5py.h5d.CHUNKED:
+        size = limits.count(plist.get_chunk()) * data.id.get_type().get_size()
+        if size > _MOST_CHUNK:
+            raise ValueError('"{}" has chunks of {}, more than the {} that are read at once'.format(
+                errors.quote(name), limits.human(size), limits.human(_MOST_CHUNK)))
+    for number in range(plist.get_nfilters()):
+        kind = plist.get_filter(number)[0]
+        if kind not in _FILTERS:
+            raise ValueError('"{}" is packed by the filter {}, which is not known'.format(
+                errors.quote(name), kind))
+
+
+def _try(data, left: int) -> int:
+    """Reads values of a dataset, all or its first and last row; returns the bytes left to read."""
+    if data.shape is None or not data.size:
+        return left
+    data.id.get_storage_size()      # goes through the whole index of chunks
+    size = data.size * data.id.get_type().get_size()
+    row = size // data.shape[0] if data.shape else size
+    if size <= left:
+        _tolerantly(lambda: data[()])
+        return left - size
+    if row <= _PROBE:
+        _tolerantly(lambda: (data[0], data[data.shape[0] - 1]))
+    return left
+
+
+def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
+    """Reads datasets (in the child)."""
+    import h5py
+    result, left = {}, request['most']
+    with h5py.File(path, 'r') as stream:
+        for name, found in _walk(stream):
+            wanted = request['names'] is None and '/' not in name or name in (
+                request['names'] or ())
+            if not wanted or not isinstance(found, h5py.Dataset):
+                continue
+            _check(name, found)
+            size = limits.count(found.shape or ()) * found.id.get_type().get_size()
+            limits.check_size('"{}"'.format(errors.quote(name)), 'it', size, left, '')
+            left -= size
+            value = np.asarray(found[()])
+            if value.dtype.kind == 'O':
+                value = _texts(value)
+            if value is not None and value.dtype.kind in arrays.NUMBERS + arrays.TEXT and not (
+                    value.dtype.fields):
+                result[name] = value
+    return {}, result
+
+
+def _texts(value: np.ndarray) -> Optional[np.ndarray]:
+    """Text of variable length as an array of text; None if it is none."""
+    flat = [one.decode('utf-8', 'replace') if isinstance(one, bytes) else one
+            for one in value.ravel().tolist()]
+    if not all(isinstance(one, str) for one in flat):
+        return None
+    return np.array(flat, dtype='U' if flat else 'U1').reshape(value.shape)

@@ -1,0 +1,128 @@
+"""How much a file may take, and what a file is before anything reads it.
+
+A file of N bytes may become `unpacked(N)` bytes in memory: what is stored as it stands is bounded
+by the file, what is packed by a size that real files of the kind fit.
+"""
+import contextlib
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from io import BufferedReader
+from typing import Iterator, Sequence, Tuple
+
+from common import errors
+
+MAX_BYTES = 512 << 20   # of arrays that a small file may become
+_RATIO = 16             # of a large one to its size
+ANEW = 'Get it anew.'
+# What libraries raise on a file that is damaged or lies about itself.
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError,
+          OverflowError, MemoryError, RuntimeError, ImportError, ZeroDivisionError,
+          struct.error, zlib.error, zipfile.BadZipFile)
+
+
+def unpacked(size: int, most: int = 0) -> int:
+    """Returns how many bytes a file may become in memory.
+
+    Args:
+      size: int, bytes of the file; most: int, a limit of the caller's; 0: `MAX_BYTES`.
+    """
+    return max(most or MAX_BYTES, _RATIO * size)
+
+
+def human(size: int) -> str:
+    """Returns a number of bytes with a unit."""
+    exponent = min(4, max(0, size.bit_length() - 1) // 10)
+    if size >> 60:
+        return 'more than a million TiB'
+    return '{:.3g} {}'.format(size / 1024 ** exponent,
+                              ('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[exponent])
+
+
+def check_size(path: str, name: str, size: int, most: int, remedy: str = ANEW) -> None:
+    """Raises an InputError if `name` of a file takes more than `most` bytes."""
+    if size > most:
+        raise errors.InputError('{}: {} takes {}, more than the {} that such a file may take. {}'
+                                .format(path, errors.quote(name), human(size), human(most), remedy))
+
+
+@contextlib.contextmanager
+def telling(path: str, what: str, remedy: str = ANEW) -> Iterator[None]:
+    """Makes one line of whatever a library raises in a damaged file.
+
+    Args:
+      path: str; what: str, what it should be, such as 'an .npz file'; remedy: str, a sentence.
+    Raises:
+      errors.InputError: '<path> cannot be read as <what>: <reason>. <remedy>'
+    """
+    try:
+        yield
+    except RecursionError:
+        raise errors.InputError('{} cannot be read as {}: it is nested too deeply. {}'.format(
+            path, what, remedy))
+    except FileNotFoundError:
+        raise errors.InputError('cannot read {}: there is no such file. {}'.format(path, remedy))
+    except DAMAGE as error:
+        raise errors.InputError('{} cannot be read as {}: {}. {}'.format(
+            path, what, errors.reason(error), remedy))
+
+
+def look(path: str, what: str, remedy: str = ANEW) -> Tuple[bytes, int]:
+    """Returns the first bytes of a file and its size.
+
+    Args:
+      path: str; what: str, what it should be; remedy: str, a sentence.
+    Returns:
+      (bytes, up to 512 of them; int).
+    Raises:
+      errors.InputError: it is missing, a folder or a device, empty, or something that is saved
+        under a data file's name by mistake (a pointer of Git LFS, a web page).
+    """
+    with opened(path, what, remedy) as (stream, size):
+        head = stream.read(512)
+    return head, size
+
+
+@contextlib.contextmanager
+def opened(path: str, what: str, remedy: str = ANEW) -> Iterator[Tuple[BufferedReader, int]]:
+    """Opens a file that was looked at as in `look`; yields (binary stream, size in bytes)."""
+    with telling(path, what, remedy):
+        if not stat.S_ISREG(os.stat(path).st_mode):     # a pipe would block, a device never end
+            raise errors.InputError('{} is no regular file; expected {}. {}'.format(
+                path, what, remedy))
+        stream = open(path, 'rb')
+    with stream, telling(path, what, remedy):
+        head = stream.read(512)
+        stream.seek(0)
+        _refuse_impostors(path, head, what, remedy)
+        yield stream, os.fstat(stream.fileno()).st_size
+
+
+def _refuse_impostors(path: str, head: bytes, what: str, remedy: str) -> None:
+    start = head.lstrip(b'\xef\xbb\xbf \t\r\n').lower()
+    if not head:
+        raise errors.InputError('{} is empty; expected {}. {}'.format(path, what, remedy))
+    if start.startswith(b'version https://git-lfs'):
+        raise errors.InputError('{} is a pointer of Git LFS, not the file itself; expected {}. Get '
+                                'the file with: git lfs pull'.format(path, what))
+    if start.startswith((b'<!doctype html', b'<html', b'<head', b'<?xml')):
+        raise errors.InputError('{} is a web page that was saved under this name; expected {}. '
+                                'Download the file itself (a login or a quota may be in the way).'
+                                .format(path, what))
+
+
+def content(path: str, what: str, remedy: str = ANEW, most: int = MAX_BYTES) -> bytes:
+    """Returns all bytes of a file of at most `most` bytes; errors as in `look`."""
+    with opened(path, what, remedy) as (stream, size):
+        check_size(path, 'the file', size, most, remedy)
+        return stream.read()
+
+
+def count(shape: Sequence[int]) -> int:
+    """Returns the number of elements of a shape, which may be absurd, without overflow."""
+    result = 1
+    for size in shape:
+        result *= int(size)
+    return result

@@ -1,0 +1,51 @@
+"""MATLAB's files from outside, versions 4 to 7.3 (the last is HDF5), read in a child process."""
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+
+from common import errors
+from common.readers import arrays, child, hdf5, limits
+
+_WHAT = 'a MATLAB file'
+_HDF5 = b'\x89HDF\r\n\x1a\n'
+
+
+def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
+         remedy: str = limits.ANEW, most: int = limits.MAX_BYTES) -> Dict[str, np.ndarray]:
+    """Reads arrays of a .mat file.
+
+    Args:
+      path: str; names: str of arrays, those of them that are there; None: all.
+      what, remedy: str, for messages; most: int, bytes that the arrays may take together.
+    Returns:
+      dict {name: array of numbers or text, of any shape} with the axes as in
+      MATLAB; cells and structures are left out.
+    Raises:
+      errors.InputError: the file is missing, damaged, refers to other files, or takes too much.
+    """
+    if is_hdf5(path, what, remedy):
+        return {name: value.T for name, value in
+                hdf5.read(path, names, what, remedy, most).items()}
+    return child.run(read_all, 'scipy.io', path, {
+        'names': None if names is None else list(names), 'most': most}, what, remedy)[1]
+
+
+def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
+    """Says whether a .mat file is of version 7.3; errors as in `limits.look`."""
+    head, _ = limits.look(path, what, remedy)
+    return head[:8] == _HDF5 or head[:10] == b'MATLAB 7.3'
+
+
+def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
+    """Reads arrays of any shape with SciPy (in the child)."""
+    import scipy.io  # here, since it takes a third of a second
+    found = scipy.io.loadmat(path, variable_names=request['names'], appendmat=False)
+    result, size = {}, 0
+    for name, value in found.items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in (
+                arrays.NUMBERS + arrays.TEXT) or value.dtype.fields:
+            continue
+        size += value.nbytes
+        limits.check_size('"{}"'.format(errors.quote(name)), 'it', size, request['most'], '')
+        result[name] = value
+    return {}, result

@@ -1,0 +1,133 @@
+"""Pictures from outside, one reader for all models: the size is looked at before all is unpacked.
+
+Upright as the camera says, 16 bits brought to their upper 8, of several frames the first, colours
+that are hidden by transparency composed over white.
+"""
+import warnings
+from typing import Optional
+
+import numpy as np
+
+from common import errors
+from common.readers import limits
+
+MAX_PIXELS = 50 * 1000 * 1000   # as large as cameras of today give; some 600 MB while it is read
+MAX_BYTES = 256 << 20           # of a file
+REMEDY = 'Give a whole PNG or JPEG file.'
+EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm')
+_FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM')
+_WHAT = 'a picture'
+_ORIENTATION = 0x0112           # of EXIF
+# numpy's turns that undo an orientation: (transposed, rows reversed, columns reversed).
+_TURNS = {2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
+          5: (True, False, False), 6: (True, False, True), 7: (True, True, True),
+          8: (True, True, False)}
+_BLOCK = 1 << 20                # pixels that are composed at once
+_MOST_PASSES = 30               # of a progressive JPEG of so many pixels; each takes its time
+
+
+def read(path: str, channels: Optional[int] = 3, max_pixels: int = MAX_PIXELS,
+         remedy: str = REMEDY) -> np.ndarray:
+    """Reads a picture.
+
+    Args:
+      path: str.
+      channels: 3: RGB, what is transparent composed over white; 4: RGBA; None: RGBA if the picture
+        has transparency, else RGB.
+      max_pixels: int, the largest picture that is taken.
+      remedy: str, a sentence for messages.
+    Returns:
+      uint8 [H, W, channels], upright.
+    Raises:
+      errors.InputError: it is missing, cut short, damaged, too large, or no picture.
+    """
+    data = limits.content(path, _WHAT, remedy, MAX_BYTES)
+    with limits.telling(path, _WHAT, remedy):
+        return _array(path, data, channels, max_pixels, remedy)
+
+
+def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
+           remedy: str) -> np.ndarray:
+    import io  # Pillow is imported here, since scripts without pictures need none of it
+
+    from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (they register formats)
+    if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1', b'msf1', b'avif'):
+        raise errors.InputError('{} is a HEIC or AVIF picture, which is not read; save it as JPEG '
+                                'or PNG.'.format(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')     # of pictures between Pillow's own two limits
+        try:
+            Image.preinit()
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        except Image.UnidentifiedImageError:
+            raise ValueError('it is of no known kind')
+        except Image.DecompressionBombError:
+            raise errors.InputError('{} has more than the {} pixels that are taken. Make it '
+                                    'smaller.'.format(path, max_pixels))
+        except SyntaxError as error:        # Pillow's, of damaged headers
+            raise ValueError(errors.reason(error))
+        with image:
+            width, height = image.size
+            if width * height > max_pixels or not width * height:
+                raise errors.InputError(
+                    '{} has {} x {} pixels, more than the {} that are taken. Make it smaller.'
+                    .format(path, width, height, max_pixels))
+            if data.count(b'\xff\xda') * width * height > _MOST_PASSES * MAX_PIXELS:
+                raise ValueError('it has too many passes')
+            if data[:4] == b'\x89PNG' and b'IEND' not in data:
+                raise ValueError('it is cut short')
+            try:
+                has_alpha = 'A' in image.getbands() or 'transparency' in image.info
+                wanted = 'RGBA' if has_alpha or channels == 4 else 'RGB'
+                array = _eight_bits(image, wanted)
+            except SyntaxError as error:
+                raise ValueError(errors.reason(error))
+            array = _upright(array, image)
+    if channels == 3 and array.shape[2] == 4:
+        array = over(array, 255)
+    return np.ascontiguousarray(array)
+
+
+def _eight_bits(image, wanted: str) -> np.ndarray:
+    """uint8 [H, W, 3 or 4] of an opened picture, its first frame."""
+    image.load()        # raises what NumPy would swallow
+    if image.mode[0] not in 'IF':
+        return np.array(image if image.mode == wanted else image.convert(wanted))
+    levels = np.array(image)        # grey of 16 bits (or more); Pillow would cut off beyond 255
+    if levels.dtype.kind == 'f':
+        levels = np.nan_to_num(levels)
+        levels = levels * 255 if levels.size and levels.max() <= 1 else levels
+    levels = np.clip(levels.astype(np.int64), 0, None)
+    levels = np.clip(levels >> 8 if levels.max() > 255 else levels, 0, 255).astype(np.uint8)
+    result = np.repeat(levels[..., None], len(wanted), axis=2)
+    result[..., 3:] = 255
+    return result
+
+
+def _upright(array: np.ndarray, image) -> np.ndarray:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        is_transposed, rows, columns = _TURNS.get(orientation, (False, False, False))
+    except Exception:       # of damaged EXIF Pillow raises almost any kind; the picture is whole
+        return array
+    array = array.transpose(1, 0, 2) if is_transposed else array
+    return array[::-1 if rows else 1, ::-1 if columns else 1]
+
+
+def over(rgba: np.ndarray, background: int) -> np.ndarray:
+    """Returns a picture composed over grey.
+
+    Args:
+      rgba: uint8 [H, W, 4]; background: int, the level, 255 for white.
+    Returns:
+      uint8 [H, W, 3].
+    """
+    rgb = np.ascontiguousarray(rgba[..., :3])
+    step = max(1, _BLOCK // max(1, rgb.shape[1]))
+    for start in range(0, len(rgb), step):
+        part = rgba[start:start + step]
+        if (part[..., 3] < 255).any():
+            alpha = part[..., 3:].astype(np.uint32)
+            rgb[start:start + step] = ((part[..., :3] * alpha + background * (255 - alpha) + 127)
+                                       // 255)
+    return rgb

@@ -1,0 +1,88 @@
+"""Fuzzing: every reader of files from outside is in it, and a few files of each kind go through."""
+import ast
+import os
+
+import pytest
+
+from common.readers import arrays
+from tests import fuzz
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Functions of common/readers that read a file, and the fuzzed reader that they are part of.
+_COVERED = {
+    'arrays.read': 'npy', 'arrays.read_header': 'npy', 'arrays.read_archive': 'npz',
+    'hdf5.read': 'hdf5', 'hdf5.read_all': 'hdf5', 'hdf5.open_file': 'hdf5_rows',
+    'matlab.read': 'mat', 'matlab.read_all': 'mat', 'pickles.read': 'pickle',
+    'pickles.load': 'pickle', 'pictures.read': 'picture', 'text.read': 'lines',
+    'text.read_lines': 'lines', 'text.read_json': 'json', 'text.read_yaml': 'yaml',
+    'torch_file.read': 'torch'}
+_READING = ('read', 'load', 'open_file')
+
+
+def test_every_reader_is_fuzzed():
+    found = set()
+    folder = os.path.join(ROOT, 'common', 'readers')
+    for name in os.listdir(folder):
+        if name.endswith('.py'):
+            with open(os.path.join(folder, name), encoding='utf-8') as stream:
+                tree = ast.parse(stream.read())
+            found.update('{}.{}'.format(name[:-3], node.name) for node in tree.body
+                         if isinstance(node, ast.FunctionDef) and node.name.startswith(_READING))
+    assert found == set(_COVERED) and set(_COVERED.values()) <= set(fuzz.READERS)
+
+
+def test_what_each_reader_begins_with_is_read(tmp_path):
+    fuzz.child.start()
+    for reader in fuzz.READERS:
+        folder = tmp_path / reader
+        folder.mkdir()
+        fuzz.READERS[reader].seeds(str(folder))
+        names = sorted(os.listdir(str(folder)))
+        contents = [(folder / name).read_bytes() for name in names]
+        outcomes = dict(zip(names, fuzz.outcomes(reader, contents, str(tmp_path))))
+        refused = {'names.npy', 'bytes.npy'} if reader == 'npy' else set()    # numbers alone
+        assert outcomes == {name: 'refused' if name in refused else 'value' for name in names}
+
+
+@pytest.mark.parametrize('reader', sorted(fuzz.READERS))
+def test_damaged_files_are_values_or_one_line(reader):
+    counts, findings = fuzz.fuzz(reader, 40)
+    assert findings == [] and sum(counts.values()) == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('reader', sorted(fuzz.READERS))
+def test_many_damaged_files_are_values_or_one_line(reader):
+    assert fuzz.fuzz(reader, 2000, seed=7)[1] == []
+
+
+def _crash(path):
+    os.kill(os.getpid(), 9)
+
+
+def _long(path):
+    raise fuzz.errors.InputError(path + ' ')
+
+
+def _forever(path):
+    while True:
+        pass
+
+
+def _no_name(path):
+    raise fuzz.errors.InputError('something is wrong')
+
+
+def _raises(path):
+    raise KeyError('x')
+
+
+@pytest.mark.parametrize('function, finding', [
+    (_crash, 'ended by signal 9'), (_no_name, 'names no file'), (_raises, "KeyError: 'x'"),
+    (_forever, 'ended by signal 27'), (_long, None), (arrays.read, None)])
+def test_findings_are_found(function, finding, monkeypatch, tmp_path):
+    monkeypatch.setattr(fuzz, '_SECONDS', 0.3)
+    monkeypatch.setitem(fuzz.READERS, 'npy', fuzz.READERS['npy']._replace(read=function))
+    outcomes = list(fuzz.outcomes('npy', [b'x', b'y'], str(tmp_path)))
+    assert len(outcomes) == 2
+    assert all(finding in one if finding else one == 'refused' for one in outcomes)
