@@ -63,7 +63,7 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
 def _sources(options: cli.Options) -> Dict[str, str]:
     """{part: prefix} of the graphs to write."""
     prefixes = ([checkpoints.latest(options.checkpoint)] if options.checkpoint else
-                [checkpoint_names.newest(options, kind) for kind in checkpoint_names.NAMES])
+                [checkpoint_names.newest(options, kind) or '' for kind in checkpoint_names.NAMES])
     sources: Dict[str, str] = {}
     for prefix in filter(None, prefixes):
         names = checkpoints.variables_of(prefix)
