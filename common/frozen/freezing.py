@@ -32,7 +32,7 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
       path: str, the .pb file; the manifest takes its place with the ending .json.
       aliases: dict {further name of an output: name of that output}.
       notes: JSON value for the manifest, such as checkpoint and options.
-      check_feed: dict {input name: array [batch, ...]} to check with; inputs that it lacks get zeros.
+      check_feed: dict {input: array [batch, ...]} to check with; inputs that it lacks get zeros.
       batch_axes: dict {name of an input or output: axis of its rows, None: it has none}; the others
         have their rows along axis 0 where that is as long as the first axis of the other inputs.
     Returns:
