@@ -62,11 +62,6 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
 
 def _sources(options: cli.Options) -> Dict[str, str]:
     """{part: prefix} of the graphs to write."""
-<<<<<<< HEAD
-    prefixes = ([checkpoints.latest(options.checkpoint)] if options.checkpoint else
-                [checkpoint_names.newest(options, kind) or '' for kind in checkpoint_names.NAMES])
-=======
->>>>>>> imnet
     sources: Dict[str, str] = {}
     for kind in checkpoint_names.NAMES:
         prefix = (checkpoints.latest(options.checkpoint) if options.checkpoint

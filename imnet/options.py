@@ -164,12 +164,7 @@ def parse_evaluate(argv: Optional[Sequence[str]] = None, doc: str = 'Measures re
     return parser.parse_args(argv)
 
 
-<<<<<<< HEAD
-def _add_shared_options(parser: cli.Parser, ef_dim: int, training: Any = None
-                        ) -> None:
-=======
 def _add_shared_options(parser: Any, ef_dim: int, training: Any = None) -> None:
->>>>>>> imnet
     """Adds the options of IMGAN/main.py, IMSVR/main.py and evaluate.py.
 
     Args:
