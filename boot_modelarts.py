@@ -16,20 +16,23 @@ import sys
 import tempfile
 import threading
 import time
+from typing import Any, Dict, Iterable, List, Optional
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import help_modelarts
-from common import cli, errors, files, rank_table, redact
-from common.modelarts import obs
+from common import cli, collection, errors, files, redact
+from common.device import rank_table
+from common.modelarts import copies, places
 
-# The script of each model that trains it.
-SCRIPTS = {'polygen': 'train.py', 'vsl': 'vsl_main.py', 'imnet': 'train.py', 'r2n2': 'main.py',
-           'cmr': 'train.py'}
 _ROOT = os.path.dirname(os.path.abspath(__file__))
 _GRACE = 300        # seconds that a script has to save and end after a stop signal
 _PATIENCE = 7200    # seconds that the other processes of a machine wait for the data
 _SLACK = 60         # seconds between the starts of the processes of a machine
 _LEFTOVERS = 10     # seconds that processes the script has left behind may go on printing
+# Reads the options as a script does, without doing its work.
+_READ_OPTIONS = ('import runpy, sys; sys.argv = sys.argv[1:]; '
+                 'names = runpy.run_path(sys.argv[0]); '
+                 'names.get("parse_args", list)(sys.argv[1:])')
 _OWN_OPTIONS = {'--data_path': '--data_url', '--data_dir': '--data_url', '--datapath': '--data_url',
                 '--output_path': '--train_url'}
 
@@ -49,7 +52,8 @@ class _CutShort(BaseException):
 def parse_args(argv=None):
     """Reads the command line; options for the script end up in `forwarded`."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--model', choices=sorted(SCRIPTS), required=True, help='what to train')
+    parser.add_argument('--model', choices=sorted(collection.NAMES), required=True,
+                        help='what to train')
     parser.add_argument('--script', '--entry', default='',
                         help='script in the folder of the model; unset: the one that trains it')
     parser.add_argument('--data_url', default='', metavar='PLACE',
@@ -65,31 +69,73 @@ def parse_args(argv=None):
     parser.add_argument('--upload_every', type=cli.positive_float, default=600.0,
                         help='seconds between copies of the results while the script runs')
     parser.add_argument('--num_gpus', default=None, help='of the platform; ignored')
-    help_modelarts.add_limits(parser)
-    config, config.forwarded = parser.parse_known_args(argv)
-    for argument in config.forwarded:
+    help_modelarts.add_patience_options(parser)
+    parsed, forwarded = parser.parse_known_args(argv)
+    for argument in forwarded:
         name = argument.split('=')[0]
         if name in _OWN_OPTIONS:
             parser.error('{} is set from {}; give that'.format(name, _OWN_OPTIONS[name]))
-    return config
+    return cli.settled(parsed, forwarded=forwarded)
 
 
-def _script(config):
-    """Gives the path of the script, which lies in the folder of its model."""
-    folder = os.path.join(_ROOT, config.model)
-    name = config.script or SCRIPTS[config.model]
+def complete(options: cli.Options) -> cli.Options:
+    """Settles where data and results lie on this machine."""
+    data_url = options.data_url or ('./dataset' if os.path.isdir('dataset') else '')
+    return options.replace(
+        data_url=data_url,
+        modelarts_data_dir=data_url and _working_folder(
+            data_url, options.modelarts_data_dir, 'dataset'),
+        modelarts_result_dir=_working_folder(
+            options.train_url, options.modelarts_result_dir, 'result'))
+
+
+def _script(options: cli.Options) -> str:
+    """Returns the path of the script, which lies in the folder of its model."""
+    folder = os.path.join(_ROOT, options.model)
+    name = options.script or collection.find(options.model).entry
     path = os.path.normpath(os.path.join(folder, name))
     if not path.startswith(folder + os.sep) or not path.endswith('.py'):
         raise errors.UsageError('--script must be a Python file in the folder {}, not "{}".'.format(
-            config.model, name))
+            options.model, name))
     if not os.path.isfile(path):
         raise errors.InputError('{} has no script {}.'.format(folder, name))
     return path
 
 
+def _command(path: str, options: cli.Options) -> List[str]:
+    """Returns the command line of the script."""
+    command = [sys.executable, path] + options.forwarded
+    command.append('--output_path=' + options.modelarts_result_dir)
+    if options.data_url:
+        command.append('--data_path=' + options.modelarts_data_dir)
+    if options.debug:
+        command.append('--debug')
+    return command
+
+
+def _check_options(command: List[str]) -> int:
+    """Lets the script read its options, so that a wrong one is told before anything is copied.
+
+    A script that does its work when it is imported is left alone.
+
+    Returns:
+      0, or 2 after the script has said what is wrong.
+    """
+    with open(command[1], encoding='utf-8', errors='replace') as stream:
+        if not re.search(r'^if __name__ == .__main__.:', stream.read(), re.MULTILINE):
+            return 0
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', _READ_OPTIONS] + command[1:],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    if done.returncode != 2:    # what else is wrong may come right with the data
+        return 0
+    print(done.stderr, end='', file=sys.stderr, flush=True)
+    return 2
+
+
 def _working_folder(url, asked, name):
-    """Gives the folder to work in: as asked, or the place itself where it is a plain folder, or one
-    on the machine's fast disk that belongs to this URL alone."""
+    """Returns the folder to work in: as asked, or the place itself where it is a plain folder, or
+    one on the machine's fast disk that belongs to this URL alone."""
     if asked or '://' not in url:
         return os.path.abspath(asked or url)
     root = '/cache' if os.access('/cache', os.W_OK) else tempfile.gettempdir()
@@ -101,43 +147,43 @@ def _digest(url):
 
 
 def _is_alone():
-    """Whether this is the only process of the training (the platform's 0 means 1)."""
+    """Says whether this is the only process of the training (the platform's 0 means 1)."""
     return (os.environ.get('RANK_SIZE') or '1') in ('0', '1')
 
 
 def _brings_data():
-    """Whether this is the process of its machine that brings data and earlier results."""
-    return _is_alone() or (os.environ.get('ASCEND_DEVICE_ID') or '0') == str(
-        rank_table.first_device(os.environ))
+    """Says whether this process brings data and earlier results to its machine."""
+    return _is_alone() or rank_table.is_first_of_machine(os.environ)
 
 
-def _fetch(config):
+def _fetch(options: cli.Options) -> Dict[str, Any]:
     """Brings data and earlier results here; a machine with several processes does it once.
 
     A marker beside the result folder says whose results lie there, and tells the other processes
     that they can begin, or that nothing came.
 
     Returns:
-      dict for `help_modelarts.modelarts2obs`: what came from there and need not be copied back.
+      for `help_modelarts.modelarts2obs`: what came from there and need not be copied back.
     """
-    marker = '{}.ready'.format(config.modelarts_result_dir.rstrip('/'))
-    whose = _digest(config.train_url)
+    marker = '{}.ready'.format(options.modelarts_result_dir.rstrip('/'))
+    whose = _digest(options.train_url)
     if not _brings_data():
         _wait_for(marker)
         return {}
-    apart = not obs.is_same(config.train_url, config.modelarts_result_dir)
+    apart = not places.is_same(options.train_url, options.modelarts_result_dir)
     needs_marker = apart or not _is_alone()
     owner = (_read_marker(marker).split() or [whose])[-1]
     with contextlib.suppress(FileNotFoundError):
         os.remove(marker)
     try:
         if apart:
-            _refuse_results_of_another(config.modelarts_result_dir, owner != whose)
+            _refuse_results_of_another(options.modelarts_result_dir, owner != whose)
         owner = whose
-        if config.data_url:
-            help_modelarts.obs_data2modelarts(config)
-        known = _fetch_results(config) if apart else {}
-        _make_result_folder(config.modelarts_result_dir, needs_marker and marker, whose)
+        if options.data_url:
+            help_modelarts.obs_data2modelarts(
+                options, help_modelarts.patience_of(options))
+        known = _fetch_results(options) if apart else {}
+        _make_result_folder(options.modelarts_result_dir, needs_marker and marker, whose)
         return known
     except BaseException:
         if needs_marker:
@@ -158,13 +204,13 @@ def _make_result_folder(folder, marker, whose):
 
 
 def _refuse_results_of_another(folder, are_of_another):
-    if are_of_another and os.path.isdir(folder) and obs.list_files(folder):
+    if are_of_another and os.path.isdir(folder) and copies.list_files(folder):
         raise errors.InputError('{} holds the results of another --train_url. Give another '
                                 '--modelarts_result_dir, or move them away.'.format(folder))
 
 
 def _read_marker(marker):
-    """Gives what the marker says, or an empty text."""
+    """Returns what the marker says, or an empty text."""
     try:
         with open(marker, encoding='utf-8', errors='replace') as stream:
             return stream.read().strip()
@@ -172,7 +218,7 @@ def _read_marker(marker):
         return ''
 
 
-def _fetch_results(config):
+def _fetch_results(options: cli.Options) -> Dict[str, Any]:
     """Brings what --train_url holds, unless the folder here holds more of the same job.
 
     That is so where an earlier start could not bring its last results out.
@@ -180,19 +226,19 @@ def _fetch_results(config):
     Returns:
       dict, see `_fetch`.
     """
-    limits = config.obs_attempts, config.obs_timeout
-    folder = config.modelarts_result_dir
-    here = obs.list_files(folder) if os.path.isdir(folder) else {}
-    there = obs.list_files(config.train_url, *limits) if obs.exists(
-        config.train_url, *limits) else {}
+    patience = help_modelarts.patience_of(options)
+    folder = options.modelarts_result_dir
+    here = copies.list_files(folder) if os.path.isdir(folder) else {}
+    there = copies.list_files(options.train_url, patience) if copies.exists(
+        options.train_url, patience) else {}
     kept = set(here) if _is_ahead(here, there) else set()
     if kept and there:
         print('note: {} is ahead of {}, so what both hold is kept as it is here'.format(
-            folder, redact.url(config.train_url)), flush=True)
+            folder, redact.url(options.train_url)), flush=True)
     if not set(there) - kept:
         return {}
-    obs.copy_tree(config.train_url, folder, kept.__contains__, None, *limits)
-    return {name: stamp for name, stamp in obs.stamps(folder).items()
+    copies.copy_tree(options.train_url, folder, kept.__contains__, None, patience)
+    return {name: stamp for name, stamp in copies.stamps(folder).items()
             if name in there and name not in kept}
 
 
@@ -206,31 +252,34 @@ def _is_ahead(here, there):
     return ours != theirs and all(ours.get(folder, -1) >= step for folder, step in theirs.items())
 
 
-def _newest_steps(names):
-    """{folder: step of its newest checkpoint} of the names of files."""
-    found = {}
+def _newest_steps(names: Iterable[str]) -> Dict[str, int]:
+    """Returns {folder: step of its newest checkpoint} of the names of files."""
+    steps: Dict[str, int] = {}
     for name in names:
         match = re.search(r'-(\d+)\.index$', name)
         if match:
             folder = os.path.dirname(name)
-            found[folder] = max(found.get(folder, -1), int(match.group(1)))
-    return found
+            steps[folder] = max(steps.get(folder, -1), int(match.group(1)))
+    return steps
 
 
 def _wait_for(marker):
-    """Waits until the machine's first device has brought the data (a marker of this start)."""
+    """Waits until the first process of the machine has brought the data (a marker of this start).
+    """
     started = time.time()  # the platform starts the processes of a machine together
+    waiting = rank_table.Waiting('the first process of this machine to bring the data and to write '
+                                 + marker, _PATIENCE)
     while True:
-        said = _read_marker(marker)
-        age = os.path.getmtime(marker) - started if said and os.path.exists(marker) else -_SLACK
-        if said and age > -_SLACK and not said.startswith('failed'):
+        text = _read_marker(marker)
+        age = os.path.getmtime(marker) - started if text and os.path.exists(marker) else -_SLACK
+        if text and age > -_SLACK and not text.startswith('failed'):
             return
-        # An earlier start may have failed a moment ago; the first device takes its marker away.
-        if said.startswith('failed') and (age >= 0 or time.time() > started + _SLACK):
-            raise errors.InputError('the first device of this machine could not bring the data; '
+        # An earlier start may have failed a moment ago; the first process takes its marker away.
+        if text.startswith('failed') and (age >= 0 or time.time() > started + _SLACK):
+            raise errors.InputError('the first process of this machine could not bring the data; '
                                     'its log says why.')
-        if time.time() > started + _PATIENCE:
-            raise errors.InputError('the first device of this machine has not brought the data '
+        if waiting.is_over():
+            raise errors.InputError('the first process of this machine has not brought the data '
                                     'within {} s ({} is missing).'.format(_PATIENCE, marker))
         time.sleep(1.0)
 
@@ -238,10 +287,10 @@ def _wait_for(marker):
 class _Job:
     """The script as a process of its own, whose output is passed on and kept."""
 
-    def __init__(self, config):
-        self._config = config
-        self.known = {}     # of what was copied out already
-        self._stop = None
+    def __init__(self, options: cli.Options):
+        self._options = options
+        self.known: Dict[str, Any] = {}     # of what was copied out already
+        self._stop: Optional[int] = None
         self._stopped_at = None
         self._begun = False
         self._process = None
@@ -270,7 +319,7 @@ class _Job:
     def run(self, command):
         """Runs the script to its end and brings the results out; returns the exit code."""
         print('running: {}'.format(' '.join(redact.command(command))), flush=True)
-        log = os.path.join(self._config.modelarts_result_dir, self._log)
+        log = os.path.join(self._options.modelarts_result_dir, self._log)
         with open(log, 'ab', buffering=0) as stream:
             self._begun = True  # from here on a stop signal is the script's
             # A session of its own: a stop signal reaches the script once, through `on_signal`.
@@ -306,7 +355,7 @@ class _Job:
             now = time.monotonic()
             if self._stop and now > self._stopped_at + _GRACE:
                 self._process.kill()
-            elif not self._stop and now > uploaded + self._config.upload_every:
+            elif not self._stop and now > uploaded + self._options.upload_every:
                 self._bring_out_between()
                 uploaded = time.monotonic()
 
@@ -336,12 +385,13 @@ class _Job:
         The process of rank 0 brings all but the logs of the others, which each bring their own.
         """
         try:
-            help_modelarts.modelarts2obs(self._config, self.known, self._is_of_another)
+            help_modelarts.modelarts2obs(self._options, self.known, self._is_of_another,
+                                         help_modelarts.patience_of(self._options))
         except Exception as error:  # of any kind: the training goes on, and the end tries again
             text = '{}'.format(error) if isinstance(error, errors.InputError) else '{}: {}.'.format(
                 type(error).__name__, error)
             print('error: {} The results stay in {}.'.format(
-                text, self._config.modelarts_result_dir), file=sys.stderr, flush=True)
+                text, self._options.modelarts_result_dir), file=sys.stderr, flush=True)
             return 1
         return 0
 
@@ -371,34 +421,26 @@ def _pass_on(source, log):
                     print('note: the log has gaps ({})'.format(error), file=sys.stderr, flush=True)
 
 
-def train(config):
+def train(options: cli.Options) -> int:
     """Does the whole job.
 
     Args:
-      config: namespace of `parse_args`.
+      options: of `parse_args`.
     Returns:
-      int, the exit code of the script; 1 when only its results could not be brought out; 130 or 143
+      the exit code of the script; 1 when only its results could not be brought out; 130 or 143
       after a stop signal.
     Raises:
       errors.InputError: the data or the script is missing.
     """
-    path = _script(config)
-    if not config.data_url and os.path.isdir('dataset'):
-        config.data_url = './dataset'
-    config.modelarts_data_dir = config.data_url and _working_folder(
-        config.data_url, config.modelarts_data_dir, 'dataset')
-    config.modelarts_result_dir = _working_folder(
-        config.train_url, config.modelarts_result_dir, 'result')
-    job = _Job(config)
+    options = complete(options)
+    command = _command(_script(options), options)
+    job = _Job(options)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, job.on_signal)
-    job.known = _fetch(config)
-    command = [sys.executable, path] + config.forwarded
-    command.append('--output_path=' + config.modelarts_result_dir)
-    if config.data_url:
-        command.append('--data_path=' + config.modelarts_data_dir)
-    if config.debug:
-        command.append('--debug')
+    wrong = _check_options(command)
+    if wrong:
+        return wrong
+    job.known = _fetch(options)
     return job.run(command)
 
 

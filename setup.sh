@@ -16,6 +16,7 @@
 #   4. .venv, made or completed with a Python 3.7: $PYTHON, PATH, pyenv, conda, and last uv
 # pip's own settings in the environment and in its configuration files hold. A broken-off installation
 # is taken up again by the next run; of two runs at once the second waits.
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,7 +40,7 @@ fail() {
   exit 1
 }
 
-usage() { sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,/^[^#]/{/^[^#]/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
 
 parse_arguments() {
   dev='' print_python=''

@@ -94,6 +94,9 @@ class _Parser(argparse.ArgumentParser):
             self.formatter_class = _AllHelpFormatter
         else:
             self._action_groups = [group for group in groups if group not in self.expert_groups]
+        # argparse's own line would list every option.
+        positionals = [action.metavar or action.dest for action in self._get_positional_actions()]
+        self.usage = ' '.join(['%(prog)s [options]'] + positionals)
         try:
             return super().format_help()
         finally:
@@ -152,7 +155,7 @@ def make_parser(doc: str) -> '_Parser':
       process with exit code 2 and one line on stderr.
     """
     paragraphs = doc.strip().split('\n\n', 1)
-    parser = _Parser(description=paragraphs[0], usage='%(prog)s [options]', allow_abbrev=False,
+    parser = _Parser(description=paragraphs[0], allow_abbrev=False,
                      epilog=paragraphs[1] if len(paragraphs) > 1 else None,
                      formatter_class=_HelpFormatter)
     parser.add_argument('--help_all', action=_HelpAll,
@@ -191,6 +194,11 @@ def boolean(text: str) -> bool:
     if text.lower() in TRUE_WORDS + FALSE_WORDS:
         return text.lower() in TRUE_WORDS
     raise argparse.ArgumentTypeError('must be True or False, not "{}"'.format(text))
+
+
+def path(text: str) -> str:
+    """Argparse type: the name of a file or folder, which counts from where the user is."""
+    return text
 
 
 def positive_int(text: str) -> int:
@@ -259,7 +267,7 @@ def add_run_options(parser: '_Parser', output_path: str) -> None:
       parser: parser of `make_parser`. A model changes a default with `parser.set_defaults`.
       output_path: str, the default of `--output_path`.
     """
-    parser.add_argument('--output_path', default=output_path,
+    parser.add_argument('--output_path', type=path, default=output_path,
                         help='folder for checkpoints, samples and records; the same command again '
                              'goes on from there')
     group = parser.add_argument_group('run')
@@ -300,13 +308,13 @@ def _add_npu_options(group):
     add_flag(group, '--mix_compile_mode', help='run operators that the NPU lacks on the host')
     add_flag(group, '--hcom_parallel', help='overlap gradient exchange with the backward pass')
     add_flag(group, '--deterministic', help='reproducible sums, slower')
-    group.add_argument('--modify_mixlist', default='', metavar='FILE',
+    group.add_argument('--modify_mixlist', type=path, default='', metavar='FILE',
                        help='JSON file that changes the lists of mixed precision')
-    group.add_argument('--fusion_switch_file', default='', metavar='FILE',
+    group.add_argument('--fusion_switch_file', type=path, default='', metavar='FILE',
                        help='JSON file that switches fusion passes')
-    group.add_argument('--customize_dtypes', default='', metavar='FILE',
+    group.add_argument('--customize_dtypes', type=path, default='', metavar='FILE',
                        help='file with the dtypes of single operators')
-    group.add_argument('--op_cache_dir', default='', metavar='FOLDER',
+    group.add_argument('--op_cache_dir', type=path, default='', metavar='FOLDER',
                        help='where compiled operators are kept between runs')
 
 

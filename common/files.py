@@ -74,13 +74,13 @@ def write_json(path: str, value: Any, sort_keys: bool = True) -> None:
 
 
 def read_json(path: str) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, with or without a byte order mark.
 
     Raises:
       errors.InputError: the file is missing or no JSON.
     """
     try:
-        with open(path, encoding='utf-8') as stream:
+        with open(path, encoding='utf-8-sig') as stream:
             return json.load(stream)
     except OSError as error:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))

@@ -6,10 +6,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from cmr import demo
-from cmr.src.utils import body as body_lib
-from common import cli, errors, frozen
-from common.geometry import meshes
+from cmr.src import config as config_lib
+from common import cli, errors
 
 
 def parse_args(argv=None):
@@ -20,28 +18,34 @@ def parse_args(argv=None):
     parser.add_argument('--bbox', default='', help='JSON of a box; comes before --openpose')
     parser.add_argument('--openpose', default='', help='JSON of OpenPose, first person; unset, and '
                         'no --bbox: the whole photo')
-    parser.add_argument('--body', default=body_lib.SHIPPED, help='body model of the network')
+    parser.add_argument('--body', default=config_lib.SHIPPED_BODY,
+                        help='body model of the network')
     parser.add_argument('--output', default='body.obj', help='mesh to write')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
 
-def reconstruct(config):
+def reconstruct(options):
     """Predicts the vertices and writes them with the faces of the body model."""
-    faces = body_lib.load(config.body)['f'].astype(int)
-    path = os.path.join(config.graphs, 'cmr.pb')
-    with frozen.load(path) as model:
-        notes = (frozen.read_manifest(path) or {}).get('notes') or {}
-        _, picture = demo.person(config.photo, model.inputs['image'][0][1], config.bbox,
-                                 config.openpose, notes.get('stretch', True))
-        found = model.predict_all(image=picture[None])
-    vertices = found['vertices'][0]
+    from cmr import prediction  # here, since --help needs no TensorFlow
+    from cmr.src.utils import body as body_lib
+    from common.frozen import graph, model
+    from common.geometry import meshes
+    faces = body_lib.load(options.body)['f'].astype(int)
+    path = os.path.join(options.graphs, 'cmr.pb')
+    with model.load(path) as network:
+        notes = (graph.read_manifest(path) or {}).get('notes') or {}
+        _, picture = prediction.person(options.photo, network.inputs['image'][0][1], options.bbox,
+                                       options.openpose, notes.get('stretch', True))
+        outputs = network.predict_all(image=picture[None])
+    vertices = outputs['vertices'][0]
     if faces.max() + 1 != len(vertices):
         raise errors.InputError('{} has {} vertices, the network {}; give the --body that it was '
-                                'trained with.'.format(config.body, faces.max() + 1, len(vertices)))
-    meshes.write(config.output, demo.upright(vertices), faces)
+                                'trained with.'.format(options.body, faces.max() + 1,
+                                                       len(vertices)))
+    meshes.write(options.output, prediction.upright(vertices), faces)
     print('{}: {} vertices; camera scale {:.3f}, shift {:.3f} {:.3f}'.format(
-        config.output, len(vertices), *found['camera'][0]))
+        options.output, len(vertices), *outputs['camera'][0]))
 
 
 def main(argv=None):

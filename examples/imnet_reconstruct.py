@@ -7,10 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, frozen
-from common.geometry import meshes
-from imnet import decoder, extraction, meshing
-from imnet.IMSVR import photos
-from imnet.point_sampling import solids
+from imnet import options
 
 
 def parse_args(argv=None):
@@ -19,35 +16,40 @@ def parse_args(argv=None):
     parser.add_argument('input', help='picture of one object, or closed mesh')
     parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
     parser.add_argument('--output', default='shape.ply', help='mesh to write (.ply, .obj, .glb)')
-    parser.add_argument('--resolution', type=int, choices=extraction.RESOLUTIONS, default=128,
+    parser.add_argument('--resolution', type=int, choices=options.RESOLUTIONS, default=128,
                         help='cells of a side')
-    solids.add_options(parser)
+    options.add_solid_options(parser)
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
 
-def _encoded(config, part, **inputs):
-    with frozen.load(os.path.join(config.graphs, 'imnet_{}.pb'.format(part))) as model:
+def _encoded(args, part, **inputs):
+    with frozen.load(os.path.join(args.graphs, 'imnet_{}.pb'.format(part))) as model:
         return model.predict_all(**inputs)['latent'][0]
 
 
-def reconstruct(config):
+def reconstruct(args):
     """Encodes, extracts the surface of the field, writes it; a mesh comes out where it was."""
+    from common.geometry import meshes  # here, since --help needs no TensorFlow and no SciPy
+    from imnet import decoder, extraction, meshing
+    from imnet.IMSVR import photos
+    from imnet.point_sampling import solids
+
     solid = None
-    if os.path.splitext(config.input)[1].lower() in meshes.READABLE:
-        folder, (stem, ending) = os.path.dirname(config.output), os.path.splitext(
-            os.path.basename(config.output))
-        meshing.refuse_same(config.input, folder, stem, [ending[1:]])
-        solid = solids.from_mesh(config.input, config.up, config.allow_open)
-        latent = _encoded(config, 'encoder', voxels=solids.encoder_grid(solid.grid)[None])
+    if os.path.splitext(args.input)[1].lower() in meshes.READABLE:
+        folder, (stem, ending) = os.path.dirname(args.output), os.path.splitext(
+            os.path.basename(args.output))
+        meshing.refuse_same(args.input, folder, stem, [ending[1:]])
+        solid = solids.from_mesh(args.input, args.up, args.allow_open)
+        latent = _encoded(args, 'encoder', voxels=solids.encoder_grid(solid.grid)[None])
     else:
-        latent = _encoded(config, 'image', image=photos.read(config.input)[None])
-    with frozen.load(os.path.join(config.graphs, 'imnet_decoder.pb')) as model:
+        latent = _encoded(args, 'image', image=photos.read(args.input)[None])
+    with frozen.load(os.path.join(args.graphs, 'imnet_decoder.pb')) as model:
         field = decoder.FrozenField(model, latent)
-        vertices, triangles, _ = extraction.mesh(field, config.resolution)
-    meshes.write(config.output, solid.to_mesh(vertices) if solid else vertices, triangles)
+        vertices, triangles, _ = extraction.mesh(field, args.resolution)
+    meshes.write(args.output, solid.to_mesh(vertices) if solid else vertices, triangles)
     print('{}: {} vertices, {} triangles, {} points evaluated'.format(
-        config.output, len(vertices), len(triangles), field.evaluated))
+        args.output, len(vertices), len(triangles), field.evaluated))
 
 
 def main(argv=None):

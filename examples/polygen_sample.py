@@ -6,10 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import numpy as np
-
-from common import cli, errors, frozen
-from polygen import data_utils, sampling
+from common import cli, errors
 
 
 def parse_args(argv=None):
@@ -23,27 +20,33 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _draw(config, number, name, context):
-    path = os.path.join(config.graphs, name)
-    with frozen.load(path) as model:
-        classes = ((frozen.read_manifest(path) or {}).get('notes') or {}).get('num_classes')
-        if classes is not None and config.class_label >= classes:
+def _draw(options, number, name, context):
+    """Runs a frozen graph; `number` tells the draws of the two graphs apart."""
+    import numpy as np  # here, since --help needs no TensorFlow
+
+    from common.frozen import graph, model
+    from polygen import sampling
+    path = os.path.join(options.graphs, name)
+    with model.load(path) as network:
+        classes = ((graph.read_manifest(path) or {}).get('notes') or {}).get('num_classes')
+        if classes is not None and options.class_label >= classes:
             raise errors.InputError('there is no class {} in {}, which knows 0 to {}.'.format(
-                config.class_label, path, classes - 1))
-        inputs = dict(context, class_label=np.array([config.class_label], np.int32))
-        inputs['noise'] = sampling.uniform_noise([config.seed, 0, number], 1,
-                                                 model.inputs['noise'][0][1])
-        return model.predict_all(**{end: inputs[end] for end in model.inputs})
+                options.class_label, path, classes - 1))
+        inputs = dict(context, class_label=np.array([options.class_label], np.int32))
+        inputs['noise'] = sampling.uniform_noise([options.seed, 0, number], 1,
+                                                 network.inputs['noise'][0][1])
+        return network.predict_all(**{key: inputs[key] for key in network.inputs})
 
 
-def sample(config):
+def sample(options):
     """Draws the vertices, then the faces, and writes the mesh."""
-    points = _draw(config, 0, 'polygen_vertices.pb', {})
-    found = _draw(config, 1, 'polygen_faces.pb', points)
+    from polygen import data_utils
+    points = _draw(options, 0, 'polygen_vertices.pb', {})
+    polygons = _draw(options, 1, 'polygen_faces.pb', points)
     vertices = points['vertices'][0, :points['num_vertices'][0]]
-    faces = data_utils.unflatten_faces(found['faces'][0, :found['num_face_indices'][0]])
-    data_utils.write_obj(vertices, faces, config.output, one_based=False)
-    print('{}: {} vertices, {} faces'.format(config.output, len(vertices), len(faces)))
+    faces = data_utils.unflatten_faces(polygons['faces'][0, :polygons['num_face_indices'][0]])
+    data_utils.write_obj(vertices, faces, options.output, one_based=False)
+    print('{}: {} vertices, {} faces'.format(options.output, len(vertices), len(faces)))
 
 
 def main(argv=None):

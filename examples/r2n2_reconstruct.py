@@ -6,12 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import numpy as np
-
-from common import cli, errors, frozen
-from common.geometry import meshes, voxel_grids
-from r2n2 import demo
-from r2n2.lib import data_augmentation
+from common import cli
 
 
 def parse_args(argv=None):
@@ -28,22 +23,28 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def reconstruct(config):
+def reconstruct(options):
     """Predicts the grid and writes its surface."""
-    with frozen.load(config.graph) as model:
+    import numpy as np  # this and all others here, since --help needs none of them
+
+    from common import errors, frozen
+    from common.geometry import meshes, voxel_grids
+    from r2n2 import reconstruction
+    from r2n2.lib import data_augmentation
+    with frozen.load(options.graph) as model:
         count, _, size = model.inputs['views'][0][:3]
-        if len(config.pictures) > count:
+        if len(options.pictures) > count:
             raise errors.UsageError('{} takes {} pictures, not {}. Freeze one with --views={}.'
-                                    .format(config.graph, count, *2 * [len(config.pictures)]))
-        views = [demo.prepared(path, size) for path in config.pictures]
+                                    .format(options.graph, count, *2 * [len(options.pictures)]))
+        views = [reconstruction.prepared(path, size) for path in options.pictures]
         views = np.stack([views[number % len(views)] for number in range(count)])
         grid = model.predict_all(views=data_augmentation.scaled(views[:, None]))['occupancy'][0]
-    vertices, triangles = voxel_grids.surface(grid, config.threshold)
+    vertices, triangles = voxel_grids.surface(grid, options.threshold)
     if not len(triangles):
         raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}).'.format(
-            config.threshold, grid.max()))
-    meshes.write(config.output, vertices / len(grid) - 0.5, triangles)
-    print('{}: {} cells occupied'.format(config.output, int((grid > config.threshold).sum())))
+            options.threshold, grid.max()))
+    meshes.write(options.output, vertices / len(grid) - 0.5, triangles)
+    print('{}: {} cells occupied'.format(options.output, int((grid > options.threshold).sum())))
 
 
 def main(argv=None):

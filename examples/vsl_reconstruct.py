@@ -7,8 +7,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, errors, frozen
-from common.geometry import meshes, plots, voxel_grids
-from vsl import data_utils, draw, make_dataset
+from common.geometry import meshes, voxel_grids
+from vsl import data_utils, make_dataset
 
 
 def parse_args(argv=None):
@@ -24,33 +24,37 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _grid(config):
-    if os.path.splitext(config.shape)[1].lower() != '.npy':
-        return make_dataset.voxelize(config.shape, config.up)
-    grid = frozen.read_array(config.shape)
+def _grid(options):
+    """Occupancies of the shape, bool [30, 30, 30]."""
+    from common.frozen import graph  # here, since --help needs no TensorFlow
+    if os.path.splitext(options.shape)[1].lower() != '.npy':
+        return make_dataset.voxelize(options.shape, options.up)
+    grid = graph.read_array(options.shape)
     if grid.shape != 3 * (data_utils.GRID,):
         raise errors.InputError('{} has the shape {}, not [30, 30, 30].'.format(
-            config.shape, list(grid.shape)))
+            options.shape, list(grid.shape)))
     return grid > 0.5
 
 
-def reconstruct(config):
+def reconstruct(options):
     """Encodes, decodes, writes."""
-    grid = _grid(config)
-    with frozen.load(os.path.join(config.graphs, 'vsl_encoder.pb')) as encoder:
+    from common.geometry import plots  # here, since --help needs no matplotlib
+    from vsl import draw
+    grid = _grid(options)
+    with frozen.load(os.path.join(options.graphs, 'vsl_encoder.pb')) as encoder:
         latent = encoder.predict_all(voxels=data_utils.grids(grid))['latent']
-    with frozen.load(os.path.join(config.graphs, 'vsl_decoder.pb')) as decoder:
-        found = decoder.predict_all(latent=latent)['occupancy'].reshape(grid.shape)
-    vertices, triangles = voxel_grids.surface(found, config.threshold)
+    with frozen.load(os.path.join(options.graphs, 'vsl_decoder.pb')) as decoder:
+        occupancy = decoder.predict_all(latent=latent)['occupancy'].reshape(grid.shape)
+    vertices, triangles = voxel_grids.surface(occupancy, options.threshold)
     if not len(triangles):
         raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}).'.format(
-            config.threshold, found.max()))
-    meshes.write(config.output, vertices, triangles)
-    picture, occupied = os.path.splitext(config.output)[0] + '.png', found > config.threshold
+            options.threshold, occupancy.max()))
+    meshes.write(options.output, vertices, triangles)
+    picture, occupied = os.path.splitext(options.output)[0] + '.png', occupancy > options.threshold
     plots.mesh_grid(picture, [draw.drawable(grid), draw.drawable(occupied)],
-                       ['given', 'decoded'], edges=False)
+                    ['input', 'decoded'], edges=False)
     print('{}: {} cells, {} in the given shape; {}'.format(
-        config.output, int(occupied.sum()), int(grid.sum()), picture))
+        options.output, int(occupied.sum()), int(grid.sum()), picture))
 
 
 def main(argv=None):

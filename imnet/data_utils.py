@@ -6,65 +6,58 @@ and, for pictures, `pixels` [M, views, 137, 137], all uint8. M: shapes, P: point
 import concurrent.futures
 import os
 import zlib
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import h5py
 import numpy as np
 
 from common import cli, errors, files
+from imnet import options as options_lib
 
-STEM = 'all_vox256_img'
 MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
 _BLOCK = 64 << 20           # bytes that are read at once when a file is rewritten
 _MAKE = ('Make it with python imnet/point_sampling/gather_vox.py and gather_all.py, or try '
          'python imnet/make_dataset.py.')
 
 
-def coordinates(points):
-    """Positions of points in [-0.5, 0.5] of their cells.
-
-    Args:
-      points: uint8 [..., 3], cells of 256^3.
-    Returns:
-      float32 [..., 3].
-    """
+def coordinates(points: np.ndarray) -> np.ndarray:
+    """Computes the centres float32 [..., 3] in [-0.5, 0.5] of cells of 256^3, uint8 [..., 3]."""
     return (points.astype(np.float32) + 0.5) / 256 - 0.5
 
 
-def find(folder, dataset, split):
-    """Path of a split of a set.
+def find(folder: str, dataset: str, split: str) -> str:
+    """Finds the file of a split of a set.
 
     Args:
-      folder: str, the folder of the files or their parent with a folder `data`, or a file itself:
+      folder: the folder of the files or their parent with a folder `data`, or a file itself:
         that of the split it is named by, or of any where its name says none.
-      dataset: str, the stem of the files, or '' for the only one there, or the original's.
+      dataset: the stem of the files, or '' for the only one there, or the original's.
       split: 'train' or 'test'.
-    Returns:
-      str.
     Raises:
       errors.InputError: it is missing; the message names what is there.
     """
     if os.path.isfile(folder):
         return _beside(folder, split)
-    ending, found = '_{}.hdf5'.format(split), []
+    ending, others = '_{}.hdf5'.format(split), []
     for place in (folder, os.path.join(folder, 'data')):
-        held = sorted(name for name in (os.listdir(place) if os.path.isdir(place) else [])
-                      if name.endswith(ending))
-        name = (dataset or STEM) + ending
-        if name not in held and not dataset and len(held) == 1:
-            name = held[0]
-        if name in held:
+        names = sorted(name for name in (os.listdir(place) if os.path.isdir(place) else [])
+                       if name.endswith(ending))
+        name = (dataset or options_lib.DATASET) + ending
+        if name not in names and not dataset and len(names) == 1:
+            name = names[0]
+        if name in names:
             return os.path.join(place, name)
-        found += held
-    if found and not dataset:
+        others += names
+    if others and not dataset:
         raise errors.InputError('{} has several sets: {}. Give --dataset, the name before {}.'
-                                .format(folder, ', '.join(found), ending))
+                                .format(folder, ', '.join(others), ending))
     raise errors.InputError('there is no {} in {} (found: {}). Give --data_dir and --dataset. {}'
-                            .format((dataset or '*') + ending, folder, ', '.join(found) or
+                            .format((dataset or '*') + ending, folder, ', '.join(others) or
                                     'no file of this kind', _MAKE))
 
 
 def _beside(path, split):
-    """A given file serves the split that it is named by, or any; the other split lies beside it."""
+    """A file serves the split that it is named by, or any; the other split lies beside it."""
     stem, own = split_name(path)
     if own in ('', split):
         return path
@@ -76,8 +69,8 @@ def _beside(path, split):
                                 path, own, os.path.basename(other), split))
 
 
-def split_name(path):
-    """(stem, split) of a set's file: its name without folder and ending; 'train', 'test' or ''."""
+def split_name(path: str) -> Tuple[str, str]:
+    """Splits the name of a set's file into its stem and 'train', 'test' or ''."""
     name = os.path.splitext(os.path.basename(path))[0]
     for split in ('train', 'test'):
         if name.endswith('_' + split):
@@ -86,19 +79,21 @@ def split_name(path):
 
 
 class Set:
-    """A split, read a shape at a time.
+    """A split of a set, read a shape at a time.
 
     Args:
-      path: str, an HDF5 file.
+      path: an HDF5 file.
       real_size: 16, 32 or 64, which set of points; None: no points are needed.
-      num_points: int, points of a shape that the user expects, or None.
+      num_points: points of a shape that the user expects, or None.
       keys: names of the other datasets that are needed.
       cache: folder for copies of files whose chunks hold many shapes, or None.
     Raises:
       errors.InputError: a dataset is missing, has another size, or the file is damaged.
     """
 
-    def __init__(self, path, real_size=None, num_points=None, keys=('voxels',), cache=None):
+    def __init__(self, path: str, real_size: Optional[int] = None,
+                 num_points: Optional[int] = None, keys: Sequence[str] = ('voxels',),
+                 cache: Optional[str] = None):
         self.path = path
         self.real_size = real_size
         names = list(keys)
@@ -132,8 +127,8 @@ class Set:
         for name, data in self._data.items():
             shape = expected.get(name, data.shape[1:])
             if data.dtype != np.uint8 or len(shape) != data.ndim - 1 or any(
-                    not size or isinstance(wanted, int) and wanted != size
-                    for wanted, size in zip(shape, data.shape[1:])):
+                    not size or isinstance(needed, int) and needed != size
+                    for needed, size in zip(shape, data.shape[1:])):
                 raise errors.InputError('{}: "{}" is {} {}; expected uint8 [shapes, {}]. {}'.format(
                     self.path, name, data.dtype, list(data.shape), ', '.join(map(str, shape)),
                     _MAKE))
@@ -167,25 +162,25 @@ class Set:
     def __len__(self):
         return self.count
 
-    def voxels(self, row):
-        """uint8 [64, 64, 64, 1]; an empty grid is an error."""
+    def voxels(self, row: int) -> np.ndarray:
+        """Reads the voxels of a shape: uint8 [64, 64, 64, 1]; an empty grid is an error."""
         grid = self._bits('voxels', row)
         if not grid.any():
             raise errors.InputError('{}: the voxels of shape {} ({}) are empty. Leave it out of '
                                     'the set.'.format(self.path, row, self.names()[row]))
         return grid
 
-    def points(self, row):
-        """(cells uint8 [P, 3], values uint8 [P, 1])."""
+    def points(self, row: int) -> Tuple[np.ndarray, np.ndarray]:
+        """Reads the points of a shape: (cells uint8 [P, 3], values uint8 [P, 1])."""
         return self._row(self._points, row), self._bits(self._values, row)
 
-    def sample(self, row):
-        """What a training step needs: (voxels, positions float32 [P, 3], values uint8 [P, 1])."""
+    def sample(self, row: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads what a step needs: (voxels, positions float32 [P, 3], values uint8 [P, 1])."""
         cells, values = self.points(row)
         return self.voxels(row), coordinates(cells), values
 
-    def pixels(self):
-        """The pictures, uint8 [M, views, 137, 137]: array or dataset."""
+    def pixels(self) -> Any:
+        """Returns the pictures, uint8 [M, views, 137, 137]: array or dataset."""
         return self._data['pixels']
 
     def _bits(self, name, row):
@@ -203,8 +198,8 @@ class Set:
                                     'or cut short. {}'.format(self.path, name, row, _short(error),
                                                               _MAKE))
 
-    def names(self):
-        """Names of the shapes: the lines of the .txt file beside, or their numbers."""
+    def names(self) -> List[str]:
+        """Returns the names of the shapes: the lines of the .txt file beside, or their numbers."""
         path = os.path.splitext(self.path)[0] + '.txt'
         lines = []
         if os.path.exists(path):
@@ -213,20 +208,35 @@ class Set:
         return lines if len(lines) == self.count else [str(row) for row in range(self.count)]
 
 
+def opened(options: cli.Options, split: str, real_size: Optional[int] = None,
+           num_points: Optional[int] = None, keys: Sequence[str] = ('voxels',)
+           ) -> Tuple[cli.Options, Set]:
+    """Opens a split of the set that --data_dir and --dataset name.
+
+    Args:
+      options: of a program; split: 'train' or 'test'; the others: see `Set`.
+    Returns:
+      (options with the set's stem as `dataset`, Set).
+    """
+    path = find(options.data_dir, options.dataset, split)
+    return options.replace(dataset=split_name(path)[0]), Set(
+        path, real_size, num_points, keys, os.path.join(options.output_path, 'cache'))
+
+
 def _short(error):
     return ' '.join(str(error).split())[:200]
 
 
 def _digest(path):
     """A name that tells a file from all others and from its own earlier content."""
-    held = os.stat(path)
-    text = '{}:{}:{}'.format(os.path.realpath(path), held.st_size, held.st_mtime_ns)
+    status = os.stat(path)
+    text = '{}:{}:{}'.format(os.path.realpath(path), status.st_size, status.st_mtime_ns)
     return '{}_{:08x}'.format(os.path.splitext(os.path.basename(path))[0],
                               zlib.crc32(text.encode()))
 
 
 def _by_shape(data, path, source):
-    """A copy of a dataset with the bytes of a shape in one piece, made once; memory stays small.
+    """Copies a dataset so that the bytes of a shape are in one piece, once; memory stays small.
 
     The author's files have chunks of thousands of shapes: a random shape would take the
     decompression of the whole file.
@@ -278,15 +288,15 @@ class _Rows:
 
 
 class Ahead:
-    """Calls a function for the numbers to come in a thread, one ahead of what is asked for."""
+    """Calls a function for the next number in a thread, while the result of this one is used."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[int], Any]):
         self._function = function
         self._pool = concurrent.futures.ThreadPoolExecutor(1)
-        self._next = {}
+        self._next: Dict[int, Any] = {}
 
-    def get(self, number, following=None):
-        """Result for a number; `following`, where given, is begun in the background."""
+    def get(self, number: int, following: Optional[int] = None) -> Any:
+        """Returns the result for a number and begins that for `following` in the background."""
         future = self._next.pop(number, None)
         result = future.result() if future is not None else self._function(number)
         self._next.clear()
@@ -295,19 +305,19 @@ class Ahead:
         return result
 
 
-def order(seed, epoch, count):
-    """Order of the shapes in an epoch: int [count]; a function of seed and epoch."""
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Draws the order of the shapes in an epoch: int [count], by seed and epoch alone."""
     return np.random.RandomState([seed, epoch]).permutation(count)
 
 
-def write_codes(path, codes):
+def write_codes(path: str, codes: Sequence[np.ndarray]) -> None:
     """Writes the codes of the training shapes: key `zs`, float32 [M, Z]."""
     with files.replacing(path) as temporary:
         with h5py.File(temporary, 'w') as stream:
             stream.create_dataset('zs', data=np.asarray(codes, np.float32))
 
 
-def read_codes(path):
+def read_codes(path: str) -> np.ndarray:
     """Reads codes: float32 [M, Z].
 
     Raises:

@@ -1,33 +1,37 @@
 """The implicit decoder of IM-AE and IM-SVR, and ways to run it on any number of points.
 
-S: shapes, N: points of a shape, Z: numbers of a code. Points are in the cube [-0.5, 0.5]^3; a value
+S: shapes, N: points of a shape, Z: latent dimension. Points are in the cube [-0.5, 0.5]^3; a value
 above 0.5 is inside.
 """
+from typing import Any, List, Tuple
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from imnet.IMGAN import ops
 
 SCOPE = 'simple_net'
-POINTS_PER_CALL = 65536     # of the original's extraction; 64^3 centres are four calls
 POINTS_PER_RUN = 4096       # of a field: so few that a CPU's caches hold the widest layer
 _WIDTHS = (8, 8, 8, 4, 2, 1)
 
 
-def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=False):
-    """The decoder: six dense layers and a clip to [0, 1] (Chen and Zhang 2019, figure 3, improved).
+def simple_net(points: tf.Tensor, codes: tf.Tensor, gf_dim: int, plain: bool = False,
+               leaky_clip: bool = False, he_init: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Builds the decoder: seven dense layers and a clip to [0, 1] (Chen and Zhang 2019, figure 3).
+
+    The improved version: no skip connections, and a clip in place of the sigmoid.
 
     Args:
-      points: [S, N, 3].
+      points: [S, N, 3] in [-0.5, 0.5].
       codes: [S, Z].
-      gf_dim: int, width unit; the layers have 8, 8, 8, 4, 2, 1 units and one number.
-      plain: bool, repeat the code beside every point as the original does; else the first matrix is
+      gf_dim: width unit; the layers have 8, 8, 8, 4, 2, 1 units, the last one a single channel.
+      plain: repeat the code beside every point as the original does; else the first matrix is
         split into the rows for points and those for the code, which gives the same sums.
-      leaky_clip: bool, the author's alternative for runs that do not converge: the clip lets 0.01
-        of the value through outside [0, 1].
-      he_init: bool, see ops.linear_variables; all layers but the last one.
+      leaky_clip: the author's alternative for runs that do not converge: the clip lets 0.01 of
+        the value through outside [0, 1].
+      he_init: see ops.linear_variables; all layers but the last one.
     Returns:
-      (values [S, N, 1], raw [S, N, 1]): clipped, and what goes into the clip.
+      (values [S, N, 1], raw [S, N, 1]): after and before the clip.
     """
     if plain:
         count = tf.shape(points)[1]
@@ -48,7 +52,7 @@ def simple_net(points, codes, gf_dim, plain=False, leaky_clip=False, he_init=Fal
 
 
 def _dense(inputs, size, scope, he_init=False):
-    """Dense layer; the axes of shapes and points become one, since one product is faster."""
+    """Dense layer over [S, N, C]; S and N become one axis, since one product is faster."""
     flat = ops.linear(tf.reshape(inputs, [-1, inputs.shape[-1].value]), size, scope,
                       he_init)
     return tf.reshape(flat, [inputs.shape[0].value or tf.shape(inputs)[0],
@@ -64,8 +68,8 @@ def _first_layer(points, codes, size, he_init):
     return tf.reshape(flat, shape) + (tf.matmul(codes, matrix[3:]) + bias)[:, None]
 
 
-def variables():
-    """The decoder's variables of the default graph, in the order of their creation."""
+def variables() -> List[tf.Variable]:
+    """Returns the decoder's variables of the default graph, in the order of their creation."""
     return [variable for variable in tf.global_variables()
             if variable.op.name.startswith(SCOPE + '/') and 'Adam' not in variable.op.name]
 
@@ -76,12 +80,13 @@ class Field:
     Args:
       sess: tf.Session.
       codes: placeholder [1, Z]; points: placeholder [1, None or a fixed number, 3].
-      values: tensor [1, N, 1] made of both; raw: what goes into its clip.
+      values, raw: tensors [1, N, 1] of `simple_net` on both.
       code: float array [Z] or [1, Z].
-      points_per_run: int, the most at once where the number of points is open.
+      points_per_run: the most at once where the number of points is open.
     """
 
-    def __init__(self, sess, codes, points, values, raw, code, points_per_run=POINTS_PER_RUN):
+    def __init__(self, sess: tf.Session, codes: tf.Tensor, points: tf.Tensor, values: tf.Tensor,
+                 raw: tf.Tensor, code: np.ndarray, points_per_run: int = POINTS_PER_RUN):
         self._sess, self._points, self._values = sess, points, values
         self._feed = {codes: np.reshape(code, [1, -1])}
         self._fixed = points.shape[1].value
@@ -89,20 +94,20 @@ class Field:
         self.evaluated = 0      # points in all calls
         self._raw = raw
 
-    def __call__(self, points):
-        """Values at points [N, 3]: float32 [N]."""
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Returns the values at points [N, 3]: float32 [N]."""
         self.evaluated += len(points)
         return self._run(self._values, points)[:, 0]
 
-    def gradient(self, points):
-        """Gradient by position of the value before the clip, at points [N, 3]: float32 [N, 3]."""
+    def gradient(self, points: np.ndarray) -> np.ndarray:
+        """Returns the gradient of the value before the clip by position [N, 3]: float32 [N, 3]."""
         key = 'gradient of ' + self._raw.name
-        held = self._raw.graph.get_collection(key)
-        if not held:
+        gradients = self._raw.graph.get_collection(key)
+        if not gradients:
             with self._raw.graph.as_default():
-                held = [tf.gradients(self._raw, self._points)[0]]
-                tf.add_to_collection(key, held[0])
-        return self._run(held[0], points)
+                gradients = [tf.gradients(self._raw, self._points)[0]]
+                tf.add_to_collection(key, gradients[0])
+        return self._run(gradients[0], points)
 
     def _run(self, tensor, points):
         points = np.asarray(points, np.float32)
@@ -120,15 +125,15 @@ class Field:
 
 
 class FrozenField:
-    """The field of one shape, from a frozen decoder (frozen.FrozenModel)."""
+    """The field of one shape, from a frozen decoder (frozen.model.FrozenModel)."""
 
-    def __init__(self, model, code):
+    def __init__(self, model: Any, code: np.ndarray):
         self._model, self._code = model, np.reshape(code, [1, -1]).astype(np.float32)
         self._size = model.inputs['points'][0][1]
         self.evaluated = 0
 
-    def __call__(self, points):
-        """Values at points [N, 3]: float32 [N]."""
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Returns the values at points [N, 3]: float32 [N]."""
         self.evaluated += len(points)
         results = []
         for start in range(0, len(points), self._size):

@@ -55,8 +55,8 @@ def _view_tables():
     corners = _corners()
     directions = np.array([corner for corner in corners if tuple(np.sign(np.round(corner, 9)))
                            > tuple(-np.sign(np.round(corner, 9)))])
-    turned = np.einsum('rij,vj->rvi', _rotations(corners), directions)
-    return directions, np.abs(np.einsum('rvi,wi->rvw', turned, directions)).argmax(axis=2)
+    rotated = np.einsum('rij,vj->rvi', _rotations(corners), directions)
+    return directions, np.abs(np.einsum('rvi,wi->rvw', rotated, directions)).argmax(axis=2)
 
 
 _DIRECTIONS, _ORDERS = _view_tables()
@@ -82,10 +82,10 @@ def _zernike_basis():
 _BASIS = _zernike_basis()
 
 
-def _silhouettes(points, turn):
+def _silhouettes(points, rotation):
     """Silhouettes of points in the unit ball from ten sides: bool [10, side, side]."""
     result = np.zeros([len(_DIRECTIONS), _SIDE, _SIDE], bool)
-    for number, direction in enumerate(_DIRECTIONS @ turn.T):
+    for number, direction in enumerate(_DIRECTIONS @ rotation.T):
         across = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
         across /= np.linalg.norm(across)
         flat = points @ np.stack([across, np.cross(direction, across)], axis=1)
@@ -97,46 +97,40 @@ def _silhouettes(points, turn):
 
 
 def _features(silhouette):
-    """45 numbers in [0, 1] that do not change when a silhouette is turned or mirrored."""
+    """45 numbers in [0, 1] that do not change when a silhouette is rotated or mirrored."""
     area = max(1, silhouette.sum())
     zernike = np.abs(_BASIS[:, silhouette.ravel()].sum(axis=1)) / area
     outlines = measure.find_contours(np.pad(silhouette, 1, mode='constant').astype(float), 0.5)
     outline = max(outlines, key=len)
     lengths = np.append(0, np.cumsum(np.linalg.norm(np.diff(outline, axis=0), axis=1)))
     even = np.linspace(0, lengths[-1], 128, endpoint=False)
-    middle = np.argwhere(silhouette).mean(axis=0) + 1
-    distance = np.hypot(*(np.interp(even, lengths, outline[:, axis]) - middle[axis]
+    centroid = np.argwhere(silhouette).mean(axis=0) + 1
+    distance = np.hypot(*(np.interp(even, lengths, outline[:, axis]) - centroid[axis]
                           for axis in range(2)))
     series = np.abs(np.fft.rfft(distance))
     return np.minimum(1, np.concatenate([zernike, series[1:_HARMONICS + 1] / series[0]]))
 
 
-def describe(vertices, triangles, seed=0):
-    """Features of a mesh: uint8 [10 light fields, 10 views, 45].
+def describe(vertices: np.ndarray, triangles: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Computes the features of a mesh: uint8 [10 light fields, 10 views, 45].
 
     Args:
-      vertices: [V, 3]; triangles: int [T, 3]; seed: int, of the points on the surface.
+      vertices: float [V, 3]; triangles: int [T, 3]; seed: of the points on the surface.
     """
     rng = np.random.RandomState(seed)
     points, _ = measures.sample_surface(vertices, triangles, _POINTS, rng)
     points = points - (points.min(axis=0) + points.max(axis=0)) / 2
     points = points / np.linalg.norm(points, axis=1).max()
     fields = []
-    turns = np.random.RandomState(0)    # the same for every mesh
+    rotations = np.random.RandomState(0)    # the same for every mesh
     for number in range(NUM_FIELDS):
-        turn = np.linalg.qr(turns.normal(size=[3, 3]))[0] if number else np.eye(3)
-        fields.append([_features(part) for part in _silhouettes(points, turn)])
+        rotation = np.linalg.qr(rotations.normal(size=[3, 3]))[0] if number else np.eye(3)
+        fields.append([_features(part) for part in _silhouettes(points, rotation)])
     return np.round(np.array(fields) * _SCALE).astype(np.uint8)
 
 
-def distance(first, second):
-    """Light Field Distance of two descriptions.
-
-    Args:
-      first, second: uint8 [10, 10, 45], of `describe`.
-    Returns:
-      float.
-    """
+def distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Computes the Light Field Distance of two descriptions uint8 [10, 10, 45] of `describe`."""
     best = np.inf
     for field in first.astype(int):
         for other in second.astype(int):

@@ -3,6 +3,8 @@
 As the author's later work defines them: 4096 points with normals on each surface, squared
 distances to the nearest point both ways.
 """
+from typing import Any, Dict, List, Tuple
+
 import numpy as np
 from scipy import spatial
 
@@ -11,14 +13,18 @@ _LEAST_AREA = 1e-6      # doubled areas below this are skipped, as in the author
 THRESHOLD = 0.01        # of the F-score: 1 % of the box's side
 
 
-def sample_surface(vertices, triangles, count, rng):
-    """Points on a surface, by area, with the normals of their faces.
+Surface = Tuple[np.ndarray, np.ndarray]
+
+
+def sample_surface(vertices: np.ndarray, triangles: np.ndarray, count: int,
+                   rng: np.random.RandomState) -> Surface:
+    """Draws points on a surface, by area, with the normals of their faces.
 
     Each triangle gets its share of the points: the whole part for certain, the rest by a coin;
     triangles are taken in random order until there are enough points.
 
     Args:
-      vertices: [V, 3]; triangles: int [T, 3]; count: int; rng: numpy.random.RandomState.
+      vertices: float [V, 3]; triangles: int [T, 3]; count: of points; rng: of the draws.
     Returns:
       (points float64 [count, 3], normals float64 [count, 3]); empty where the surface is.
     """
@@ -30,13 +36,13 @@ def sample_surface(vertices, triangles, count, rng):
     usable = np.flatnonzero(doubled > limit)
     if not len(usable):
         return np.zeros([0, 3]), np.zeros([0, 3])
-    chosen = []
-    while sum(map(len, chosen)) < count:
+    parts: List[np.ndarray] = []
+    while sum(len(part) for part in parts) < count:
         order = rng.permutation(usable)
-        wanted = count * doubled[order] / doubled[usable].sum()
-        number = wanted.astype(int) + (rng.uniform(size=len(order)) < wanted % 1)
-        chosen.append(np.repeat(order, number))
-    chosen = np.concatenate(chosen)[:count]
+        share = count * doubled[order] / doubled[usable].sum()
+        number = share.astype(int) + (rng.uniform(size=len(order)) < share % 1)
+        parts.append(np.repeat(order, number))
+    chosen = np.concatenate(parts)[:count]
     u, v = rng.uniform(size=[2, count, 1])
     over = u + v >= 1
     u, v = np.where(over, 1 - u, u), np.where(over, 1 - v, v)
@@ -45,37 +51,37 @@ def sample_surface(vertices, triangles, count, rng):
         cross[chosen] / doubled[chosen, None])
 
 
-def compare(found, truth):
-    """Distances between two sampled surfaces.
+def compare(predicted: Surface, truth: Surface) -> Dict[str, float]:
+    """Computes the distances between two sampled surfaces.
 
     Args:
-      found, truth: (points [N, 3], normals [N, 3]) each.
+      predicted, truth: (points [N, 3], normals [N, 3]) each.
     Returns:
       dict: `chamfer`: sum of the two means of squared distances, times 1000; `normals`: mean of
-      the two means of |n . n'|; `f_score`: harmonic mean of the shares within 0.01. Nothing found
-      gives an infinite distance and zeros.
+      the two means of |n . n'|; `f_score`: harmonic mean of the shares within 0.01. An empty
+      surface gives an infinite distance and zeros.
     """
-    if not len(found[0]) or not len(truth[0]):
+    if not len(predicted[0]) or not len(truth[0]):
         return {'chamfer': np.inf, 'normals': 0., 'f_score': 0.}
-    there, to_truth = spatial.cKDTree(truth[0]).query(found[0])
-    back, to_found = spatial.cKDTree(found[0]).query(truth[0])
-    agreement = [np.abs((found[1] * truth[1][to_truth]).sum(axis=1)).mean(),
-                 np.abs((truth[1] * found[1][to_found]).sum(axis=1)).mean()]
+    there, to_truth = spatial.cKDTree(truth[0]).query(predicted[0])
+    back, to_predicted = spatial.cKDTree(predicted[0]).query(truth[0])
+    agreement = [np.abs((predicted[1] * truth[1][to_truth]).sum(axis=1)).mean(),
+                 np.abs((truth[1] * predicted[1][to_predicted]).sum(axis=1)).mean()]
     precision, recall = (there < THRESHOLD).mean(), (back < THRESHOLD).mean()
     return {'chamfer': 1000 * ((there ** 2).mean() + (back ** 2).mean()),
             'normals': sum(agreement) / 2,
             'f_score': 2 * precision * recall / max(precision + recall, 1e-12)}
 
 
-def iou(found, truth):
-    """Intersection over union of two grids; two empty ones have 1."""
-    found, truth = np.asarray(found) > 0, np.asarray(truth) > 0
-    union = (found | truth).sum()
-    return float((found & truth).sum() / union) if union else 1.
+def iou(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Computes the intersection over union of two grids of one shape; two empty ones have 1."""
+    predicted, truth = np.asarray(predicted) > 0, np.asarray(truth) > 0
+    union = (predicted | truth).sum()
+    return float((predicted & truth).sum() / union) if union else 1.
 
 
-def averages(rows):
-    """Means of rows, by category, over categories and over shapes.
+def averages(rows: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Averages rows, by category, over categories and over shapes.
 
     A shape without a reconstruction has an infinite distance, which would hide all others: means of
     a figure are over the shapes where it is finite (NaN if there is none), and `empty` counts the
@@ -87,10 +93,10 @@ def averages(rows):
       list of dict, one for each category, then 'category mean' and 'shape mean'.
     """
     names = [name for name in rows[0] if name not in ('category', 'shape')]
-    groups = {}
+    groups: Dict[str, List[Dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row['category'], []).append(row)
-    result = [_mean(held, names, category) for category, held in groups.items()]
+    result = [_mean(group, names, category) for category, group in groups.items()]
     return result + [dict(_mean(result, names, 'category mean'), empty=_empty(rows)),
                      _mean(rows, names, 'shape mean')]
 

@@ -1,72 +1,50 @@
-"""Options of extraction, and writing the meshes of codes."""
+"""Which shapes are meant, and writing the meshes of their codes."""
 import os
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common import cli, errors
 from common.geometry import meshes
-from imnet import draw, extraction
+from imnet import data_utils, decoder, draw, extraction
 
 _DRAWN = 64     # meshes in a picture
 
 
-def add_options(parser):
-    """Adds the options of extraction."""
-    group = parser.add_argument_group('meshes')
-    group.add_argument('--resolution', type=int, choices=extraction.RESOLUTIONS, default=256,
-                       help='cells of a side')
-    group.add_argument('--extraction', choices=('exact', 'octree'), default='exact',
-                       help='exact: the cells of the original; octree: only points beside the '
-                            'surface, several times as fast')
-    cli.add_flag(group, '--refine', help='move vertices to where the field is closer to 0.5 (the '
-                 'original\'s optimize_mesh)')
-    cli.add_flag(group, '--normals', help='write normals, from the gradient of the field')
-    group.add_argument('--formats', nargs='+', choices=('ply', 'obj', 'glb'), default=['ply'],
-                       help='kinds of mesh files')
-    group.add_argument('--split', choices=('train', 'test'), default='train',
-                       help='which shapes')
-    group.add_argument('--start', type=cli.non_negative_int, default=0, help='first shape')
-    group.add_argument('--end', type=cli.positive_int, default=None,
-                       help='shape after the last one; unset: 16, or all for codes')
-    group.add_argument('--view', type=cli.non_negative_int, default=0,
-                       help='which of a shape\'s views')
-    group.add_argument('--steps', type=cli.positive_int, default=8,
-                       help='shapes of an interpolation, both ends included')
-    group.add_argument('--first', type=cli.non_negative_int, default=0,
-                       help='shape where an interpolation starts')
-    group.add_argument('--second', type=cli.non_negative_int, default=None,
-                       help='shape where it ends; unset: 2, of pictures 1, or the last')
-
-
-def rows_of(data, config, everything=False):
-    """Numbers of the shapes from --start to --end.
+def rows_of(data: data_utils.Set, options: cli.Options, everything: bool = False) -> range:
+    """Returns the numbers of the shapes from --start to --end, at least one.
 
     Args:
-      data: data_utils.Set; config: namespace; everything: bool, what an unset --end means: all, or
-        16 as in the original.
-    Returns:
-      range, not empty.
+      data, options: the set and the program's options.
+      everything: what an unset --end means: all, or 16 as in the original.
+    Raises:
+      errors.InputError: there is none.
     """
-    end = config.end or (len(data) if everything else 16)
-    rows = range(min(config.start, len(data)), min(end, len(data)))
+    end = options.end or (len(data) if everything else 16)
+    rows = range(min(options.start, len(data)), min(end, len(data)))
     if not rows:
         raise errors.InputError('--start={} --end={} name no shape of {}, which has {}.'.format(
-            config.start, end, data.path, len(data)))
+            options.start, end, data.path, len(data)))
     return rows
 
 
-def ends_of(data, config, second):
-    """Numbers of the shapes at both ends of an interpolation; `second` where --second is unset."""
-    if config.second is None:
-        config.second = min(second, len(data) - 1)
-    for name in ('first', 'second'):
-        if getattr(config, name) >= len(data):
+def interpolated(data: data_utils.Set, options: cli.Options, second: int) -> Tuple[int, int]:
+    """Returns the numbers of the shapes between which is interpolated.
+
+    Args:
+      data, options: the set and the program's options; second: the other one if --second is unset.
+    Raises:
+      errors.UsageError: there is no shape of that number.
+    """
+    second = min(second, len(data) - 1) if options.second is None else options.second
+    for name, row in (('first', options.first), ('second', second)):
+        if row >= len(data):
             raise errors.UsageError('--{}={}: {} has {} shapes, 0 to {}.'.format(
-                name, getattr(config, name), data.path, len(data), len(data) - 1))
-    return config.first, config.second
+                name, row, data.path, len(data), len(data) - 1))
+    return options.first, second
 
 
-def refuse_same(source, folder, name, formats):
+def refuse_same(source: str, folder: str, name: str, formats: Sequence[str]) -> None:
     """Refuses to write a mesh over the file that it is made of.
 
     Raises:
@@ -79,22 +57,24 @@ def refuse_same(source, folder, name, formats):
                                     '--sample_dir, --formats or --output.'.format(source))
 
 
-def write_all(named_fields, folder, config, picture='meshes.png', place=None):
+def write_all(named_fields: Sequence[Tuple[str, decoder.Field]], folder: str,
+              options: cli.Options, picture: str = 'meshes.png',
+              to_mesh: Optional[Callable[[np.ndarray], np.ndarray]] = None) -> None:
     """Extracts and writes a mesh for each field, and one picture of the first 64.
 
     Args:
-      named_fields: list of (name, field).
-      folder: str; config: namespace with the options of `add_options`.
-      picture: str, name of the .png.
-      place: function of vertices that moves them, or None.
+      named_fields: pairs of (name, field).
+      folder: of the files; options: with those of the group "meshes".
+      picture: name of the .png.
+      to_mesh: function that moves vertices [V, 3], or None.
     Raises:
       errors.InputError: a field is empty, and it is the only one.
     """
-    drawn = []
+    drawn: List[Tuple[np.ndarray, np.ndarray]] = []
     for name, field in named_fields:
         try:
-            vertices, triangles, found = extraction.mesh(field, config.resolution,
-                                                         config.extraction, config.refine)
+            vertices, triangles, extracted = extraction.mesh(
+                field, options.resolution, options.extraction, options.refine)
         except errors.InputError as error:
             if len(named_fields) == 1:
                 raise
@@ -102,13 +82,13 @@ def write_all(named_fields, folder, config, picture='meshes.png', place=None):
             if len(drawn) < _DRAWN:
                 drawn.append((np.zeros([0, 3]), np.zeros([0, 3], int)))
             continue
-        directions = extraction.normals(field, vertices) if config.normals else None
-        placed = vertices if place is None else place(vertices)
-        for ending in config.formats:
+        directions = extraction.normals(field, vertices) if options.normals else None
+        placed = vertices if to_mesh is None else to_mesh(vertices)
+        for ending in options.formats:
             meshes.write(os.path.join(folder, '{}.{}'.format(name, ending)), placed, triangles,
                          directions)
         cli.say('{}: {} vertices, {} triangles, {} points evaluated'.format(
-            name, len(vertices), len(triangles), sum(found.calls)))
+            name, len(vertices), len(triangles), sum(extracted.calls)))
         if len(drawn) < _DRAWN:
             drawn.append((vertices, triangles))
     names = [name for name, _ in named_fields[:len(drawn)]]

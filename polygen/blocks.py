@@ -1,19 +1,33 @@
-"""The blocks that PolyGen's networks are made of: Transformer stacks and a residual encoder.
+"""The building blocks of PolyGen's networks: Transformer stacks and a residual encoder.
 
-Names of variables and numbers are those of the original's `modules.py`, which names them too.
+Variable names and numerics are those of the original's `modules.py`.
 B: batch, T: tokens of a sequence, C: context vectors, h: hidden size, H: heads, s: size of a head.
 """
-import sonnet as snt
-import tensorflow.compat.v1 as tf
-from tensor2tensor.layers import common_attention, common_layers
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
+import tensorflow.compat.v1 as tf
+
+from polygen.layers import common_attention, common_layers, snt
+
+Dropout = Callable[[tf.Tensor, float], tf.Tensor]   # (values, rate) -> values
 _GLOROT = tf.glorot_uniform_initializer
 
 
-def dense(inputs, units, name, use_bias=True, activation=None, kernel_initializer=None, scale=None):
+def dense(inputs: tf.Tensor, units: int, name: str, use_bias: bool = True,
+          activation: Optional[Callable[[tf.Tensor], tf.Tensor]] = None,
+          kernel_initializer: Any = None, scale: Any = None) -> tf.Tensor:
     """Affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`.
 
-    `scale` multiplies kernel and bias, which costs less than multiplying the outputs.
+    Args:
+      inputs: [..., channels].
+      units: int.
+      name: str, variable scope.
+      use_bias: bool.
+      activation: function (tensor) -> tensor, or None.
+      kernel_initializer: initializer; None: Glorot-uniform.
+      scale: scalar that multiplies kernel and bias, which costs less than scaling the outputs.
+    Returns:
+      [..., units].
     """
     with tf.variable_scope(name):
         size = inputs.shape.as_list()[-1]
@@ -26,7 +40,7 @@ def dense(inputs, units, name, use_bias=True, activation=None, kernel_initialize
             if scale is not None:
                 kernel = kernel * scale
                 bias = bias * scale if use_bias else None
-        # One matrix product over all positions; batched products are slower on every device.
+        # One matrix product over all positions; batched ones are slower on every device.
         outputs = tf.matmul(tf.reshape(inputs, [-1, size]), kernel)
         if use_bias:
             outputs += bias
@@ -35,8 +49,11 @@ def dense(inputs, units, name, use_bias=True, activation=None, kernel_initialize
         return tf.reshape(outputs, common_layers.shape_list(inputs)[:-1] + [units])
 
 
-def embed(rows, size, name):
-    """Embedding table with Glorot-uniform rows and a dense gradient (no IndexedSlices)."""
+def embed(rows: int, size: int, name: str) -> snt.Embed:
+    """Returns an embedding table [rows, size], Glorot-uniform, with a dense gradient.
+
+    It maps int32 [...] to [..., size]; there are no IndexedSlices.
+    """
     return snt.Embed(vocab_size=rows, embed_dim=size, densify_gradients=True,
                      initializers={'embeddings': _GLOROT()}, name=name)
 
@@ -46,7 +63,7 @@ def _plain_dropout(inputs, rate):
 
 
 class _TransformerStack(snt.AbstractModule):
-    """What encoder and decoder share: the residual branches of a layer.
+    """The residual branches of a Transformer layer, shared by encoder and decoder.
 
     Args:
       hidden_size: int, h.
@@ -60,14 +77,16 @@ class _TransformerStack(snt.AbstractModule):
         Its variables are `wqkv [H, 1, h, 3s]` and `wo [H, 1, s, h]`; it always layer-norms.
       plain: bool, every operation as the original has it; else fewer operations that compute
         the same (one product for query, key and value; scalars multiplied into kernels).
-      dropout_fn: function (tensor, rate) -> tensor that drops units; tests and reproducible runs
-        give their own.
+      dropout_fn: function (tensor, rate) -> tensor that drops units; None: tf.nn.dropout. Tests and
+        reproducible runs pass their own.
       name: str, variable scope.
     """
 
-    def __init__(self, hidden_size=256, fc_size=1024, num_heads=4, layer_norm=True, num_layers=8,
-                 dropout_rate=0.2, re_zero=True, memory_efficient=False, plain=False,
-                 dropout_fn=None, name='transformer'):
+    def __init__(self, hidden_size: int = 256, fc_size: int = 1024, num_heads: int = 4,
+                 layer_norm: bool = True, num_layers: int = 8, dropout_rate: float = 0.2,
+                 re_zero: bool = True, memory_efficient: bool = False, plain: bool = False,
+                 dropout_fn: Optional[Dropout] = None,
+                 name: str = 'transformer'):
         super().__init__(name=name)
         if hidden_size % num_heads:
             raise ValueError('hidden_size {} is not a multiple of num_heads {}.'.format(
@@ -84,21 +103,21 @@ class _TransformerStack(snt.AbstractModule):
         self.dropout_fn = dropout_fn or _plain_dropout
 
     @property
-    def head_size(self):
-        """int, s."""
+    def head_size(self) -> int:
+        """Size of a head, s."""
         return self.hidden_size // self.num_heads
 
     def _normalize(self, inputs, name):
         return common_layers.layer_norm(inputs, name=name) if self.layer_norm else inputs
 
     def _alpha(self, name):
-        """The scalar that a branch is multiplied by; 1 without ReZero."""
+        """Returns the ReZero scalar of a branch; 1 without ReZero."""
         if not self.re_zero:
             return 1.
         return tf.get_variable(name + '/alpha', [], initializer=tf.zeros_initializer())
 
     def _add_branch(self, inputs, branch, is_training):
-        """inputs + dropout(branch); the branch is scaled by its alpha already."""
+        """Returns inputs + dropout(branch); the branch is scaled by its alpha already."""
         if is_training and self.dropout_rate:
             branch = self.dropout_fn(branch, self.dropout_rate)
         return inputs + branch
@@ -106,7 +125,8 @@ class _TransformerStack(snt.AbstractModule):
     def _attention(self, query, memory, bias, name):
         """Scaled attention branch [B, T, h] of normalised queries to a memory, or to themselves.
 
-        `bias` is a tensor to add to the logits, or `PackedRows` where B = 1 stands for many rows.
+        `bias` is a tensor to add to the logits, or `PackedRows` where the sequences of a batch are
+        concatenated (B = 1).
         """
         if self.plain:
             branch = common_attention.multihead_attention(
@@ -124,10 +144,10 @@ class _TransformerStack(snt.AbstractModule):
         return self._join_heads(heads, name)
 
     def _heads(self, inputs, names):
-        """Projects [B, T, h] to heads [B, H, T, s], one tensor for each letter of 'qkv' asked for.
+        """Projects [B, T, h] to heads [B, H, T, s], one tensor for each letter of `names`.
 
-        The kernels are laid side by side, so that one matrix product serves all; that of the query
-        carries the factor s^-0.5.
+        The kernels are concatenated, so that one matrix product serves queries ('q'), keys ('k')
+        and values ('v'); that of the queries carries the factor s^-0.5.
         """
         size = self.hidden_size
         kernels = []
@@ -184,14 +204,15 @@ class TransformerEncoder(_TransformerStack):
     Arguments: see `_TransformerStack`. Paper: section 3.2, "Vertex encoder" of the face model.
     """
 
-    def __init__(self, name='transformer_encoder', **config):
+    def __init__(self, name: str = 'transformer_encoder', **config: Any):
         super().__init__(name=name, **config)
 
-    def _build(self, inputs, is_training=False, rows=None):
+    def _build(self, inputs: tf.Tensor, is_training: bool = False,
+               rows: Optional['PackedRows'] = None) -> tf.Tensor:
         """Maps embeddings to encodings.
 
         Args:
-          inputs: [B, T, h]; with `rows` [1, n, h], the rows one after the other without padding.
+          inputs: [B, T, h]; with `rows` [1, n, h], the sequences concatenated without padding.
           is_training: bool.
           rows: None or `PackedRows`.
         Returns:
@@ -207,24 +228,26 @@ class TransformerEncoder(_TransformerStack):
 
 
 class TransformerDecoder(_TransformerStack):
-    """Causal Transformer, with cross-attention to a sequence of context vectors where one is given.
+    """Causal Transformer, optionally with cross-attention to a sequence of context vectors.
 
     Arguments: see `_TransformerStack`. Paper: section 3.1, "Transformer decoder".
     """
 
-    def __init__(self, name='transformer_decoder', **config):
+    def __init__(self, name: str = 'transformer_decoder', **config: Any):
         super().__init__(name=name, **config)
 
-    def _build(self, inputs, sequential_context_embeddings=None, is_training=False, cache=None,
-               rows=None, context_rows=None):
-        """Maps embeddings to the vectors that the next tokens are read off from.
+    def _build(self, inputs: tf.Tensor, sequential_context_embeddings: Optional[tf.Tensor] = None,
+               is_training: bool = False, cache: Any = None, rows: Optional['PackedRows'] = None,
+               context_rows: Optional['PackedRows'] = None) -> tf.Tensor:
+        """Maps embeddings to the hidden states that the next tokens are predicted from.
 
         Args:
           inputs: [B, T, h]; with a cache [B, 1, h], the embedding of the position to decode; with
-            `rows` [1, n, h], the rows one after the other without padding.
-          sequential_context_embeddings: None or [B, C, h]; rows that are all zero are ignored.
+            `rows` [1, n, h], the sequences concatenated without padding.
+          sequential_context_embeddings: None or [B, C, h]; vectors that are all zero are ignored.
           is_training: bool.
-          cache: None or `sampling.DecoderCache`, what is known of earlier positions; it is updated.
+          cache: None or `sampling.DecoderCache`, keys and values of earlier positions; it is
+            updated.
           rows: None or a causal `PackedRows`.
           context_rows: None or the `PackedRows` of queries and context, which is [1, m, h] then.
         Returns:
@@ -254,13 +277,13 @@ class TransformerDecoder(_TransformerStack):
                 x = self._add_branch(x, self._mlp(x), is_training)
         return self._output(x)
 
-    def cross_memory(self, context):
-        """Keys and values of the context for every layer, computed once for all decoding steps.
+    def cross_memory(self, context: tf.Tensor) -> List[Tuple[tf.Tensor, ...]]:
+        """Returns the context's keys and values in every layer, shared by all decoding steps.
 
         Args:
           context: [B, C, h].
         Returns:
-          List of `(keys, values, bias)`, one a layer: [B, H, C, s] twice and [B, 1, 1, C].
+          list of `(keys, values, bias)`, one per layer: [B, H, C, s] twice and [B, 1, 1, C].
         """
         bias = _context_bias(context)
         memory = []
@@ -283,7 +306,7 @@ class TransformerDecoder(_TransformerStack):
         return self._join_heads(cache.attend(layer, query, key, value), 'self_attention')
 
     def _memory_efficient_heads(self, inputs):
-        """Query, key, value [B, H, 1, s] from `wqkv`, and the function that joins heads by `wo`."""
+        """Returns query, key and value [B, H, 1, s] by `wqkv`, and what joins the heads by `wo`."""
         heads, size, hidden_size = self.num_heads, self.head_size, self.hidden_size
         initializer = tf.random_normal_initializer(stddev=hidden_size ** -0.5)
         wqkv = tf.get_variable('wqkv', [heads, 1, hidden_size, 3 * size], initializer=initializer)
@@ -307,8 +330,8 @@ class TransformerDecoder(_TransformerStack):
         return self._join_heads(attend(query, keys, values, bias), 'cross_attention')
 
 
-def attend(query, key, value, bias):
-    """softmax(query key^T + bias) value.
+def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: Any) -> tf.Tensor:
+    """Returns softmax(query key^T + bias) value.
 
     Args:
       query: [B, H, T, s], scaled by s^-0.5 already.
@@ -321,18 +344,19 @@ def attend(query, key, value, bias):
 
 
 class PackedRows:
-    """Sequences of a batch that stand one after the other, so that no work goes into padding.
+    """Lengths of the sequences of a batch that are concatenated, so that nothing is padded.
 
     Shapes depend on the lengths of a step: for CPU and GPU, not for the NPU.
 
     Args:
-      lengths: int32 [B], of the queries' rows; B is known.
-      memory_lengths: int32 [B], of the rows that they attend to.
+      lengths: int32 [B], of the sequences of queries; B is static.
+      memory_lengths: int32 [B], of the sequences that they attend to.
       causal: bool, each position attends to itself and those before it.
-      longest: int, no row is longer; for the causal mask.
+      longest: int, upper bound of the lengths, for the causal mask.
     """
 
-    def __init__(self, lengths, memory_lengths, causal=False, longest=None):
+    def __init__(self, lengths: tf.Tensor, memory_lengths: tf.Tensor, causal: bool = False,
+                 longest: Optional[int] = None):
         self._lengths = lengths
         self._memory_lengths = memory_lengths
         self._count = lengths.shape.as_list()[0]
@@ -340,13 +364,14 @@ class PackedRows:
         if causal:
             self._mask = common_attention.attention_bias_lower_triangle(longest)[0, 0]
 
-    def split(self, queries, memories, axis):
-        """Pairs of query row and memory row, cut along an axis of packed tensors."""
+    def split(self, queries: tf.Tensor, memories: tf.Tensor,
+              axis: int) -> Iterator[Tuple[tf.Tensor, tf.Tensor]]:
+        """Splits concatenated queries and memories [..., n, ...] along an axis into pairs."""
         return zip(tf.split(queries, self._lengths, axis=axis, num=self._count),
                    tf.split(memories, self._memory_lengths, axis=axis, num=self._count))
 
-    def attend(self, query, key, value):
-        """Attention of each row of queries to its row of the memory, [1, H, n, s] each."""
+    def attend(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Returns the attention of each sequence of queries to its memory, [1, H, n, s] each."""
         outputs = []
         values = tf.split(value, self._memory_lengths, axis=2, num=self._count)
         for row, (one_query, one_key) in enumerate(self.split(query, key, axis=2)):
@@ -358,7 +383,7 @@ class PackedRows:
 
 
 def _context_bias(context):
-    """[B, 1, 1, C]: 0 where a context row may be attended to, -1e9 where it is exactly zero."""
+    """Returns the bias [B, 1, 1, C]: 0, or -1e9 for context vectors that are exactly zero."""
     padding = common_attention.embedding_to_padding(context)
     return common_attention.attention_bias_ignore_padding(padding)
 
@@ -374,15 +399,17 @@ def _conv(inputs, channels, kernel_size, stride, name):
         return op(inputs, kernel, strides=[1] + [stride] * num_dims + [1], padding='SAME') + bias
 
 
-def conv_residual_block(inputs, output_channels, downsample=False, dropout_rate=0., re_zero=True,
-                        is_training=False, dropout_fn=None):
+def conv_residual_block(
+        inputs: tf.Tensor, output_channels: int, downsample: bool = False,
+        dropout_rate: float = 0., re_zero: bool = True, is_training: bool = False,
+        dropout_fn: Optional[Dropout] = None) -> tf.Tensor:
     """Residual block, ReLU before each convolution, none after the sum (He et al. 2016).
 
     Args:
       inputs: [B, height, width, channels] or [B, depth, height, width, channels].
       output_channels: int; without `downsample` it equals the inputs' channels.
       downsample: bool, halve every dimension (stride 2, SAME) and change the channels.
-      dropout_rate: float, behind the second ReLU when training.
+      dropout_rate: float, after the second ReLU when training.
       re_zero: bool, scale the residual by a scalar that starts at 0.
       is_training: bool.
       dropout_fn: function (tensor, rate) -> tensor.
@@ -412,8 +439,11 @@ class ResNet(snt.AbstractModule):
       name: str, variable scope.
     """
 
-    def __init__(self, num_dims, hidden_sizes=(64, 256), num_blocks=(2, 2), dropout_rate=0.1,
-                 re_zero=True, dropout_fn=None, name='res_net'):
+    def __init__(self, num_dims: int, hidden_sizes: Sequence[int] = (64, 256),
+                 num_blocks: Sequence[int] = (2, 2), dropout_rate: float = 0.1,
+                 re_zero: bool = True,
+                 dropout_fn: Optional[Dropout] = None,
+                 name: str = 'res_net'):
         super().__init__(name=name)
         self.num_dims = num_dims
         self.hidden_sizes = hidden_sizes
@@ -422,7 +452,7 @@ class ResNet(snt.AbstractModule):
         self.re_zero = re_zero
         self.dropout_fn = dropout_fn
 
-    def _build(self, inputs, is_training=False):
+    def _build(self, inputs: tf.Tensor, is_training: bool = False) -> tf.Tensor:
         """Maps [B, side, ..., channels] to [B, side / stride, ..., hidden_sizes[-1]].
 
         The stride is 4 * 2^(resolutions - 1) for images, 2 * 2^(resolutions - 1) for voxels.
@@ -433,8 +463,8 @@ class ResNet(snt.AbstractModule):
         for resolution, (size, blocks) in enumerate(zip(self.hidden_sizes, self.num_blocks)):
             with tf.variable_scope('resolution_{}'.format(resolution)):
                 for block in range(1, blocks + 1):
-                    # The first block carries the name in every resolution, but the first
-                    # resolution has been reduced by the convolution before it.
+                    # The first block has this name in every resolution, though the first
+                    # resolution is already reduced by the convolution before it.
                     name = 'block_1_downsample' if block == 1 else 'block_{}'.format(block)
                     with tf.variable_scope(name):
                         x = conv_residual_block(

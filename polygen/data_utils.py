@@ -1,22 +1,23 @@
-"""Meshes as PolyGen sees them: reading, quantising, flattening to tokens, tf.data maps, plotting.
+"""Preprocessing of meshes: reading, quantising, flattening to tokens, tf.data maps, plotting.
 
-Function names and numbers are those of the original's `data_utils.py` (Nash et al. 2020, "PolyGen:
-An Autoregressive Generative Model of 3D Meshes"; its quirks are listed in polygen/README.md).
+Function names and numerics are those of the original's `data_utils.py` (Nash et al. 2020, "PolyGen:
+An Autoregressive Generative Model of 3D Meshes"; docs/polygen/differences.md lists its quirks).
 Training reads its meshes through `mesh_sets.py`, which builds on this file.
 
 V: vertices, F: faces, L: tokens of a face sequence. Files are y-up; processed meshes are z-up.
 A vertex sequence has (z, y, x) + 1 of each vertex and 0 to stop; a face sequence has the vertex
-numbers + 2 of each face, 1 between faces, and 0 to stop.
+indices + 2 of each face, 1 between faces, and 0 to stop.
 """
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
 from common.geometry import meshes
+from polygen import sequences
 
 
 def random_shift(vertices, shift_factor=0.25, quantization_bits=8, shift=None):
-    """Moves quantised vertices by a truncated normal draw that keeps them in the cube.
+    """Shifts quantised vertices by a truncated normal draw that keeps them in the cube.
 
     Args:
       vertices: int32 tensor [V, 3], 0 to 2^bits - 1.
@@ -37,7 +38,13 @@ def random_shift(vertices, shift_factor=0.25, quantization_bits=8, shift=None):
 
 
 def shift_bounds(vertices, shift_factor=0.25, quantization_bits=8):
-    """NumPy: lowest shift [3], highest shift [3] and standard deviation of `random_shift`."""
+    """Returns the bounds and the standard deviation of `random_shift`, in NumPy.
+
+    Args:
+      vertices: int array [V, 3]; the others: see `random_shift`.
+    Returns:
+      (lowest shift float32 [3], highest shift float32 [3], standard deviation).
+    """
     side = 2 ** quantization_bits - 1
     low = -np.maximum(vertices.min(axis=0).astype(np.float32), np.float32(1e-9))
     high = np.maximum((side - vertices.max(axis=0)).astype(np.float32), np.float32(1e-9))
@@ -49,8 +56,8 @@ def read_obj_file(obj_file, original_slashes=False):
 
     Args:
       obj_file: text or bytes stream.
-      original_slashes: bool, the original's reading of `1/2/3`: the coordinates of all vertices
-        named are put side by side, so that the result has 6 or 9 columns. Only to compare with it.
+      original_slashes: bool, read `1/2/3` as the original does: the coordinates of all vertices
+        named are concatenated, so that the result has 6 or 9 columns. For parity tests only.
     Returns:
       Vertices float32 [V, 3] without the unused ones, and faces, a list of lists of int from 0.
     Raises:
@@ -65,7 +72,7 @@ def read_obj_file(obj_file, original_slashes=False):
 
 
 def in_order_of_use(vertices, faces):
-    """Drops vertices that no face uses and numbers the others as the faces first name them.
+    """Drops unused vertices and numbers the others in the order in which faces first use them.
 
     Args:
       vertices: float array [V, 3].
@@ -79,7 +86,7 @@ def in_order_of_use(vertices, faces):
 
 
 def _read_slashes(data):
-    """The original's reader: one row for each different token, all its indices side by side."""
+    """Reads as the original: one row per distinct token, the coordinates of all its indices."""
     lines = [line.split() for line in data.decode('utf-8').splitlines()]
     rows = [[float(value) for value in line[1:]] for line in lines if line[:1] == ['v']]
     numbers = {}
@@ -100,17 +107,17 @@ def read_obj(obj_path):
 
 
 def write_obj(vertices, faces, file_path, transpose=True, scale=1., one_based=None, original=False):
-    """Writes an .obj file in one exchange.
+    """Writes an .obj file atomically.
 
     Args:
       vertices: float array [V, 3].
-      faces: list of sequences of vertex numbers, or None.
+      faces: list of sequences of vertex indices, or None.
       file_path: str.
-      transpose: bool, bring z-up vertices back to y-up: columns (1, 2, 0).
+      transpose: bool, convert z-up vertices to y-up: columns (1, 2, 0).
       scale: float, multiplies the coordinates.
-      one_based: bool, whether the faces count from 1; None takes 0 among them for counting from 0.
-      original: bool, as the original: without `transpose` the caller's array is scaled as well, and
-        only the lexicographically smallest face is looked at for a 0.
+      one_based: bool, whether the faces count from 1; None: they do unless there is a 0.
+      original: bool, as the original: without `transpose` the caller's array is scaled in place,
+        and only the lexicographically smallest face is checked for a 0.
     Raises:
       errors.InputError: the file cannot be written.
     """
@@ -129,13 +136,13 @@ def write_obj(vertices, faces, file_path, transpose=True, scale=1., one_based=No
 
 
 def quantize_verts(verts, n_bits=8, exact=False):
-    """Coordinates in [-0.5, 0.5] to integers 0 to 2^n_bits - 1, in the precision of `verts`.
+    """Quantises coordinates in [-0.5, 0.5] to 0 to 2^n_bits - 1, in the precision of `verts`.
 
     Args:
       verts: float array of any shape.
       n_bits: int.
-      exact: bool, round to the nearest integer, so that this undoes `dequantize_verts`. The
-        original truncates, which takes 63 of the 256 values at 8 bits down by one.
+      exact: bool, round to the nearest integer, the inverse of `dequantize_verts`. The original
+        truncates, which lowers 63 of the 256 values at 8 bits by one.
     Returns:
       int32 array of the same shape.
     """
@@ -144,13 +151,15 @@ def quantize_verts(verts, n_bits=8, exact=False):
 
 
 def dequantize_verts(verts, n_bits=8, add_noise=False, noise=None):
-    """Integers 0 to 2^n_bits - 1 to coordinates float32 in [-0.5, 0.5].
+    """Maps integers 0 to 2^n_bits - 1 to coordinates in [-0.5, 0.5].
 
     Args:
       verts: int array of any shape.
       n_bits: int.
       add_noise: bool, add noise / (2^n_bits - 1).
       noise: array of the shape of `verts`; by default drawn from U(0, 1).
+    Returns:
+      float32 array of the same shape.
     """
     levels = 2 ** n_bits - 1
     verts = np.asarray(verts).astype(np.float32) / np.float32(levels) - np.float32(0.5)
@@ -163,18 +172,18 @@ def dequantize_verts(verts, n_bits=8, add_noise=False, noise=None):
 def face_to_cycles(face):
     """Splits a closed walk over vertices into its simple cycles.
 
-    A face names a vertex twice after vertices have been merged. The result is that of
-    `networkx.cycle_basis` (version 2.6.3) on the graph of the face's edges, in its order, start and
-    direction: Paton 1969, "An algorithm for finding a fundamental set of cycles of a graph".
+    A face has a vertex twice after vertices have been merged. The result equals
+    `networkx.cycle_basis` (version 2.6.3) of the graph of the face's edges, with its order, start
+    and direction: Paton 1969, "An algorithm for finding a fundamental set of cycles of a graph".
 
     Args:
-      face: sequence of n vertex numbers, n > 0.
+      face: sequence of n vertex indices, n > 0.
     Returns:
-      List of cycles, each a list of vertex numbers; a repeated neighbour gives a cycle of one.
+      List of cycles, each a list of vertex indices; a repeated neighbour gives a cycle of one.
     """
     face = [int(index) for index in face]
     nodes = set(face)
-    root = nodes.pop()  # as networkx has it: whatever a Python set gives first
+    root = nodes.pop()  # as in networkx: whatever a Python set yields first
     if len(nodes) + 1 == len(face) > 2:
         start = face.index(root)
         if start == 0:
@@ -190,7 +199,7 @@ def _walk(face, root):
     for first, second in zip(face, face[1:] + face[:1]):
         neighbours[first][second] = neighbours[second][first] = None
     parent = {root: root}
-    closed = {root: set()}  # nodes whose edge to this one is done with
+    closed = {root: set()}  # nodes whose edge to this one has been visited
     waiting, cycles = [root], []
     while waiting:
         node = waiting.pop()
@@ -212,10 +221,10 @@ def _walk(face, root):
 
 
 def flatten_faces(faces):
-    """Turns faces into one token sequence: numbers + 2, then 1 (next face) or, at last, 0 (stop).
+    """Flattens faces to one token sequence: indices + 2, then 1 (next face) or 0 (stop).
 
     Args:
-      faces: list of sequences of vertex numbers.
+      faces: list of sequences of vertex indices.
     Returns:
       int64 [L]; [0] for no faces.
     """
@@ -230,12 +239,12 @@ def flatten_faces(faces):
 
 
 def unflatten_faces(flat_faces):
-    """Turns a token sequence into faces.
+    """Converts a token sequence to faces.
 
     Args:
-      flat_faces: int sequence [L]. What follows the last 0 or 1 is left out; 0 only separates.
+      flat_faces: int sequence [L]. Tokens after the last 0 or 1 are dropped; 0 separates as 1 does.
     Returns:
-      List of lists of vertex numbers, without those shorter than three.
+      List of lists of vertex indices, without those shorter than three.
     """
     faces, face = [], []
     for token in np.asarray(flat_faces).tolist():
@@ -248,7 +257,7 @@ def unflatten_faces(flat_faces):
 
 
 def center_vertices(vertices):
-    """Moves the middle of the bounding box of `vertices` [V, 3] to the origin."""
+    """Moves the centre of the bounding box of `vertices` [V, 3] to the origin."""
     return vertices - 0.5 * (vertices.max(axis=0) + vertices.min(axis=0))
 
 
@@ -271,13 +280,13 @@ def quantize_process_mesh(vertices, faces, tris=None, quantization_bits=8, exact
     """Quantises a mesh, merges vertices that coincide, and sorts vertices and faces.
 
     Vertices are sorted by z, then y, then x; each face starts with its smallest index; faces are
-    sorted by their sorted indices. A face that merging makes touch itself is split into its cycles;
-    what has fewer than three corners is dropped, and so are vertices that no face uses.
+    sorted by their sorted indices. A face that has a vertex twice after merging is split into its
+    cycles; those with fewer than three corners are dropped, and so are unused vertices.
 
     Args:
       vertices: float array [V, 3] in [-0.5, 0.5].
-      faces: list of sequences of vertex numbers.
-      tris: int array [T, 3] of a triangulation to carry along, or None.
+      faces: list of sequences of vertex indices.
+      tris: int array [T, 3] of a triangulation to renumber alike, or None.
       quantization_bits: int.
       exact: bool, round to nearest instead of truncating, see `quantize_verts`.
       keep_winding: bool, keep the direction of faces without repeated vertices. The original's
@@ -291,11 +300,11 @@ def quantize_process_mesh(vertices, faces, tris=None, quantization_bits=8, exact
     vertices, inverse = np.unique(vertices, axis=0, return_inverse=True)
     order = np.lexsort(vertices.T)
     vertices = vertices[order]
-    renumber = np.argsort(order)[inverse]  # from the caller's vertex numbers
-    ends = np.cumsum([len(face) for face in faces]).tolist()
+    renumber = np.argsort(order)[inverse]  # from the caller's indices
+    stops = np.cumsum([len(face) for face in faces]).tolist()
     flat = renumber[np.array([i for face in faces for i in face], np.int64)].tolist()
     cycles = []
-    for start, end in zip([0] + ends, ends):
+    for start, end in zip([0] + stops, stops):
         face = flat[start:end]
         simple = keep_winding and len(set(face)) == len(face)
         cycles.extend([face] if simple else face_to_cycles(face))
@@ -308,8 +317,8 @@ def quantize_process_mesh(vertices, faces, tris=None, quantization_bits=8, exact
     used[[index for face in faces for index in face]] = True
     compact = np.cumsum(used) - 1
     if not used.all():
-        numbers = compact.tolist()
-        faces = [[numbers[index] for index in face] for face in faces]
+        indices = compact.tolist()
+        faces = [[indices[index] for index in face] for face in faces]
     if tris is not None:
         tris = [tri for tri in renumber[np.asarray(tris)].tolist() if len(set(tri)) == 3]
         tris.sort(key=lambda tri: tuple(sorted(tri)))
@@ -323,14 +332,14 @@ def _smallest_first(cycle):
 
 
 def process_mesh(vertices, faces, quantization_bits=8, exact=False, keep_winding=False):
-    """Takes a y-up mesh to what the models are trained on.
+    """Converts a y-up mesh to a training example.
 
     Columns (2, 0, 1) put the vertical axis last; the mesh is centred, scaled to a bounding box with
     a diagonal of 1, quantised and flattened.
 
     Args:
       vertices: float array [V, 3]. Unused ones count for the bounding box: drop them before.
-      faces: list of sequences of vertex numbers.
+      faces: list of sequences of vertex indices.
       quantization_bits, exact, keep_winding: see `quantize_process_mesh`.
     Returns:
       Dict of 'vertices' int32 [V', 3] (x, y, z) and 'faces' int64 [L] tokens.
@@ -358,7 +367,7 @@ def load_process_mesh(mesh_obj_path, quantization_bits=8, exact=False, keep_wind
 
 
 def make_vertex_model_dataset(ds, apply_random_shift=False, quantization_bits=8, shift=None):
-    """Adds what the vertex model is trained on to each example of a tf.data.Dataset.
+    """Adds the inputs of the vertex model to each example of a tf.data.Dataset.
 
     Args:
       ds: dataset of dicts with 'vertices' int32 [V, 3], z up.
@@ -381,7 +390,7 @@ def make_vertex_model_dataset(ds, apply_random_shift=False, quantization_bits=8,
 
 def make_face_model_dataset(ds, apply_random_shift=False, shuffle_vertices=True,
                             quantization_bits=8, shift=None, permutation=None):
-    """Turns each example of a tf.data.Dataset into what the face model is trained on.
+    """Converts each example of a tf.data.Dataset to the inputs of the face model.
 
     Args:
       ds: dataset of dicts with 'vertices' int32 [V, 3], z up, and 'faces' int32 [L] tokens.
@@ -389,14 +398,12 @@ def make_face_model_dataset(ds, apply_random_shift=False, shuffle_vertices=True,
       shuffle_vertices: bool, put the vertices in random order and renumber the faces.
       quantization_bits: int.
       shift: float [1, 3] to use instead of the draw.
-      permutation: int [V] to use instead of the draw; old number of each new vertex.
+      permutation: int [V] to use instead of the draw; old index of each new vertex.
     Returns:
       Dataset with 'vertices' float32 [V, 3] in [-0.5, 0.5] (x, y, z), 'faces' (int64 when the
       vertices are shuffled, as in the original), 'num_vertices', and masks of ones
       'vertices_mask' [V] and 'faces_mask' [L].
     """
-    from polygen import modules  # Sonnet takes seconds to import
-
     def convert(example):
         vertices, faces = example['vertices'], example['faces']
         if apply_random_shift:
@@ -409,7 +416,7 @@ def make_face_model_dataset(ds, apply_random_shift=False, shuffle_vertices=True,
             tokens = tf.concat([[0, 1], tf.argsort(order) + 2], axis=0)
             faces = tf.cast(tf.gather(tokens, faces), tf.int64)
         return dict(example, num_vertices=num_vertices, faces=faces,
-                    vertices=modules.dequantize_verts(vertices, quantization_bits),
+                    vertices=sequences.dequantize_verts(vertices, quantization_bits),
                     vertices_mask=tf.ones([num_vertices], tf.float32),
                     faces_mask=tf.ones_like(faces, tf.float32))
 
@@ -423,7 +430,7 @@ def plot_meshes(mesh_list, ax_lims=0.3, fig_size=4, el=30, rot_start=120, vert_s
     Args:
       mesh_list: list of dicts, each with any of 'vertices' [V, 3] (z up), 'faces' (list of lists),
         'vertices_conditional' [., 3], 'pointcloud' [., 3] and 'class_name'.
-      ax_lims: float, half the side of the cube that is shown.
+      ax_lims: float, half the side of the visible cube.
       fig_size: float, inches for a side of each plot.
       el, rot_start: degrees of elevation and azimuth of the camera.
       vert_size, vert_alpha: size and opacity of points.

@@ -1,53 +1,69 @@
-"""What PolyGen is measured by: losses, bits per vertex, valid samples, matches with meshes.
+"""Losses and measures: bits per vertex, next-token accuracy, validity and novelty of samples.
 
 B: batch, T: tokens of a sequence, V: vertices.
 """
-import collections
 import math
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.device import npu
 from polygen import data_utils, mesh_sets
 
 TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
-SEQUENCES = ('vertices', 'faces')       # how reports call them
+SEQUENCES = ('vertices', 'faces')       # their names in reports
 
-Match = collections.namedtuple('Match', 'name vertices faces')
-Match.__doc__ = """The mesh of a set that a sample is nearest to: its name, and the shares (0 to 1)
-of vertices and of faces that both have, in what either has (intersection over union)."""
+Example = Dict[str, Any]    # see mesh_sets.py
 
 
-def placeholders(size, batch_size):
-    """Placeholders of static shape for a bucket of lengths.
+class Match(NamedTuple):
+    """The mesh of a set that is nearest to a sample.
+
+    Attributes:
+      name: str.
+      vertices, faces: float from 0 to 1, intersection over union of the sets of vertices and faces.
+    """
+
+    name: str
+    vertices: float
+    faces: float
+
+
+def placeholders(size: Dict[str, int],
+                 batch_size: int) -> Tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
+    """Returns placeholders of static shape for a bucket of lengths.
 
     Args:
       size: dict of `vertex_tokens`, `vertices`, `face_tokens`, see `mesh_sets.make_buckets`.
       batch_size: int, B.
     Returns:
-      (dict for the vertex model, dict for the face model).
+      (dict for the vertex model, dict for the face model); names and shapes as
+      `mesh_sets.vertex_batch` and `mesh_sets.face_batch` give them.
     """
     tokens, vertices, face_tokens = size['vertex_tokens'], size['vertices'], size['face_tokens']
-    shapes = [{'vertices_flat': (tf.int32, [tokens]), 'vertices_flat_mask': (tf.float32, [tokens]),
-               'class_label': (tf.int32, [])},
-              {'vertices': (tf.float32, [vertices, 3]), 'vertices_mask': (tf.float32, [vertices]),
-               'faces': (tf.int32, [face_tokens]), 'faces_mask': (tf.float32, [face_tokens]),
-               'class_label': (tf.int32, [])}]
-    return tuple({name: tf.placeholder(dtype, [batch_size] + shape, name=name)
-                  for name, (dtype, shape) in part.items()} for part in shapes)
+    shapes: List[Dict[str, Any]] = [
+        {'vertices_flat': (tf.int32, [tokens]), 'vertices_flat_mask': (tf.float32, [tokens]),
+         'class_label': (tf.int32, [])},
+        {'vertices': (tf.float32, [vertices, 3]), 'vertices_mask': (tf.float32, [vertices]),
+         'faces': (tf.int32, [face_tokens]), 'faces_mask': (tf.float32, [face_tokens]),
+         'class_label': (tf.int32, [])}]
+    vertex, face = [{name: tf.placeholder(dtype, [batch_size] + shape, name=name)
+                     for name, (dtype, shape) in part.items()} for part in shapes]
+    return vertex, face
 
 
-@device.float32_scope()
-def sequence_loss(distribution, batch, target):
+@npu.float32_scope()
+def sequence_loss(distribution: Any, batch: Dict[str, tf.Tensor],
+                  target: str) -> Tuple[tf.Tensor, tf.Tensor]:
     """Negative log-likelihood of a batch, summed over tokens and examples as in the original.
 
     Args:
-      distribution: Categorical [B, T].
+      distribution: Categorical with batch shape [B, T].
       batch: dict with `<target>` int [B, T] and `<target>_mask` [B, T].
       target: 'vertices_flat' or 'faces'.
     Returns:
-      (loss scalar in nats, number of tokens whose most likely symbol is the right one, scalar).
+      (loss in nats, number of tokens that are the most likely symbol), scalars.
     """
     tokens, mask = tf.cast(batch[target], tf.int32), batch[target + '_mask']
     loss = -tf.reduce_sum(distribution.log_prob(tokens) * mask)
@@ -59,12 +75,13 @@ class Evaluator:
     """The graph that measures both models on a set of meshes.
 
     Args:
-      models: presets.Models.
+      models: networks.Models.
       examples: list of examples of `mesh_sets.load_meshes`.
       batch_size, num_buckets, quantization_bits: see `mesh_sets.evaluation_batches`.
     """
 
-    def __init__(self, models, examples, batch_size, num_buckets, quantization_bits):
+    def __init__(self, models: Tuple[Any, Any], examples: Sequence[Example], batch_size: int,
+                 num_buckets: int, quantization_bits: int):
         self._batches = list(mesh_sets.evaluation_batches(
             examples, batch_size, num_buckets, quantization_bits))
         self._graphs = []
@@ -74,9 +91,11 @@ class Evaluator:
                                          model, feed, target in zip(models, feeds, TARGETS)]))
         self.num_vertices = sum(len(example['vertices']) for example in examples)
 
-    def run(self, sess):
-        """Measures; no shifts, vertices in their own order, no dropout.
+    def run(self, sess: tf.Session) -> Dict[str, float]:
+        """Measures the models without random shifts, permutations or dropout.
 
+        Args:
+          sess: tf.Session.
         Returns:
           dict: `bits_vertices`, `bits_faces` per vertex, `accuracy_vertices`, `accuracy_faces` of
           the next token.
@@ -90,21 +109,23 @@ class Evaluator:
             counts = [vertex_batch['vertices_flat_mask'].sum(), face_batch['faces_mask'].sum()]
             for row, (loss, right) in enumerate(sess.run(outputs, feed)):
                 totals[row] += loss, right, counts[row]
-        found = {}
+        figures = {}
         for name, (loss, right, tokens) in zip(SEQUENCES, totals):
-            found['bits_' + name] = bits_per_vertex(loss, self.num_vertices)
-            found['accuracy_' + name] = right / tokens
-        return found
+            figures['bits_' + name] = bits_per_vertex(loss, self.num_vertices)
+            figures['accuracy_' + name] = right / tokens
+        return figures
 
 
-def bits_per_vertex(loss, num_vertices):
-    """Bits per vertex of a loss in nats; the paper divides those of faces by vertices too."""
+def bits_per_vertex(loss: float, num_vertices: float) -> float:
+    """Converts a loss in nats to bits per vertex; the paper gives faces per vertex too."""
     return float(loss / (math.log(2) * num_vertices))
 
 
-def uniform_baseline(examples, quantization_bits):
-    """Bits per vertex when every symbol is as likely as any other, and accuracy of such a guess.
+def uniform_baseline(examples: Sequence[Example], quantization_bits: int) -> Dict[str, float]:
+    """Measures the uniform distribution over the symbols.
 
+    Args:
+      examples: list of examples of `mesh_sets.load_meshes`; quantization_bits: int.
     Returns:
       dict with the keys of `Evaluator.run`.
     """
@@ -118,17 +139,20 @@ def uniform_baseline(examples, quantization_bits):
             'accuracy_faces': sum(n / k for n, k in counts) / sum(n for n, _ in counts)}
 
 
-def frequency_baseline(train_examples, examples, quantization_bits):
-    """The same figures for a model that knows how often each symbol stands in the training set.
+def frequency_baseline(train_examples: Sequence[Example], examples: Sequence[Example],
+                       quantization_bits: int) -> Dict[str, float]:
+    """Measures the distribution of the token frequencies of the training set (a unigram model).
 
-    Counts start at 1 (Laplace). The symbols of faces are those that a mesh has; their shares are
-    those among them.
+    Counts start at 1 (Laplace smoothing). For faces it is normalised over the symbols of each mesh.
 
+    Args:
+      train_examples, examples: lists of examples of `mesh_sets.load_meshes`.
+      quantization_bits: int.
     Returns:
       dict with the keys of `Evaluator.run`.
     """
     num_vertices = sum(len(example['vertices']) for example in examples)
-    found = {}
+    figures = {}
     for name in SEQUENCES:
         largest = max(len(example['vertices']) for example in list(train_examples) + list(examples))
         counts = np.ones(2 ** quantization_bits + 1 if name == 'vertices' else largest + 2)
@@ -141,9 +165,9 @@ def frequency_baseline(train_examples, examples, quantization_bits):
             bits -= np.log2(known[tokens] / known.sum()).sum()
             right += np.sum(tokens == known.argmax())
             total += len(tokens)
-        found['bits_' + name] = float(bits / num_vertices)
-        found['accuracy_' + name] = float(right / total)
-    return found
+        figures['bits_' + name] = float(bits / num_vertices)
+        figures['accuracy_' + name] = float(right / total)
+    return figures
 
 
 def _tokens(example, name):
@@ -152,14 +176,14 @@ def _tokens(example, name):
     return np.append(example['vertices'][:, ::-1].ravel() + 1, 0)
 
 
-def is_valid(sample):
-    """Whether a sample is a mesh such as the training data has.
+def is_valid(sample: Any) -> bool:
+    """Says whether a sample has the canonical form of the training data.
 
-    Both sequences have ended; the vertices rise by (z, y, x) and none comes twice; each face has
-    three or more different vertices that exist; every vertex is in a face.
+    Both sequences have a stop token; the vertices are sorted by (z, y, x) without duplicates; each
+    face has three or more distinct vertices that exist; every vertex is in a face.
 
     Args:
-      sample: `sample.Sample`.
+      sample: `drawing.Sample`.
     Returns:
       bool.
     """
@@ -183,19 +207,20 @@ def _overlap(first, second):
     return len(first & second) / max(1, len(first | second))
 
 
-def nearest(sample, examples, quantization_bits, aligned=False):
-    """Finds the mesh of a set that shares most with a sample.
+def nearest(sample: Any, examples: Sequence[Example], quantization_bits: int,
+            aligned: bool = False) -> Match:
+    """Finds the mesh of a set that shares most vertices and faces with a sample.
 
     Args:
-      sample: `sample.Sample`.
+      sample: `drawing.Sample`.
       examples: list of examples of `mesh_sets.load_meshes`.
       quantization_bits: int.
-      aligned: bool, compare with the bounding boxes' lowest corners put together; for models that
-        were trained with random shifts, whose samples are recentred.
+      aligned: bool, align the lowest corners of the bounding boxes; for models that were trained
+        with random shifts, whose samples are recentred.
     Returns:
       Match.
     """
-    def placed(vertices):
+    def aligned_to_zero(vertices):
         return vertices - vertices.min(axis=0) if aligned and len(vertices) else vertices
 
     corner = sample.vertices.min(axis=0) + 0.5 if aligned and len(sample.vertices) else 0.
@@ -203,13 +228,19 @@ def nearest(sample, examples, quantization_bits, aligned=False):
     ours = _parts(quantized, sample.faces)
     matches = []
     for example in examples:
-        theirs = _parts(placed(example['vertices']), data_utils.unflatten_faces(example['faces']))
+        theirs = _parts(aligned_to_zero(example['vertices']),
+                        data_utils.unflatten_faces(example['faces']))
         matches.append(Match(example['name'], *[_overlap(a, b) for a, b in zip(ours, theirs)]))
     return max(matches, key=lambda match: (match.faces + match.vertices, match.vertices))
 
 
-def describe_matches(samples, examples, quantization_bits, aligned=False):
-    """A line for each sample: which mesh it is nearest to and how near, and how many are exact."""
+def describe_matches(samples: Sequence[Any], examples: Sequence[Example], quantization_bits: int,
+                     aligned: bool = False) -> List[str]:
+    """Returns a line for each sample on its nearest mesh, and one on exact copies.
+
+    Args:
+      samples: list of `drawing.Sample`; the others: see `nearest`.
+    """
     matches = [nearest(sample, examples, quantization_bits, aligned) for sample in samples]
     lines = ['sample {}: nearest to {}, {:.1%} of the vertices and {:.1%} of the faces the same'
              .format(number, match.name, match.vertices, match.faces)

@@ -1,14 +1,15 @@
-"""Sets of meshes for training and evaluation: folders or packed files in, static batches out.
+"""Sets of meshes for training and evaluation: reads folders or packed files, makes static batches.
 
 V: vertices of a mesh, F: faces, B: batch. An example is a dict of 'vertices' int32 [V, 3]
 (quantised, z up, sorted), 'faces' int32 [L] (tokens, see `data_utils.flatten_faces`),
 'class_label' int and 'name' str. All random draws of a sample depend on (seed, epoch, index of the
-example) alone, the order of an epoch on (seed, epoch) alone, so that a run can stop and go on.
+example) alone, the order of an epoch on (seed, epoch) alone, so that a run can be resumed.
 """
 import collections
 import os
 import zipfile
 import zlib
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 from scipy import special
@@ -23,19 +24,25 @@ _PACKED_KEYS = {  # key: (kinds of dtype, number of dimensions)
     'face_sizes': ('iu', 1), 'face_counts': ('iu', 1), 'labels': ('iu', 1), 'ids': ('U', 1)}
 
 
-class Summary(collections.namedtuple('Summary', ['path', 'found', 'skipped', 'class_names'])):
-    """What `load_meshes` met.
+class Summary(NamedTuple):
+    """Summary of `load_meshes`; `str(summary)` is a few lines to print.
 
-    path: str, the folder or file that was read. found: int, meshes in it. skipped: dict {reason:
-    names of the meshes}. class_names: names of the sub-folders by label, None where there are none.
-    `str(summary)` is a few lines to print.
+    Attributes:
+      path: str, the folder or file that was read.
+      num_meshes: int, meshes in it.
+      skipped: dict {reason: names of the meshes}.
+      class_names: names of the sub-folders by label, None where there are none.
     """
 
-    __slots__ = ()
+    path: str
+    num_meshes: int
+    skipped: Dict[str, List[str]]
+    class_names: Optional[List[str]]
 
-    def __str__(self):
+    def __str__(self) -> str:
         dropped = sum(len(names) for names in self.skipped.values())
-        lines = ['{} of {} meshes in {}'.format(self.found - dropped, self.found, self.path)]
+        lines = ['{} of {} meshes in {}'.format(self.num_meshes - dropped, self.num_meshes,
+                                                self.path)]
         for reason, names in sorted(self.skipped.items()):
             lines.append('  skipped {}: {} ({}{})'.format(
                 len(names), reason, ', '.join(names[:3]), ', ...' if len(names) > 3 else ''))
@@ -53,7 +60,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         of these as `meshes`.
       quantization_bits: int.
       max_vertices, max_face_tokens: int, larger meshes (after quantising) are left out.
-      strict: bool, refuse with an error what would be left out.
+      strict: bool, raise an error where a mesh would be left out.
       split: str, which packed file of a folder.
       class_names: list of str, sub-folders by label, to give a second folder the labels of a first;
         None: those that are there, sorted. Files without sub-folders are one class, but for the
@@ -70,9 +77,9 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         sources, names = _folder_sources(path, class_names)
     else:
         sources, names = _packed_sources(path), None
-    examples, skipped, found = [], collections.OrderedDict(), 0
+    examples, skipped, num_meshes = [], collections.OrderedDict(), 0
     for name, label, read in sources:
-        found += 1
+        num_meshes += 1
         try:
             reason = None if label is not None else 'its folder is no known class'
             if reason is None:
@@ -91,15 +98,29 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
                 detail if detail != reason else '{} in {}: {}.'.format(name, path, reason)))
         else:
             skipped.setdefault(reason, []).append(name if detail == reason else detail)
-    summary = Summary(path, found, skipped, names)
+    summary = Summary(path, num_meshes, skipped, names)
     if not examples:
         raise errors.InputError('no mesh is left to use. {}'.format(
             '; '.join(line.strip() for line in str(summary).split('\n'))))
     return examples, summary
 
 
+def load_for(options, path, split='train', class_names=None, strict=False):
+    """Reads meshes as the options of a model say.
+
+    Args:
+      options: settled options: `quantization_bits`, limits, quantisation, winding.
+      path, split, class_names, strict: see `load_meshes`.
+    Returns:
+      (list of examples, Summary).
+    """
+    return load_meshes(path, options.quantization_bits, options.max_vertices,
+                       options.max_face_tokens, strict, split, class_names,
+                       options.exact_quantization, options.keep_winding)
+
+
 def _too_large(example, max_vertices, max_face_tokens):
-    """The reason to leave an example out, or None."""
+    """Returns the reason to leave an example out, or None."""
     if len(example['vertices']) > max_vertices:
         return 'more than {} vertices (--max_vertices)'.format(max_vertices)
     if len(example['faces']) > max_face_tokens:
@@ -108,7 +129,7 @@ def _too_large(example, max_vertices, max_face_tokens):
 
 
 def _locate(data_path, split):
-    """The folder of mesh files or the packed file that `data_path` means."""
+    """Returns the folder of mesh files or the packed file that `data_path` refers to."""
     if os.path.isfile(data_path) and data_path.lower().endswith('.npz'):
         return data_path
     if not os.path.isdir(data_path):
@@ -123,48 +144,47 @@ def _locate(data_path, split):
     if others:
         raise errors.InputError('{} has no meshes_{}.npz (found: {}).'.format(
             data_path, split, ', '.join(others)))
-    found = _mesh_files(data_path)
+    names = _mesh_files(data_path)
     inner = os.path.join(data_path, 'meshes')
-    if os.path.isdir(inner) and all(name.split(os.sep)[0] == 'meshes' for name in found):
+    if os.path.isdir(inner) and all(name.split(os.sep)[0] == 'meshes' for name in names):
         return _locate(inner, split)
-    if not found:
+    if not names:
         raise errors.InputError('{} holds no mesh files ({}) and no meshes_{}.npz.'.format(
             data_path, ', '.join(meshes.READABLE), split))
     return data_path
 
 
 def _mesh_files(folder):
-    """Relative paths of the mesh files below a folder, sorted, without hidden ones."""
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(place) in seen:  # a link back to a folder above
+    """Returns the relative paths of the mesh files below a folder, sorted, without hidden ones."""
+    paths, seen = [], set()
+    for directory, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(directory) in seen:  # a link back to a folder above
             folders[:] = []
             continue
-        seen.add(os.path.realpath(place))
+        seen.add(os.path.realpath(directory))
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        found.extend(os.path.relpath(os.path.join(place, name), folder) for name in names
+        paths.extend(os.path.relpath(os.path.join(directory, name), folder) for name in names
                      if not name.startswith('.')
                      and os.path.splitext(name)[1].lower() in meshes.READABLE)
-    return sorted(found, key=lambda name: name.split(os.sep))
+    return sorted(paths, key=lambda name: name.split(os.sep))
 
 
 def _folder_sources(folder, class_names):
     """Returns ([(relative path, label, function that reads)], class names or None)."""
-    found = _mesh_files(folder)
-    if any(os.sep in name for name in found):
-        kinds = [name.split(os.sep)[0] if os.sep in name else '.' for name in found]
+    names = _mesh_files(folder)
+    if any(os.sep in name for name in names):
+        kinds = [name.split(os.sep)[0] if os.sep in name else '.' for name in names]
         class_names = sorted(set(kinds)) if class_names is None else list(class_names)
     else:
-        kinds = [os.path.splitext(name)[0].lower() for name in found]
+        kinds = [os.path.splitext(name)[0].lower() for name in names]
         if set(kinds) <= set(TOY_MESHES):
             class_names = list(TOY_MESHES)
-            found, kinds = zip(*sorted(zip(found, kinds), key=lambda p: TOY_MESHES.index(p[1])))
+            names, kinds = zip(*sorted(zip(names, kinds), key=lambda p: TOY_MESHES.index(p[1])))
         elif class_names is None or len(class_names) == 1:     # one class, whatever its name
-            kinds, class_names = [None] * len(found), [None]
-    numbers = {name: number for number, name in enumerate(class_names)}
-    known = class_names if class_names != [None] else None
-    return [(name, numbers.get(kind), _file_reader(os.path.join(folder, name)))
-            for name, kind in zip(found, kinds)], known
+            kinds, class_names = [None] * len(names), [None]
+    labels = {name: label for label, name in enumerate(class_names)}
+    return [(name, labels.get(kind), _file_reader(os.path.join(folder, name)))
+            for name, kind in zip(names, kinds)], class_names if class_names != [None] else None
 
 
 def _file_reader(path):
@@ -197,27 +217,27 @@ def _packed_reader(place, vertices, flat, sizes):
         if flat.size and not 0 <= flat.min() <= flat.max() < len(vertices):
             raise errors.InputError('{}: a face names vertex {} of {}.'.format(
                 place, flat.max(), len(vertices)))
-        ends = np.cumsum(sizes.astype(np.int64)).tolist()
-        numbers = flat.tolist()
-        faces = [numbers[start:end] for start, end in zip([0] + ends, ends) if end > start]
+        stops = np.cumsum(sizes.astype(np.int64)).tolist()
+        indices = flat.tolist()
+        faces = [indices[start:stop] for start, stop in zip([0] + stops, stops) if stop > start]
         return data_utils.in_order_of_use(vertices, faces)
     return read
 
 
 def _read_packed(path):
-    """Loads a packed file and checks that its arrays are there and fit together."""
+    """Loads a packed file and checks its arrays."""
     if not zipfile.is_zipfile(path):
         raise errors.InputError('{} is no .npz file, or cut short.'.format(path))
     try:
         with np.load(path, allow_pickle=False) as packed:
             arrays = {key: packed[key] for key in packed.files if key in _PACKED_KEYS}
-            found = packed.files
+            keys = packed.files
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise errors.InputError('cannot read {}: {}.'.format(path, error)) from None
     missing = sorted(set(_PACKED_KEYS) - set(arrays))
     if missing:
         raise errors.InputError('{} lacks {} (found: {}).'.format(
-            path, ', '.join(missing), ', '.join(found)))
+            path, ', '.join(missing), ', '.join(keys)))
     for key, (kinds, rank) in _PACKED_KEYS.items():
         array = arrays[key]
         negative = array.dtype.kind == 'i' and array.size and array.min() < 0
@@ -242,7 +262,7 @@ def _read_packed(path):
 
 
 def draw_shift(vertices, rng, shift_factor=0.25, quantization_bits=8):
-    """NumPy twin of the draw of `data_utils.random_shift`.
+    """Draws the shift of `data_utils.random_shift` in NumPy.
 
     Args:
       vertices: int array [V, 3], 0 to 2^bits - 1.
@@ -259,12 +279,12 @@ def draw_shift(vertices, rng, shift_factor=0.25, quantization_bits=8):
 
 
 def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None):
-    """Puts examples into the arrays that the vertex model is fed.
+    """Makes the batch of the vertex model.
 
     Args:
       examples: list of up to `batch_size` examples.
       vertex_tokens: int T, static length of the sequences; 3V + 1 or more.
-      batch_size: int B; rows beyond the examples are zero, with zero masks. None: as many as given.
+      batch_size: int B; rows beyond the examples are zero, with zero masks. None: all.
       shifts: list of int [3], one for each example, or None.
     Returns:
       Dict of 'vertices_flat' int32 [B, T], 'vertices_flat_mask' float32 [B, T] and 'class_label'
@@ -283,17 +303,17 @@ def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None):
 
 
 def graph_dequantized(vertices, quantization_bits=8):
-    """Coordinates in [-0.5, 0.5] to the last bit as the original's dataset gives them to the model.
+    """Dequantises coordinates, equal to the last bit to the original's dataset in a graph.
 
-    TensorFlow's graph optimiser makes a multiplication by 1 / (2^bits - 1) of the division in
-    `modules.dequantize_verts`. Quantising again, as the face model does, then takes 47 of the 256
-    values at 8 bits down by one, not 63 as after a division.
+    TensorFlow's graph optimiser replaces the division in `sequences.dequantize_verts` by a product
+    with 1 / (2^bits - 1). Quantising again, as the face model does, then lowers 47 of the 256
+    values at 8 bits by one, not 63 as after a division.
 
     Args:
       vertices: int array [V, 3], 0 to 2^bits - 1.
       quantization_bits: int.
     Returns:
-      float32 [V, 3].
+      float32 [V, 3] in [-0.5, 0.5].
     """
     level = np.float32(1) / np.float32(2 ** quantization_bits - 1)
     return vertices.astype(np.float32) * level - np.float32(0.5)
@@ -301,15 +321,15 @@ def graph_dequantized(vertices, quantization_bits=8):
 
 def face_batch(examples, vertices, face_tokens, batch_size=None, shifts=None, permutations=None,
                quantization_bits=8):
-    """Puts examples into the arrays that the face model is fed.
+    """Makes the batch of the face model.
 
     Args:
       examples: list of up to `batch_size` examples.
       vertices: int V, static number of vertices.
       face_tokens: int L, static length of the sequences.
-      batch_size: int B; rows beyond the examples are zero, with zero masks. None: as many as given.
+      batch_size: int B; rows beyond the examples are zero, with zero masks. None: all.
       shifts: list of int [3], one for each example, or None.
-      permutations: list of int [V of the example], old number of each new vertex, or None.
+      permutations: list of int [V of the example], old index of each new vertex, or None.
       quantization_bits: int.
     Returns:
       Dict of 'vertices' float32 [B, V, 3] in [-0.5, 0.5] (x, y, z), 'vertices_mask' float32 [B, V],
@@ -337,15 +357,15 @@ def face_batch(examples, vertices, face_tokens, batch_size=None, shifts=None, pe
 
 
 def make_buckets(examples, num_buckets=1, multiple_of=1):
-    """Splits examples by length into groups of about the same number.
+    """Splits examples by length into buckets of about equal size.
 
     Args:
       examples: list of examples, at least one.
       num_buckets: int, at most; fewer where there are fewer examples or lengths.
       multiple_of: int, sizes are rounded up to a multiple of this.
     Returns:
-      (list of sizes: dicts of 'vertex_tokens', 'vertices', 'face_tokens', which every member of the
-      bucket fits, and 'count', its members; list of int arrays: indices of the members, rising).
+      (list of sizes: dicts of 'vertex_tokens', 'vertices', 'face_tokens', the largest in the
+      bucket, and 'count', its examples; list of int arrays: sorted indices of the examples).
     """
     lengths = np.array([[len(e['vertices']), len(e['faces'])] for e in examples])
     # Both networks run on the same batch: order by the sum of their sequences.
@@ -363,8 +383,8 @@ def make_buckets(examples, num_buckets=1, multiple_of=1):
 class Batches:
     """Training batches of static shapes: the batch of a step depends on (seed, step) alone.
 
-    In an epoch every example comes once; the last batch of a bucket is filled up with other
-    examples of the bucket (the same ones again where it has fewer than a batch).
+    In an epoch every example occurs once; the last batch of a bucket is filled up with other
+    examples of the bucket (repeated where it has fewer than a batch).
     """
 
     def __init__(self, examples, batch_size, num_buckets=1, seed=0, shuffle=True,
@@ -393,10 +413,10 @@ class Batches:
         self._shift_factor = shift_factor
         self.buckets, self._members = make_buckets(examples, num_buckets, multiple_of)
         self.steps_per_epoch = sum(-(-len(group) // batch_size) for group in self._members)
-        self._plan_of = (None, None)  # epoch and its plan, kept for the next step
+        self._plan_of = (None, None)  # the last epoch and its plan
 
     def plan(self, epoch):
-        """The order of an epoch, counted from 0: list of (bucket index, indices int [B])."""
+        """Returns the order of an epoch, counted from 0: list of (bucket index, int [B])."""
         if self._plan_of[0] == epoch:
             return self._plan_of[1]
         rng = np.random.RandomState([self._seed, epoch])
@@ -407,12 +427,12 @@ class Batches:
             rows = np.resize(order, [count, self._batch_size])  # repeats from the start
             batches.extend((bucket, row) for row in rows)
         if self._shuffle:
-            batches = [batches[place] for place in rng.permutation(len(batches))]
+            batches = [batches[index] for index in rng.permutation(len(batches))]
         self._plan_of = (epoch, batches)
         return batches
 
     def at(self, step):
-        """The batch of a training step.
+        """Returns the batch of a training step.
 
         Args:
           step: int from 1, counted over the whole run.
@@ -422,8 +442,8 @@ class Batches:
         """
         if step < 1:
             raise ValueError('steps count from 1, got {}.'.format(step))
-        epoch, place = divmod(step - 1, self.steps_per_epoch)
-        bucket, indices = self.plan(epoch)[place]
+        epoch, position = divmod(step - 1, self.steps_per_epoch)
+        bucket, indices = self.plan(epoch)[position]
         size = self.buckets[bucket]
         chosen = [self._examples[index] for index in indices]
         draws = [self._draw(epoch, index) for index in indices]
@@ -437,7 +457,7 @@ class Batches:
                 quantization_bits=self._bits)
 
     def _draw(self, epoch, index):
-        """Shift of the vertex sample, shift of the face sample, and permutation, of one example."""
+        """Draws the shifts of both models' samples and the permutation of one example."""
         rng = np.random.RandomState([self._seed, epoch, index])
         vertices = self._examples[index]['vertices']
         shifts = [draw_shift(vertices, rng, self._shift_factor, self._bits) for _ in range(2)]
@@ -445,7 +465,7 @@ class Batches:
 
 
 def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8, multiple_of=1):
-    """Yields batches in which every example comes once, unshifted and in its own order.
+    """Yields batches in which every example occurs once, without shift or permutation.
 
     Args:
       examples: list of examples.

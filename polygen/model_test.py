@@ -6,78 +6,23 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-import numpy as np
-import tensorflow.compat.v1 as tf
-
-from common import cli, device, errors
-from polygen import modules
-
-_BATCH, _TOKENS, _VERTICES, _CLASSES = 4, 31, 10, 4
-_STACK = {'num_layers': 2, 'hidden_size': 32, 'fc_size': 64, 'num_heads': 4}
+from common import cli
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of every random draw')
-    cli.add_device(parser)
-    parser.add_argument('--precision_mode', default=None, help='see train.py')
-    cli.add_flag(parser, '--debug', help='show tracebacks')
+    cli.add_device_options(parser)
     return parser.parse_args(argv)
-
-
-def _vertex_outputs(rng):
-    model = modules.VertexModel(_STACK, quantization_bits=8, class_conditional=True,
-                                num_classes=_CLASSES, max_num_input_verts=_VERTICES)
-    labels = tf.constant(rng.randint(_CLASSES, size=_BATCH), tf.int32)
-    batch = {'vertices_flat': tf.constant(rng.randint(1, 257, (_BATCH, _TOKENS)), tf.int32),
-             'class_label': labels}
-    sample = model.sample(_BATCH, {'class_label': labels}, _VERTICES, recenter_verts=False,
-                          only_return_complete=False)
-    return model(batch).log_prob(batch['vertices_flat']), sample
-
-
-def _face_outputs(rng):
-    model = modules.FaceModel(_STACK, _STACK, class_conditional=False, max_seq_length=50)
-    context = {'vertices': tf.constant(rng.uniform(-.5, .5, (_BATCH, _VERTICES, 3)), tf.float32),
-               'vertices_mask': tf.ones([_BATCH, _VERTICES])}
-    faces = tf.constant(rng.randint(_VERTICES + 2, size=(_BATCH, _TOKENS)), tf.int32)
-    sample = model.sample(context, 50, only_return_complete=False)
-    return model(dict(context, faces=faces)).log_prob(faces), sample
-
-
-def _require(holds, what):
-    if not holds:
-        raise errors.InputError('smoke test: {} does not hold.'.format(what))
-    cli.say('ok  {}'.format(what))
-
-
-def check(config):
-    """Builds, runs and checks both models with fresh weights."""
-    tf.set_random_seed(config.seed)
-    rng = np.random.RandomState(config.seed)
-    outputs = _vertex_outputs(rng) + _face_outputs(rng)
-    with tf.Session(config=device.session_config(config)) as sess:
-        sess.run(tf.global_variables_initializer())
-        vertex_log_prob, vertices, face_log_prob, faces = sess.run(outputs)
-    # Output kernels start at zero: every symbol is equally likely.
-    _require(np.allclose(vertex_log_prob, -np.log(257), atol=1e-4), 'vertex log-prob = -ln 257')
-    _require(np.allclose(face_log_prob, -np.log(_VERTICES + 2), atol=1e-4),
-             'face log-prob = -ln(V + 2)')
-    points, mask = vertices['vertices'], vertices['vertices_mask']
-    _require(points.shape == (_BATCH, _VERTICES, 3) and np.abs(points).max() <= 0.5,
-             'sampled vertices lie in [-0.5, 0.5]')
-    _require((mask.sum(1) == vertices['num_vertices']).all() and not points[mask == 0].any(),
-             'masks agree with the numbers of vertices; padding is zero')
-    counts = faces['num_face_indices'][:, None]
-    behind = np.arange(50)[None] >= counts - 1
-    _require(faces['faces'].min() >= 0 and faces['faces'].max() < _VERTICES + 2
-             and not faces['faces'][behind].any(), 'sampled faces point at vertices that exist')
 
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(check, parse_args(argv))
+    parsed = parse_args(argv)
+    from common.training import launch  # here, since --help needs no TensorFlow
+    from polygen import smoke_test
+    return launch.main(smoke_test.check, parsed, is_training=False)
 
 
 if __name__ == '__main__':

@@ -1,17 +1,18 @@
-"""PolyGen's networks: p(vertices), alone or given an image or voxels, and p(faces | vertices).
+"""PolyGen's networks: p(vertices), also conditioned on images or voxels, and p(faces | vertices).
 
 Paper: Nash, Ganin, Eslami, Battaglia, "PolyGen: An Autoregressive Generative Model of 3D Meshes",
-ICML 2020. Variable names, creation order and numbers are those of the original's `modules.py`.
+ICML 2020. Variable names, creation order and numerics are those of the original's `modules.py`.
 
-B: batch, T: tokens of a sequence, V: vertices, h: hidden size, K: symbols that a token can be.
+B: batch, T: tokens of a sequence, V: vertices, h: hidden size, K: symbols (vocabulary size).
 """
-import sonnet as snt
+from typing import Any, Dict, Optional, Tuple
+
 import tensorflow.compat.v1 as tf
 import tensorflow_probability as tfp
-from tensor2tensor.layers import common_layers
 
-from common import device
+from common.device import npu
 from polygen import blocks, sampling, sequences
+from polygen.layers import common_layers, snt
 
 TransformerEncoder = blocks.TransformerEncoder
 TransformerDecoder = blocks.TransformerDecoder
@@ -34,15 +35,17 @@ class VertexModel(snt.AbstractModule):
     Args:
       decoder_config: dict, arguments of `TransformerDecoder`.
       quantization_bits: int; K = 2^bits + 1.
-      class_conditional: bool, the sequence is headed by an embedding of the class.
+      class_conditional: bool, the sequence starts with an embedding of the class.
       num_classes: int.
       max_num_input_verts: int, rows of the table of vertex positions.
       use_discrete_embeddings: bool, a table of coordinate values; else an affine map of the value.
       name: str, variable scope.
     """
 
-    def __init__(self, decoder_config, quantization_bits, class_conditional=False, num_classes=55,
-                 max_num_input_verts=2500, use_discrete_embeddings=True, name='vertex_model'):
+    def __init__(self, decoder_config: Dict[str, Any], quantization_bits: int,
+                 class_conditional: bool = False, num_classes: int = 55,
+                 max_num_input_verts: int = 2500, use_discrete_embeddings: bool = True,
+                 name: str = 'vertex_model'):
         super().__init__(name=name)
         self.quantization_bits = quantization_bits
         self.class_conditional = class_conditional
@@ -68,47 +71,48 @@ class VertexModel(snt.AbstractModule):
 
     @snt.reuse_variables
     def _embed_tokens(self, tokens, positions):
-        """Embeds tokens int32 [B, T] that stand at positions int32 [T] of the sequence."""
+        """Embeds tokens int32 [B, T] at positions int32 [T] of the sequence: [B, T, h]."""
         size = self.embedding_size
         coordinate = blocks.embed(3, size, 'coord_embeddings')(positions % 3)
         vertex = blocks.embed(self.max_num_input_verts, size, 'coord_embeddings')(positions // 3)
         if self.use_discrete_embeddings:
             value = blocks.embed(self.num_symbols, size, 'value_embeddings')(tokens)
         else:
-            # The token still counts from 1 here, so values run one level too high; kept.
+            # As in the original the tokens count from 1 here, so values are one level too high.
             values = dequantize_verts(tokens, self.quantization_bits)[..., None]
             value = blocks.dense(values, size, 'value_embeddings')
         return value + (coordinate + vertex)[None]
 
     @snt.reuse_variables
     def _first_embedding(self, batch, global_context):
-        """[B, 1, h], what stands before the first token."""
+        """Returns the embedding [B, 1, h] that precedes the first token."""
         if global_context is not None:
             return global_context[:, None]
         zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
         return tf.tile(zero, [batch, 1, 1])
 
     def _embed_inputs(self, vertices, global_context=None):
-        """Decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
+        """Returns the decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
         batch, length = common_layers.shape_list(vertices)
-        # The original makes the tables before the first element's embedding.
+        # The original creates the tables before the first element's embedding.
         embedded = self._embed_tokens(vertices, tf.range(length))
         return tf.concat([self._first_embedding(batch, global_context), embedded], axis=1)
 
     @snt.reuse_variables
     def _project_to_logits(self, inputs):
         return blocks.dense(inputs, self.num_symbols, 'project_to_logits',
-                      kernel_initializer=tf.zeros_initializer())
+                            kernel_initializer=tf.zeros_initializer())
 
     def _create_logits(self, vertices_flat, global_context, sequential_context,
                        is_training=False):
-        """Logits [B, T + 1, K] of the tokens behind every prefix of int32 [B, T]."""
+        """Returns the logits [B, T + 1, K] of the token after every prefix of int32 [B, T]."""
         inputs = self._embed_inputs(vertices_flat, global_context)
         outputs = self.decoder(inputs, sequential_context, is_training=is_training)
         return self._project_to_logits(outputs)
 
-    def _build(self, batch, is_training=False):
-        """Distribution of every token of a sequence, given those before it.
+    def _build(self, batch: Dict[str, tf.Tensor],
+               is_training: bool = False) -> tfp.distributions.Categorical:
+        """Returns the distribution of every token of a sequence, given the earlier ones.
 
         Args:
           batch: dict with `vertices_flat` int32 [B, T], and the context: `class_label` int32 [B],
@@ -123,14 +127,14 @@ class VertexModel(snt.AbstractModule):
         return tfp.distributions.Categorical(logits=logits)
 
     @snt.reuse_variables
-    def packed_loss(self, batch, is_training=False):
-        """Negative log-likelihood of a batch, computed without any work on padding.
+    def packed_loss(self, batch: Dict[str, tf.Tensor], is_training: bool = False) -> tf.Tensor:
+        """Returns the negative log-likelihood of a batch, computed without padding.
 
-        The same number as the masked sum over `_build`'s log-probabilities; for CPU and GPU.
+        It equals the masked sum over `_build`'s log-probabilities; for CPU and GPU.
 
         Args:
-          batch: see `_build`, with `vertices_flat_mask` [B, T]: 1 for the tokens of each row, which
-            stand at its beginning; at least one a row.
+          batch: see `_build`, with `vertices_flat_mask` [B, T]: 1 for the tokens at the beginning
+            of each row, at least one, 0 for padding.
           is_training: bool, dropout.
         Returns:
           Scalar, nats.
@@ -148,15 +152,17 @@ class VertexModel(snt.AbstractModule):
             inputs, sequential_context, is_training=is_training, context_rows=context_rows,
             rows=blocks.PackedRows(lengths, lengths, True, tokens.shape.as_list()[1]))
         labels, logits = _pack(tokens, valid)[0], self._project_to_logits(outputs)[0]
-        with device.float32_scope():
+        with npu.float32_scope():
             return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
                 labels=labels, logits=logits))
 
-    def decode_step(self, last, index, cache, global_context=None, sequential_context=None):
-        """Logits [B, K] of token `index`, from token `index - 1` and the cache.
+    def decode_step(self, last: tf.Tensor, index: tf.Tensor, cache: sampling.DecoderCache,
+                    global_context: Optional[tf.Tensor] = None,
+                    sequential_context: Optional[tf.Tensor] = None) -> tf.Tensor:
+        """Returns the logits [B, K] of token `index`, from token `index - 1` and the cache.
 
         Args:
-          last: int32 [B], the token before (means nothing at index 0).
+          last: int32 [B], the previous token (ignored at index 0).
           index: int32 scalar tensor.
           cache: sampling.DecoderCache; it is updated.
           global_context, sequential_context: see `_prepare_context`.
@@ -170,10 +176,11 @@ class VertexModel(snt.AbstractModule):
         outputs = self.decoder(inputs, sequential_context, cache=cache)
         return self._project_to_logits(outputs)[:, 0]
 
-    def sample_tokens(self, num_samples, context=None, max_sample_length=None, noise=None,
-                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False,
-                      single_loop=False):
-        """Draws sequences of vertices; every shape is known when the graph is built.
+    def sample_tokens(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
+                      max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
+                      filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
+                      keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
+        """Draws vertex sequences; all shapes are static.
 
         Args:
           num_samples: int, B.
@@ -181,7 +188,7 @@ class VertexModel(snt.AbstractModule):
           max_sample_length: int, vertices at most; default `max_num_input_verts`.
           noise: None (drawn in the graph) or [B, 3 * max_sample_length + 1], uniform in [0, 1).
           filters: sampling.Filters.
-          valid_only: bool, mask what cannot follow (paper, section 3.1; off in the original).
+          valid_only: bool, mask invalid tokens (paper, section 3.1; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
           int32 [B, 3 * max_sample_length + 1].
@@ -205,9 +212,11 @@ class VertexModel(snt.AbstractModule):
             rules=sampling.VertexRules(self.quantization_bits) if valid_only else None,
             keep_drawing=keep_drawing, single_loop=single_loop)
 
-    def sample(self, num_samples, context=None, max_sample_length=None, temperature=1., top_k=0,
-               top_p=1., recenter_verts=True, only_return_complete=True, top_k_per_row=False,
-               noise=None, valid_only=False):
+    def sample(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
+               max_sample_length: Optional[int] = None, temperature: float = 1., top_k: int = 0,
+               top_p: float = 1., recenter_verts: bool = True, only_return_complete: bool = True,
+               top_k_per_row: bool = False, noise: Optional[tf.Tensor] = None,
+               valid_only: bool = False) -> Dict[str, tf.Tensor]:
         """Draws vertices.
 
         Args:
@@ -215,14 +224,14 @@ class VertexModel(snt.AbstractModule):
           context: None or dict, see `_build`.
           max_sample_length: int, vertices at most.
           temperature, top_k, top_p, top_k_per_row: see `sampling.filter_logits`.
-          recenter_verts: bool, move the middle of the bounding box to 0 (for models trained with
+          recenter_verts: bool, move the centre of the bounding box to 0 (for models trained with
             random shifts).
-          only_return_complete: bool, drop rows without a stop token (a shape known only when run;
-            not for the NPU).
+          only_return_complete: bool, drop rows without a stop token (a dynamic shape; not for the
+            NPU).
           noise, valid_only: see `sample_tokens`.
         Returns:
           Dict: `completed` bool [B], `vertices` [B, max_sample_length, 3] as (x, y, z) in
-          [-0.5, 0.5] (more when recentred), zero behind `num_vertices` int32 [B], and
+          [-0.5, 0.5] (beyond it when recentred), zero from `num_vertices` int32 [B] on, and
           `vertices_mask` [B, max_sample_length].
         """
         max_sample_length = max_sample_length or self.max_num_input_verts
@@ -237,13 +246,13 @@ class VertexModel(snt.AbstractModule):
 
 
 def _packing(mask):
-    """Lengths int32 [B] of the rows of a mask [B, T], and the places int [n] of what is valid."""
+    """Returns the lengths int32 [B] of a mask [B, T] and the flat indices int [n] of its ones."""
     lengths = tf.cast(tf.reduce_sum(mask, axis=1), tf.int32)
     return lengths, tf.where(tf.reshape(mask, [-1]) > 0.5)[:, 0]
 
 
 def _pack(values, valid):
-    """Lines up what is valid of [B, T, ...]: [1, n, ...]."""
+    """Concatenates the valid positions of [B, T, ...] to [1, n, ...]."""
     shape = values.shape.as_list()
     return tf.gather(tf.reshape(values, [-1] + shape[2:]), valid)[None]
 
@@ -251,7 +260,7 @@ def _pack(values, valid):
 def _check_length(length, rows, name):
     if length > rows:
         raise ValueError('max_sample_length {} is larger than {} {}: there is no embedding of the '
-                         'positions behind.'.format(length, name, rows))
+                         'positions beyond.'.format(length, name, rows))
 
 
 def _cross_memory(decoder, context):
@@ -266,9 +275,9 @@ class ImageToVertexModel(VertexModel):
       The others: see `VertexModel`.
     """
 
-    def __init__(self, res_net_config, decoder_config, quantization_bits,
-                 use_discrete_embeddings=True, max_num_input_verts=2500,
-                 name='image_to_vertex_model'):
+    def __init__(self, res_net_config: Dict[str, Any], decoder_config: Dict[str, Any],
+                 quantization_bits: int, use_discrete_embeddings: bool = True,
+                 max_num_input_verts: int = 2500, name: str = 'image_to_vertex_model'):
         super().__init__(decoder_config, quantization_bits, name=name,
                          max_num_input_verts=max_num_input_verts,
                          use_discrete_embeddings=use_discrete_embeddings)
@@ -292,9 +301,10 @@ class VoxelToVertexModel(VertexModel):
       The others: see `ImageToVertexModel`.
     """
 
-    def __init__(self, res_net_config, decoder_config, quantization_bits,
-                 use_discrete_embeddings=True, max_num_input_verts=2500, pre_embed_dim=8,
-                 name='voxel_to_vertex_model'):
+    def __init__(self, res_net_config: Dict[str, Any], decoder_config: Dict[str, Any],
+                 quantization_bits: int, use_discrete_embeddings: bool = True,
+                 max_num_input_verts: int = 2500, pre_embed_dim: int = 8,
+                 name: str = 'voxel_to_vertex_model'):
         super().__init__(decoder_config, quantization_bits, name=name,
                          max_num_input_verts=max_num_input_verts,
                          use_discrete_embeddings=use_discrete_embeddings)
@@ -313,10 +323,11 @@ class VoxelToVertexModel(VertexModel):
 
 
 def _with_coordinates(embedded, sides, name):
-    """Adds an affine map of each cell's coordinates in [-1, 1] and lines the cells up.
+    """Adds an affine map of each cell's coordinates in [-1, 1] and flattens the cells.
 
-    The coordinates are those of NumPy's meshgrid in its 'xy' order: channel 0 runs along the second
-    axis, channel 1 along the first, channel 2 along the third.
+    Maps [B, side, ..., h] to [B, cells, h]. The coordinates are those of NumPy's meshgrid in its
+    'xy' order: channel 0 runs along the second axis, channel 1 along the first, channel 2 along the
+    third.
     """
     size = embedded.shape.as_list()[-1]
     grids = tf.meshgrid(*[tf.linspace(-1., 1., side) for side in sides])
@@ -335,20 +346,21 @@ class FaceModel(snt.AbstractModule):
     Args:
       encoder_config: dict, arguments of `TransformerEncoder`, for the vertices.
       decoder_config: dict, arguments of `TransformerDecoder`.
-      class_conditional: bool, the sequence is headed by an embedding of the class.
+      class_conditional: bool, the sequence starts with an embedding of the class.
       num_classes: int.
       decoder_cross_attention: bool, the decoder attends to the encoded vertices.
       use_discrete_vertex_embeddings: bool, tables of coordinates; else an affine map.
       quantization_bits: int.
       max_seq_length: int, rows of the table of positions.
-      exact_quantization: bool, round coordinates instead of cutting them off.
+      exact_quantization: bool, round coordinates instead of truncating them.
       name: str, variable scope.
     """
 
-    def __init__(self, encoder_config, decoder_config, class_conditional=True, num_classes=55,
-                 decoder_cross_attention=True, use_discrete_vertex_embeddings=True,
-                 quantization_bits=8, max_seq_length=5000, exact_quantization=False,
-                 name='face_model'):
+    def __init__(self, encoder_config: Dict[str, Any], decoder_config: Dict[str, Any],
+                 class_conditional: bool = True, num_classes: int = 55,
+                 decoder_cross_attention: bool = True, use_discrete_vertex_embeddings: bool = True,
+                 quantization_bits: int = 8, max_seq_length: int = 5000,
+                 exact_quantization: bool = False, name: str = 'face_model'):
         super().__init__(name=name)
         self.class_conditional = class_conditional
         self.num_classes = num_classes
@@ -368,7 +380,7 @@ class FaceModel(snt.AbstractModule):
 
     @snt.reuse_variables
     def _embed_vertices(self, vertices, mask):
-        """Embeds stop, new face and vertices [B, V, 3] (zero where masked): [B, V + 2, h]."""
+        """Embeds stop, new face and vertices [B, V, 3] (zero where masked) as [B, V + 2, h]."""
         size = self.embedding_size
         if self.use_discrete_vertex_embeddings:
             quantized = quantize_verts(vertices, self.quantization_bits, self.exact_quantization)
@@ -392,7 +404,7 @@ class FaceModel(snt.AbstractModule):
         targets = self.encoder(embedded, is_training=is_training)
         sequential_context = None
         if self.decoder_cross_attention:
-            # Rows that are exactly zero are not attended to.
+            # Vectors that are exactly zero are not attended to.
             sequential_context = targets * _pad_mask(context['vertices_mask'])[..., None]
         return global_context, targets, sequential_context
 
@@ -403,14 +415,14 @@ class FaceModel(snt.AbstractModule):
 
     @snt.reuse_variables
     def _first_embedding(self, batch, global_context):
-        """[B, 1, h], what stands before the first token."""
+        """Returns the embedding [B, 1, h] that precedes the first token."""
         if global_context is not None:
             return global_context[:, None]
         zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
         return tf.tile(zero, [batch, 1, 1])
 
     def _embed_inputs(self, faces, targets, global_context=None):
-        """Decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
+        """Returns the decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
         batch, length = common_layers.shape_list(faces)
         embedded = tf.gather(targets, faces, batch_dims=1)
         embedded += self._embed_positions(tf.range(length))[None]
@@ -419,17 +431,26 @@ class FaceModel(snt.AbstractModule):
     @snt.reuse_variables
     def _project_to_pointers(self, inputs):
         return blocks.dense(inputs, self.embedding_size, 'project_to_pointers',
-                      kernel_initializer=tf.zeros_initializer())
+                            kernel_initializer=tf.zeros_initializer())
 
     def _pointer_logits(self, outputs, targets, mask):
-        """Scores [B, T, V + 2] of decoder outputs [B, T, h] against the targets."""
+        """Returns the pointer logits [B, T, V + 2]: products of decoder outputs and targets.
+
+        Paper: section 3.2, "Mesh pointer networks".
+
+        Args:
+          outputs: [B, T, h], of the decoder.
+          targets: [B, V + 2, h], encodings of stop, new face and the vertices.
+          mask: [B, V], 1 for the vertices that exist.
+        """
         pointers = self._project_to_pointers(outputs)
         logits = tf.matmul(pointers, targets, transpose_b=True) / self.embedding_size ** 0.5
         mask = _pad_mask(mask)[:, None]
         return logits * mask - (1. - mask) * 1e9
 
-    def _build(self, batch, is_training=False):
-        """Distribution of every token of a sequence, given those before it and the vertices.
+    def _build(self, batch: Dict[str, tf.Tensor],
+               is_training: bool = False) -> tfp.distributions.Categorical:
+        """Returns the distribution of every token, given the earlier ones and the vertices.
 
         Args:
           batch: dict with `vertices` [B, V, 3] in [-0.5, 0.5] as (x, y, z), `vertices_mask`
@@ -446,14 +467,14 @@ class FaceModel(snt.AbstractModule):
         return tfp.distributions.Categorical(logits=logits)
 
     @snt.reuse_variables
-    def packed_loss(self, batch, is_training=False):
-        """Negative log-likelihood of a batch, computed without any work on padding.
+    def packed_loss(self, batch: Dict[str, tf.Tensor], is_training: bool = False) -> tf.Tensor:
+        """Returns the negative log-likelihood of a batch, computed without padding.
 
-        The same number as the masked sum over `_build`'s log-probabilities; for CPU and GPU.
+        It equals the masked sum over `_build`'s log-probabilities; for CPU and GPU.
 
         Args:
           batch: see `_build`, with `faces_mask` [B, T]; both masks are 1 at the beginning of each
-            row, at least once, and 0 behind.
+            row, at least once, and 0 for padding.
           is_training: bool, dropout.
         Returns:
           Scalar, nats.
@@ -464,13 +485,13 @@ class FaceModel(snt.AbstractModule):
         embedded = self._embed_vertices(batch['vertices'], batch['vertices_mask'])
         targets = self.encoder(_pack(embedded, is_target), is_training=is_training,
                                rows=blocks.PackedRows(counts, counts))
-        # Row r's targets begin behind those of the rows before it.
-        places = tokens[:, :-1] + tf.cumsum(counts, exclusive=True)[:, None]
+        # The targets of row r follow those of the rows before it.
+        indices = tokens[:, :-1] + tf.cumsum(counts, exclusive=True)[:, None]
         length = tokens.shape.as_list()[1]
         global_context = None
         if self.class_conditional:
             global_context = self._embed_class_label(batch['class_label'])
-        inputs = tf.gather(targets[0], places) + self._embed_positions(tf.range(length - 1))[None]
+        inputs = tf.gather(targets[0], indices) + self._embed_positions(tf.range(length - 1))[None]
         first = self._first_embedding(tokens.shape.as_list()[0], global_context)
         rows = blocks.PackedRows(lengths, counts)
         outputs = self.decoder(
@@ -481,20 +502,21 @@ class FaceModel(snt.AbstractModule):
         labels = tf.split(_pack(tokens, valid)[0], lengths, num=tokens.shape.as_list()[0])
         logits = [tf.matmul(pointer, target, transpose_b=True)
                   for pointer, target in rows.split(pointers, targets[0], axis=0)]
-        with device.float32_scope():
+        with npu.float32_scope():
             return tf.reduce_sum(tf.concat([
                 tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logit)
                 for label, logit in zip(labels, logits)], axis=0))
 
-    def decode_step(self, last, index, cache, mask, prepared):
-        """Logits [B, V + 2] of token `index`, from token `index - 1` and the cache.
+    def decode_step(self, last: tf.Tensor, index: tf.Tensor, cache: sampling.DecoderCache,
+                    mask: tf.Tensor, prepared: Tuple) -> tf.Tensor:
+        """Returns the logits [B, V + 2] of token `index`, from token `index - 1` and the cache.
 
         Args:
-          last: int32 [B], the token before (means nothing at index 0).
+          last: int32 [B], the previous token (ignored at index 0).
           index: int32 scalar tensor.
           cache: sampling.DecoderCache; it is updated.
           mask: vertices_mask [B, V].
-          prepared: what `_prepare_context` gave.
+          prepared: see `_prepare_context`.
         """
         global_context, targets, sequential_context = prepared
         batch = last.shape.as_list()[0]
@@ -506,18 +528,19 @@ class FaceModel(snt.AbstractModule):
         outputs = self.decoder(inputs, sequential_context, cache=cache)
         return self._pointer_logits(outputs, targets, mask)[:, 0]
 
-    def sample_tokens(self, context, max_sample_length=None, noise=None,
-                      filters=_NO_FILTERS, valid_only=False, keep_drawing=False,
-                      single_loop=False):
-        """Draws face sequences; every shape is known when the graph is built.
+    def sample_tokens(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
+                      noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
+                      valid_only: bool = False, keep_drawing: bool = False,
+                      single_loop: bool = False) -> tf.Tensor:
+        """Draws face sequences; all shapes are static.
 
         Args:
           context: dict with `vertices` [B, V, 3], `vertices_mask` [B, V] and, if conditional,
-            `class_label`; sizes known.
+            `class_label` int32 [B]; all sizes are static.
           max_sample_length: int, L; default `max_seq_length`.
           noise: None (drawn in the graph) or [B, L], uniform in [0, 1).
           filters: sampling.Filters.
-          valid_only: bool, mask what cannot follow (paper, section 3.2; off in the original).
+          valid_only: bool, mask invalid tokens (paper, section 3.2; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
           int32 [B, L].
@@ -538,16 +561,18 @@ class FaceModel(snt.AbstractModule):
             rules=sampling.FaceRules(mask) if valid_only else None, keep_drawing=keep_drawing,
             single_loop=single_loop)
 
-    def sample(self, context, max_sample_length=None, temperature=1., top_k=0, top_p=1.,
-               only_return_complete=True, top_k_per_row=False, noise=None, valid_only=False):
+    def sample(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
+               temperature: float = 1., top_k: int = 0, top_p: float = 1.,
+               only_return_complete: bool = True, top_k_per_row: bool = False,
+               noise: Optional[tf.Tensor] = None, valid_only: bool = False) -> Dict[str, Any]:
         """Draws faces for vertices.
 
         Args:
-          context: see `sample_tokens`; what `VertexModel.sample` returns will do.
+          context: see `sample_tokens`; may be the outputs of `VertexModel.sample`.
           max_sample_length: int, tokens at most.
           temperature, top_k, top_p, top_k_per_row: see `sampling.filter_logits`.
           only_return_complete: bool, drop rows without a stop token, in every entry of the context
-            too (a shape known only when run; not for the NPU).
+            too (a dynamic shape; not for the NPU).
           noise, valid_only: see `sample_tokens`.
         Returns:
           Dict: `context`, `completed` bool [B], `faces` int32 [B, max_sample_length], zero from the
@@ -560,5 +585,5 @@ class FaceModel(snt.AbstractModule):
 
 
 def _pad_mask(vertices_mask):
-    """[B, V + 2]: the two stopping symbols are always there."""
+    """Returns the mask [B, V + 2] of all symbols: stop and new face are always valid."""
     return tf.pad(vertices_mask, [[0, 0], [2, 0]], constant_values=1.)

@@ -1,14 +1,16 @@
-"""Drawing token sequences from PolyGen's networks with shapes that are all known beforehand.
+"""Autoregressive sampling of token sequences with static shapes only.
 
-The loop keeps keys and values of earlier positions in two places: a recent block of `BLOCK_SIZE`
-positions, which every step moves on by one position, and an archive, which moves on by a block when
-the recent one is full. So a step's writing costs the same however long the sequence is. Both fill
-up from the end; the places in front are masked. The archive's capacity grows by half from one loop
-to the next (a few loops, each with static shapes), so that early tokens do not pay for the longest.
+Keys and values of earlier positions are cached in two buffers: a recent block of `BLOCK_SIZE`
+positions, which each step shifts by one position, and an archive, which is shifted by a whole block
+when the recent one is full. The cost of writing a step is therefore independent of the length of
+the sequence. Both buffers are filled from the end; unused positions at the front are masked. The
+capacity of the archive grows by half from one while loop to the next (a few loops, each with static
+shapes), so that early tokens do not pay for the attention of the longest sequence.
 
-B: batch, L: tokens at most, H: heads, s: size of a head, K: symbols that a token can be.
+B: batch, L: tokens at most, H: heads, s: size of a head, K: symbols (vocabulary size), V: vertices.
 """
 import collections
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,17 +19,31 @@ BLOCK_SIZE = 32         # positions of the recent block
 FIRST_CAPACITY = 4      # blocks in the archive of the first loop
 _REMOVED = -1e9         # logit of a symbol that cannot be drawn; finite, as the NPU wants it
 
-Filters = collections.namedtuple('Filters', 'temperature top_k top_p top_k_per_row')
-Filters.__new__.__defaults__ = (1., 0, 1., False)
-Filters.__doc__ = 'How logits are narrowed down before a token is drawn; see `filter_logits`.'
+Pair = Tuple[tf.Tensor, tf.Tensor]      # keys and values of a layer
 
 
-def top_k_logits(logits, k, per_row=False):
-    """Keeps the symbols with large logits, the others become -1e9.
+class Filters(NamedTuple):
+    """How logits are filtered before a token is drawn, see `filter_logits`.
+
+    Attributes:
+      temperature: float, divides the logits.
+      top_k: int, symbols that remain; 0 keeps all.
+      top_p: float, probability that the remaining symbols reach; 1 keeps all.
+      top_k_per_row: bool, see `top_k_logits`.
+    """
+
+    temperature: float = 1.
+    top_k: int = 0
+    top_p: float = 1.
+    top_k_per_row: bool = False
+
+
+def top_k_logits(logits: tf.Tensor, k: int, per_row: bool = False) -> tf.Tensor:
+    """Sets all but the largest logits to -1e9.
 
     The original takes one threshold for the whole tensor, the smallest of all rows' k-th largest
     logits, and removes the threshold itself: k - 1 symbols survive in a single row, and with k = 1
-    a row can lose all of them. Kept as the default; `per_row` keeps the k best of each row.
+    a row can lose all of them. That is the default; `per_row` keeps the k best of each row.
 
     Args:
       logits: [..., K].
@@ -44,11 +60,11 @@ def top_k_logits(logits, k, per_row=False):
     return tf.where(removed, tf.fill(tf.shape(logits), _REMOVED), logits)
 
 
-def top_p_logits(logits, p):
-    """Keeps the most likely symbols that together reach probability p (Holtzman et al. 2020).
+def top_p_logits(logits: tf.Tensor, p: float) -> tf.Tensor:
+    """Keeps the nucleus: the most likely symbols that reach probability p (Holtzman et al. 2020).
 
-    A symbol goes (its logit loses 1e9) when the symbols before it weigh more than p already, so
-    the best one always stays and p = 0 is greedy.
+    A symbol is removed (1e9 is subtracted from its logit) when the more likely ones add up to more
+    than p, so the most likely one always remains and p = 0 is greedy.
 
     Args:
       logits: [..., K].
@@ -66,16 +82,16 @@ def top_p_logits(logits, p):
     return logits + tf.gather(removed, rank_of_symbol, batch_dims=logits.shape.ndims - 1)
 
 
-def filter_logits(logits, filters):
-    """Divides by the temperature, then applies top-k, then top-p."""
+def filter_logits(logits: tf.Tensor, filters: Filters) -> tf.Tensor:
+    """Divides logits [..., K] by the temperature, then applies top-k, then top-p."""
     if filters.temperature != 1.:
         logits = logits / filters.temperature
     logits = top_k_logits(logits, filters.top_k, filters.top_k_per_row)
     return top_p_logits(logits, filters.top_p)
 
 
-def draw(logits, noise):
-    """Draws one symbol a row by inverting the cumulative distribution.
+def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Draws one symbol per row by inverting the cumulative distribution.
 
     Args:
       logits: [B, K].
@@ -85,7 +101,7 @@ def draw(logits, noise):
     """
     mass = tf.cumsum(tf.nn.softmax(logits), axis=-1)
     total = mass[:, -1:]
-    # Rounding can lift noise * total up to the total: then the last symbol with any mass is meant.
+    # Rounding can raise noise * total to the total; then the last symbol with any mass is drawn.
     below = tf.logical_and(mass <= noise[:, None] * total, mass < total)
     return tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)
 
@@ -93,29 +109,30 @@ def draw(logits, noise):
 class DecoderCache:
     """Keys and values of the positions decoded so far, for the layers of one decoding step.
 
+    Args:
+      recent: list of pairs [B, H, block, s], one per layer, filled from the end.
+      position: int scalar tensor, number of filled positions of the recent block.
+      archive: None or list of pairs [B, H, capacity, s], filled from the end.
+      archived: int scalar tensor, number of filled positions of the archive.
+      cross: list of `TransformerDecoder.cross_memory`, or None.
+
     Attributes:
-      recent: list, a (keys, values) pair a layer, each [B, H, block, s]; `attend` replaces them.
-      cross: list, what `TransformerDecoder.cross_memory` gave, or None.
+      recent, cross: see the arguments; `attend` replaces the pairs of `recent`.
     """
 
-    def __init__(self, recent, position, archive=None, archived=None, cross=None):
-        """Args:
-          recent: list of pairs [B, H, block, s], filled from the end.
-          position: int scalar tensor, how many positions of the recent block are filled.
-          archive: None or list of pairs [B, H, capacity, s], filled from the end.
-          archived: int scalar tensor, how many positions of the archive are filled.
-          cross: see the attribute.
-        """
+    def __init__(self, recent: Sequence[Pair], position: tf.Tensor,
+                 archive: Optional[Sequence[Pair]] = None, archived: Any = None,
+                 cross: Optional[Sequence[Tuple[tf.Tensor, ...]]] = None):
         self.recent = list(recent)
         self.cross = cross
         self._archive = archive
-        masked = _in_front(recent, position + 1)
+        masked = _unused(recent, position + 1)
         if archive is not None:
-            masked = tf.concat([_in_front(archive, archived), masked], axis=0)
+            masked = tf.concat([_unused(archive, archived), masked], axis=0)
         self._bias = tf.cast(masked, tf.float32) * _REMOVED
 
-    def attend(self, layer, query, key, value):
-        """Writes one position and attends to it and all before it.
+    def attend(self, layer: int, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+        """Appends one position to the cache of a layer and attends to it and all earlier ones.
 
         Args:
           layer: int.
@@ -124,7 +141,7 @@ class DecoderCache:
           [B, H, 1, s].
         """
         keys, values = self.recent[layer]
-        keys, values = _moved_on(keys, key), _moved_on(values, value)
+        keys, values = _shifted(keys, key), _shifted(values, value)
         self.recent[layer] = (keys, values)
         logits = tf.matmul(query, keys, transpose_b=True)
         if self._archive is None:
@@ -137,30 +154,31 @@ class DecoderCache:
                 + tf.matmul(weights[..., split:], values))
 
 
-def _in_front(pairs, filled):
-    """bool [length]: which places of [B, H, length, s] lie in front of the last `filled` ones."""
+def _unused(pairs, filled):
+    """Returns bool [length]: positions of [B, H, length, s] before the last `filled` ones."""
     length = pairs[0][0].shape.as_list()[2]
     return tf.range(length) < length - filled
 
 
-def _moved_on(old, new):
-    """Puts new positions behind the old ones, of which as many fall out in front, [B, H, any, s].
+def _shifted(old, new):
+    """Appends new positions to [B, H, length, s] and drops as many of the oldest.
 
-    All copies are contiguous, which costs less than writing to a place that the step tells.
+    All copies are contiguous, which costs less than writing at an index that depends on the step.
     """
     return tf.concat([old[:, :, new.shape.as_list()[2]:], new], axis=2)
 
 
-def empty_blocks(num_layers, batch, num_heads, length, head_size):
-    """List of (keys, values) pairs of zeros [B, H, length, s], one a layer."""
+def empty_blocks(num_layers: int, batch: int, num_heads: int, length: int,
+                 head_size: int) -> List[Pair]:
+    """Returns (keys, values) pairs of zeros [B, H, length, s], one per layer."""
     zeros = tf.zeros([batch, num_heads, length, head_size])
     return [(zeros, zeros) for _ in range(num_layers)]
 
 
-def archive_capacities(max_tokens):
-    """How many blocks the archive holds in each of the loops that follow one another.
+def archive_capacities(max_tokens: int) -> List[int]:
+    """Returns the capacity of the archive in each of the successive while loops, in blocks.
 
-    A loop decodes as many blocks as its archive holds, the last loop one more.
+    A loop decodes as many blocks as its archive has room for, the last loop one more.
     """
     needed = -(-max_tokens // BLOCK_SIZE) - 1
     capacities = [min(FIRST_CAPACITY, needed)]
@@ -170,22 +188,24 @@ def archive_capacities(max_tokens):
 
 
 class Loop(collections.namedtuple('Loop', 'index tokens last done rules archive recent')):
-    """What a decoding loop carries from step to step.
+    """The loop variables of sampling.
 
-    index: int32 scalar, tokens drawn so far; tokens: int32 [B, whole blocks], zero behind them, in
-    the loop over a block [B, block]; last: int32 [B], the newest token; done: bool [B], rows that
-    have a stop token; rules: state of the validity rules; archive, recent: lists of (keys, values)
-    pairs.
+    index: int32 scalar, tokens drawn so far; tokens: int32 [B, whole blocks], zero from `index` on,
+    in the loop over a block [B, block]; last: int32 [B], the newest token; done: bool [B], rows
+    that have a stop token; rules: state of the validity rules; archive, recent: lists of
+    (keys, values) pairs.
     """
 
 
-def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, rules=None,
-                keep_drawing=False, single_loop=False):
+def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor], decoder: Any,
+                batch: int, max_tokens: int, noise: tf.Tensor, filters: Filters,
+                cross: Optional[Sequence[Tuple[tf.Tensor, ...]]] = None, rules: Any = None,
+                keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
     """Draws token after token until every row has stopped or has `max_tokens`.
 
     Args:
       step: function (last token int32 [B], index int32 scalar, DecoderCache) -> logits [B, K] of
-        token `index`. At index 0 the last token means nothing.
+        token `index`. At index 0 the last token is ignored.
       decoder: TransformerDecoder, for the number of layers, heads and their size.
       batch: int, B.
       max_tokens: int, L.
@@ -193,10 +213,10 @@ def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, ru
       filters: Filters.
       cross: see `DecoderCache`.
       rules: None, `VertexRules` or `FaceRules`: only sequences that they allow are drawn.
-      single_loop: bool, one loop whose recent block has room for all tokens, for converters that
-        know no loop in a loop; a step moves the whole block on then, which costs more.
-      keep_drawing: bool, rows go on behind their stop token while others have none yet, as in the
+      keep_drawing: bool, rows that have stopped go on drawing while others have not, as in the
         original (which discards these tokens later); otherwise such tokens are 0.
+      single_loop: bool, one loop whose recent block has room for all tokens, for converters that
+        support no nested loops; each step then shifts the whole block, which costs more.
     Returns:
       int32 [B, L].
     """
@@ -234,24 +254,24 @@ def draw_tokens(step, decoder, batch, max_tokens, noise, filters, cross=None, ru
 
 
 def _while(loop, end, body):
-    """Runs `body` (Loop -> Loop) while tokens are to be drawn; `end` is their number at most."""
+    """Runs `body` (Loop -> Loop) until every row has stopped or `end` tokens are drawn."""
     return tf.while_loop(
         lambda now: tf.logical_and(now.index < end, tf.logical_not(tf.reduce_all(now.done))),
         lambda now: [body(now)], [loop], parallel_iterations=1, back_prop=False)[0]
 
 
 def _while_blocks(loop, end, sizes, head_size, body):
-    """Runs block after block; each fills a fresh recent block, then moves it to the archive."""
+    """Runs block after block; each fills an empty recent block and appends it to the archive."""
     def one_block(now):
         archived = now.index
         recent = empty_blocks(*sizes, length=BLOCK_SIZE, head_size=head_size)
         block_end = tf.minimum(archived + BLOCK_SIZE, end)
-        # The archive does not change inside a block, so it is no variable of the inner loop.
+        # The archive is constant within a block, so it is no loop variable of the inner loop.
         tokens = tf.zeros_like(now.tokens[:, :BLOCK_SIZE])
         inner = _while(now._replace(recent=recent, archive=(), tokens=tokens), block_end,
                        lambda step: body(step._replace(archive=now.archive), archived)._replace(
                            archive=()))
-        archive = [tuple(_moved_on(old, new) for old, new in zip(*pairs))
+        archive = [tuple(_shifted(old, new) for old, new in zip(*pairs))
                    for pairs in zip(now.archive, inner.recent)]
         return inner._replace(archive=archive, recent=(), tokens=_with_block(
             now.tokens, inner.tokens, archived // BLOCK_SIZE))
@@ -259,23 +279,23 @@ def _while_blocks(loop, end, sizes, head_size, body):
     return _while(loop._replace(recent=()), end, one_block)
 
 
-def _one_hot(place, length, dtype=tf.int32):
-    """[..., length] of places [...]: 1 at the place, none at one below 0.
+def _one_hot(index, length, dtype=tf.int32):
+    """Returns the one-hot vectors [..., length] of indices [...]; all zero for negative ones.
 
-    As tf.one_hot, which tf2onnx converts for floats only, and with places below 0 from the end.
+    tf2onnx converts tf.one_hot for floats only, and counts negative indices from the end.
     """
-    return tf.cast(tf.equal(tf.range(length), tf.expand_dims(place, -1)), dtype)
+    return tf.cast(tf.equal(tf.range(length), tf.expand_dims(index, -1)), dtype)
 
 
 def _with_block(tokens, block, number):
-    """Writes tokens int32 [B, block] as block `number` of zeros [B, blocks * block]."""
+    """Writes int32 [B, block] as block `number` of tokens [B, blocks * block], zero there."""
     batch, length = tokens.shape.as_list()
     slot = tf.one_hot(number, length // BLOCK_SIZE, dtype=tf.int32)[:, None]
     return tokens + tf.reshape(slot * block[:, None], [batch, length])
 
 
 def _enlarged(archive, capacity, sizes, head_size):
-    """The archive with room for `capacity` blocks."""
+    """Returns the archive, padded at the front to a capacity of `capacity` blocks."""
     length = capacity * BLOCK_SIZE
     if not archive:
         return empty_blocks(*sizes, length=length, head_size=head_size)
@@ -284,75 +304,79 @@ def _enlarged(archive, capacity, sizes, head_size):
             for pair in archive]
 
 
-class VertexRules:
-    """Only sorted vertex sequences: z, then y, then x never fall and no vertex comes twice.
+State = Tuple[tf.Tensor, ...]
 
-    Paper: section 3.1, invalid predictions are masked. The stop token comes at the end of a vertex
-    only, and every prefix that is allowed can be completed. State: the previous vertex and the
-    vertex being written, int32 [B, 3] each as (z, y, x); -1 before the first.
+
+class VertexRules:
+    """Validity of vertex sequences: sorted by z, then y, then x, and no vertex occurs twice.
+
+    Paper: section 3.1, masking of invalid predictions. The stop token follows a whole vertex only,
+    and every allowed prefix can be completed. The state is the previous vertex and the current,
+    incomplete vertex, int32 [B, 3] each as (z, y, x); -1 before the first.
 
     Args:
       quantization_bits: int.
     """
 
-    def __init__(self, quantization_bits):
+    def __init__(self, quantization_bits: int):
         self._largest = 2 ** quantization_bits - 1
 
-    def initial(self, batch):
-        """State before the first token."""
+    def initial(self, batch: int) -> State:
+        """Returns the state before the first token: two int32 tensors [B, 3]."""
         return (tf.fill([batch, 3], -1), tf.fill([batch, 3], -1))
 
-    def remove_invalid(self, logits, state, index):
-        """Gives -1e9 to the symbols of logits [B, K] that token `index` must not be."""
+    def remove_invalid(self, logits: tf.Tensor, state: State, index: tf.Tensor) -> tf.Tensor:
+        """Sets the logits [B, K] of the symbols that token `index` must not be to -1e9."""
         (last_z, last_y, last_x), (z, y, _) = [tf.unstack(part, axis=1) for part in state]
         full = self._largest
         x_is_full = tf.cast(tf.equal(last_x, full), tf.int32)
         yx_is_full = x_is_full * tf.cast(tf.equal(last_y, full), tf.int32)
         same_z, same_y = tf.equal(z, last_z), tf.equal(y, last_y)
         zeros = tf.zeros_like(last_z)
-        lowest = [last_z + yx_is_full,
+        bounds = [last_z + yx_is_full,
                   tf.where(same_z, last_y + x_is_full, zeros),
                   tf.where(tf.logical_and(same_z, same_y), last_x + 1, zeros)]
-        lowest = tf.gather(tf.stack(lowest), index % 3)
+        lowest = tf.gather(tf.stack(bounds), index % 3)
         allowed = tf.range(full + 1)[None] >= lowest[:, None]
         may_stop = tf.logical_and(tf.equal(index % 3, 0), index > 0)
         stop = tf.fill([tf.shape(logits)[0], 1], may_stop)
         return _keep(logits, tf.concat([stop, allowed], axis=1))
 
-    def advance(self, state, token, index):
-        """State behind a token."""
+    def advance(self, state: State, token: tf.Tensor, index: tf.Tensor) -> State:
+        """Returns the state after consuming token `index`, int32 [B]."""
         previous, current = state
-        here = _one_hot(index % 3, 3)[None]
-        current = current * (1 - here) + (token[:, None] - 1) * here
-        finished = tf.cast(tf.equal(index % 3, 2), tf.int32)
-        return (current * finished + previous * (1 - finished), current)
+        axis = _one_hot(index % 3, 3)[None]
+        current = current * (1 - axis) + (token[:, None] - 1) * axis
+        is_complete = tf.cast(tf.equal(index % 3, 2), tf.int32)
+        return (current * is_complete + previous * (1 - is_complete), current)
 
 
 class FaceRules:
-    """Only face sequences as training data has them.
+    """Validity of face sequences, in the canonical form of the training data.
 
-    Paper: section 3.2, invalid predictions are masked. A face has three or more different vertices,
-    the smallest first; first vertices never fall from face to face and never skip an unused vertex;
-    the sequence stops behind a face when every vertex is used. State: first vertex of the face
-    before and of this face, number of vertices in this face (int32 [B] each), and which vertices
-    are in this face and in any (float32 [B, V] each).
+    Paper: section 3.2, masking of invalid predictions. A face has three or more distinct vertices,
+    the smallest index first; first indices never decrease from face to face and never skip an
+    unused vertex; the sequence may stop after a face once every vertex is used. The state is the
+    first vertex of the previous and of the current face, the number of vertices in the current face
+    (int32 [B] each), and which vertices are in the current face and in any face (float32 [B, V]
+    each).
 
     Args:
       vertices_mask: float32 [B, V], 1 for the vertices that a row has.
     """
 
-    def __init__(self, vertices_mask):
+    def __init__(self, vertices_mask: tf.Tensor):
         self._mask = vertices_mask
         self._counts = tf.cast(tf.reduce_sum(vertices_mask, axis=1), tf.int32)
         self._size = vertices_mask.shape.as_list()[1]
 
-    def initial(self, batch):
-        """State before the first token."""
+    def initial(self, batch: int) -> State:
+        """Returns the state before the first token: int32 [B] thrice, float32 [B, V] twice."""
         zeros = tf.zeros([batch], tf.int32)
         return (zeros, zeros, zeros, tf.zeros([batch, self._size]), tf.zeros([batch, self._size]))
 
-    def remove_invalid(self, logits, state, index):
-        """Gives -1e9 to the symbols of logits [B, K] that come next against the rules."""
+    def remove_invalid(self, logits: tf.Tensor, state: State, index: tf.Tensor) -> tf.Tensor:
+        """Sets the logits [B, K] of the symbols that must not come next to -1e9."""
         del index
         before, first, count, in_face, used = state
         vertex = tf.range(self._size)[None]
@@ -361,34 +385,38 @@ class FaceRules:
         first_unused = tf.where(all_used, self._counts, tf.argmax(unused, 1, output_type=tf.int32))
         highest = tf.minimum(first_unused, self._counts - 3)
         opening = tf.logical_and(vertex >= before[:, None], vertex <= highest[:, None])
-        going_on = tf.logical_and(vertex > first[:, None], in_face < .5)
-        going_on = tf.logical_and(going_on, self._mask > .5)
+        following = tf.logical_and(vertex > first[:, None], in_face < .5)
+        following = tf.logical_and(following, self._mask > .5)
         starts = tf.equal(count, 0)
-        allowed = tf.where(tf.tile(starts[:, None], [1, self._size]), opening, going_on)
+        allowed = tf.where(tf.tile(starts[:, None], [1, self._size]), opening, following)
         complete = count >= 3
         too_few_vertices = tf.logical_and(starts, self._counts < 3)
         stop = tf.logical_or(tf.logical_and(complete, all_used), too_few_vertices)
         return _keep(logits, tf.concat([stop[:, None], complete[:, None], allowed], axis=1))
 
-    def advance(self, state, token, index):
-        """State behind a token."""
+    def advance(self, state: State, token: tf.Tensor, index: tf.Tensor) -> State:
+        """Returns the state after consuming a token, int32 [B]."""
         del index
         before, first, count, in_face, used = state
         is_vertex = token >= 2
-        here = _one_hot(token - 2, self._size, tf.float32)  # all zero for stop and new face
+        vertex = _one_hot(token - 2, self._size, tf.float32)  # all zero for stop and new face
         opens = tf.logical_and(is_vertex, tf.equal(count, 0))
         before = tf.where(is_vertex, before, first)
         first = tf.where(opens, token - 2, first)
         count = tf.where(is_vertex, count + 1, tf.zeros_like(count))
-        in_face = (in_face + here) * tf.cast(is_vertex, tf.float32)[:, None]
-        return (before, first, count, in_face, tf.maximum(used, here))
+        in_face = (in_face + vertex) * tf.cast(is_vertex, tf.float32)[:, None]
+        return (before, first, count, in_face, tf.maximum(used, vertex))
 
 
 def _keep(logits, allowed):
     return tf.where(allowed, logits, tf.fill(tf.shape(logits), _REMOVED))
 
 
-def uniform_noise(seed, batch, max_tokens):
-    """float32 [B, L] in [0, 1) for `draw_tokens`, the same on every machine."""
+def uniform_noise(seed: Any, batch: int, max_tokens: int) -> np.ndarray:
+    """Returns float32 [B, L] in [0, 1) for `draw_tokens`, the same on every machine.
+
+    Args:
+      seed: int or list of int; batch, max_tokens: int, B and L.
+    """
     return np.random.RandomState(seed).random_sample((batch, max_tokens)).astype(np.float32).clip(
         max=np.nextafter(np.float32(1), np.float32(0)))

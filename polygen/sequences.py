@@ -1,9 +1,14 @@
-"""What tokens mean: quantised coordinates, vertices and faces of drawn sequences."""
+"""Conversion of token sequences to quantised coordinates, vertices and faces.
+
+B: batch, L: tokens of a face sequence, n: vertices at most.
+"""
+from typing import Any, Dict
+
 import tensorflow.compat.v1 as tf
 
 
-def dequantize_verts(verts, n_bits, add_noise=False):
-    """Puts integer coordinates back into the unit cube.
+def dequantize_verts(verts: tf.Tensor, n_bits: int, add_noise: bool = False) -> tf.Tensor:
+    """Maps integer coordinates to the unit cube.
 
     Args:
       verts: int tensor of any shape, 0 to 2^n_bits - 1.
@@ -20,26 +25,36 @@ def dequantize_verts(verts, n_bits, add_noise=False):
     return verts
 
 
-def quantize_verts(verts, n_bits, exact=False):
-    """Cuts coordinates of the unit cube (-0.5 to 0.5) down to integers 0 to 2^n_bits - 1.
+def quantize_verts(verts: tf.Tensor, n_bits: int, exact: bool = False) -> tf.Tensor:
+    """Quantises coordinates of the unit cube by truncation.
 
-    It truncates, so it is no exact inverse of `dequantize_verts`: 63 of the 256 values of 8 bits
-    come back one lower (fewer where the graph's optimiser has turned the division into a product).
-    Kept: the face model sees its vertices so in training (see README). `exact` rounds instead.
+    It is no exact inverse of `dequantize_verts`: 63 of the 256 values of 8 bits come back one lower
+    (fewer where the graph's optimiser replaces the division by a product). As in the original: the
+    face model sees its vertices so in training.
+
+    Args:
+      verts: float tensor of any shape, -0.5 to 0.5.
+      n_bits: int.
+      exact: bool, round to the nearest integer instead.
+    Returns:
+      int32 tensor of the same shape, 0 to 2^n_bits - 1.
     """
     levels = (verts + 0.5) * (2 ** n_bits - 1)
     return tf.cast(tf.floor(levels + 0.5) if exact else levels, tf.int32)
 
 
-def vertices_from_tokens(tokens, quantization_bits, recenter_verts=True,
-                         only_return_complete=True):
-    """Turns token sequences into vertices; what `VertexModel.sample` returns.
+def vertices_from_tokens(tokens: tf.Tensor, quantization_bits: int, recenter_verts: bool = True,
+                         only_return_complete: bool = True) -> Dict[str, tf.Tensor]:
+    """Converts token sequences to vertices.
 
     Args:
-      tokens: int32 [B, 3 * n + 1]; what stands behind the first 0 of a row is ignored, and so is a
-        vertex that the stop token cuts.
+      tokens: int32 [B, 3 * n + 1]; tokens after the first 0 of a row are ignored, and so is an
+        incomplete vertex before it.
       quantization_bits: int.
       recenter_verts, only_return_complete: see `VertexModel.sample`.
+    Returns:
+      dict: `completed` bool [B], `vertices` [B, n, 3], `num_vertices` int32 [B] and
+      `vertices_mask` [B, n], see `VertexModel.sample`.
     """
     most = tokens.shape.as_list()[1] // 3
     is_stop = tf.equal(tokens, 0)
@@ -50,9 +65,9 @@ def vertices_from_tokens(tokens, quantization_bits, recenter_verts=True,
     coordinates = dequantize_verts(tokens[:, :3 * most] - 1, quantization_bits)
     vertices = tf.reshape(coordinates, [-1, most, 3])[..., ::-1] * mask[..., None]
     if recenter_verts:
-        far = (1. - mask[..., None]) * 1e10
-        highest = tf.reduce_max(vertices - far, axis=1, keepdims=True)
-        lowest = tf.reduce_min(vertices + far, axis=1, keepdims=True)
+        padding = (1. - mask[..., None]) * 1e10
+        highest = tf.reduce_max(vertices - padding, axis=1, keepdims=True)
+        lowest = tf.reduce_min(vertices + padding, axis=1, keepdims=True)
         vertices = (vertices - 0.5 * (highest + lowest)) * mask[..., None]
     outputs = {'completed': completed, 'vertices': vertices, 'num_vertices': num_vertices,
                'vertices_mask': mask}
@@ -63,14 +78,18 @@ def _complete_rows(values, completed):
     return {key: tf.boolean_mask(value, completed) for key, value in values.items()}
 
 
-def faces_from_tokens(tokens, context, only_return_complete=True):
-    """Cuts token sequences behind their last whole face; what `FaceModel.sample` returns.
+def faces_from_tokens(tokens: tf.Tensor, context: Dict[str, tf.Tensor],
+                      only_return_complete: bool = True) -> Dict[str, Any]:
+    """Truncates token sequences after their last complete face.
 
     Args:
       tokens: int32 [B, L]. A row without a stop token ends at its last new-face token, which
         becomes its stop token.
       context: dict of tensors [B, ...].
       only_return_complete: see `FaceModel.sample`.
+    Returns:
+      dict: `completed` bool [B], `faces` int32 [B, L], `num_face_indices` int32 [B] and `context`,
+      see `FaceModel.sample`.
     """
     length = tokens.shape.as_list()[1]
     positions = tf.range(length)[None]

@@ -1,88 +1,57 @@
 """Freezes a network of 3D-R2N2 to a .pb for a fixed number of views.
 
-The ends are `views` float32 [V, B, 127, 127, 3], 0 to 1, and `occupancy` [B, 32, 32, 32] (also
-`prediction`). V: views, B: batch.
+The input is `views` float32 [V, B, 127, 127, 3], 0 to 1, the output `occupancy` [B, 32, 32, 32]
+(also `prediction`). V: views, B: batch.
 """
-import functools
 import os
+from typing import List, Optional
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device, frozen, npu_survey
-from common.training import checkpoints
-from r2n2 import models
-from r2n2.lib import layers, setup, solver
-
-_ROWS = {'views': 1, 'occupancy': 0}    # axes of the batch
+from common import cli
+from common.frozen import freezing
+from common.training import checkpoints, launch
+from r2n2 import networks
 
 
-def add_options(parser):
-    """Adds the options of freezing that are 3D-R2N2's own."""
-    setup.add_trained_options(parser)
-    parser.set_defaults(device='cpu')   # of the check
-    parser.add_argument('--views', type=cli.positive_int, default=3, help='V, fixed in the graph')
-    cli.add_flag(parser, '--plain', help='single operations, for ATC')
-
-
-def _graph(net, num_views, batch, size):
-    """Inputs, outputs, aliases and a feed to check with."""
-    views = tf.placeholder(tf.float32, [num_views, batch, size, size, 3], name='views')
-    logits = net.build(views).logits
-    occupancy, _ = layers.loss(logits, tf.zeros(logits.shape[:-1]))
-    feed = np.random.RandomState(0).uniform(size=views.shape.as_list()).astype(np.float32)
-    return ({'views': views}, {'occupancy': occupancy}, {'prediction': 'occupancy'},
-            {'views': feed})
-
-
-def freeze(config):
+def freeze(options: cli.Options, context: launch.Context) -> List[str]:
     """Freezes the network of a checkpoint.
 
     Args:
-      config: namespace with the options of `add_options`, `output` (folder) and `batch_size`.
+      options: those of `options.add_freeze_options`, `output` (folder) and `batch_size`.
+      context: launch.Context; its device checks the graph.
     Returns:
       list of one str, the .pb file.
     """
-    found, weights_path = setup.trained(config)
-    path = os.path.join(config.output, 'r2n2_{}_views.pb'.format(config.views))
+    options, weights_path = networks.trained(options, context.device)
+    path = os.path.join(options.output, 'r2n2_{}_views.pb'.format(options.views))
     with tf.Graph().as_default():
-        net = setup.make_net(found, config.plain)
-        inputs, outputs, aliases, feed = _graph(net, config.views, config.batch_size,
-                                                found.CONST.IMG_H)
-        options = device.session_config(config)
+        net = networks.build(options.settings, options.plain)
+        graph = networks.inference_graph(net, options.views, options.batch_size,
+                                         options.settings.CONST.IMG_H)
+        session_config = context.session_config()
         # Fused operations round other than the single ones of the written graph.
-        options.graph_options.rewrite_options.disable_meta_optimizer = True
-        with tf.Session(config=options) as sess:
-            setup.load(sess, net, weights_path)
-            frozen.freeze(sess, inputs, outputs, path, aliases, check_feed=feed, batch_axes=_ROWS,
-                          notes=dict(checkpoints.note(weights_path),
-                                     network=type(net).__name__, plain=config.plain))
+        session_config.graph_options.rewrite_options.disable_meta_optimizer = True
+        with tf.Session(config=session_config) as sess:
+            networks.restore(sess, net, weights_path)
+            freezing.freeze(sess, graph.inputs, graph.outputs, path, graph.aliases,
+                            check_feed=graph.feed, batch_axes=graph.batch_axes,
+                            notes=dict(checkpoints.note(weights_path),
+                                       network=type(net).__name__, plain=options.plain))
     return [path]
 
 
-def freeze_run(config, step):
-    """Freezes a run at a step (None: its newest) into its output folder; list of str, the file."""
-    own = os.path.join(config.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
-    options = dict(vars(config), output=config.output_path, batch_size=1, device='cpu',
-                   checkpoint=config.checkpoint if step is None else own,
-                   views=config.views or 3, plain=False, network=config.model)
-    return freeze(type(config)(**options))
+def freeze_run(options: cli.Options, context: launch.Context, step: Optional[int]) -> List[str]:
+    """Freezes a run of main.py into its output folder, checked on the CPU.
 
-
-def networks():
-    """The five networks of the paper in its sizes, for `python -m common.npu_lint`."""
-    def training(kind):
-        step = solver.Solver(kind(plain=True)).step(5, 2, 127, masked=True)
-        rate = tf.get_default_graph().get_tensor_by_name('learning_rate:0')
-        return [step.images, step.voxels, step.mask, rate], [step.loss, step.update]
-
-    def inference(kind):
-        net = kind(plain=True)
-        ends = _graph(net, 3, 1, 127)
-        return npu_survey.Graph(*ends, list(net.params.values()), _ROWS)
-
-    rows = []
-    for kind in models.MODELS:
-        rows += [npu_survey.Network(kind.paper_name, True, functools.partial(training, kind)),
-                 npu_survey.Network(kind.paper_name, False, functools.partial(inference, kind))]
-    return rows
+    Args:
+      options: those of main.py, settled; context: launch.Context.
+      step: int, of the checkpoint; None: the newest one, or that of --checkpoint.
+    Returns:
+      list of one str, the .pb file.
+    """
+    own = os.path.join(options.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
+    return freeze(options.replace(output=options.output_path, batch_size=1, plain=False,
+                                  checkpoint=options.checkpoint if step is None else own,
+                                  views=options.views or 3, network=options.model),
+                  context.replace(device='cpu'))

@@ -14,7 +14,8 @@ import tensorflow.compat.v1 as tf
 
 import boot_modelarts
 import help_modelarts
-from common import errors, files, rank_table
+from common import errors, files
+from common.device import rank_table
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FAKE = os.path.join(ROOT, 'tests', 'common', 'fake_obs')
@@ -118,10 +119,13 @@ def test_a_failing_script_gives_its_status_and_its_log(job):
     assert (job.out / 'checkpoints' / 'model-1.index').exists()
 
 
-def test_a_misspelt_option_reaches_the_script_which_refuses_it(job):
-    code, text = job.run('--script=toy/train.py', '--trainin_steps=5')
-    assert code == 2 and 'unknown option --trainin_steps; did you mean --training_steps?' in text
-    assert 'unknown option' in (job.out / 'train_0.log').read_text()
+@pytest.mark.parametrize('option, message', [
+    ('--trainin_steps=5', 'unknown option --trainin_steps; did you mean --training_steps?'),
+    ('--learning_rate=-1', 'argument --learning_rate: must be a number above 0')])
+def test_a_wrong_option_of_the_script_is_refused_before_anything_is_copied(option, message, job):
+    code, text = job.run('--script=toy/train.py', option)
+    assert code == 2 and message in text
+    assert not job.cache.exists() and not job.out.exists()
 
 
 def test_missing_data_is_told_before_anything_runs(job):
@@ -132,7 +136,10 @@ def test_missing_data_is_told_before_anything_runs(job):
 
 def test_secrets_among_the_options_are_not_printed(job):
     code, text = job.run('--access_key=hunter2hunter2', '--script=toy/train.py')
-    assert code == 2 and '--access_key=***' in text
+    assert code == 2 and 'unknown option --access_key' in text
+    (job.root / 'vsl' / 'vsl_main.py').write_text('print("done")')
+    code, text = job.run('--access_key=hunter2hunter2')
+    assert code == 0 and '--access_key=***' in text
 
 
 @pytest.mark.parametrize('given, code, message', [
@@ -172,15 +179,36 @@ def test_other_processes_of_a_machine_wait_for_the_first(job):
     assert 'to stderr' in (job.out / 'train_1.log').read_text()     # each brings its own log
 
 
-def test_the_first_device_of_a_ring_brings_the_data(job):
+@pytest.mark.parametrize('device', ['0', '4'])     # the logical number, or the physical one
+def test_the_lowest_rank_of_a_machine_brings_the_data(device, job):
     path = job.elsewhere / 'table.json'
     files.write_json(str(path), rank_table.make([('a', {0: '10.0.0.1', 1: '10.0.0.2'}),
                                                  ('b', {4: '10.0.0.3', 5: '10.0.0.4'})]))
     code, text = job.run(RANK_TABLE_FILE=str(path), RANK_SIZE='4', RANK_ID='2',
-                         ASCEND_DEVICE_ID='4')
+                         ASCEND_DEVICE_ID=device)
     assert code == 0 and (job.cache / 'data' / 'scale.txt').exists(), text
     # That of rank 0 is on another machine and brings the results.
     assert [path.name for path in job.out.iterdir()] == ['train_2.log']
+
+
+def test_both_ranks_of_a_table_of_physical_devices_run(job):
+    table = os.path.join(ROOT, 'tests', 'field_cases', 'rank', 'mindx_physical.json')
+    second = job.start(RANK_TABLE_FILE=table, RANK_SIZE='2', RANK_ID='1', ASCEND_DEVICE_ID='1')
+    code, text = job.run(RANK_TABLE_FILE=table, RANK_SIZE='2', RANK_ID='0', ASCEND_DEVICE_ID='0')
+    assert code == 0, text
+    text = second.communicate(timeout=30)[0]
+    assert second.returncode == 0, text
+
+
+def test_who_is_waited_for_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(boot_modelarts, '_PATIENCE', 60)
+    now = [0.0]
+    monkeypatch.setattr(boot_modelarts.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(boot_modelarts.time, 'sleep', lambda seconds: now.append(
+        now.pop() + 10 * seconds))
+    with pytest.raises(errors.InputError, match='has not brought the data within 60 s'):
+        boot_modelarts._wait_for(str(tmp_path / 'marker'))
+    assert capsys.readouterr().out.count('waiting for the first process of this machine') == 2
 
 
 def test_other_processes_end_when_the_first_could_not_bring_the_data(job):
@@ -228,15 +256,14 @@ def test_what_the_script_leaves_behind_does_not_hold_the_job_up(job):
 
 
 def job_of(tmp_path):
-    config = boot_modelarts.parse_args(['--model=vsl', '--upload_every=0.1'])
-    config.modelarts_result_dir = str(tmp_path)
-    return boot_modelarts._Job(config)
+    return boot_modelarts._Job(boot_modelarts.parse_args([
+        '--model=vsl', '--upload_every=0.1', '--modelarts_result_dir=' + str(tmp_path)]))
 
 
 def test_no_failure_of_a_copy_ends_the_training(tmp_path, monkeypatch, capsys):
     calls = []
 
-    def fail(config, known, skip):
+    def fail(options, known, skip, patience):
         calls.append(known)
         raise MemoryError('cannot fork')
 
@@ -250,7 +277,7 @@ def test_a_stop_signal_ends_a_copy_that_hangs(tmp_path, monkeypatch):
     job, calls = job_of(tmp_path), []
     handler = signal.signal(signal.SIGTERM, job.on_signal)
 
-    def hang(config, known, skip):
+    def hang(options, known, skip, patience):
         calls.append(time.monotonic())
         if len(calls) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -398,13 +425,14 @@ def test_what_a_run_has_not_finished_stays_behind(name, unfinished):
     assert help_modelarts.is_unfinished(name) == unfinished
 
 
+@pytest.mark.parametrize('fault', ['every_other', 'half'])
 @pytest.mark.slow
-def test_a_job_with_storage_that_fails_every_other_call_succeeds(job):
+def test_a_job_with_storage_that_fails_half_its_calls_succeeds(fault, job):
     log = job.elsewhere / 'calls'
     log.write_text('')
     job.env.pop('PORT_OBS_ROOT')
     code, text = job.run(PYTHONPATH=FAKE, FAKE_OBS_ROOT=str(job.buckets), FAKE_OBS_LOG=str(log),
-                         FAKE_OBS_FAULT='every_other')
+                         FAKE_OBS_FAULT=fault)
     assert code == 0, text
     assert (job.out / 'checkpoints' / 'model-1.index').exists()
 
@@ -420,8 +448,8 @@ def test_storage_that_hangs_ends_the_job_with_a_message(job):
 
 
 def test_a_link_out_of_the_results_does_not_keep_the_others_back(job):
-    config = boot_modelarts.parse_args(['--model=vsl', '--train_url=' + str(job.out)])
-    config.modelarts_result_dir = str(job.data)
+    config = boot_modelarts.parse_args(['--model=vsl', '--train_url=' + str(job.out),
+                                        '--modelarts_result_dir=' + str(job.data)])
     os.symlink('/etc/hostname', str(job.data / 'link'))
     with pytest.raises(errors.InputError, match="lead out of the folder: 'link'"):
         help_modelarts.modelarts2obs(config)

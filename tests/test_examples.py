@@ -119,12 +119,12 @@ def r2n2(tmp_path_factory):
 
 
 def test_r2n2_makes_a_mesh_of_pictures(r2n2, tmp_path, capsys):
-    from r2n2 import demo
+    from r2n2 import reconstruction
     from r2n2.lib import data_augmentation
     views = sorted(str(path) for path in (r2n2 / 'data').rglob('chair/*/rendering/*.png'))
     graph, output = r2n2 / 'pb' / 'r2n2_2_views.pb', tmp_path / 'object.obj'
     for given in (views[:1], views[:2]):
-        shown = np.stack([demo.prepared(path, 127) for path in (given * 2)[:2]])[:, None]
+        shown = np.stack([reconstruction.prepared(path, 127) for path in (given * 2)[:2]])[:, None]
         with frozen.load(str(graph)) as model:
             grid = model.predict(views=data_augmentation.scaled(shown))['occupancy'][0]
         level = float(grid.min() + grid.max()) / 2

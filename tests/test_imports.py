@@ -78,6 +78,12 @@ def room_of(path):
     return 'base' if parts[1] in _BASE else 'cli' if parts[1] == 'cli' else 'roof'
 
 
+def _strings(node):
+    """Texts in an expression; ast.Str until Python 3.7, ast.Constant from 3.8 on."""
+    values = [getattr(part, 'value', getattr(part, 's', None)) for part in ast.walk(node)]
+    return [value for value in values if isinstance(value, str)]
+
+
 @functools.lru_cache(None)
 def imported(text):
     """Names that a file imports at any depth of its code, by statement or by name."""
@@ -91,7 +97,7 @@ def imported(text):
         elif isinstance(node, ast.Call) and node.args:
             called = getattr(node.func, 'attr', getattr(node.func, 'id', None))
             if called in _IMPORTERS:
-                names.update(part.s for part in ast.walk(node.args[0]) if isinstance(part, ast.Str))
+                names.update(_strings(node.args[0]))
     return names
 
 

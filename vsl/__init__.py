@@ -2,7 +2,7 @@
 
 
 def __getattr__(name):
-    """Gives `VarShapeLearner` when it is asked for, so that data tools need no TensorFlow."""
+    """Returns `VarShapeLearner`, imported at its first use: data tools need no TensorFlow."""
     if name == 'VarShapeLearner':
         from vsl.vsl import VarShapeLearner
         return VarShapeLearner

@@ -1,11 +1,12 @@
-"""Classifies codes that offline inference has written: fitted on those of the training split.
+"""Classifies latent codes that offline inference has written; fitted on the training split.
 
 Reads `<split>_labels.txt` of vsl/mat2bin.py and, in the order of their names, the outputs for its
-batches: `<split>_*.txt` (a code a line) or `<split>_*.bin` (float32, with --latent_size). Rows that
-filled up the last batch are left out.
+batches: `<split>_*.txt` (one code in a line) or `<split>_*.bin` (float32, with --latent_size). Rows
+that padded the last batch are left out.
 
 Example: python vsl/calculate_accuracy.py --labels=bins --codes=codes
 """
+import argparse
 import glob
 import os
 import sys
@@ -14,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from common import cli, errors
-from vsl import mat2bin, measures
+from vsl import mat2bin
 
 
 def parse_args(argv=None):
@@ -23,7 +24,7 @@ def parse_args(argv=None):
     parser.add_argument('--labels', required=True, help='folder that vsl/mat2bin.py wrote')
     parser.add_argument('--codes', required=True, help='folder of the outputs of the inference')
     parser.add_argument('--latent_size', type=cli.positive_int, default=35,
-                        help='numbers of a code, of .bin files')
+                        help='latent dimension, of .bin files')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -50,8 +51,8 @@ def _rows(path, latent_size):
         raise errors.InputError('{} does not hold codes ({}).'.format(path, error))
 
 
-def read_codes(folder, split, count, latent_size):
-    """Codes of a split.
+def read_codes(folder: str, split: str, count: int, latent_size: int) -> np.ndarray:
+    """Reads the codes of a split.
 
     Args:
       folder: str; split: 'train' or 'test'; count: int, shapes; latent_size: int, D of .bin files.
@@ -74,10 +75,11 @@ def read_codes(folder, split, count, latent_size):
     return codes
 
 
-def classify(config):
+def classify(options: argparse.Namespace) -> None:
     """Prints the accuracies on both splits."""
-    labels = {split: _labels(config.labels, split) for split in mat2bin.SPLITS}
-    codes = {split: read_codes(config.codes, split, len(labels[split]), config.latent_size)
+    from vsl import measures  # here, since --help needs no scikit-learn
+    labels = {split: _labels(options.labels, split) for split in mat2bin.SPLITS}
+    codes = {split: read_codes(options.codes, split, len(labels[split]), options.latent_size)
              for split in mat2bin.SPLITS}
     classifier = measures.fit_svm(codes['train'], labels['train'])
     print('Shape classification: train: {:.4f}, test: {:.4f}'.format(*(

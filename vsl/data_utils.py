@@ -2,13 +2,15 @@
 
 A set has the datasets `train` and `test`, or `model_train`, `model_test`, `image_train` and
 `image_test` where images belong to the shapes. HDF5 shows MATLAB's arrays with their axes reversed:
-models are [27001, N] there, a column a shape, the class id (from 1) before 30^3 occupancies in C
-order; images are [3, 100, 100, N], RGB. Occupancies stay uint8, so that a set takes 27 kB a shape.
+models are [27001, N] there, one shape in each column, the class id (from 1) before 30^3 occupancies
+in C order; images are [3, 100, 100, N], RGB. Occupancies stay uint8: 27 kB for each shape.
+
+N: shapes of a split, B: of a batch.
 """
-import collections
 import contextlib
 import json
 import os
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import h5py
 import numpy as np
@@ -33,12 +35,22 @@ MODELNET40_NAMES = (
 _KNOWN_NAMES = {'PASCAL3D.mat': PASCAL_NAMES, 'ModelNet10_res30_raw.mat': MODELNET10_NAMES,
                 'ModelNet40_res30_raw.mat': MODELNET40_NAMES}
 
-Split = collections.namedtuple('Split', 'voxels labels images')
-Split.__doc__ = """Shapes: voxels uint8 [N, 27000] of 0 and 1, labels int32 [N] from 1, images
-[N, 100, 100, 3] uint8 or float32, or None."""
+
+class Split(NamedTuple):
+    """The shapes of a split.
+
+    Attributes:
+      voxels: uint8 [N, 27000] of 0 and 1.
+      labels: int32 [N], class ids from 1.
+      images: [N, 100, 100, 3] uint8 or float32, or None.
+    """
+
+    voxels: np.ndarray
+    labels: np.ndarray
+    images: Any
 
 
-def find_file(path, preferred=''):
+def find_file(path: str, preferred: str = '') -> str:
     """Finds the .mat file that a --data_path means.
 
     Args:
@@ -55,13 +67,13 @@ def find_file(path, preferred=''):
         raise errors.InputError('--data_path {} does not exist. Give a .mat file or its folder; '
                                 'python vsl/make_dataset.py makes one.'.format(path))
     for folder in (path, os.path.join(path, 'dataset')):
-        found = sorted(name for name in os.listdir(folder) if name.endswith('.mat')) if (
+        names = sorted(name for name in os.listdir(folder) if name.endswith('.mat')) if (
             os.path.isdir(folder)) else []
-        if preferred in found or len(found) == 1:
-            return os.path.join(folder, preferred if preferred in found else found[0])
-        if found:
+        if preferred in names or len(names) == 1:
+            return os.path.join(folder, preferred if preferred in names else names[0])
+        if names:
             raise errors.InputError('{} has several .mat files ({}); give one of them as '
-                                    '--data_path.'.format(folder, ', '.join(found)))
+                                    '--data_path.'.format(folder, ', '.join(names)))
     raise errors.InputError('{} has no .mat file, and neither has its folder dataset/. Make one '
                             'with python vsl/make_dataset.py.'.format(path))
 
@@ -77,7 +89,7 @@ def _open(path):
 
 @contextlib.contextmanager
 def _reading(path, key):
-    """Makes one line of what h5py raises in a damaged file."""
+    """Turns what h5py raises in a damaged file into an InputError of one line."""
     try:
         yield
     except (KeyError, RuntimeError, OSError) as error:
@@ -166,7 +178,7 @@ def _read_images(stream, path, key, count):
     return images
 
 
-def read_split(path, split, images=False):
+def read_split(path: str, split: str, images: bool = False) -> Split:
     """Reads one split of a set.
 
     Args:
@@ -215,8 +227,8 @@ def _names_of_file(path):
                                 'line, or a .json list or table of names.'.format(path, error))
 
 
-def class_names(path, num_classes, names_path=''):
-    """Names of the classes of a set.
+def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
+    """Returns the names of the classes of a set.
 
     They come from a file that is named, from the set's attribute `class_names`, from the well-known
     sets by their file name, from `classes.txt` beside the set, or are numbers.
@@ -253,8 +265,8 @@ def _numbered(names, num_classes):
     return ['class{}'.format(number + 1) for number in range(len(names), num_classes)]
 
 
-def class_id(text, names):
-    """Gives the id of a class by its name or number.
+def class_id(text: str, names: Sequence[str]) -> int:
+    """Returns the id of a class by its name or number.
 
     Args:
       text: str.
@@ -272,15 +284,19 @@ def class_id(text, names):
         text, ', '.join(names), len(names)))
 
 
-def select(split, label):
-    """The shapes of one class, in their order."""
+def select(split: Split, label: int) -> Split:
+    """Returns the shapes of one class, in their order."""
     rows = np.flatnonzero(split.labels == label)
     return Split(split.voxels[rows], split.labels[rows],
                  None if split.images is None else split.images[rows])
 
 
-def require_batch(count, batch_size, path, what):
-    """Makes sure that there is a whole batch, since smaller ones are left out.
+def require_batch(count: int, batch_size: int, path: str, what: str) -> None:
+    """Makes sure that there is a whole batch, since smaller ones are left out of training.
+
+    Args:
+      count: int, shapes; batch_size: int.
+      path: str, the .mat file, and what: str, such as 'shapes for training'; for the message.
 
     Raises:
       errors.InputError: there are fewer shapes than a batch holds.
@@ -303,14 +319,14 @@ class Order:
         shuffling it (classification).
     """
 
-    def __init__(self, count, seed, permute=False):
+    def __init__(self, count: int, seed: int, permute: bool = False):
         self._rng = np.random.RandomState(seed)
         self._order = np.arange(count)
         self._permute = permute
         self._epoch = -1
 
-    def at(self, epoch):
-        """Order of an epoch, int [count]; epochs are asked for in rising order, from 0."""
+    def at(self, epoch: int) -> np.ndarray:
+        """Returns the order of an epoch, int [count]; ask for epochs in rising order, from 0."""
         if epoch < self._epoch:
             raise ValueError('epoch {} was asked for after {}.'.format(epoch, self._epoch))
         while self._epoch < epoch:
@@ -318,27 +334,39 @@ class Order:
             self._epoch += 1
         return self._order
 
-    def shuffled(self, order):
-        """Another order by the same generator: of a copy of `order`, int [any]."""
+    def shuffled(self, order: np.ndarray) -> np.ndarray:
+        """Returns the rows of `order`, int [any], in the order that the generator gives next."""
         if self._permute:
             return order[self._rng.permutation(len(order))]
         order = order.copy()
         self._rng.shuffle(order)
         return order
 
+    def to_classify(self, epochs: int, num_test: int) -> Dict[str, np.ndarray]:
+        """Returns the rows in the order in which the original classifies after training.
 
-def grids(voxels):
-    """Flat occupancies [B, 27000] as [B, 30, 30, 30, 1], of the same dtype."""
+        Args:
+          epochs: int, begun in the training; num_test: int, test shapes.
+        Returns:
+          dict {'train', 'test': int [N]}: one more shuffle of the training split, then one of the
+          test split, by the same generator.
+        """
+        return {'train': self.at(epochs), 'test': self.shuffled(np.arange(num_test))}
+
+
+def grids(voxels: np.ndarray) -> np.ndarray:
+    """Reshapes flat occupancies [B, 27000] to [B, 30, 30, 30, 1], of the same dtype."""
     return voxels.reshape(-1, GRID, GRID, GRID, 1)
 
 
-def augmented(voxels, seed, epoch, rows, shift=0, mirror_axes=()):
-    """Moves and mirrors shapes at random; each draw depends on (seed, epoch, row) alone.
+def augmented(voxels: np.ndarray, seed: int, epoch: int, rows: Sequence[int], shift: int = 0,
+              mirror_axes: Sequence[int] = ()) -> np.ndarray:
+    """Moves and mirrors shapes at random, depending on (seed, epoch, row) alone.
 
     Args:
       voxels: uint8 [B, 27000].
       seed, epoch: int.
-      rows: int [B], numbers of the shapes in the set.
+      rows: int [B], rows of the split that the shapes are from.
       shift: int, cells of the largest move along each axis; what leaves the grid is lost.
       mirror_axes: axes out of 0, 1, 2 along each of which every second shape is mirrored.
     Returns:
@@ -356,13 +384,14 @@ def augmented(voxels, seed, epoch, rows, shift=0, mirror_axes=()):
     return result.reshape(voxels.shape)
 
 
-def mirrored(voxels, axis):
-    """Shapes mirrored along an axis, uint8 [N, 27000]."""
+def mirrored(voxels: np.ndarray, axis: int) -> np.ndarray:
+    """Mirrors shapes, uint8 [N, 27000], along axis 0, 1 or 2 of their grids."""
     return np.flip(voxels.reshape(-1, GRID, GRID, GRID), axis + 1).reshape(voxels.shape)
 
 
-def write(path, splits, names, notes=None):
-    """Writes a set in the layout that `read_split` reads, compressed, in one exchange.
+def write(path: str, splits: Mapping[str, Split], names: Sequence[str],
+          notes: Optional[Mapping[str, str]] = None) -> None:
+    """Writes a set in the layout that `read_split` reads, compressed; all of the file or nothing.
 
     Args:
       path: str, the .mat file.

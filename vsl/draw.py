@@ -1,5 +1,6 @@
 """Pictures of voxel grids: surfaces by marching cubes without a display, or cubes by mayavi."""
 import os
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,16 +16,21 @@ _MAYAVI = ('--renderer mayavi needs the package mayavi, which this Python does n
 _MOST_TRIANGLES = 10000
 
 
-def drawable(grid):
-    """Surface of a grid [X, Y, Z], coarser where it would have too many triangles."""
+def drawable(grid: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the surface of a grid [X, Y, Z], coarser where it would have too many triangles.
+
+    Returns:
+      (vertices [V, 3] in cells, triangles int [F, 3]).
+    """
     for step in (1, 2, 3, 5, 8):
-        found = voxel_grids.surface(grid, step=step)
-        if len(found[1]) <= _MOST_TRIANGLES:
+        vertices, triangles = voxel_grids.surface(grid, step=step)
+        if len(triangles) <= _MOST_TRIANGLES:
             break
-    return found
+    return vertices, triangles
 
 
-def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
+def shapes(path: str, grids: np.ndarray, captions: Optional[Sequence[str]] = None,
+           columns: int = 5, renderer: str = 'surface', up: str = 'z') -> None:
     """Draws shapes side by side and writes their surfaces.
 
     Args:
@@ -40,7 +46,7 @@ def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
     """
     volumes = np.reshape(grids, [-1] + 3 * [data_utils.GRID])
     plots.mesh_grid(path + '.png', [drawable(grid) for grid in volumes], captions, columns, up,
-                       edges=False, size=1.8)
+                    edges=False, size=1.8)
     for number, grid in enumerate(volumes):
         vertices, triangles = voxel_grids.surface(grid)
         if len(triangles):
@@ -50,28 +56,29 @@ def shapes(path, grids, captions=None, columns=5, renderer='surface', up='z'):
             draw_sample(grid, os.path.join(path, '{:02d}.png'.format(number)))
 
 
-def beside(path, images, given, found, captions, up='z'):
-    """Draws images, their shapes and the shapes that were found, side by side, three in a row.
+def beside(path: str, images: np.ndarray, true: np.ndarray, reconstructed: np.ndarray,
+           captions: Sequence[str], up: str = 'z') -> None:
+    """Draws images, their shapes and the reconstructed shapes side by side, three in a row.
 
     Args:
       path: str, the .png.
       images: uint8 [N, H, W, 3], or float in [0, 1].
-      given, found: [N, 27000], occupancies in [0, 1].
+      true, reconstructed: [N, 27000], occupancies in [0, 1].
       captions: list of str, one for each image.
       up: 'y' or 'z', vertical axis of the grids.
     Raises:
       errors.InputError: the file cannot be written.
     """
     fields, titles = [], []
-    for image, true, ours, caption in zip(images, given, found, captions):
+    for image, *grids, caption in zip(images, true, reconstructed, captions):
         fields.append(image)
-        fields += [drawable(np.reshape(grid, 3 * [data_utils.GRID])) for grid in (true, ours)]
-        titles += [caption, 'shape', 'found']
+        fields += [drawable(np.reshape(grid, 3 * [data_utils.GRID])) for grid in grids]
+        titles += [caption, 'shape', 'reconstruction']
     plots.mesh_grid(path, fields, titles, 9, up, edges=False, size=1.4)
 
 
-def draw_sample(voxel, savepath):
-    """Draws a grid with mayavi as the original did: a cube a cell, its size the occupancy.
+def draw_sample(voxel: np.ndarray, savepath: str) -> None:
+    """Draws a grid with mayavi as the original did: in each cell a cube as large as its occupancy.
 
     Args:
       voxel: [27000] or [30, 30, 30, ...], occupancies.

@@ -10,6 +10,7 @@ Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
   python vsl/make_dataset.py --meshes=ModelNet10 --output=data/ModelNet10_res30_raw.mat
   python vsl/make_dataset.py --binvox=ShapeNetVox32 --up=y --images=Rendering --output=data/set.mat
 """
+import argparse
 import collections
 import hashlib
 import multiprocessing
@@ -18,6 +19,7 @@ import shutil
 import sys
 import time
 import zlib
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
@@ -31,7 +33,21 @@ EXTENT = 24             # cells that the longest side fills
 _AXES = 'C order x, y, z; z up; longest side {} of 30 cells, centred'.format(EXTENT)
 _IMAGES = ('.png', '.jpg', '.jpeg')
 
-Source = collections.namedtuple('Source', 'path name label split')
+
+class Source(NamedTuple):
+    """A shape to convert.
+
+    Attributes:
+      path: str, the file.
+      name: str, its path from the folder of all shapes, without the ending.
+      label: int, class id from 1.
+      split: 'train' or 'test'.
+    """
+
+    path: str
+    name: str
+    label: int
+    split: str
 
 
 def parse_args(argv=None):
@@ -59,8 +75,9 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def make_furniture(seed=0, num_train=40, num_test=10):
-    """The procedural set.
+def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10
+                   ) -> Tuple[Dict[str, data_utils.Split], List[str]]:
+    """Makes the procedural set of furniture.
 
     Args:
       seed: int; num_train, num_test: int, shapes of each class.
@@ -71,18 +88,20 @@ def make_furniture(seed=0, num_train=40, num_test=10):
     for split, count, first in (('train', num_train, 0), ('test', num_test, num_train)):
         labels = np.repeat(np.arange(len(furniture.FURNITURE), dtype=np.int32) + 1, count)
         voxels = [furniture.voxels(furniture.furniture(name, [seed, label, first + number]),
-                                data_utils.GRID, EXTENT).ravel()
+                                   data_utils.GRID, EXTENT).ravel()
                   for label, name in enumerate(furniture.FURNITURE) for number in range(count)]
         splits[split] = data_utils.Split(np.array(voxels, np.uint8), labels, None)
     return splits, list(furniture.FURNITURE)
 
 
-def find_sources(folder, extensions, test_fraction=0.2, seed=0):
+def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 0.2,
+                 seed: int = 0) -> Tuple[List[Source], List[str]]:
     """Lists the shapes of a folder.
 
     Args:
       folder: str; extensions: tuple of str, in small letters.
-      test_fraction: float; seed: int, decides where no folder does.
+      test_fraction: float, share of the shapes outside train/ and test/ that are for testing.
+      seed: int, of that split.
     Returns:
       (list of Source, sorted by class and name; list of class names).
     Raises:
@@ -90,24 +109,24 @@ def find_sources(folder, extensions, test_fraction=0.2, seed=0):
     """
     if not os.path.isdir(folder):
         raise errors.InputError('{} is no folder.'.format(folder))
-    found = []
+    matches = []
     for place, folders, names in os.walk(folder):
         folders.sort()
         parts = os.path.relpath(place, folder).split(os.sep)
         for name in sorted(names) if parts != ['.'] else ():
             stem, extension = os.path.splitext(name)
             if extension.lower() in extensions:
-                found.append((parts, '/'.join(parts + [stem]), os.path.join(place, name)))
-    if not found:
+                matches.append((parts, '/'.join(parts + [stem]), os.path.join(place, name)))
+    if not matches:
         raise errors.InputError('{} has no {} files in folders named after their classes '
                                 '(<class>/train/..., <class>/test/... or <class>/...).'.format(
                                     folder, ' '.join(extensions)))
-    classes = sorted({parts[0] for parts, _, _ in found})
+    classes = sorted({parts[0] for parts, _, _ in matches})
     if {'train', 'test'} == set(classes):
         raise errors.InputError('{} has the layout train/<class>/, test/<class>/; arrange it as '
                                 '<class>/train/, <class>/test/.'.format(folder))
     sources = []
-    for parts, name, path in found:
+    for parts, name, path in matches:
         named = [part for part in parts[1:] if part in ('train', 'test')]
         draw = zlib.crc32('{}:{}'.format(seed, name).encode()) / 2 ** 32
         split = named[0] if named else ('test' if draw < test_fraction else 'train')
@@ -115,15 +134,15 @@ def find_sources(folder, extensions, test_fraction=0.2, seed=0):
     return sources, classes
 
 
-def voxelize(path, up):
-    """The grid of one mesh or binvox file.
+def voxelize(path: str, up: str) -> np.ndarray:
+    """Voxelises one mesh, or resizes one binvox grid.
 
     Args:
       path: str; up: 'y' or 'z', vertical axis of the file.
     Returns:
       bool [30, 30, 30], z up.
     Raises:
-      errors.InputError: the file cannot be read, or holds nothing.
+      errors.InputError: the file cannot be read, or is empty.
     """
     if path.lower().endswith('.binvox'):
         grid = voxel_grids.read_binvox(path)
@@ -139,7 +158,7 @@ def voxelize(path, up):
 
 
 def _work(job):
-    """Voxelises one file into its part; returns None or what was wrong."""
+    """Voxelises one file into its part (bits of a grid, .npy); returns None or what was wrong."""
     path, part, up = job
     try:
         grid = voxelize(path, up)
@@ -153,7 +172,8 @@ def _work(job):
     return None
 
 
-def voxelize_all(sources, parts, up, workers):
+def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int
+                 ) -> Tuple[Dict[str, np.ndarray], List[str]]:
     """Voxelises files in parallel; those that have their part already are not done again.
 
     Args:
@@ -186,7 +206,7 @@ def voxelize_all(sources, parts, up, workers):
     return grids, problems
 
 
-def find_images(folder, sources):
+def find_images(folder: str, sources: Sequence[Source]) -> Dict[str, List[str]]:
     """Finds the images of shapes.
 
     Args:
@@ -195,7 +215,7 @@ def find_images(folder, sources):
       dict {path of a shape: list of paths of its images}.
     """
     names = {source.name: source.path for source in sources}
-    found = collections.defaultdict(list)
+    images: Dict[str, List[str]] = collections.defaultdict(list)
     for place, folders, entries in os.walk(folder):
         folders.sort()
         for entry in sorted(entries):
@@ -205,13 +225,13 @@ def find_images(folder, sources):
             name = '/'.join(os.path.relpath(place, folder).split(os.sep) + [stem])
             for end in range(len(name), 0, -1):
                 if (end == len(name) or name[end] in '/_') and name[:end] in names:
-                    found[names[name[:end]]].append(os.path.join(place, entry))
+                    images[names[name[:end]]].append(os.path.join(place, entry))
                     break
-    return found
+    return images
 
 
-def read_image(path):
-    """Reads an image as uint8 [100, 100, 3]; what is transparent becomes white.
+def read_image(path: str) -> np.ndarray:
+    """Reads an image as RGB uint8 [100, 100, 3]; what is transparent becomes white.
 
     Raises:
       errors.InputError: the file is no image.
@@ -241,14 +261,14 @@ def _with_images(usable, images, problems):
     return rows
 
 
-def _convert(config):
+def _convert(options):
     """Splits, class names and problems of a folder of shapes."""
-    folder = config.meshes or config.binvox
-    extensions = meshes.READABLE if config.meshes else ('.binvox',)
-    sources, names = find_sources(folder, extensions, config.test_fraction, config.seed)
-    images = find_images(config.images, sources) if config.images else None
+    folder = options.meshes or options.binvox
+    extensions = meshes.READABLE if options.meshes else ('.binvox',)
+    sources, names = find_sources(folder, extensions, options.test_fraction, options.seed)
+    images = find_images(options.images, sources) if options.images else None
     print('{} shapes of {} classes in {}'.format(len(sources), len(names), folder), flush=True)
-    grids, problems = voxelize_all(sources, config.output + '.parts', config.up, config.workers)
+    grids, problems = voxelize_all(sources, options.output + '.parts', options.up, options.workers)
     usable = [source for source in sources if source.path in grids]
     rows = ([(source, None) for source in usable] if images is None
             else _with_images(usable, images, problems))
@@ -265,25 +285,25 @@ def _convert(config):
     return splits, names, problems
 
 
-def make(config):
+def make(options: argparse.Namespace) -> None:
     """Makes the set and says what is in it."""
-    if not config.output.endswith('.mat'):
-        raise errors.UsageError('--output must end in .mat, not {}.'.format(config.output))
-    if config.furniture and config.images:
+    if not options.output.endswith('.mat'):
+        raise errors.UsageError('--output must end in .mat, not {}.'.format(options.output))
+    if options.furniture and options.images:
         raise errors.UsageError('--furniture has no images; leave --images out.')
     problems = []
-    if config.furniture:
-        splits, names = make_furniture(config.seed, config.num_train, config.num_test)
-        source = 'procedural furniture, seed {}'.format(config.seed)
+    if options.furniture:
+        splits, names = make_furniture(options.seed, options.num_train, options.num_test)
+        source = 'procedural furniture, seed {}'.format(options.seed)
     else:
-        splits, names, problems = _convert(config)
-        source = os.path.basename(os.path.abspath(config.meshes or config.binvox))
-    data_utils.write(config.output, splits, names, {'axes': _AXES, 'source': source})
-    shutil.rmtree(config.output + '.parts', ignore_errors=True)
+        splits, names, problems = _convert(options)
+        source = os.path.basename(os.path.abspath(options.meshes or options.binvox))
+    data_utils.write(options.output, splits, names, {'axes': _AXES, 'source': source})
+    shutil.rmtree(options.output + '.parts', ignore_errors=True)
     for problem in problems:
         print('left out: {}'.format(problem))
     print('{}: {} shapes for training, {} for testing, {} classes; {} left out'.format(
-        config.output, len(splits['train'].labels), len(splits['test'].labels), len(names),
+        options.output, len(splits['train'].labels), len(splits['test'].labels), len(names),
         len(problems)))
 
 

@@ -1,11 +1,12 @@
 """Writes a voxel set as raw batches for offline inference with the frozen encoder.
 
-Each split gives `<split>_0000.bin`, `<split>_0001.bin`, ...: float32 [B, 30, 30, 30, 1], the last
-one filled up with its last shape, and `<split>_labels.txt` with a class id a shape. Rows keep their
-order, so that codes, once computed, belong to those labels (vsl/calculate_accuracy.py).
+Writes `<split>_0000.bin`, `<split>_0001.bin`, ... for each split: float32 [B, 30, 30, 30, 1], the
+last one padded with its last shape, and `<split>_labels.txt` with the class id of each shape. Rows
+keep their order, so that codes, once computed, belong to those labels (vsl/calculate_accuracy.py).
 
 Example: python vsl/mat2bin.py --data_path=dataset/ModelNet10_res30_raw.mat --output=bins
 """
+import argparse
 import os
 import sys
 
@@ -32,22 +33,22 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def write_batches(config):
+def write_batches(options: argparse.Namespace) -> None:
     """Writes the batches and labels of both splits."""
-    path = data_utils.find_file(config.data_path, _PREFERRED)
-    os.makedirs(config.output, exist_ok=True)
+    path = data_utils.find_file(options.data_path, _PREFERRED)
+    os.makedirs(options.output, exist_ok=True)
     for split in SPLITS:
         data = data_utils.read_split(path, split)
-        starts = range(0, len(data.labels), config.batch_size)
+        starts = range(0, len(data.labels), options.batch_size)
         for number, start in enumerate(starts):
-            rows = np.minimum(np.arange(start, start + config.batch_size), len(data.labels) - 1)
-            name = os.path.join(config.output, '{}_{:04d}.bin'.format(split, number))
+            rows = np.minimum(np.arange(start, start + options.batch_size), len(data.labels) - 1)
+            name = os.path.join(options.output, '{}_{:04d}.bin'.format(split, number))
             with files.replacing(name) as temporary:
                 data_utils.grids(data.voxels[rows]).astype(np.float32).tofile(temporary)
-        files.write_text(os.path.join(config.output, LABELS.format(split)),
+        files.write_text(os.path.join(options.output, LABELS.format(split)),
                          '\n'.join(map(str, data.labels)) + '\n')
         print('{}: {} shapes in {} batches of {}'.format(
-            split, len(data.labels), len(starts), config.batch_size))
+            split, len(data.labels), len(starts), options.batch_size))
 
 
 def main(argv=None):

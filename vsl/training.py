@@ -1,38 +1,102 @@
-"""What the training loops of vsl_main.py and vsl_imrec.py share: epochs, batches, averages."""
+"""Trains a network of shapes; what the training of a network of images shares with it."""
 import os
 import time
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common import cli
 from common.geometry import plots
-from common.training import checkpoints, reporting
-from vsl import data_utils
+from common.training import checkpoints, launch, records, runs
+from vsl import data_utils, draw, evaluation, inference, measures, networks, vsl
 
 _AXES = {'none': (), 'x': (0,), 'y': (1,), 'xy': (0, 1)}
 
 
+def train(options: cli.Options, context: launch.Context) -> None:
+    """Trains a network of shapes, then runs the other stages of vsl_main.py.
+
+    Args:
+      options: settled options of vsl_main.py; context: launch.Context.
+    """
+    runs.set_seeds(context.seed)
+    data, options = evaluation.open_set(options)
+    step_tensor = tf.placeholder(tf.int32, [], name='step')
+    model, feeds = networks.for_training(options, context, step_tensor)
+    epochs = Epochs(data.train, options, context)
+    losses = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
+              'loss_rec': tf.reduce_mean(model.rec_loss)}
+    losses = {name: context.ranks.mean(value) for name, value in losses.items()}
+    with runs.start(options, context,
+                    summary='VSL ({}); {}'.format(options.preset, data)) as run:
+        model.sess = run.sess
+        for step in run.steps(options.training_steps):
+            epoch, voxels, _ = epochs.at(step)
+            values, _ = run.sess.run((losses, model.optimizer),
+                                     {feeds['x']: voxels, step_tensor: step})
+            run.report(step, **values)
+            means = epochs.average(run, step, values)
+            with run.paused():
+                if means is not None and context.ranks.is_chief:
+                    _end_epoch(run, model, data, step, epoch, means, voxels, options)
+        run.say_waiting(epochs.seconds)
+        draw_curves(run, context)
+        run.save(run.step)
+        if 'last_total' in run.state:
+            save_as_original(run, context, model, '{}-{:04d}-cost-{:.4f}.ckpt'.format(
+                options.preset, run.state['last_epoch'], run.state['last_total']))
+        if context.ranks.is_chief:
+            orders = epochs.order.to_classify(epochs.begun(run.step), len(data.test.labels))
+            evaluation.run_shape_stages(model, data, orders, options, context, run.step)
+
+
+def _end_epoch(run, model, data, step, epoch, means, voxels, options):
+    """Prints the losses of an epoch; now and then draws reconstructions and measures accuracy."""
+    cli.say('Epoch: {:04d} | kl-loss: {:.4f} + rec-loss: {:.4f} = total-loss: {:.4f}'.format(
+        epoch, means['loss_kl'], means['loss_rec'], means['loss']))
+    run.state['last_epoch'], run.state['last_total'] = epoch, means['loss']
+    if options.print_step and (epoch + 1) % options.print_step == 0:
+        flat = voxels.reshape(len(voxels), -1)[:5]
+        decoded = inference.decode(model, inference.codes(model, flat))
+        draw.shapes(os.path.join(run.samples, 'rec-{:04d}'.format(epoch)),
+                    np.concatenate([flat, decoded]),
+                    ['input'] * len(flat) + ['decoded'] * len(flat), len(flat), options.renderer,
+                    options.up)
+    if options.eval_every and (epoch + 1) % options.eval_every == 0:
+        splits = {'train': data.train, 'test': data.test}
+        codes = {name: inference.codes(model, split.voxels) for name, split in splits.items()}
+        scores = {'test_iou': inference.iou(model, codes['test'], data.test.voxels).mean()}
+        if not evaluation.has_one_class(data.train.labels):
+            classifier = measures.fit_svm(codes['train'], data.train.labels)
+            for name, split in splits.items():
+                scores[name + '_accuracy'] = measures.accuracy(classifier, codes[name],
+                                                               split.labels)
+        run.record(step, **scores)
+
+
 class Epochs:
-    """Batches by step (this process's part of them), and the averages of each epoch.
+    """Batches by step (this process's part of them), and the mean losses of each epoch.
 
     Args:
       split: data_utils.Split to train on.
-      config: completed namespace.
-      steps_per_epoch: int.
+      options: settled options; context: launch.Context.
       permute: bool, see data_utils.Order.
-      seed: int, of the order; None: that of `config`.
+
+    Attributes:
+      order: data_utils.Order.
+      seconds: float, spent on making batches.
     """
 
-    def __init__(self, split, config, steps_per_epoch, permute=False, seed=None):
-        self._split, self._config = split, config
-        self.steps_per_epoch = steps_per_epoch
-        self._order = data_utils.Order(
-            len(split.labels), config.seed if seed is None else seed, permute)
-        self.seconds = 0.   # spent on making batches
+    def __init__(self, split: data_utils.Split, options: cli.Options, context: launch.Context,
+                 permute: bool = False):
+        self._split, self._options, self._context = split, options, context
+        self._steps_per_epoch = len(split.labels) // options.batch_size
+        self.order = data_utils.Order(len(split.labels), context.seed, permute)
+        self.seconds = 0.
 
-    def at(self, step):
-        """The batch of a step.
+    def at(self, step: int) -> Tuple[int, np.ndarray, Optional[np.ndarray]]:
+        """Returns the batch of a step.
 
         Args:
           step: int, from 1.
@@ -40,91 +104,76 @@ class Epochs:
           (epoch from 0, voxels uint8 [B, 30, 30, 30, 1], images [B, 100, 100, 3] or None).
         """
         began = time.perf_counter()
-        config, size = self._config, self._config.batch_size
-        epoch, number = divmod(step - 1, self.steps_per_epoch)
-        rows = device.shard(self._order.at(epoch)[number * size:(number + 1) * size])
+        options, size = self._options, self._options.batch_size
+        epoch, number = divmod(step - 1, self._steps_per_epoch)
+        rows = self._context.ranks.shard(
+            self.order.at(epoch)[number * size:(number + 1) * size])
         voxels = self._split.voxels[rows]
-        if config.augment_shift or config.augment_mirror != 'none':
-            voxels = data_utils.augmented(voxels, config.seed, epoch, rows, config.augment_shift,
-                                          _AXES[config.augment_mirror])
+        if options.augment_shift or options.augment_mirror != 'none':
+            voxels = data_utils.augmented(voxels, self._context.seed, epoch, rows,
+                                          options.augment_shift, _AXES[options.augment_mirror])
         images = None if self._split.images is None else self._split.images[rows]
         self.seconds += time.perf_counter() - began
         return epoch, data_utils.grids(voxels), images
 
-    def begun(self, steps):
-        """Epochs that a training of so many steps has begun."""
-        return -(-steps // self.steps_per_epoch)
+    def begun(self, steps: int) -> int:
+        """Returns how many epochs a training of so many steps has begun."""
+        return -(-steps // self._steps_per_epoch)
 
-    def last_order(self, epochs):
-        """Rows of the training split in the order of the last of `epochs` epochs, int [N]."""
-        return self._order.at(max(0, epochs - 1))
-
-    def orders_to_classify(self, epochs, num_test):
-        """Rows in the order in which the original classifies after training.
+    def average(self, run: runs.Run, step: int, losses: Dict[str, float]
+                ) -> Optional[Dict[str, float]]:
+        """Adds the losses of a step to those of its epoch, which are part of `run.state`.
 
         Args:
-          epochs: int, begun in the training; num_test: int, test shapes.
+          run: runs.Run; step: int; losses: dict {name: float}.
         Returns:
-          dict {'train', 'test': int [N]}: one more shuffle of the training split, then one of the
-          test split, by the same generator.
-        """
-        return {'train': self._order.at(epochs),
-                'test': self._order.shuffled(np.arange(num_test))}
-
-    def average(self, run, step, values):
-        """Adds the losses of a step to those of its epoch, kept in `run.state`.
-
-        Args:
-          run: runs.Run; step: int; values: dict {name: float}.
-        Returns:
-          dict of float32 averages at the last step of an epoch, else None.
+          dict {name: float32 mean} at the last step of an epoch, else None.
         """
         sums = run.state.setdefault('epoch_sums', {})
-        for name, value in values.items():
+        for name, value in losses.items():
             # As the original: a float32 sum of value / number of batches.
             sums[name] = float(np.float32(sums.get(name, 0.)
-                                          + np.float32(value) / self.steps_per_epoch))
-        if step % self.steps_per_epoch:
+                                          + np.float32(value) / self._steps_per_epoch))
+        if step % self._steps_per_epoch:
             return None
         run.state['epoch_sums'] = {}
         return sums
 
 
-def save_as_original(run, model, name):
+def save_as_original(run: runs.Run, context: launch.Context, model: vsl.VarShapeLearner,
+                     name: str) -> None:
     """Saves variables and moments under a name of the original's kind, beside the run's own.
 
     Args:
-      run: runs.Run; model: VarShapeLearner.
-      name: str, such as modelnet40-0499-cost-0.0076.ckpt; an earlier one of this kind goes.
-    Returns:
-      str, the prefix.
+      run: runs.Run; context: launch.Context; model: VarShapeLearner.
+      name: str, such as modelnet40-0499-cost-0.0076.ckpt; an earlier one of this kind is removed.
     """
-    prefix = os.path.join(run.checkpoints, name)
-    if not device.is_chief():
-        return prefix
+    if not context.ranks.is_chief:
+        return
     for other in os.listdir(run.checkpoints):
         if '-cost-' in other and other.endswith('.ckpt.index') and other != name + '.index':
             checkpoints.remove(os.path.join(run.checkpoints, other[:-len('.index')]))
+    names = set(model.params) | {'beta1_power', 'beta2_power'}
     variables = [variable for variable in tf.global_variables()
-                 if variable.op.name.split('/')[0] in set(model.params) | {'beta1_power',
-                                                                           'beta2_power'}]
-    tf.train.Saver(variables).save(run.sess, prefix, write_meta_graph=False, write_state=False)
-    return prefix
+                 if variable.op.name.split('/')[0] in names]
+    tf.train.Saver(variables).save(run.sess, os.path.join(run.checkpoints, name),
+                                   write_meta_graph=False, write_state=False)
 
 
-def draw_curves(run):
-    """Draws what metrics.jsonl holds over the steps, those of earlier runs too, into eval/.
+def draw_curves(run: runs.Run, context: launch.Context) -> None:
+    """Draws the rows of metrics.jsonl over the steps, those of earlier runs too, into eval/.
 
     Args:
       run: runs.Run; `eval/losses.png` is written and, where there are measurements,
-        `eval/measures.png`. Only the process of rank 0 has the figures.
+        `eval/measures.png`.
+      context: launch.Context; only the process of rank 0 has the figures.
     """
-    if not device.is_chief():
+    if not context.ranks.is_chief:
         return
-    rows = reporting.read_metrics(os.path.join(run.output_path, 'metrics.jsonl'))
+    rows = records.read_metrics(os.path.join(run.output_path, 'metrics.jsonl'))
     for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),
                             ('measures', lambda key: key.endswith(('_iou', '_accuracy')))):
-        series = {}
+        series: Dict[str, Tuple[List[int], List[float]]] = {}
         for row in rows:
             for key in filter(is_chosen, sorted(row)):
                 steps, values = series.setdefault(key, ([], []))

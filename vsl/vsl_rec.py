@@ -1,11 +1,12 @@
 """VarShapeLearner with an image branch, for the shape in a single image.
 
-The image regressor of Liu, Giles, Ororbia 2018: a 2-D network learns the codes that the
-shape encoder gives to the shape of the image; decoding them gives the shape.
+The image regressor of Liu, Giles, Ororbia 2018: a 2-D network regresses the latent code of the
+shape that an image shows; decoding that code gives the shape.
 
 Letters as in vsl.py. Images are [B, 100, 100, 3] RGB, in whatever range the data have.
 """
 import collections
+from typing import Any, Dict, List, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -17,23 +18,23 @@ _CONVOLUTIONS = (('image_conv1', 'enc_conv1_2', 2), ('image_conv2', 'enc_conv2_2
                  ('image_conv3', 'enc_conv3_2', 2), ('image_conv4', 'enc_conv3_3', 1))
 
 
-def image_weight_shapes(latent_size):
-    """Names and shapes of the image branch's weights in the order of their creation."""
+def image_weight_shapes(latent_size: int) -> Dict[str, List[int]]:
+    """Returns the names and shapes of the image branch's weights; `latent_size` is D."""
     return collections.OrderedDict([
         ('image_conv1', [32, 32, 3, 16]), ('image_conv2', [15, 15, 16, 32]),
         ('image_conv3', [5, 5, 32, 64]), ('image_conv4', [3, 3, 64, 128]),
         ('image_fc1', [512, 200]), ('image_fc2', [200, latent_size])])
 
 
-def image_bias_sizes(latent_size):
-    """Names and sizes of the image branch's biases in the order of their creation."""
+def image_bias_sizes(latent_size: int) -> Dict[str, int]:
+    """Returns the names and sizes of the image branch's biases; `latent_size` is D."""
     return collections.OrderedDict([
         ('enc_conv1_2', 16), ('enc_conv2_2', 32), ('enc_conv3_2', 64), ('enc_conv3_3', 128),
         ('image_fc1_1', 200), ('image_fc2_1', latent_size)])
 
 
-def gamma_at(epoch):
-    """Weight of the latent loss in an epoch.
+def gamma_at(epoch: int) -> float:
+    """Returns the original's weight of the latent loss in an epoch.
 
     Args:
       epoch: int, counted from 0.
@@ -50,7 +51,8 @@ class VarShapeLearner(vsl.VarShapeLearner):
 
     Args:
       y: [B, 100, 100, 3], or None for a placeholder.
-      bias_after_product: bool, mend the original's slip in the last layer of the image branch (Q3).
+      bias_after_product: bool, add the bias of the last layer of the image branch to the product,
+        not to the matrix as the original does.
       detach_codes: bool, the latent loss trains the image branch only, not the shape encoder.
       keep_units: bool, no dropout at all, for frozen graphs.
       **kwargs: as in vsl.VarShapeLearner.
@@ -58,28 +60,30 @@ class VarShapeLearner(vsl.VarShapeLearner):
     Attributes (besides those of vsl.VarShapeLearner):
       y: [B, 100, 100, 3].
       shape_names: list of str, variables that a network without images has too.
-      gamma, keep_prob: scalar placeholders, weight of the latent loss and share of units kept.
-      dropout_uniform: [B, 200], uniform draws in [0, 1) of the dropout; may be fed.
+      gamma, keep_prob: scalar placeholders, weight of the latent loss, and probability that
+        dropout keeps a unit.
+      dropout_uniform: [B, 200], uniform noise in [0, 1) of the dropout; may be fed.
       learned_feature: [B, D], codes of the images.
-      lat_loss: scalar, half the squared distance of both codes, summed over batch and code.
+      lat_loss: scalar, half the squared distance of the codes of shape and image, summed over batch
+        and code.
     """
 
-    def __init__(self, *args, y=None, bias_after_product=False, detach_codes=False,
-                 keep_units=False, **kwargs):
+    def __init__(self, *args: Any, y: Optional[tf.Tensor] = None, bias_after_product: bool = False,
+                 detach_codes: bool = False, keep_units: bool = False, **kwargs: Any):
         self.y = y
         self._keep_units = keep_units
         self._bias_after_product, self._detach_codes = bias_after_product, detach_codes
         super().__init__(*args, **kwargs)
 
-    def _make_variables(self):
+    def _create_variables(self):
         sizes = (self.sizes[0], self.sizes[1], self.local_latent_num)
         weights, biases = vsl.weight_shapes(*sizes), vsl.bias_sizes(*sizes)
         self.shape_names = list(weights) + list(biases)
         weights.update(image_weight_shapes(self.latent_size))
         biases.update(image_bias_sizes(self.latent_size))
-        return vsl.make_variables(weights, biases)
+        return vsl.create_variables(weights, biases)
 
-    def _build_rest(self):
+    def _build_image_branch(self):
         if self.y is None:
             self.y = tf.placeholder(tf.float32, [self.batch_size, IMAGE_SIZE, IMAGE_SIZE, 3])
         self.gamma = tf.placeholder(tf.float32, [])
@@ -93,30 +97,30 @@ class VarShapeLearner(vsl.VarShapeLearner):
         hidden = self._dropout(self._relu_fc(hidden, 'image_fc1', 'image_fc1_1'))
         if self._bias_after_product:
             self.learned_feature = self._fc(hidden, 'image_fc2', 'image_fc2_1')
-        else:   # The original adds the bias to the rows of the matrix; kept, see README.
+        else:   # The original adds the bias to the rows of the matrix; see docs/vsl/differences.md.
             self.learned_feature = tf.matmul(
                 hidden, self.params['image_fc2'] + self.params['image_fc2_1'])
 
     def _dropout(self, hidden):
         if self._keep_units:
             return hidden
-        self.dropout_uniform = self.draw(tf.random.stateless_uniform, tf.random_uniform,
-                                         hidden.shape.as_list(), len(self.sizes))
-        kept = tf.cast(self.dropout_uniform >= 1. - self.keep_prob, tf.float32)
-        return hidden / self.keep_prob * kept
+        self.dropout_uniform = self.sample(tf.random.stateless_uniform, tf.random_uniform,
+                                           hidden.shape.as_list(), len(self.sizes))
+        mask = tf.cast(self.dropout_uniform >= 1. - self.keep_prob, tf.float32)
+        return hidden / self.keep_prob * mask
 
     def _build_losses(self, kl_weight, free_nats):
         super()._build_losses(kl_weight, free_nats)
-        wanted = self.latent_feature
+        target = self.latent_feature
         if self._detach_codes:
-            wanted = tf.stop_gradient(wanted)
+            target = tf.stop_gradient(target)
         # A sum over the batch of all processes, of which the mean over the processes is taken.
         processes = self._share[1] / self.batch_size
-        self.lat_loss = 0.5 * processes * tf.reduce_sum(tf.square(wanted - self.learned_feature))
+        self.lat_loss = 0.5 * processes * tf.reduce_sum(tf.square(target - self.learned_feature))
         self.loss += self.gamma * self.lat_loss
 
     def model_fit(self, x, y, gamma, keep_prob):
-        """One optimizer step.
+        """Runs one optimizer step.
 
         Args:
           x: array [B, 30, 30, 30, 1]; y: array [B, 100, 100, 3].

@@ -4,6 +4,8 @@ A set's folder is the first of its places that exists.
 """
 import os
 
+MODEL_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHIPPED_BODY = os.path.join(MODEL_DIR, 'data', 'cc0_body')
 EXTRAS = 'extras'       # sample files; also `datasets/extras`
 ROOTS = {
     'up-3d': ('UP_3D/up-3d', 'up-3d'),
@@ -26,15 +28,21 @@ TEST_FIELDS = {'up-3d': ('pose', 'shape'), 'lsp': ('maskname', 'partname'), 'h36
 MIXTURES = {'itw': (('lsp-orig', 'coco', 'mpii', 'up-3d'), (0.1, 0.3, 0.3, 0.3)),
             'all': (('h36m', 'lsp-orig', 'coco', 'mpii', 'up-3d'), (0.3, 0.1, 0.2, 0.2, 0.2))}
 FOCAL_LENGTH = 5000.
+GROUP = 8               # channels that the graph network normalises together
 
 
-def root(data_path, name):
-    """Folder of a set's pictures; the first place where none exists."""
+def can_group(channels: float) -> bool:
+    """Whether so many channels divide into groups."""
+    return channels >= GROUP and channels % (channels // GROUP) == 0
+
+
+def root(data_path: str, name: str) -> str:
+    """Returns the folder of a set's pictures; the first place where none exists."""
     places = [os.path.join(data_path, *place.split('/')) for place in ROOTS[name]]
     return next((place for place in places if os.path.isdir(place)), places[0])
 
 
-def extras(data_path):
-    """Folder of the sample files."""
+def extras(data_path: str) -> str:
+    """Returns the folder of the sample files."""
     places = [os.path.join(data_path, EXTRAS), os.path.join(data_path, 'datasets', EXTRAS)]
     return next((place for place in places if os.path.isdir(place)), places[0])

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains CMR on one device, measures it before and after, draws bodies and freezes it.
 # Example: bash cmr/test/train_full_1p.sh --data_path=datasets --dataset=itw
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
-model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Trains CMR, measures it on the test set before and after, draws bodies and freezes it.'
 defaults=(--evaluate=True --freeze=True)
 # shellcheck source=cmr/test/options.sh

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures the pace of CMR's training on one device: 50 steps, nothing else, a folder of its own.
 # Example: bash cmr/test/train_performance_1p.sh --precision_mode=mix
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
-model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Measures the pace of CMR training over 50 steps; leaves the checkpoints of a full run alone.'
 defaults=(--training_steps=50 --resume=False)
 output_folder=performance

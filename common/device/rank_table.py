@@ -1,82 +1,135 @@
-"""The rank table of HCCL: which device of which machine has which rank."""
+"""The rank table of HCCL: which device of which machine has which rank.
+
+`device_id` of a table is the physical number of a device. ASCEND_DEVICE_ID is the logical one: it
+counts the devices that a process sees (in a container with devices 4 and 5 these are 0 and 1). So
+a process finds its place by its rank alone.
+"""
 import re
 import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
-from common import errors, files
+from common import cli, errors, files
 
 _COUNTS = (1, 2, 4, 8)      # devices of a machine that can work together
 _RING = 4                   # devices 0-3 and 4-7 are connected among themselves
 _PATIENCE = 600     # seconds that the platform may take to write the table
+_SAY_EVERY = 30     # seconds between lines that say what is waited for
+
+_Wrong = Callable[[str], errors.InputError]
 
 
-def make(servers):
-    """Makes a rank table.
+class Place(NamedTuple):
+    """What a rank table says of one rank.
+
+    Attributes:
+      server: id of its machine.
+      device: physical number of its device.
+    """
+
+    server: str
+    device: int
+
+
+def make(servers: Sequence[Tuple[str, Mapping[int, str]]]) -> Dict[str, Any]:
+    """Makes a rank table of the first template.
 
     Args:
-      servers: list of (id of the machine, {device number: IP of its network card}).
+      servers: list of (id of the machine, {physical device number: IP of its network card}).
     Returns:
       dict, version 1.0 of the format; ranks are counted in the order given.
     Raises:
       errors.InputError: see `validate`.
     """
-    rank, listed = 0, []
+    rank, server_list = 0, []
     for server, devices in servers:
         rows = []
         for number, address in sorted(devices.items()):
             rows.append({'device_id': str(number), 'device_ip': address, 'rank_id': str(rank)})
             rank += 1
-        listed.append({'server_id': server, 'device': rows})
-    table = {'status': 'completed', 'version': '1.0', 'server_count': str(len(listed)),
-             'server_list': listed}
+        server_list.append({'server_id': server, 'device': rows})
+    table = {'status': 'completed', 'version': '1.0', 'server_count': str(len(server_list)),
+             'server_list': server_list}
     validate(table, 'the rank table')
     return table
 
 
-def validate(table, path):
-    """Checks what HCCL would hang or fail on.
+def validate(table: Any, path: str) -> Dict[int, Place]:
+    """Reads a rank table of either template and checks what HCCL would hang or fail on.
 
     Args:
-      table: what was read from JSON; path: str, for messages.
+      table: what was read from JSON; path: for messages.
     Returns:
-      dict {rank: device number}.
+      {rank: Place}.
     Raises:
       errors.InputError: with what is wrong; also for a table that is not completed.
     """
-    def wrong(what):
+    def wrong(what: str) -> errors.InputError:
         return errors.InputError('{}: {}.'.format(path, what))
 
-    if not isinstance(table, dict) or not isinstance(table.get('server_list'), list):
-        raise wrong('no rank table of version 1.0 (it has no "server_list")')
+    if not isinstance(table, dict) or not any(
+            isinstance(table.get(key), list) for key in ('server_list', 'group_list')):
+        raise wrong('no rank table (it has neither "server_list" nor "group_list")')
     if table.get('status') != 'completed':
         raise wrong('its status is "{}", not completed'.format(table.get('status')))
-    if table.get('server_count') != str(len(table['server_list'])):
-        raise wrong('"server_count" is {!r}, but it lists {} machines'.format(
-            table.get('server_count'), len(table['server_list'])))
-    ranks = {}
-    for server in table['server_list']:
-        devices = server.get('device') if isinstance(server, dict) else None
-        if not isinstance(devices, list) or not all(isinstance(row, dict) for row in devices):
-            raise wrong('a machine needs a list "device" of {"device_id", "device_ip", "rank_id"}')
-        for device in devices:
-            for key in ('device_id', 'rank_id'):
-                if not re.match(r'[0-9]+$', str(device.get(key))) or not isinstance(
-                        device[key], str):
-                    raise wrong('"{}" must be a number in quotes, not {!r}'.format(
-                        key, device.get(key)))
-            if not device.get('device_ip'):
-                raise wrong('rank {} has no "device_ip" (hccn_tool -i {} -ip -g shows it)'.format(
-                    device['rank_id'], device['device_id']))
-            if int(device['rank_id']) in ranks:
-                raise wrong('rank {} is there twice'.format(device['rank_id']))
-            ranks[int(device['rank_id'])] = int(device['device_id'])
-        _check_devices([int(device['device_id']) for device in devices], wrong)
+    read = _first_template if table.get('server_list') is not None else _second_template
+    rows = read(table, wrong)
+    ranks: Dict[int, Place] = {}
+    addresses = set()
+    for rank, server, device in rows:
+        for key, text in (('device_id', device.get('device_id')), ('rank_id', rank)):
+            if not isinstance(text, str) or not re.match('[0-9]+$', text):
+                raise wrong('"{}" must be a number in quotes, not {!r}'.format(key, text))
+        if not device.get('device_ip'):
+            raise wrong('rank {} has no "device_ip" (hccn_tool -i {} -ip -g shows it)'.format(
+                rank, device['device_id']))
+        if int(rank) in ranks:
+            raise wrong('rank {} is there twice'.format(rank))
+        ranks[int(rank)] = Place(str(server), int(device['device_id']))
+        addresses.add(device['device_ip'])
+    for server in {place.server for place in ranks.values()}:
+        _check_devices([place.device for _, place in sorted(ranks.items())
+                        if place.server == server], wrong)
     if sorted(ranks) != list(range(len(ranks))):
         raise wrong('the ranks must be 0 to {}, not {}'.format(len(ranks) - 1, sorted(ranks)))
-    addresses = [device['device_ip'] for server in table['server_list']
-                 for device in server['device']]
-    if len(set(addresses)) < len(addresses):
+    if len(addresses) < len(ranks):
         raise wrong('two devices have the same "device_ip"')
     return ranks
+
+
+def _first_template(table: Dict[str, Any], wrong: _Wrong) -> List[Tuple[Any, Any, Dict]]:
+    """Lists (rank, machine, device) of a table with "server_list"."""
+    message = 'a machine needs a list "device" of {"device_id", "device_ip", "rank_id"}'
+    servers = _dicts(table['server_list'], message, wrong)
+    if table.get('server_count') != str(len(servers)):
+        raise wrong('"server_count" is {!r}, but it lists {} machines'.format(
+            table.get('server_count'), len(servers)))
+    return [(device.get('rank_id'), (number, server.get('server_id')), device)
+            for number, server in enumerate(servers)
+            for device in _dicts(server.get('device'), message, wrong)]
+
+
+def _second_template(table: Dict[str, Any], wrong: _Wrong) -> List[Tuple[Any, Any, Dict]]:
+    """Lists (rank, machine, device) of a table with "group_list".
+
+    Its ranks are those that instances or devices name, else they count in the order of the file.
+    """
+    rows: List[Tuple[Any, Any, Dict]] = []
+    for group in _dicts(table['group_list'], 'it needs a list "group_list"', wrong):
+        for instance in _dicts(group.get('instance_list'), 'a group needs a list "instance_list" '
+                               'of {"pod_name", "server_id", "devices"}', wrong):
+            devices = _dicts(instance.get('devices'), 'an instance needs a list "devices" of '
+                             '{"device_id", "device_ip"}', wrong)
+            for device in devices:
+                rank = device.get('rank_id', instance.get('rank_id') if len(devices) == 1 else None)
+                rows.append((str(len(rows)) if rank is None else rank, instance.get('server_id'),
+                             device))
+    return rows
+
+
+def _dicts(rows: Any, message: str, wrong: _Wrong) -> List[Dict]:
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise wrong(message)
+    return rows
 
 
 def _check_devices(numbers, wrong):
@@ -88,22 +141,21 @@ def _check_devices(numbers, wrong):
             numbers))
 
 
-def is_one_of_several(environment):
-    """Whether variables say that several processes train together (the platform's 0 means 1)."""
+def is_one_of_several(environment: Mapping[str, str]) -> bool:
+    """Says whether variables tell of distributed training (the platform's 0 means 1)."""
     return any((environment.get(name) or '1') not in ('0', '1')
                for name in ('RANK_SIZE', 'CM_WORKER_SIZE'))
 
 
-def place(environment):
+def place(environment: Mapping[str, str]) -> Tuple[int, int, int]:
     """Finds out the place of this process.
 
     Waits for a table that the platform is still writing.
 
     Args:
-      environment: dict of variables: RANK_ID, RANK_SIZE, of several processes RANK_TABLE_FILE;
-        ASCEND_DEVICE_ID.
+      environment: RANK_ID, RANK_SIZE, for distributed training RANK_TABLE_FILE; ASCEND_DEVICE_ID.
     Returns:
-      (rank, number of processes, number of the device on its machine).
+      (rank, number of processes, logical number of the device on its machine).
     Raises:
       errors.InputError: they are missing or contradict each other, or the table is not what HCCL
         takes.
@@ -130,26 +182,27 @@ def place(environment):
     if len(ranks) != size:
         raise errors.InputError('{} has {} ranks, but RANK_SIZE is {}.'.format(
             path, len(ranks), size))
-    if ranks[rank] != device:
-        raise errors.InputError('{} gives rank {} the device {}, but ASCEND_DEVICE_ID is {}.'
-                                .format(path, rank, ranks[rank], device))
+    if ranks[rank].device != device:
+        cli.say('rank {} is the physical device {} in {}, and logical device {} here '
+                '(ASCEND_DEVICE_ID)'.format(rank, ranks[rank].device, path, device))
     return rank, size, device
 
 
-def first_device(environment):
-    """Gives the number of the first device on this process's machine; 0 where no table tells.
+def is_first_of_machine(environment: Mapping[str, str]) -> bool:
+    """Says whether this process has the lowest rank of its machine.
+
+    Without a table it is the one of the logical device 0.
 
     Args, Raises: see `place`.
     """
     path = environment.get('RANK_TABLE_FILE')
     if not path or not is_one_of_several(environment):
-        return 0
-    rank, table = _number(environment, 'RANK_ID', ''), _completed(path)
-    validate(table, path)
-    for server in table['server_list']:
-        if str(rank) in [device['rank_id'] for device in server['device']]:
-            return min(int(device['device_id']) for device in server['device'])
-    raise errors.InputError('{} has no rank {}.'.format(path, rank))
+        return _number(environment, 'ASCEND_DEVICE_ID', '0') == 0
+    rank, ranks = _number(environment, 'RANK_ID', ''), validate(_completed(path), path)
+    if rank not in ranks:
+        raise errors.InputError('{} has no rank {}.'.format(path, rank))
+    return rank == min(other for other, place in ranks.items()
+                       if place.server == ranks[rank].server)
 
 
 def _number(environment, name, default):
@@ -161,12 +214,34 @@ def _number(environment, name, default):
 
 def _completed(path):
     """Reads a table; waits as long as its status says that it is being written."""
-    until = time.monotonic() + _PATIENCE
+    waiting = Waiting('the platform to complete the rank table {}'.format(path), _PATIENCE)
     while True:
         table = files.read_json(path)
         if not isinstance(table, dict) or table.get('status') != 'initializing':
             return table
-        if time.monotonic() > until:
+        if waiting.is_over():
             raise errors.InputError('{}: its status is "initializing" for {} s; the platform has '
                                     'not completed it.'.format(path, _PATIENCE))
         time.sleep(1.0)
+
+
+class Waiting:
+    """Says every 30 seconds what is waited for.
+
+    Args:
+      what: completes the sentence "waiting for ...".
+      patience: seconds after which to give up.
+    """
+
+    def __init__(self, what: str, patience: float):
+        self._what, self._patience = what, patience
+        self._began = self._said = time.monotonic()
+
+    def is_over(self) -> bool:
+        """Says whether to give up; call it again and again."""
+        now = time.monotonic()
+        if now >= self._said + _SAY_EVERY:
+            self._said = now
+            cli.say('waiting for {} ({:.0f} of at most {:.0f} s)'.format(
+                self._what, now - self._began, self._patience))
+        return now > self._began + self._patience

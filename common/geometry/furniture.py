@@ -4,6 +4,7 @@ A solid is a list of parts: blocks and upright or lying cylinders, added or cut 
 other. Lengths are arbitrary; x is across, y is depth (the front is at -y), z is up.
 """
 import collections
+from typing import List, Sequence, Union
 
 import numpy as np
 
@@ -12,18 +13,19 @@ Part.__doc__ = """A block ("block") or a cylinder along an axis ("x", "y", "z") 
 from `low` to `high` (float [3] each); `cut` takes it away instead of adding it."""
 
 
-def block(low, high, cut=False):
-    """A block from one corner to the other."""
+def block(low: Sequence[float], high: Sequence[float], cut: bool = False) -> Part:
+    """Returns a block from one corner [3] to the opposite one."""
     return Part('block', np.array(low, float), np.array(high, float), cut)
 
 
-def cylinder(axis, low, high, cut=False):
-    """A cylinder along 'x', 'y' or 'z' (elliptical where the box is) in a box."""
+def cylinder(axis: str, low: Sequence[float], high: Sequence[float], cut: bool = False) -> Part:
+    """Returns a cylinder along 'x', 'y' or 'z' that fills a box (elliptical where its base is
+    no square)."""
     return Part(axis, np.array(low, float), np.array(high, float), cut)
 
 
-def inside(parts, points):
-    """Says which points lie in a solid.
+def inside(parts: Sequence[Part], points: np.ndarray) -> np.ndarray:
+    """Returns which points lie in a solid.
 
     Args:
       parts: list of Part.
@@ -33,41 +35,41 @@ def inside(parts, points):
     """
     result = np.zeros(len(points), bool)
     for part in parts:
-        middle, half = (part.low + part.high) / 2, (part.high - part.low) / 2
-        places = np.abs(points - middle) / half
-        held = (places <= 1).all(axis=1)
+        centre, half = (part.low + part.high) / 2, (part.high - part.low) / 2
+        places = np.abs(points - centre) / half
+        filled = (places <= 1).all(axis=1)
         if part.kind != 'block':
             round_axes = [axis for axis in range(3) if axis != 'xyz'.index(part.kind)]
-            held &= (places[:, round_axes] ** 2).sum(axis=1) <= 1
-        result = result & ~held if part.cut else result | held
+            filled &= (places[:, round_axes] ** 2).sum(axis=1) <= 1
+        result = result & ~filled if part.cut else result | filled
     return result
 
 
-def voxels(parts, resolution, extent):
-    """Occupancies of a solid whose box's longest side fills `extent` cells, centred.
+def voxels(parts: Sequence[Part], resolution: int, extent: float) -> np.ndarray:
+    """Returns the occupancy of a solid, centred; the longest side of its box is `extent` cells.
 
     Args:
       parts: list of Part.
       resolution: int, R; extent: cells, at most R.
     Returns:
-      bool [R, R, R], axes x, y, z; a cell takes the value at its middle.
+      bool [R, R, R], axes x, y, z; a cell takes the value at its centre.
     """
     low = np.min([part.low for part in parts if not part.cut], axis=0)
     high = np.max([part.high for part in parts if not part.cut], axis=0)
     scale = (high - low).max() / extent
-    middles = (np.arange(resolution) + 0.5 - resolution / 2) * scale
-    axes = [(middles + middle).reshape([-1 if axis == other else 1 for other in range(3)])
-            for axis, middle in enumerate((low + high) / 2)]
+    centres = (np.arange(resolution) + 0.5 - resolution / 2) * scale
+    axes = [(centres + centre).reshape([-1 if axis == other else 1 for other in range(3)])
+            for axis, centre in enumerate((low + high) / 2)]
     result = np.zeros(3 * [resolution], bool)
     for part in parts:
         # `inside` for a whole grid, an axis at a time: a 256^3 grid of points would take gigabytes.
-        middle, half = (part.low + part.high) / 2, (part.high - part.low) / 2
-        places = [np.abs(axes[axis] - middle[axis]) / half[axis] for axis in range(3)]
-        held = (places[0] <= 1) & (places[1] <= 1) & (places[2] <= 1)
+        centre, half = (part.low + part.high) / 2, (part.high - part.low) / 2
+        places = [np.abs(axes[axis] - centre[axis]) / half[axis] for axis in range(3)]
+        filled = (places[0] <= 1) & (places[1] <= 1) & (places[2] <= 1)
         if part.kind != 'block':
             first, second = [places[axis] for axis in range(3) if axis != 'xyz'.index(part.kind)]
-            held &= first ** 2 + second ** 2 <= 1
-        result = result & ~held if part.cut else result | held
+            filled &= first ** 2 + second ** 2 <= 1
+        result = result & ~filled if part.cut else result | filled
     return result
 
 
@@ -80,8 +82,8 @@ def _legs(width, depth, height, thick):
     return legs
 
 
-def bathtub(rng):
-    """A tub with thick walls, with or without a step at the back."""
+def bathtub(rng: np.random.RandomState) -> List[Part]:
+    """Returns a tub with thick walls, with or without a step at the back."""
     width, depth, height = rng.uniform(1.4, 2), rng.uniform(0.7, 1), rng.uniform(0.45, 0.65)
     wall = rng.uniform(0.09, 0.14)
     kind = cylinder if rng.rand() < 0.4 else (lambda axis, *box: block(*box))
@@ -93,8 +95,8 @@ def bathtub(rng):
     return parts
 
 
-def bed(rng):
-    """A mattress with a head end, legs, and perhaps a foot end and pillows."""
+def bed(rng: np.random.RandomState) -> List[Part]:
+    """Returns a mattress with a head end, legs, and perhaps a foot end and pillows."""
     width, depth, height = rng.uniform(0.9, 1.8), rng.uniform(1.8, 2.1), rng.uniform(0.35, 0.6)
     leg = rng.uniform(0.1, 0.25)
     parts = _legs(width, depth, leg + 0.02, 0.14)
@@ -110,8 +112,8 @@ def bed(rng):
     return parts
 
 
-def chair(rng):
-    """Four legs, a seat, a back, and perhaps arms."""
+def chair(rng: np.random.RandomState) -> List[Part]:
+    """Returns four legs, a seat, a back, and perhaps arms."""
     width, depth, seat = rng.uniform(0.45, 0.6), rng.uniform(0.45, 0.6), rng.uniform(0.4, 0.5)
     top, thick = seat + rng.uniform(0.4, 0.65), rng.uniform(0.05, 0.08)
     parts = _legs(width, depth, seat, thick)
@@ -124,8 +126,8 @@ def chair(rng):
     return parts
 
 
-def desk(rng):
-    """A wide top on a drawer block and a side panel, with a back panel."""
+def desk(rng: np.random.RandomState) -> List[Part]:
+    """Returns a wide top on a drawer block and a side panel, with a back panel."""
     width, depth, height = rng.uniform(1.2, 1.7), rng.uniform(0.6, 0.85), rng.uniform(0.7, 0.8)
     drawers = rng.uniform(0.3, 0.45)
     parts = [block([-width / 2, -depth / 2, height - 0.07], [width / 2, depth / 2, height]),
@@ -137,8 +139,8 @@ def desk(rng):
     return parts
 
 
-def dresser(rng):
-    """A wide solid cupboard on short feet, with grooves between its drawers."""
+def dresser(rng: np.random.RandomState) -> List[Part]:
+    """Returns a wide solid cupboard on short feet, with grooves between its drawers."""
     width, depth, height = rng.uniform(1, 1.5), rng.uniform(0.4, 0.55), rng.uniform(0.75, 1.1)
     parts = _legs(width, depth, 0.1, 0.09)
     parts.append(block([-width / 2, -depth / 2, 0.08], [width / 2, depth / 2, height]))
@@ -150,8 +152,8 @@ def dresser(rng):
     return parts
 
 
-def monitor(rng):
-    """A thin screen on a neck and a foot."""
+def monitor(rng: np.random.RandomState) -> List[Part]:
+    """Returns a thin screen on a neck and a foot."""
     width, height, neck = rng.uniform(0.5, 0.7), rng.uniform(0.3, 0.42), rng.uniform(0.1, 0.2)
     thick, foot = rng.uniform(0.04, 0.08), rng.uniform(0.2, 0.3)
     return [block([-width / 2, -thick / 2, neck], [width / 2, thick / 2, neck + height]),
@@ -160,8 +162,8 @@ def monitor(rng):
              if rng.rand() < 0.5 else block([-foot / 2, -foot / 2, 0], [foot / 2, foot / 2, 0.04]))]
 
 
-def night_stand(rng):
-    """A small cupboard, about as high as wide, on legs, with an open or closed front."""
+def night_stand(rng: np.random.RandomState) -> List[Part]:
+    """Returns a small cupboard, about as high as wide, on legs, with an open or closed front."""
     width, depth, height = rng.uniform(0.4, 0.55), rng.uniform(0.38, 0.5), rng.uniform(0.5, 0.65)
     leg = rng.uniform(0.06, 0.22)
     parts = _legs(width, depth, leg + 0.02, 0.06)
@@ -172,8 +174,8 @@ def night_stand(rng):
     return parts
 
 
-def sofa(rng):
-    """A deep seat with a back and two arms; some have a corner part."""
+def sofa(rng: np.random.RandomState) -> List[Part]:
+    """Returns a deep seat with a back and two arms; some have a corner part."""
     width, depth, seat = rng.uniform(1.5, 2.2), rng.uniform(0.8, 1), rng.uniform(0.38, 0.46)
     arm, back = rng.uniform(0.15, 0.25), rng.uniform(0.7, 0.9)
     parts = [block([-width / 2, -depth / 2, 0], [width / 2, depth / 2, seat]),
@@ -185,8 +187,8 @@ def sofa(rng):
     return parts
 
 
-def table(rng):
-    """A round or rectangular top on four legs or on one foot."""
+def table(rng: np.random.RandomState) -> List[Part]:
+    """Returns a round or rectangular top on four legs or on one foot."""
     width, depth, height = rng.uniform(1, 1.7), rng.uniform(0.8, 1), rng.uniform(0.7, 0.78)
     if rng.rand() < 0.35:
         depth = width = rng.uniform(0.8, 1.1)
@@ -199,8 +201,8 @@ def table(rng):
         block([-width / 2, -depth / 2, height - 0.07], [width / 2, depth / 2, height])]
 
 
-def toilet(rng):
-    """A bowl with a hollow, a foot and a cistern."""
+def toilet(rng: np.random.RandomState) -> List[Part]:
+    """Returns a bowl with a hollow, a foot and a cistern."""
     width, depth, seat = rng.uniform(0.36, 0.44), rng.uniform(0.45, 0.55), rng.uniform(0.38, 0.44)
     tank, wall = rng.uniform(0.15, 0.22), 0.06
     top = seat + rng.uniform(0.3, 0.45)
@@ -213,12 +215,12 @@ def toilet(rng):
 
 
 FURNITURE = collections.OrderedDict(
-    (make.__name__, make) for make in (bathtub, bed, chair, desk, dresser, monitor, night_stand,
-                                       sofa, table, toilet))
+    (build.__name__, build) for build in (bathtub, bed, chair, desk, dresser, monitor, night_stand,
+                                         sofa, table, toilet))
 
 
-def furniture(name, seed):
-    """A random solid of a class.
+def furniture(name: str, seed: Union[int, Sequence[int]]) -> List[Part]:
+    """Returns a random solid of a class.
 
     Args:
       name: str, one of FURNITURE.

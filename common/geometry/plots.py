@@ -3,18 +3,28 @@
 Only matplotlib's objects and its Agg canvas are used, never pyplot: no window system, no choice of
 a backend, no state shared between threads. Files are written in one exchange (`files.replacing`).
 """
+import importlib
+from typing import Any, Dict, Optional, Sequence, Tuple
+
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from common import files
 
+_LATE = {'Figure': 'matplotlib.figure', 'Poly3DCollection': 'mpl_toolkits.mplot3d.art3d'}
 _LIGHT = np.array([0.35, -0.55, 0.76])  # direction to the light, z up, about unit length
 
 
-def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevation=25., azimuth=-60.,
-              color=(0.45, 0.62, 0.80), edges=True, limits=None):
+def __getattr__(name):
+    """Imports matplotlib late (half a second) for `plots.Figure` and `plots.Poly3DCollection`."""
+    if name not in _LATE:
+        raise AttributeError('module {!r} has no attribute {!r}'.format(__name__, name))
+    return getattr(importlib.import_module(_LATE[name]), name)
+
+
+def mesh_grid(path: str, meshes: Sequence[Any], captions: Optional[Sequence[str]] = None,
+              columns: int = 4, up: str = 'z', size: float = 2.5, elevation: float = 25.,
+              azimuth: float = -60., color: Sequence[float] = (0.45, 0.62, 0.80),
+              edges: bool = True, limits: Optional[float] = None) -> None:
     """Draws surfaces side by side, flat-shaded, with equal axes.
 
     Args:
@@ -27,7 +37,7 @@ def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevatio
       up: 'z' or 'y', the vertical axis of the vertices.
       size: float, inches (of 100 pixels) for a side of each field.
       elevation, azimuth: float, degrees, where the camera stands.
-      color: RGB in [0, 1] of a surface that faces the light.
+      color: RGB in [0, 1] of a surface perpendicular to the light.
       edges: bool, draw the edges of the faces.
       limits: float, radius of the ball about the origin that just fits into a field (0.5 holds
         every mesh of unit diagonal); None fits each mesh by itself.
@@ -50,20 +60,22 @@ def mesh_grid(path, meshes, captions=None, columns=4, up='z', size=2.5, elevatio
         axes.view_init(elev=elevation, azim=azimuth)
         if faces is not None and len(faces):
             draw_surface(axes, vertices, faces, color, edges)
+            vertices = vertices[sorted({index for face in faces for index in face})]
         elif len(vertices):
             axes.scatter(*vertices.T, s=4, color=color)
         _fit_cube(axes, vertices, limits)
     save_figure(figure, path)
 
 
-def draw_surface(axes, vertices, faces, color=(0.45, 0.62, 0.80), edges=True):
+def draw_surface(axes: Any, vertices: np.ndarray, faces: Sequence[Sequence[int]],
+                 color: Sequence[float] = (0.45, 0.62, 0.80), edges: bool = True) -> None:
     """Adds flat-shaded polygons to 3-D axes.
 
     Args:
       axes: matplotlib Axes3D.
       vertices: float array [V, 3], z up.
       faces: list of polygons of any size, or int array of polygons of one size; 0-based.
-      color: RGB in [0, 1] of a surface that faces the light.
+      color: RGB in [0, 1] of a surface perpendicular to the light.
       edges: bool, draw the edges of the faces.
     """
     if isinstance(faces, np.ndarray):  # all of one size, as marching cubes gives them: at once
@@ -77,12 +89,15 @@ def draw_surface(axes, vertices, faces, color=(0.45, 0.62, 0.80), edges=True):
     # Either side of a face is lit: the winding of a mesh is often not known.
     light = np.abs(normals / np.maximum(lengths, 1e-12) @ _LIGHT)[:, None]
     colors = np.clip(np.asarray(color) * (0.35 + 0.7 * light), 0, 1)
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # late: see __getattr__
+
     axes.add_collection3d(Poly3DCollection(
         polygons, facecolors=colors, edgecolors=(0, 0, 0, 0.6) if edges else colors,
         linewidths=0.4))
 
 
-def image_grid(path, images, captions=None, columns=4, size=2.):
+def image_grid(path: str, images: Sequence[np.ndarray], captions: Optional[Sequence[str]] = None,
+               columns: int = 4, size: float = 2.) -> None:
     """Draws images side by side.
 
     Args:
@@ -121,7 +136,9 @@ def _displayable(image):
     return np.round(np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
 
 
-def curves(path, series, xlabel='step', ylabel='', title='', log=False, size=(7., 4.)):
+def curves(path: str, series: Dict[str, Tuple[Sequence[float], Sequence[float]]],
+           xlabel: str = 'step', ylabel: str = '', title: str = '', log: bool = False,
+           size: Tuple[float, float] = (7., 4.)) -> None:
     """Draws lines over steps, with a legend.
 
     Args:
@@ -136,6 +153,8 @@ def curves(path, series, xlabel='step', ylabel='', title='', log=False, size=(7.
     """
     if not series:
         raise ValueError('no line to draw in {}.'.format(path))
+    from matplotlib.figure import Figure  # late: see __getattr__
+
     figure = Figure(figsize=size, dpi=100)
     axes = figure.add_subplot(1, 1, 1)
     if log:
@@ -154,12 +173,14 @@ def curves(path, series, xlabel='step', ylabel='', title='', log=False, size=(7.
     save_figure(figure, path)
 
 
-def save_figure(figure, path):
+def save_figure(figure: Any, path: str) -> None:
     """Writes a matplotlib Figure as PNG in one exchange.
 
     Raises:
       errors.InputError: the file cannot be written.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: see __getattr__
+
     canvas = FigureCanvasAgg(figure)
     with files.replacing(path) as temporary:
         canvas.print_png(temporary)
@@ -171,6 +192,8 @@ def _fields(count, captions, columns, size, projections=None):
         raise ValueError('nothing to draw: the list is empty.')
     if captions is not None and len(captions) != count:
         raise ValueError('{} captions for {} pictures.'.format(len(captions), count))
+    from matplotlib.figure import Figure  # late: see __getattr__
+
     columns = min(columns, count)
     rows = -(-count // columns)
     lines = max(str(caption).count('\n') + 1 for caption in captions) if captions else 0
@@ -192,12 +215,12 @@ def _fields(count, captions, columns, size, projections=None):
 
 
 def _fit_cube(axes, vertices, limits):
-    """Equal axes without ticks; a ball about the mesh, or of radius `limits`, just fits in."""
-    middle, radius = np.zeros(3), limits or 1.
+    """Sets equal axes without ticks that hold the ball around a mesh, or one of radius `limits`."""
+    centre, radius = np.zeros(3), limits or 1.
     if limits is None and len(vertices):
-        middle = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
-        radius = max(np.linalg.norm(vertices - middle, axis=1).max(), 1e-6)
-    for axis, center in zip('xyz', middle):
-        getattr(axes, 'set_{}lim'.format(axis))(center - radius, center + radius)
+        centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
+        radius = max(np.linalg.norm(vertices - centre, axis=1).max(), 1e-6)
+    for axis, place in zip('xyz', centre):
+        getattr(axes, 'set_{}lim'.format(axis))(place - radius, place + radius)
     axes.set_box_aspect((1, 1, 1), zoom=1.65)
     axes.set_axis_off()

@@ -1,27 +1,30 @@
-"""A z-buffer in NumPy: which triangle each pixel of a picture shows, and where on it."""
+"""A z-buffer in NumPy: which triangle each pixel of an image shows, and where on it."""
+from typing import Tuple
+
 import numpy as np
 
-_AT_ONCE = 1 << 21      # pairs of triangle and pixel that are looked at together
+_AT_ONCE = 1 << 21      # pairs of triangle and pixel in one batch
 
 
-def rasterize(points, triangles, height, width):
-    """Finds the nearest triangle of each pixel.
+def rasterize(points: np.ndarray, triangles: np.ndarray, height: int, width: int
+              ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the nearest triangle of each pixel (z-buffer), the place on it and the depth.
 
     Args:
-      points: float [V, 3]: column and row in pixels (the middle of the first pixel is 0.5, 0.5) and
-        depth, which grows away from the eye. Interpolation is linear in the picture.
+      points: float [V, 3]: column and row in pixels (the centre of the first pixel is 0.5, 0.5) and
+        depth, which grows away from the camera. Interpolation is linear in the image.
       triangles: int [T, 3].
-      height, width: int, of the picture.
+      height, width: int, of the image.
     Returns:
-      (index int32 [height, width], -1 where nothing is; barycentric float32 [height, width, 3];
-      depth float32 [height, width], inf where nothing is).
+      (index int32 [height, width], -1 where nothing is; barycentric coordinates float32
+      [height, width, 3]; depth float32 [height, width], inf where nothing is).
     """
     corners = np.asarray(points, np.float64)[np.asarray(triangles, np.int64)]
     index = np.full(height * width, -1, np.int32)
     weights = np.zeros([height * width, 3], np.float32)
     depth = np.full(height * width, np.inf)
     size = np.array([width, height])
-    # Pixels whose middles may lie in the box of a triangle; none where it is off the picture.
+    # Pixels whose centres may lie in the box of a triangle; none where it is off the image.
     low = np.clip(np.ceil(corners[:, :, :2].min(axis=1) - 0.5), 0, size).astype(np.int64)
     high = np.clip(np.floor(corners[:, :, :2].max(axis=1) - 0.5) + 1, 0, size).astype(np.int64)
     sides = np.maximum(high - low, 0)
@@ -47,7 +50,7 @@ def _doubled_area(corners):
 
 
 def _draw(chosen, corners, low, sides, counts, width, index, weights, depth):
-    """Draws some triangles into the flat pictures."""
+    """Draws the triangles numbered `chosen` into the flat images."""
     owner = np.repeat(chosen, counts[chosen])
     if not len(owner):
         return
@@ -64,7 +67,7 @@ def _draw(chosen, corners, low, sides, counts, width, index, weights, depth):
         shares[:, number] = ((end[:, 0] - begin[:, 0]) * (y - begin[:, 1])
                              - (end[:, 1] - begin[:, 1]) * (x - begin[:, 0])) / area
     inside = (shares >= 0).all(axis=1)
-    if not inside.any():        # thin triangles between the middles of pixels
+    if not inside.any():        # thin triangles between the centres of pixels
         return
     owner, shares = owner[inside], shares[inside]
     pixel = (row * width + column)[inside]

@@ -3,18 +3,19 @@
 A grid is indexed [x, y, z] by the axes of the mesh that it was made from; `up` says which of them
 points upwards there. Cell i of R covers [i, i + 1] on an axis of R cells.
 """
+import re
+from typing import Optional, Tuple
+
 import numpy as np
-from scipy import ndimage
-from skimage import measure
 
 from common import errors, files
+from common.geometry import meshes
 
-_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)   # the six that share a side
-_SAMPLES = 1 << 20      # points on triangles that are made at once
+_SAMPLES = 1 << 20      # points on triangles in one batch
 
 
-def read_binvox(path):
-    """Reads a .binvox file.
+def read_binvox(path: str) -> np.ndarray:
+    """Reads a .binvox file (Min, "binvox"), also one whose header has comments or CRLF.
 
     Args:
       path: str.
@@ -28,26 +29,37 @@ def read_binvox(path):
             data = stream.read()
     except OSError as error:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
-    head, found, body = data.partition(b'data\n')
-    words = head.split()
-    if not head.startswith(b'#binvox') or not found or b'dim' not in words:
-        raise errors.InputError('{} is no binvox file: it has no header from "#binvox" to '
-                                '"data".'.format(path))
-    try:
-        sizes = [int(word) for word in words[words.index(b'dim') + 1:][:3]]
-    except ValueError:
-        sizes = []
+    sizes, body = _binvox_header(data)
+    if not sizes:
+        raise errors.InputError('{} is no binvox file: it has no header from "#binvox" through '
+                                '"dim" with three sizes to "data".'.format(path))
     runs = np.frombuffer(body[:len(body) // 2 * 2], np.uint8).reshape(-1, 2)
-    if len(sizes) != 3 or min(sizes) < 1 or runs[:, 1].sum(dtype=np.int64) != np.prod(sizes):
+    total = int(runs[:, 1].sum(dtype=np.int64))
+    if total != sizes[0] * sizes[1] * sizes[2]:
         raise errors.InputError('{}: the header says {} cells, the runs give {}; it is damaged or '
-                                'cut short.'.format(path, ' x '.join(map(str, sizes)) or 'no',
-                                                    runs[:, 1].sum(dtype=np.int64)))
+                                'cut short.'.format(path, ' x '.join(map(str, sizes)), total))
     cells = np.repeat(runs[:, 0] > 0, runs[:, 1])
     x_size, z_size, y_size = sizes
     return cells.reshape(x_size, z_size, y_size).transpose(0, 2, 1)
 
 
-def write_binvox(path, grid):
+def _binvox_header(data: bytes) -> Tuple[Optional[Tuple[int, ...]], bytes]:
+    """Returns (the three sizes in the file's order x, z, y, or None without them, the runs)."""
+    sizes, place = None, 0
+    while data.startswith(b'#binvox') and b'\n' in data[place:place + 1000]:
+        end = data.index(b'\n', place) + 1
+        words, place = data[place:end].split(), end
+        if words == [b'data']:
+            return sizes, data[place:]
+        if words[:1] == [b'dim']:
+            if len(words) != 4 or not all(re.fullmatch(rb'0*[1-9]\d{0,8}', word)
+                                          for word in words[1:]):
+                break
+            sizes = tuple(int(word) for word in words[1:])
+    return None, b''
+
+
+def write_binvox(path: str, grid: np.ndarray) -> None:
     """Writes a .binvox file, in one exchange.
 
     Args:
@@ -68,20 +80,20 @@ def write_binvox(path, grid):
             stream.write(np.array(pairs, np.uint8).tobytes())
 
 
-def turn_up(points, up):
-    """Turns points or vertices so that z is up; right-handed.
+def turn_up(points: np.ndarray, up: str) -> np.ndarray:
+    """Rotates points or vertices so that z is up; right-handed.
 
     Args:
       points: [N, 3].
-      up: 'z' (nothing is done) or 'y': x stays, y becomes z, z becomes -y.
+      up: 'z' (nothing is done) or 'y': the new axes are x, -z, y of the old.
     Returns:
       [N, 3].
     """
     return points if up == 'z' else np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
 
 
-def fitted(vertices, resolution, extent):
-    """Moves and scales a mesh into a grid: longest side of its box `extent` cells, centred.
+def fitted(vertices: np.ndarray, resolution: int, extent: float) -> np.ndarray:
+    """Returns a mesh scaled and centred in a grid: the longest side of its box is `extent` cells.
 
     Args:
       vertices: [V, 3].
@@ -89,9 +101,12 @@ def fitted(vertices, resolution, extent):
     Returns:
       float64 [V, 3], in cells.
     Raises:
-      errors.InputError: the mesh has no extent, or a coordinate too large to compute with.
+      errors.InputError: the mesh is empty, has no extent, or a coordinate too large to compute
+        with.
     """
     vertices = np.asarray(vertices, np.float64)
+    if not len(vertices):
+        raise errors.InputError('the mesh has no faces.')
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     length = (high - low).max()
     if not 0 < length < np.inf:
@@ -99,11 +114,11 @@ def fitted(vertices, resolution, extent):
     return (vertices - (low + high) / 2) * (extent / length) + resolution / 2
 
 
-def surface_cells(vertices, triangles, resolution):
-    """Cells that a surface passes through.
+def surface_cells(vertices: np.ndarray, triangles: np.ndarray, resolution: int) -> np.ndarray:
+    """Returns the cells that a surface passes through.
 
-    Points lie so close on each triangle (no place is half a cell away from one) that nothing can
-    pass through the surface from cell to neighbouring cell.
+    Each triangle is sampled so densely (every point of it within half a cell of a sample) that the
+    cells separate its two sides for neighbours that share a face.
 
     Args:
       vertices: [V, 3] in cells; triangles: int [T, 3].
@@ -129,10 +144,12 @@ def surface_cells(vertices, triangles, resolution):
     return grid
 
 
-def solid(vertices, triangles, resolution, extent):
+def solid(vertices: np.ndarray, triangles: np.ndarray, resolution: int, extent: float
+          ) -> np.ndarray:
     """Voxelises a mesh as a solid: its surface and all that the outside cannot reach.
 
-    Open hollows stay hollow; a mesh that is not closed may stay a shell.
+    Cavities open to the outside stay empty; a mesh that is not closed may stay a shell. Vertices
+    that no triangle uses do not count.
 
     Args:
       vertices: [V, 3], of any scale; triangles: int [T, 3].
@@ -140,22 +157,25 @@ def solid(vertices, triangles, resolution, extent):
     Returns:
       bool [R, R, R], indexed by the axes of the vertices.
     Raises:
-      errors.InputError: the mesh has no extent.
+      errors.InputError: the mesh has no faces or no extent.
     """
-    used = fitted(vertices, resolution, extent)
+    vertices, triangles = meshes.without_unused(vertices, triangles)
+    cells = fitted(vertices, resolution, extent)
     # The last point of a box that ends on a border of cells belongs to the cell before it.
-    used = (used - resolution / 2) * (1 - 1e-9) + resolution / 2
-    return filled(surface_cells(used, triangles, resolution))
+    cells = (cells - resolution / 2) * (1 - 1e-9) + resolution / 2
+    return filled(surface_cells(cells, triangles, resolution))
 
 
-def filled(grid):
-    """Adds what the outside cannot reach through sides of cells.
+def filled(grid: np.ndarray) -> np.ndarray:
+    """Fills the cavities of a grid: what 6-connectivity does not join to the outside.
 
     Args:
       grid: bool [X, Y, Z].
     Returns:
       bool [X, Y, Z].
     """
+    from scipy import ndimage  # late: --help needs neither SciPy nor scikit-image
+
     occupied = np.argwhere(grid)
     if not len(occupied):
         return np.array(grid, bool)
@@ -163,18 +183,18 @@ def filled(grid):
     result = np.array(grid, bool)
     box = tuple(slice(*ends) for ends in zip(low, high))
     labels, _ = ndimage.label(np.pad(~result[box], 1, mode='constant', constant_values=True),
-                              _NEIGHBOURS)
+                              ndimage.generate_binary_structure(3, 1))  # sides, not corners
     result[box] = labels[1:-1, 1:-1, 1:-1] != labels[0, 0, 0]
     return result
 
 
-def resized(grid, resolution, extent):
-    """Brings the occupied box of a grid to another size: longest side `extent` cells, centred.
+def resized(grid: np.ndarray, resolution: int, extent: float) -> np.ndarray:
+    """Resamples the bounding box of what is occupied: longest side `extent` cells, centred.
 
     Args:
       grid: bool [X, Y, Z]; resolution: int, R; extent: cells, at most R.
     Returns:
-      bool [R, R, R]; each cell takes the value at its middle.
+      bool [R, R, R]; each cell takes the value at its centre (nearest neighbour).
     Raises:
       errors.InputError: the grid is empty.
     """
@@ -183,26 +203,29 @@ def resized(grid, resolution, extent):
         raise errors.InputError('the grid is empty.')
     low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
     scale = (high - low).max() / extent
-    middles = np.arange(resolution) + 0.5 - resolution / 2
-    places = [np.floor(middles * scale + (low[axis] + high[axis]) / 2).astype(int)
+    centres = np.arange(resolution) + 0.5 - resolution / 2
+    places = [np.floor(centres * scale + (low[axis] + high[axis]) / 2).astype(int)
               for axis in range(3)]
     valid = [(place >= 0) & (place < size) for place, size in zip(places, grid.shape)]
-    taken = grid[np.ix_(*[np.clip(place, 0, size - 1)
-                          for place, size in zip(places, grid.shape)])]
-    return taken & valid[0][:, None, None] & valid[1][:, None] & valid[2]
+    values = grid[np.ix_(*[np.clip(place, 0, size - 1)
+                           for place, size in zip(places, grid.shape)])]
+    return values & valid[0][:, None, None] & valid[1][:, None] & valid[2]
 
 
-def surface(grid, level=0.5, step=1):
-    """Surface of a grid by marching cubes.
+def surface(grid: np.ndarray, level: float = 0.5, step: int = 1
+            ) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the isosurface of a grid by marching cubes (Lewiner et al. 2003).
 
     Args:
       grid: float or bool [X, Y, Z], occupancies in [0, 1].
       level: float, occupancy at the surface.
-      step: int, cells between the samples that are used; more is coarser.
+      step: int, stride of the samples in cells; more is coarser.
     Returns:
-      (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing or
-      everything is occupied. Corners lie between the middles of cells.
+      (vertices float32 [V, 3] in cells, triangles int [T, 3]); both are empty where nothing is
+      occupied. Vertices lie between the centres of cells.
     """
+    from skimage import measure  # late: see filled
+
     padded = np.pad(np.asarray(grid, np.float32), 1, mode='constant')
     if not (padded[::step, ::step, ::step] > level).any():
         return np.zeros([0, 3], np.float32), np.zeros([0, 3], int)

@@ -2,60 +2,25 @@
 # What the launch scripts <model>/test/train_{full,performance}_1p.sh share: one process on one device.
 # With RANK_TABLE_FILE, RANK_SIZE and RANK_ID it is one of several, whose batch is shared out.
 #
-# A launch script sets these variables, sources this file and calls `run_1p "$@"`:
+# A launch script sets these variables, sources <model>/test/options.sh and calls `run_1p "$@"`:
 #   model_dir            absolute path of the model's folder
 #   summary              one sentence for --help
-#   entry                Python script in model_dir; it knows the options of common/cli.py
 #   defaults             array of --name=value for the entry; options of the command line win
+#   output_folder        optional: folder below test/output/$ASCEND_DEVICE_ID for --output_path
+# options.sh sets these, sources tables.sh beside it, and this file:
 #   default_batch_size   for the result file, where neither config.json nor --batch_size says another
 #   loss_prefix          start of the lines whose last word is the loss, e.g. 'Loss (vertices):'
 #   data_folder          name of the folder that a parent given as --data_path may hold
-#   model_values, model_flags, model_paths   arrays of names of the entry's own options (or
-#                        'name|meaning'): with a value, without one (True|False), and paths
-#   output_folder        optional: folder below test/output/$ASCEND_DEVICE_ID for --output_path
+# tables.sh is written by `python -m common.launch_tables` from the model's parser:
+#   entry                Python script in model_dir; it knows the options of common/cli.py
+#   model_values, model_flags, model_paths   arrays of 'name|meaning', the entry's own options: with a
+#                        value, without one (True|False), and paths
+#   model_aliases        array of 'further name|name'
 # The entry prints `StepTime: s`, lines with loss_prefix, and may print `Accuracy: v`. Without --data_path
 # it uses what ships with the project, or makes data, and says so.
 
-common_values=(
-  'training_steps|optimizer steps in all (also --train_steps, --training-steps)'
-  'train_epochs|epochs, where the model counts in epochs (also --total_epoch, --epoch)'
-  'batch_size|samples in a step'
-  'learning_rate|of the optimizer'
-  'seed|of every random draw'
-  'device|auto, cpu, gpu or npu'
-  'precision_mode|mix, default, or a mode of the NPU adapter'
-  'precision_mode_v2|mode of newer adapters, instead of --precision_mode'
-  'loss_scale|False, True or a number'
-  'data_dump_step|steps to dump, as 0|5|10'
-  'threads|CPU threads of an operation'
-  'distribution|auto, none, hccl or horovod: how several processes train together'
-  'save_every|steps between checkpoints'
-  'keep_checkpoints|newest checkpoints that are kept'
-  'report_every|steps between report lines'
-  'conda_name|conda environment to activate first'
-)
-common_flags=(
-  'resume|go on from the newest checkpoint'
-  'over_dump|dump overflows'
-  'data_dump_flag|dump tensors'
-  'profiling|write profiles'
-  'autotune|tune operators'
-  'mix_compile_mode|run operators that the NPU lacks on the host'
-  'hcom_parallel|overlap gradient exchange with the backward pass'
-  'deterministic|reproducible sums, slower'
-  'debug|show tracebacks'
-  'modelzoo_log|print the lines that ModelZoo tools look for'
-  'bind_core|keep to the share of the cores that belongs to this device'
-)
-common_paths=(
-  'data_path|data: the folder itself or its parent (also --datapath)'
-  'output_path|checkpoints, samples and records (default: a folder below test/output)'
-  'checkpoint|where to start from (also --ckpt_path)'
-  'modify_mixlist|JSON file that changes the lists of mixed precision'
-  'fusion_switch_file|JSON file that switches fusion passes'
-  'customize_dtypes|file with the dtypes of single operators'
-  'op_cache_dir|where compiled operators are kept'
-)
+# shellcheck source=common/modelarts/tables.sh
+source "$model_dir/../common/modelarts/tables.sh" # common_values, common_flags, common_paths, common_aliases
 
 # ${array[@]+"${array[@]}"} below: bash before 4.4 (CentOS 7) calls an empty array unbound.
 
@@ -68,30 +33,35 @@ fail() {
 }
 
 usage() {
-  local row more=()
   say "$summary"
   say
-  say "usage: bash test/${0##*/} [--name=value | --name value | --flag[=True|False] | --noflag]..."
-  for row in "${common_paths[@]}" "${common_values[@]}"; do
-    printf '  --%-26s %s\n' "${row%%|*}=..." "${row#*|}"
-  done
-  for row in "${common_flags[@]}"; do
-    printf '  --%-26s %s\n' "${row%%|*}" "${row#*|}"
-  done
-  for row in ${model_paths[@]+"${model_paths[@]}"} ${model_values[@]+"${model_values[@]}"} \
-    ${model_flags[@]+"${model_flags[@]}"}; do
-    if [[ $row == *'|'* ]]; then
-      printf '  --%-26s %s\n' "${row%%|*}" "${row#*|}"
-    else
-      more+=("--$row")
-    fi
-  done
-  if ((${#more[@]})); then
-    say "and, as python ${model_dir##*/}/$entry --help explains:"
-    say "${more[*]}" | fold -s -w 98 | sed 's/^/  /'
-  fi
+  say "usage: bash test/$script [--name=value | --name value | --flag[=True|False] | --noflag]..."
+  list '=...' "${common_paths[@]}" "${common_values[@]}"
+  list '' "${common_flags[@]}"
+  list '=...' ${model_paths[@]+"${model_paths[@]}"} ${model_values[@]+"${model_values[@]}"}
+  list '' ${model_flags[@]+"${model_flags[@]}"}
   [[ -z ${defaults[*]-} ]] || say "Set without being asked: ${defaults[*]}"
   say "Log and results: test/output/\$ASCEND_DEVICE_ID; the same command again goes on where it stopped."
+}
+
+# Prints the rows of tables, their meanings in a column; $1 goes behind each name.
+list() {
+  local ending=$1
+  shift
+  (($#)) || return 0
+  printf '%s\n' "$@" | awk -v ending="$ending" '{
+    bar = index($0, "|")
+    line = sprintf("  --%-26s", substr($0, 1, bar - 1) ending)
+    count = split(substr($0, bar + 1), words, " ")
+    for (i = 1; i <= count; i++) {
+      if (length(line) + length(words[i]) >= 100) {
+        print line
+        line = sprintf("%30s", "")
+      }
+      line = line " " words[i]
+    }
+    print line
+  }'
 }
 
 # Is $1 the name in a row of the table that follows?
@@ -115,15 +85,13 @@ kind_of() {
   fi
 }
 
-# Gives the one name of an option that has several.
+# Prints the one name of an option that has several.
 canonical() {
-  case ${1//-/_} in
-    datapath | data_dir) say data_path ;;
-    train_steps) say training_steps ;;
-    total_epoch | epoch) say train_epochs ;;
-    ckpt_path) say checkpoint ;;
-    *) say "${1//-/_}" ;;
-  esac
+  local name=${1//-/_} row
+  for row in "${common_aliases[@]}" ${model_aliases[@]+"${model_aliases[@]}"}; do
+    [[ ${row%%|*} != "$name" ]] || { say "${row#*|}" && return; }
+  done
+  say "$name"
 }
 
 is_boolean() { [[ ${1,,} =~ ^(true|false|1|0|yes|no)$ ]]; }
@@ -146,14 +114,14 @@ parse() {
         value=$2
         shift
       fi
-    elif [[ -z $kind && $name == no* && $(kind_of "${name#no}") == flag ]]; then
-      name=${name#no} kind=flag value=False
+    elif [[ -z $kind && $name == no* && $(kind_of "$(canonical "${name#no}")") == flag ]]; then
+      name=$(canonical "${name#no}") kind=flag value=False
     elif [[ -n $kind ]]; then
       value=${2:-}
       [[ -n $value && $value != --* ]] || fail 2 "$1 needs a value: $1=..."
       shift
     fi
-    [[ -n $kind ]] || fail 2 "unknown option ${1%%=*}; bash ${0##*/} --help lists the options."
+    [[ -n $kind ]] || fail 2 "unknown option ${1%%=*}; bash $script --help lists the options."
     [[ -n $value ]] || fail 2 "--$name needs a value."
     [[ $kind != flag ]] || is_boolean "$value" || fail 2 "--$name must be True or False, not \"$value\"."
     [[ $kind != path ]] || value=$(realpath -ms -- "$value") # the training runs in another folder
@@ -265,13 +233,24 @@ run_entry() {
 # Prints the last word of every line of the log that holds the given text.
 values_of() { tr '\r' '\n' <"$log" | grep -aF -- "$1" | awk '{print $NF}' || true; }
 
+# Prints the losses of the run. The last one, which the run tells again after the StepTime, comes once.
+losses() {
+  tr '\r' '\n' <"$log" | LC_ALL=C awk -v prefix="$loss_prefix" '
+    index($0, "StepTime:") {at_end = 1}
+    index($0, prefix) {
+      if (!(at_end && $NF == last)) print $NF
+      last = $NF
+      at_end = 0
+    }'
+}
+
 last_number() { values_of "$1" | grep -E '^[0-9.eE+-]+$' | tail -n 1 || true; }
 
 # Prints the batch size that the run settled on (a preset may have its own).
 resolved_batch_size() {
   local value
   value=$(sed -n 's/^ *"batch_size": \([0-9][0-9]*\),\{0,1\}$/\1/p' \
-    "${options[output_path]}/config.json" 2>/dev/null | head -n 1)
+    "${options[output_path]}/config.json" 2>/dev/null | head -n 1 || true)
   say "${value:-${options[batch_size]:-$default_batch_size}}"
 }
 
@@ -311,11 +290,10 @@ final_block() {
   say "E2E Training Duration sec : $duration"
 }
 
-# Writes the result file and the losses, one a line.
+# Writes the result file and the losses, one a line, under the two names that ModelZoo's tools look for.
 write_results() {
-  local case_name=${network}_bs${batch_size}_${RANK_SIZE}p_$kind_of_run losses
-  losses=$results/${case_name}_loss.txt
-  values_of "$loss_prefix" >"$losses"
+  local case_name=${network}_bs${batch_size}_${RANK_SIZE}p_$kind_of_run
+  losses | tee "$results/${case_name}_loss.txt" >"$results/train_${case_name}_loss.txt"
   {
     say "Network = $network"
     say "RankSize = $RANK_SIZE"
@@ -349,7 +327,7 @@ report() {
     fps=$(awk -v n="$batch_size" -v t="$step_time" 'BEGIN {if (t > 0) printf "%.4f", n / t; else print "unknown"}')
   fi
   if ((status)); then
-    rm -f "$results/$network"_bs*_"${RANK_SIZE}p_$kind_of_run"{.log,_loss.txt}
+    rm -f "$results"/{,train_}"$network"_bs*_"${RANK_SIZE}p_$kind_of_run"{.log,_loss.txt}
     final_block
   elif ((RANK_ID)); then
     say "rank $RANK_ID of $RANK_SIZE has ended; rank 0 saves, reports and has the result files"
@@ -361,25 +339,38 @@ report() {
   fi
 }
 
+# Sets `results`, where log and result files go: beside the model's scripts, or, where the code cannot be
+# written to, into --output_path. Settles --output_path.
+make_results() {
+  local shared=$model_dir/test/output/0 # all ranks need the same one
+  results=$model_dir/test/output/$ASCEND_DEVICE_ID
+  if ! { mkdir -p "$results" && [[ -w $results ]]; } 2>/dev/null; then
+    [[ -n ${options[output_path]:-} ]] ||
+      fail 1 "cannot write to $results, where the log goes; give a folder for all: --output_path=..."
+    results=${options[output_path]}
+    mkdir -p "$results" || fail 1 "cannot make $results, where the log goes."
+    say "log and results: $results"
+  fi
+  if [[ -z ${options[output_path]:-} ]]; then
+    ((RANK_SIZE > 1)) || shared=$results
+    parse "--output_path=$shared${output_folder:+/$output_folder}"
+  fi
+}
+
 run_1p() {
   local -A options=()
   local order=() prefix python child interrupted status started duration kind_of_run=acc
-  local results log common
-  [[ ${0##*/} != *performance* ]] || kind_of_run=perf
+  local results log script
+  script=$(basename "$(readlink -f "$0")")
+  [[ $script != *performance* ]] || kind_of_run=perf
   parse ${defaults[@]+"${defaults[@]}"} --modelzoo_log=True "$@"
   set_environment
-  results=$model_dir/test/output/$ASCEND_DEVICE_ID
-  log=$results/train_$ASCEND_DEVICE_ID.log
   find_data
-  if [[ -z ${options[output_path]:-} ]]; then
-    common=$results
-    ((RANK_SIZE == 1)) || common=$model_dir/test/output/0 # all ranks need the same one
-    parse "--output_path=$common${output_folder:+/$output_folder}"
-  fi
   activate_conda
   bind_core
   python=$(bash "$model_dir/../setup.sh" --print-python)
-  mkdir -p "$results" || fail 1 "cannot make $results, where the log goes."
+  make_results
+  log=$results/train_$ASCEND_DEVICE_ID.log
   started=$(date +%s)
   run_entry
   duration=$(($(date +%s) - started))

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Sequence
 import tensorflow.compat.v1 as tf
 
 from common import files, redact
+from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:

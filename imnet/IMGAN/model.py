@@ -1,7 +1,10 @@
 """IM-AE: a voxel encoder and the implicit decoder (Chen and Zhang 2019, improved version).
 
-S: shapes in a step (the original: 1), N: points of a shape, Z: numbers of a code.
+S: shapes in a step (the original: 1), N: points of a shape, Z: latent dimension.
 """
+from typing import Iterable, List, Optional, Tuple
+
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from imnet import decoder
@@ -14,16 +17,17 @@ class IMAE:
     """Graph of the autoencoder.
 
     Args:
-      z_dim: int, Z; ef_dim: int, channels of the first convolution; gf_dim: int, see decoder.
-      plain: bool, operations as the original has them (GPU, NPU); else forms fast on a CPU.
-      leaky_clip: bool, see decoder.simple_net.
-      num_points: int or None, N; fixed for an NPU.
-      num_shapes: int or None, S.
-      he_init: bool, see ops.linear_variables.
+      z_dim: Z; ef_dim: channels of the first convolution; gf_dim: see decoder.simple_net.
+      plain: operations as the original has them (GPU, NPU); else forms fast on a CPU.
+      leaky_clip: see decoder.simple_net.
+      num_points: N or None; fixed for an NPU.
+      num_shapes: S or None.
+      he_init: see ops.linear_variables.
     """
 
-    def __init__(self, z_dim=256, ef_dim=32, gf_dim=128, plain=False, leaky_clip=False,
-                 num_points=None, num_shapes=1, he_init=False):
+    def __init__(self, z_dim: int = 256, ef_dim: int = 32, gf_dim: int = 128, plain: bool = False,
+                 leaky_clip: bool = False, num_points: Optional[int] = None,
+                 num_shapes: Optional[int] = 1, he_init: bool = False):
         self.z_dim, self.ef_dim, self.gf_dim = z_dim, ef_dim, gf_dim
         self.plain, self.leaky_clip, self._he_init = plain, leaky_clip, he_init
         sizes = 3 * [INPUT_SIZE] + [1]
@@ -39,8 +43,8 @@ class IMAE:
         self.variables = [variable for variable in tf.global_variables()
                           if variable.op.name.startswith(('encoder/', decoder.SCOPE + '/'))]
 
-    def encoder(self, voxels):
-        """Codes of grids.
+    def encoder(self, voxels: tf.Tensor) -> tf.Tensor:
+        """Encodes voxels: five convolutions, instance norm and leaky ReLU after the first four.
 
         Args:
           voxels: [S, 64, 64, 64, 1], occupancy 0 or 1.
@@ -57,22 +61,19 @@ class IMAE:
             code = ops.conv3d(hidden, self.z_dim, 'conv_5', 1, 'VALID', self.plain)
             return tf.reshape(tf.nn.sigmoid(code), [-1, self.z_dim])
 
-    def decode(self, points, codes):
-        """Values and raw values at points [S, N, 3] of codes [S, Z]; see decoder.simple_net."""
+    def decode(self, points: tf.Tensor, codes: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Decodes codes [S, Z] at points [S, N, 3]: (values, raw) [S, N, 1] each.
+
+        See decoder.simple_net.
+        """
         return decoder.simple_net(points, codes, self.gf_dim, self.plain, self.leaky_clip,
                                   self._he_init)
 
-    def field(self, sess, code):
-        """The field of a code as a function of points (decoder.Field)."""
+    def field(self, sess: tf.Session, code: np.ndarray) -> decoder.Field:
+        """Returns the field of a code [Z] as a function of points."""
         return decoder.Field(sess, self.z_vector, self.test_points, self.test_values,
                              self.test_raw, code)
 
-    def codes_of(self, sess, voxels):
-        """Codes of grids, one call a shape.
-
-        Args:
-          sess: tf.Session; voxels: iterable of uint8 [64, 64, 64, 1].
-        Returns:
-          list of float32 [Z].
-        """
+    def codes_of(self, sess: tf.Session, voxels: Iterable[np.ndarray]) -> List[np.ndarray]:
+        """Computes the codes float32 [Z] of grids uint8 [64, 64, 64, 1], one call a shape."""
         return [sess.run(self.z, {self.vox3d: grid[None]})[0] for grid in voxels]

@@ -2,28 +2,30 @@
 
 S: shapes in a step, N: points of a shape, D: side of a volume, C: channels. Layout NDHWC.
 """
+from typing import Optional, Sequence, Tuple
+
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.device import npu
 from common.ops import volume_conv
 
 NORM_EPSILON = 1e-6     # of the instance norm
 LEAK = 0.02
 
 
-def lrelu(inputs):
-    """max(x, 0.02 x), element by element."""
+def lrelu(inputs: tf.Tensor) -> tf.Tensor:
+    """Applies the leaky ReLU max(x, 0.02 x) to a tensor of any shape."""
     return tf.maximum(inputs, LEAK * inputs)
 
 
-def linear(inputs, size, scope, he_init=False):
-    """Dense layer over the last axis.
+def linear(inputs: tf.Tensor, size: int, scope: str, he_init: bool = False) -> tf.Tensor:
+    """Applies a dense layer over the last axis.
 
     Args:
       inputs: [..., C]; C is known when the graph is built.
-      size: int, channels of the result.
-      scope: str.
-      he_init: bool, see `linear_variables`.
+      size: channels of the result.
+      scope: of the variables.
+      he_init: see `linear_variables`.
     Returns:
       [..., size].
     """
@@ -32,31 +34,34 @@ def linear(inputs, size, scope, he_init=False):
         return tf.matmul(inputs, matrix) + bias
 
 
-def linear_variables(inputs, size, he_init=False):
-    """The variables of a dense layer in the scope that is open.
+def linear_variables(inputs: int, size: int, he_init: bool = False
+                     ) -> Tuple[tf.Variable, tf.Variable]:
+    """Creates the variables of a dense layer in the scope that is open.
 
     Args:
-      inputs, size: int, channels of input and result.
-      he_init: bool, draw with the deviation sqrt(2 / inputs), not with 0.02 as the original.
+      inputs, size: channels of input and result.
+      he_init: draw with the standard deviation sqrt(2 / inputs) (He et al. 2015), not with 0.02
+        as the original.
     Returns:
       (matrix [inputs, size], bias [size]).
     """
-    deviation = (2. / inputs) ** 0.5 if he_init else 0.02
+    stddev = (2. / inputs) ** 0.5 if he_init else 0.02
     matrix = tf.get_variable('Matrix', [inputs, size],
-                             initializer=tf.random_normal_initializer(stddev=deviation))
+                             initializer=tf.random_normal_initializer(stddev=stddev))
     return matrix, tf.get_variable('bias', [size], initializer=tf.zeros_initializer())
 
 
-def conv3d(inputs, size, scope, stride=2, padding='SAME', plain=False):
-    """Convolution with a kernel of 4^3 cells.
+def conv3d(inputs: tf.Tensor, size: int, scope: str, stride: int = 2, padding: str = 'SAME',
+           plain: bool = False) -> tf.Tensor:
+    """Convolves with a kernel of 4^3 cells.
 
     Args:
       inputs: [S, D, D, D, C], all but S known when the graph is built; D even.
-      size: int, channels of the result.
-      scope: str.
+      size: channels of the result.
+      scope: of the variables.
       stride: 1 or 2.
       padding: 'SAME' (with stride 2 one cell of zeros on each side) or 'VALID'.
-      plain: bool, the strided operation itself, for GPU and NPU; else the same sums in a form whose
+      plain: the strided operation itself, for GPU and NPU; else the same sums in a form whose
         gradients are fast on a CPU.
     Returns:
       [S, d, d, d, size].
@@ -79,12 +84,12 @@ def conv3d(inputs, size, scope, stride=2, padding='SAME', plain=False):
         return tf.nn.bias_add(tf.reshape(outputs, [-1] + outputs.shape.as_list()[1:]), bias)
 
 
-def instance_norm(inputs, scope):
+def instance_norm(inputs: tf.Tensor, scope: str) -> tf.Tensor:
     """Normalises each channel of each shape over its cells; the same in training and test.
 
     Args:
       inputs: [S, D, D, D, C].
-      scope: str.
+      scope: of the variables.
     Returns:
       [S, D, D, D, C].
     """
@@ -96,26 +101,30 @@ def instance_norm(inputs, scope):
         return tf.nn.batch_normalization(inputs, mean, variance, beta, gamma, NORM_EPSILON)
 
 
-@device.float32_scope()
-def squared_error(wanted, found):
-    """Mean squared difference of two tensors of one shape; a scalar."""
-    return tf.reduce_mean(tf.square(wanted - found))
+@npu.float32_scope()
+def squared_error(target: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    """Computes the mean squared difference of two tensors of one shape: a scalar [].
+
+    The loss of IM-AE on point values (Chen and Zhang 2019, without its weights of points) and of
+    IM-SVR on codes.
+    """
+    return tf.reduce_mean(tf.square(target - predicted))
 
 
-def adam(learning_rate, beta1, beta2=0.999, epsilon=1e-8):
-    """The optimizer of all three networks."""
+def adam(learning_rate: float, beta1: float, beta2: float = 0.999, epsilon: float = 1e-8
+         ) -> tf.train.Optimizer:
+    """Creates the optimizer of all three networks."""
     return tf.train.AdamOptimizer(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
 
 
-def minimize(optimizer, loss, variables=None):
-    """A step of an optimizer that waits for the loss, so that both may be fetched together.
+def minimize(optimizer: tf.train.Optimizer, loss: tf.Tensor,
+             variables: Optional[Sequence[tf.Variable]] = None) -> tf.Operation:
+    """Adds a step of an optimizer that waits for the loss, so that both may be fetched together.
 
     Without the wait, an operation of the loss that no gradient needs may see the new values.
 
     Args:
-      optimizer: tf.train.Optimizer; loss: scalar; variables: list, or None for all trainable ones.
-    Returns:
-      op.
+      optimizer: tf.train.Optimizer; loss: scalar []; variables: None means all trainable ones.
     """
     gradients = optimizer.compute_gradients(loss, variables)
     with tf.control_dependencies([loss]):

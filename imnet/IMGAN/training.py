@@ -1,98 +1,86 @@
 """The training loops of IM-AE and z-GAN."""
 import os
+from typing import Any, Dict
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
-from common import cli, device
-from common.training import checkpoints, reporting, runs
-from imnet import data_utils, draw, saved
-from imnet.IMGAN import model, modelz, ops
+from common import cli
+from common.training import launch, reporting, runs
+from imnet import checkpoint_names, data_utils, draw, epochs, networks
+from imnet.IMGAN import modelz, ops
 
-AE_EF_DIM = 32
-_KEPT = {'ae': 10, 'gan': 20}       # checkpoints under the original's names, as the original keeps
 _PICTURE_EVERY = 1000               # epochs of the GAN between checkpoints and histograms
 _HISTOGRAM = 64
 
 
-def train_ae(config):
-    """Trains the autoencoder to epoch `config.epoch` on the points of `config.real_size`.
+def train_ae(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
+    """Trains the autoencoder to epoch `options.epoch` on the points of `options.real_size`.
 
     The three stages (16, 32, 64) are three calls with the same output folder and growing epochs.
 
     Args:
-      config: namespace of IMGAN/main.py.
+      options: of IMGAN/main.py; context: of the whole output folder, in which the run has `ae`.
     Returns:
       dict with `loss`, mean of the last epoch, and `seconds_per_step`.
     """
-    path = saved.complete(config)
-    runs.set_seeds(config.seed)
-    data = data_utils.Set(path, config.real_size, config.batch_size_input,
-                          cache=os.path.join(config.output_path, 'cache'))
-    size = min(config.shapes_per_step, len(data))
-    config = saved.run_config(config, 'ae', len(data) // size, 1)
-    prefix = None
-    if config.checkpoint:
-        prefix = config.checkpoint = checkpoints.latest(config.checkpoint)
-    elif config.resume:
-        prefix = saved.newest(config, 'ae', False)
-    saved.fit_sizes(config, prefix, AE_EF_DIM)
-    net = model.IMAE(config.z_dim, config.ef_dim, config.gf_dim, config.plain, config.leaky_clip,
-                     data.num_points, device.per_rank(size), config.he_init)
-    optimizer = device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config)
-    step_op = ops.minimize(optimizer, net.loss)
+    options, data = data_utils.opened(options, 'train', options.real_size,
+                                      options.batch_size_input)
+    size = min(options.shapes_per_step, len(data))
+    context = context.replace(output_path=os.path.join(options.output_path, 'ae'))
+    options = epochs.settled(options, context, len(data) // size, 1)
+    options = checkpoint_names.fitted(options, epochs.starting_weights(options, 'ae'), 'ae')
     summary = 'IM-AE; {} shapes, {} points each (points_{}) of {}'.format(
-        len(data), data.num_points, config.real_size, path)
-    _default_saving(config)
-    with runs.start(config, summary=summary) as run:
-        saved.start_from_original(run, config, 'ae', net.variables,
-                                  saved.optimizer_variables(net.variables))
-        return _ae_loop(run, net, step_op, data, size, config)
+        len(data), data.num_points, options.real_size, data.path)
+    with tf.Graph().as_default():
+        runs.set_seeds(context.seed)
+        network = networks.autoencoder(options, data.num_points, context.ranks.per_rank(size))
+        optimizer = context.wrap_optimizer(ops.adam(options.learning_rate, options.beta1))
+        step_op = ops.minimize(optimizer, network.loss)
+        with runs.start(options, context, summary=summary) as run:
+            epochs.start_from_original(run, options, 'ae', network.variables)
+            return _ae_loop(run, network, step_op, data, size, options, context)
 
 
-def _default_saving(config):
-    """Without --save_every the run is saved with every checkpoint of the original's kind."""
-    if config.save_every is None:
-        config.save_every = config.checkpoint_every * config.steps_per_epoch
-
-
-def _ae_loop(run, net, step_op, data, size, config):
+def _ae_loop(run, network, step_op, data, size, options, context):
     def batch(step):
-        epoch, number = divmod(step - 1, config.steps_per_epoch)
-        rows = data_utils.order(config.seed, epoch, len(data))[number * size:(number + 1) * size]
-        rows = device.shard(rows)
+        epoch, number = divmod(step - 1, options.steps_per_epoch)
+        rows = data_utils.order(context.seed, epoch, len(data))[number * size:(number + 1) * size]
+        rows = context.ranks.shard(rows)
         return rows, [np.stack(part) for part in zip(*[data.sample(row) for row in rows])]
 
-    ahead, means = data_utils.Ahead(batch), saved.EpochMean(run, config.steps_per_epoch)
-    mean_loss, result = device.allreduce_mean(net.loss), {}
-    for step in run.steps(config.training_steps):
-        rows, arrays = ahead.get(step, step + 1 if step < config.training_steps else None)
-        feed = dict(zip((net.vox3d, net.point_coord, net.point_value), arrays))
+    ahead, means = data_utils.Ahead(batch), epochs.EpochMean(run, options.steps_per_epoch)
+    mean_loss, result = context.ranks.mean(network.loss), {}
+    for step in run.steps(options.training_steps):
+        rows, arrays = ahead.get(step, step + 1 if step < options.training_steps else None)
+        feed = dict(zip((network.vox3d, network.point_coord, network.point_value), arrays))
         loss, _ = run.sess.run([mean_loss, step_op], feed)
         run.report(step, loss_ae=loss)
         mean = means.add(step, loss_ae=loss, inside=arrays[2].mean())
         if mean is None:
             continue
-        epoch = step // config.steps_per_epoch - 1
+        epoch = step // options.steps_per_epoch - 1
         result = {'loss': mean['loss_ae']}
         with run.paused():
             cli.say('epoch {}/{}  mean loss_ae {}'.format(
-                epoch, -(-config.training_steps // config.steps_per_epoch),
+                epoch, -(-options.training_steps // options.steps_per_epoch),
                 reporting.format_value(mean['loss_ae'])))
             _warn_if_dead(mean)
-            if device.is_chief() and ((epoch + 1) % config.checkpoint_every == 0
-                                      or step == config.training_steps):
-                values = run.sess.run(net.values, feed)[-1]
+            if context.ranks.is_chief and ((epoch + 1) % options.checkpoint_every == 0
+                                           or step == options.training_steps):
+                values = run.sess.run(network.values, feed)[-1]
                 cells, truth = data.points(rows[-1])
-                draw.write_projections(os.path.join(config.sample_dir, str(epoch)), cells, values,
+                draw.write_projections(os.path.join(options.sample_dir, str(epoch)), cells, values,
                                        truth)
-                saved.save(run.sess, net.variables, config, 'ae', epoch, _KEPT['ae'])
+                checkpoint_names.save(run.sess, network.variables, options, 'ae', epoch)
     if run.step and not result:     # ended within an epoch, or nothing was to be done
         result = {'loss': run.state.get('last_mean')}
     run.state['last_mean'] = result.get('loss')
     result['seconds_per_step'] = run.seconds_per_step
-    if run.step % config.steps_per_epoch and run.step > run.start_step:
-        saved.save(run.sess, net.variables, config, 'ae', run.step // config.steps_per_epoch,
-                   _KEPT['ae'])
+    if (run.step % options.steps_per_epoch and run.step > run.start_step
+            and context.ranks.is_chief):
+        checkpoint_names.save(run.sess, network.variables, options, 'ae',
+                              run.step // options.steps_per_epoch)
     return result
 
 
@@ -100,81 +88,74 @@ def _warn_if_dead(mean):
     """All outputs 0 give a loss equal to the share of points inside: the clip has no gradient."""
     if abs(mean['loss_ae'] - mean['inside']) < 1e-6:
         cli.say('warning: the loss is that of an output of 0 everywhere ({:.4f}, the share '
-                      'of points inside). The decoder is dead: start anew with --noresume and '
-                      '--leaky_clip, or another --seed.'.format(mean['inside']))
+                'of points inside). The decoder is dead: start anew with --noresume and '
+                '--leaky_clip, or another --seed.'.format(mean['inside']))
 
 
-def train_gan(config):
-    """Trains the GAN on the codes of `config.z_path`.
+def train_gan(options: cli.Options, context: launch.Context) -> Dict[str, float]:
+    """Trains the GAN on the codes of `options.z_path`.
 
     Args:
-      config: namespace of IMGAN/main.py.
+      options: of IMGAN/main.py; context: of the whole output folder, in which the run has `gan`.
     Returns:
       dict with `d_loss`, `g_loss`, means of the last epoch.
     """
-    saved.complete(config, split=None)
-    runs.set_seeds(config.seed)
-    path = config.z_path or codes_path(config)
+    options = checkpoint_names.with_stem(options)
+    path = options.z_path or checkpoint_names.codes_path(options)
     codes = data_utils.read_codes(path)
     size = min(modelz.BATCH_SIZE, len(codes))
-    saved.fit_gan_sizes(config, None)
-    config = saved.run_config(config, 'gan', len(codes) // size, _PICTURE_EVERY)
-    config.z_dim = codes.shape[1]
-    net = modelz.ZGAN(config.z_dim, config.noise_dim, config.gan_dim, config.gan_dim,
-                      device.per_rank(size),
-                      config.penalty_epsilon, config.epsilon_per_code)
-    d_step, g_step = net.train_steps(
-        lambda: device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config))
-    _default_saving(config)
-    with runs.start(config, summary='z-GAN; {} codes of {}'.format(len(codes), path)) as run:
-        saved.start_from_original(run, config, 'gan', net.variables,
-                                  saved.optimizer_variables(net.variables))
-        return _gan_loop(run, net, (d_step, g_step), codes, size, config)
+    context = context.replace(output_path=os.path.join(options.output_path, 'gan'))
+    options = checkpoint_names.fitted_gan(options, None).replace(z_dim=codes.shape[1])
+    options = epochs.settled(options, context, len(codes) // size, _PICTURE_EVERY, 1)
+    summary = 'z-GAN; {} codes of {}'.format(len(codes), path)
+    with tf.Graph().as_default():
+        runs.set_seeds(context.seed)
+        network = networks.gan(options, context.ranks.per_rank(size))
+        steps = network.train_steps(lambda: context.wrap_optimizer(
+            ops.adam(options.learning_rate, options.beta1)))
+        with runs.start(options, context, summary=summary) as run:
+            epochs.start_from_original(run, options, 'gan', network.variables)
+            return _gan_loop(run, network, steps, codes, size, options, context)
 
 
-def codes_path(config, part=''):
-    """Where the codes of the training shapes are kept, or of another part."""
-    return os.path.join(config.output_path, '{}{}_z.hdf5'.format(config.dataset, part))
-
-
-def _gan_loop(run, net, steps, codes, size, config):
-    means, result = saved.EpochMean(run, config.steps_per_epoch), {}
-    d_mean, g_mean = device.allreduce_mean(net.d_loss), device.allreduce_mean(net.g_loss)
-    shared = net.epsilon.shape.ndims == 0   # one place for all codes
-    for step in run.steps(config.training_steps):
-        epoch, number = divmod(step - 1, config.steps_per_epoch)
-        rng = np.random.RandomState([config.seed, step])
+def _gan_loop(run, network, steps, codes, size, options, context):
+    means, result, ranks = epochs.EpochMean(run, options.steps_per_epoch), {}, context.ranks
+    d_mean, g_mean = ranks.mean(network.d_loss), ranks.mean(network.g_loss)
+    shared = network.epsilon.shape.ndims == 0   # one interpolation weight for all codes
+    for step in run.steps(options.training_steps):
+        epoch, number = divmod(step - 1, options.steps_per_epoch)
+        rng = np.random.RandomState([context.seed, step])
         # The original shuffles a list of numbers and then takes the codes in their own order.
-        rows = (data_utils.order(config.seed, epoch, len(codes)) if config.shuffle_codes
+        rows = (data_utils.order(context.seed, epoch, len(codes)) if options.shuffle_codes
                 else np.arange(len(codes)))[number * size:(number + 1) * size]
-        noise = rng.normal(0, modelz.NOISE_DEVIATION, [size, config.noise_dim])
+        noise = rng.normal(0, modelz.NOISE_STDDEV, [size, options.noise_dim])
         epsilon = rng.uniform(size=[] if shared else [size, 1])
-        feed = {net.real: codes[device.shard(rows)], net.noise: device.shard(noise),
-                net.epsilon: epsilon if shared else device.shard(epsilon)}
+        feed = {network.real: codes[ranks.shard(rows)], network.noise: ranks.shard(noise),
+                network.epsilon: epsilon if shared else ranks.shard(epsilon)}
         d_loss, _ = run.sess.run([d_mean, steps[0]], feed)
-        g_loss, _, fake = run.sess.run([g_mean, steps[1], net.fake], feed)
+        g_loss, _, fake = run.sess.run([g_mean, steps[1], network.fake], feed)
         run.report(step, loss_d=d_loss, loss_g=g_loss)
         mean = means.add(step, d_loss=d_loss, g_loss=g_loss)
         if mean is None:
             continue
         result = mean
-        if device.is_chief() and (epoch % config.checkpoint_every == 0
-                                  or step == config.training_steps):
+        if ranks.is_chief and (epoch % options.checkpoint_every == 0
+                               or step == options.training_steps):
             with run.paused():
-                saved.save(run.sess, net.variables, config, 'gan', epoch, _KEPT['gan'])
-                for name, shown in (('train', codes[rows]), ('gen', fake)):
+                checkpoint_names.save(run.sess, network.variables, options, 'gan', epoch)
+                for name, batch in (('train', codes[rows]), ('gen', fake)):
                     draw.write_image(os.path.join(run.samples, 'z_{}.png'.format(name)),
-                                     histogram(shown))
+                                     histogram(batch))
     return result
 
 
-def histogram(codes):
-    """How often each number of the codes takes which value.
+def histogram(codes: np.ndarray) -> np.ndarray:
+    """Counts how often each latent dimension takes which value.
 
     Args:
       codes: [B, Z] in [0, 1].
     Returns:
-      uint8 [64, Z], a column for each number.
+      uint8 [64, Z], a column for each latent dimension.
     """
     slots = (codes * (_HISTOGRAM - 0.0001)).astype(int)
     counts = np.zeros([_HISTOGRAM, codes.shape[1]], int)

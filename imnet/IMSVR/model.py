@@ -1,8 +1,11 @@
-"""IM-SVR: a ResNet from a grey picture to a code of IM-AE, whose decoder is kept as it is.
+"""IM-SVR: a ResNet from a grey picture to a code of IM-AE, whose decoder is frozen.
 
-B: pictures in a step, Z: numbers of a code. Pictures: [B, 128, 128, 1], 0 black to 1 white; shapes
+B: pictures in a step, Z: latent dimension. Pictures: [B, 128, 128, 1], 0 black to 1 white; shapes
 are rendered on white.
 """
+from typing import Iterable, List, Optional
+
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from imnet import decoder
@@ -21,14 +24,15 @@ class IMSVR:
     """Graph of the picture encoder, of its training, and of the decoder.
 
     Args:
-      z_dim, ef_dim, gf_dim: int, numbers of a code, and width units of encoder and decoder.
-      batch_size: int or None, B; fixed for an NPU.
-      plain, leaky_clip: bool, of the decoder.
-      norm_decay, norm_epsilon: float, of the batch norms.
+      z_dim: Z; ef_dim, gf_dim: width units of encoder and decoder.
+      batch_size: B or None; fixed for an NPU.
+      plain, leaky_clip: of the decoder.
+      norm_decay, norm_epsilon: of the batch norms.
     """
 
-    def __init__(self, z_dim=256, ef_dim=64, gf_dim=128, batch_size=None, plain=False,
-                 leaky_clip=False, norm_decay=ops.NORM_DECAY, norm_epsilon=ops.NORM_EPSILON):
+    def __init__(self, z_dim: int = 256, ef_dim: int = 64, gf_dim: int = 128,
+                 batch_size: Optional[int] = None, plain: bool = False, leaky_clip: bool = False,
+                 norm_decay: float = ops.NORM_DECAY, norm_epsilon: float = ops.NORM_EPSILON):
         self._norm = {'decay': norm_decay, 'epsilon': norm_epsilon}
         self.z_dim, self.ef_dim, self.gf_dim = z_dim, ef_dim, gf_dim
         self.view = tf.placeholder(tf.float32, [batch_size, CROP_SIZE, CROP_SIZE, 1])
@@ -41,17 +45,18 @@ class IMSVR:
         self.test_points = tf.placeholder(tf.float32, [1, None, 3])
         self.test_values, self.test_raw = decoder.simple_net(
             self.test_points, self.z_vector, gf_dim, plain, leaky_clip)
-        held = tf.global_variables()
         self.decoder_variables = decoder.variables()
-        self.encoder_variables = [item for item in held if item.op.name.startswith('encoder/')]
+        self.encoder_variables = [item for item in tf.global_variables()
+                                  if item.op.name.startswith('encoder/')]
         self.variables = self.encoder_variables + self.decoder_variables
 
-    def encoder(self, view, training):
-        """Codes of pictures (He et al. 2015 in the width and depth that the author chose).
+    def encoder(self, view: tf.Tensor, training: bool) -> tf.Tensor:
+        """Encodes pictures by a ResNet (He et al. 2015) of the author's width and depth.
 
         Args:
           view: [B, 128, 128, 1] in [0, 1].
-          training: bool, statistics of the batch, which move the kept ones; else the kept ones.
+          training: normalise with the statistics of the batch and update the moving ones; else
+            with the moving ones.
         Returns:
           [B, Z] in (0, 1).
         """
@@ -75,18 +80,22 @@ class IMSVR:
         return gan_ops.lrelu(hidden + inputs)
 
     def _convolve(self, inputs, width, kernel, stride, scope, training):
-        """Convolution and norm; the norms are counted through in the order of creation."""
+        """Convolution and batch norm; the norms are numbered in the order of creation."""
         outputs = ops.conv2d_nobias(inputs, width, kernel, stride, scope)
         suffix = '_{}'.format(self._norms) if self._norms else ''
         self._norms += 1
         return ops.batch_norm(outputs, training, 'BatchNorm' + suffix, **self._norm)
 
-    def train_step(self, optimizer):
-        """The step of an optimizer over the encoder's variables."""
+    def train_step(self, optimizer: tf.train.Optimizer) -> tf.Operation:
+        """Adds the step of an optimizer over the encoder's variables."""
         trained = [item for item in self.encoder_variables if item in tf.trainable_variables()]
         return gan_ops.minimize(optimizer, self.loss, trained)
 
-    def field(self, sess, code):
-        """The field of a code as a function of points (decoder.Field)."""
+    def codes_of(self, sess: tf.Session, images: Iterable[np.ndarray]) -> List[np.ndarray]:
+        """Computes the codes float32 [Z] of pictures float32 [128, 128, 1], one call a picture."""
+        return [sess.run(self.test_z, {self.test_view: image[None]})[0] for image in images]
+
+    def field(self, sess: tf.Session, code: np.ndarray) -> decoder.Field:
+        """Returns the field of a code [Z] as a function of points."""
         return decoder.Field(sess, self.z_vector, self.test_points, self.test_values,
                              self.test_raw, code)

@@ -5,13 +5,14 @@ NORM_DECAY = 0.99
 NORM_EPSILON = 1e-5
 
 
-def conv2d_nobias(inputs, size, kernel, stride, scope, padding='SAME'):
-    """Convolution without a bias.
+def conv2d_nobias(inputs: tf.Tensor, size: int, kernel: int, stride: int, scope: str,
+                  padding: str = 'SAME') -> tf.Tensor:
+    """Convolves without a bias.
 
     Args:
-      inputs: [B, H, W, C]; size: int, channels of the result; kernel: int, its side.
-      stride: int; scope: str; padding: 'SAME' (TensorFlow's: uneven where the stride is 2) or
-        'VALID'.
+      inputs: [B, H, W, C]; size: channels of the result; kernel: its side.
+      stride: of the kernel; scope: of the variables.
+      padding: 'SAME' (TensorFlow's: uneven where the stride is 2) or 'VALID'.
     Returns:
       [B, H / stride, W / stride, size].
     """
@@ -21,23 +22,27 @@ def conv2d_nobias(inputs, size, kernel, stride, scope, padding='SAME'):
         return tf.nn.conv2d(inputs, matrix, [1, stride, stride, 1], padding)
 
 
-def conv2d(inputs, size, kernel, stride, scope, padding='VALID'):
-    """Convolution with a bias; arguments as `conv2d_nobias`."""
+def conv2d(inputs: tf.Tensor, size: int, kernel: int, stride: int, scope: str,
+           padding: str = 'VALID') -> tf.Tensor:
+    """Convolves [B, H, W, C] with a bias; arguments as `conv2d_nobias`."""
     outputs = conv2d_nobias(inputs, size, kernel, stride, scope, padding)
     with tf.variable_scope(scope, reuse=tf.AUTO_REUSE):
         bias = tf.get_variable('bias', [size], initializer=tf.zeros_initializer())
     return tf.nn.bias_add(outputs, bias)
 
 
-def batch_norm(inputs, training, scope, decay=NORM_DECAY, epsilon=NORM_EPSILON):
-    """Batch normalisation whose statistics move on every run in training mode.
+def batch_norm(inputs: tf.Tensor, training: bool, scope: str, decay: float = NORM_DECAY,
+               epsilon: float = NORM_EPSILON) -> tf.Tensor:
+    """Applies batch normalisation (Ioffe and Szegedy 2015); training updates moving averages.
 
-    The fused kernel normalises with the biased variance and hands n / (n - 1) of it to the moving
-    one; both as in the original.
+    The update of the moving mean and variance is part of the output: each run in training mode
+    makes it. As in the original, the batch is normalised with its biased variance, and the moving
+    average takes the unbiased one, n / (n - 1) of it.
 
     Args:
-      inputs: [B, H, W, C]; training: bool; scope: str.
-      decay: float, share of the moving statistics that stays; epsilon: float, in the root.
+      inputs: [B, H, W, C]; training: statistics of the batch, else the moving averages.
+      scope: of the variables.
+      decay: of the moving averages; epsilon: added to the variance.
     Returns:
       [B, H, W, C].
     """
@@ -56,7 +61,7 @@ def batch_norm(inputs, training, scope, decay=NORM_DECAY, epsilon=NORM_EPSILON):
                                            is_training=False).y
     outputs, batch_mean, batch_variance = tf.nn.fused_batch_norm(
         inputs, gamma, beta, epsilon=epsilon, is_training=True)
-    moves = [tf.assign_sub(moving, (moving - found) * (1. - decay))
-             for moving, found in ((mean, batch_mean), (variance, batch_variance))]
-    with tf.control_dependencies(moves):
+    updates = [tf.assign_sub(moving, (moving - of_batch) * (1. - decay))
+               for moving, of_batch in ((mean, batch_mean), (variance, batch_variance))]
+    with tf.control_dependencies(updates):
         return tf.identity(outputs)

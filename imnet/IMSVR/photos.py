@@ -10,18 +10,18 @@ _FILL = 0.8         # share of the network's input that the object's longer side
 _DIFFERENT = 24     # levels by which an object's pixel differs from the background
 
 
-def read(path, background='auto', crop='auto'):
+def read(path: str, background: str = 'auto', crop: str = 'auto') -> np.ndarray:
     """Reads one picture.
 
     Alpha is composed over white. `crop`: 'none' scales the whole picture to 128 x 128, as the
-    original does; 'middle' cuts the middle 128 x 128 of a view of 137 x 137, as in training;
+    original does; 'middle' cuts the central 128 x 128 of a view of 137 x 137, as in training;
     'object' centres the object, its longer side 80 % of the result; 'auto' is 'none' for views of
     137 x 137, as in the original, and 'object' for all others. Without alpha, `background`: 'white'
     takes the picture as it is; 'border' makes white what looks like the picture's border; 'auto'
     does that to centre the object, unless the border is white already.
 
     Args:
-      path: str; background, crop: as above.
+      path: of the picture; background, crop: as above.
     Returns:
       float32 [128, 128, 1] in [0, 1].
     Raises:
@@ -87,13 +87,13 @@ def _unlike_border(rgb):
 
 
 def _centred(grey, mask):
-    """The object in the middle of a white square, scaled to the network's input."""
+    """The object in the centre of a white square, scaled to the network's input."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     part = grey[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
     side = int(np.ceil(max(part.shape) / _FILL))
     square = np.full([side, side], 255, np.uint8)
     top, left = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
     square[top:top + part.shape[0], left:left + part.shape[1]] = part
-    way = cv2.INTER_AREA if side > model.CROP_SIZE else cv2.INTER_LINEAR
-    small = cv2.resize(square, (model.CROP_SIZE, model.CROP_SIZE), interpolation=way)
+    interpolation = cv2.INTER_AREA if side > model.CROP_SIZE else cv2.INTER_LINEAR
+    small = cv2.resize(square, (model.CROP_SIZE, model.CROP_SIZE), interpolation=interpolation)
     return (small.astype(np.float32) / 255.)[..., None]

@@ -1,30 +1,26 @@
 """The training loop of IM-SVR."""
 import os
+from typing import Any, Dict
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
-from common import cli, device, errors
-from common.training import checkpoints, reporting, runs
-from imnet import data_utils, draw, saved
+from common import cli, errors
+from common.training import checkpoints, launch, reporting, runs
+from imnet import checkpoint_names, data_utils, draw, epochs, networks
 from imnet.IMGAN import ops
-from imnet.IMSVR import model, views
+from imnet.IMSVR import views
 
-EF_DIM = 64
-_KEPT = 10              # checkpoints under the original's names
-_EVERY = 10             # epochs between them, as in the original
+_EVERY = 10             # epochs between checkpoints under the original's names, as there
 
 
-def load_codes(config, count):
-    """Codes of the training shapes, as many as shapes.
+def load_codes(options: cli.Options, count: int) -> np.ndarray:
+    """Reads the codes of the training shapes: float32 [count, Z].
 
-    Args:
-      config: completed namespace; count: int.
-    Returns:
-      float32 [count, Z].
     Raises:
-      errors.InputError: there are others than shapes.
+      errors.InputError: there are more or fewer codes than shapes.
     """
-    path = config.pretrained_z_dir or os.path.join(config.output_path, config.dataset + '_z.hdf5')
+    path = options.pretrained_z_dir or checkpoint_names.codes_path(options)
     codes = data_utils.read_codes(path)
     if len(codes) != count:
         raise errors.InputError('{} has {} codes, but the set has {} shapes. Make the codes anew '
@@ -33,80 +29,77 @@ def load_codes(config, count):
     return codes
 
 
-def train(config):
+def train(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     """Trains the picture encoder to the codes of the autoencoder.
 
     Args:
-      config: namespace of IMSVR/main.py.
+      options: of IMSVR/main.py; context: of the whole output folder, in which the run has `svr`.
     Returns:
       dict with `loss`, mean of the last epoch, and `seconds_per_step`.
     """
-    path = saved.complete(config)
-    runs.set_seeds(config.seed)
-    data = data_utils.Set(path, 64, keys=('pixels',),
-                          cache=os.path.join(config.output_path, 'cache'))
-    codes = load_codes(config, len(data))
-    size = min(config.batch_size, len(data))
-    config = saved.run_config(config, 'svr', len(data) // size, _EVERY)
-    pretrained = config.pretrained_model_dir or saved.folder(config, 'ae')
-    decoder_prefix = checkpoints.latest(pretrained)
-    wanted = type(config)(**dict(vars(config), z_dim=config.z_dim or codes.shape[1], ef_dim=None))
-    saved.fit_sizes(wanted, decoder_prefix, EF_DIM)
-    config.z_dim, config.gf_dim, config.leaky_clip = wanted.z_dim, wanted.gf_dim, wanted.leaky_clip
-    if config.checkpoint:
-        held = config.checkpoint = checkpoints.latest(config.checkpoint)
-    else:
-        held = saved.newest(config, 'svr', False) if config.resume else None
-    saved.fit_sizes(config, held, EF_DIM)
-    net = model.IMSVR(config.z_dim, config.ef_dim, config.gf_dim, device.per_rank(size),
-                      config.plain, config.leaky_clip)
-    optimizer = device.wrap_optimizer(ops.adam(config.learning_rate, config.beta1), config)
-    step_op = net.train_step(optimizer)
-    if config.save_every is None:
-        config.save_every = config.checkpoint_every * config.steps_per_epoch
-    summary = 'IM-SVR; {} shapes of {}, decoder of {}'.format(len(data), path, decoder_prefix)
+    options, data = data_utils.opened(options, 'train', 64, keys=('pixels',))
+    codes = load_codes(options, len(data))
+    size = min(options.batch_size, len(data))
+    context = context.replace(output_path=os.path.join(options.output_path, 'svr'))
+    options = epochs.settled(options, context, len(data) // size, _EVERY)
+    decoder_prefix = checkpoints.latest(
+        options.pretrained_model_dir or checkpoint_names.folder(options, 'ae'))
+    of_decoder = checkpoint_names.fitted(
+        options.replace(z_dim=options.z_dim or codes.shape[1], ef_dim=None), decoder_prefix, 'svr')
+    options = checkpoint_names.fitted(
+        options.replace(z_dim=of_decoder.z_dim, gf_dim=of_decoder.gf_dim,
+                        leaky_clip=of_decoder.leaky_clip),
+        epochs.starting_weights(options, 'svr'), 'svr')
+    summary = 'IM-SVR; {} shapes of {}, decoder of {}'.format(len(data), data.path, decoder_prefix)
+    with tf.Graph().as_default():
+        runs.set_seeds(context.seed)
+        network = networks.picture_encoder(options, context.ranks.per_rank(size))
+        step_op = network.train_step(context.wrap_optimizer(
+            ops.adam(options.learning_rate, options.beta1)))
 
-    def take_decoder(sess):
-        checkpoints.restore(sess, decoder_prefix, net.decoder_variables)
+        def restore_decoder(sess):
+            checkpoints.restore(sess, decoder_prefix, network.decoder_variables)
 
-    with runs.start(config, summary=summary, init=take_decoder) as run:
-        saved.start_from_original(run, config, 'svr', net.variables,
-                                  saved.optimizer_variables(net.variables))
-        return _loop(run, net, step_op, data, codes, size, config)
+        with runs.start(options, context, init=restore_decoder, summary=summary) as run:
+            epochs.start_from_original(run, options, 'svr', network.variables)
+            return _loop(run, network, step_op, data, codes, size, options, context)
 
 
-def _loop(run, net, step_op, data, codes, size, config):
+def _loop(run, network, step_op, data, codes, size, options, context):
+    ranks = context.ranks
+
     def batch(step):
-        epoch, number = divmod(step - 1, config.steps_per_epoch)
-        rows = data_utils.order(config.seed, epoch, len(data))[number * size:(number + 1) * size]
-        rng = np.random.RandomState([config.seed, step])
-        return device.shard(rows), device.shard(views.batch(data.pixels(), rows, rng))
+        epoch, number = divmod(step - 1, options.steps_per_epoch)
+        rows = data_utils.order(context.seed, epoch, len(data))[number * size:(number + 1) * size]
+        rng = np.random.RandomState([context.seed, step])
+        return ranks.shard(rows), ranks.shard(views.batch(data.pixels(), rows, rng))
 
-    ahead, means = data_utils.Ahead(batch), saved.EpochMean(run, config.steps_per_epoch)
-    mean_loss, result = device.allreduce_mean(net.loss), {'loss': run.state.get('last_mean')}
-    for step in run.steps(config.training_steps):
-        rows, pixels = ahead.get(step, step + 1 if step < config.training_steps else None)
-        loss, _ = run.sess.run([mean_loss, step_op], {net.view: pixels, net.target: codes[rows]})
+    ahead, means = data_utils.Ahead(batch), epochs.EpochMean(run, options.steps_per_epoch)
+    mean_loss, result = ranks.mean(network.loss), {'loss': run.state.get('last_mean')}
+    for step in run.steps(options.training_steps):
+        rows, pixels = ahead.get(step, step + 1 if step < options.training_steps else None)
+        loss, _ = run.sess.run([mean_loss, step_op],
+                               {network.view: pixels, network.target: codes[rows]})
         run.report(step, loss_svr=loss)
         mean = means.add(step, loss_svr=loss)
-        epoch = (step - 1) // config.steps_per_epoch
+        epoch = (step - 1) // options.steps_per_epoch
         if mean is not None:
             run.state['last_mean'] = result['loss'] = mean['loss_svr']
-        if device.is_chief() and (step == config.training_steps or (
-                mean is not None and epoch % config.checkpoint_every == 0)):
+        if ranks.is_chief and (step == options.training_steps or (
+                mean is not None and epoch % options.checkpoint_every == 0)):
             with run.paused():
                 cli.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(
                     result['loss'] if result['loss'] is not None else float(loss))))
-                _write_pictures(run, net, data, rows[0], pixels[0], epoch, config.sample_dir)
-                saved.save(run.sess, net.variables, config, 'svr', epoch, _KEPT)
+                _write_pictures(run, network, data, rows[0], pixels[0],
+                                os.path.join(options.sample_dir, str(epoch)))
+                checkpoint_names.save(run.sess, network.variables, options, 'svr', epoch)
     return dict(result, seconds_per_step=run.seconds_per_step)
 
 
-def _write_pictures(run, net, data, row, view, epoch, folder):
+def _write_pictures(run, network, data, row, view, stem):
     """The picture, and the projections of the field that the moving statistics give for it."""
-    code = run.sess.run(net.test_z, {net.test_view: view[None]})[0]
+    (code,) = network.codes_of(run.sess, [view])
     cells, truth = data.points(row)
-    values = net.field(run.sess, code)(data_utils.coordinates(cells))
-    stem = os.path.join(folder, str(epoch))
+    values = network.field(run.sess, code)(data_utils.coordinates(cells))
     draw.write_projections(stem, cells, values, truth)
     draw.write_image(stem + '_v.png', np.round(view[..., 0] * 255).astype(np.uint8))

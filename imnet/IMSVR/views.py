@@ -1,4 +1,6 @@
 """Pictures as IM-SVR wants them: grey, white background, 128 x 128, values in [0, 1]."""
+from typing import Any, Optional, Sequence, Tuple
+
 import cv2
 import numpy as np
 
@@ -8,22 +10,26 @@ from imnet.IMSVR import model
 _OFFSET = (model.VIEW_SIZE - model.CROP_SIZE) // 2
 
 
-def cropped(view, mirrored=False):
-    """The middle of a rendered view.
+def cropped(view: np.ndarray, mirrored: bool = False) -> np.ndarray:
+    """Cuts out the centre of a rendered view.
 
     Args:
-      view: uint8 [137, 137]; mirrored: bool, left and right exchanged.
+      view: uint8 [137, 137]; mirrored: left and right exchanged.
     Returns:
       float32 [128, 128, 1] in [0, 1].
     """
-    middle = view[_OFFSET:_OFFSET + model.CROP_SIZE, _OFFSET:_OFFSET + model.CROP_SIZE]
+    crop = view[_OFFSET:_OFFSET + model.CROP_SIZE, _OFFSET:_OFFSET + model.CROP_SIZE]
     if mirrored:
-        middle = middle[:, ::-1]
-    return (middle.astype(np.float32) / 255.)[..., None]
+        crop = crop[:, ::-1]
+    return (crop.astype(np.float32) / 255.)[..., None]
 
 
-def checked(data, view):
-    """The number of a view, None for the last, if a data_utils.Set has so many; a UsageError."""
+def checked(data: Any, view: Optional[int]) -> int:
+    """Returns the number of a view of a data_utils.Set, None meaning the last.
+
+    Raises:
+      errors.UsageError: its shapes have fewer views.
+    """
     count = data.pixels().shape[1]
     if view is None:
         return count - 1
@@ -33,19 +39,20 @@ def checked(data, view):
     return view
 
 
-def draw_choice(rng, view_num=model.VIEW_NUM):
+def draw_choice(rng: Any, view_num: int = model.VIEW_NUM) -> Tuple[int, bool]:
     """Draws the view of a slot of a batch and whether it is mirrored, in this order."""
     view = rng.randint(view_num)
     return int(view), bool(rng.randint(2))
 
 
-def batch(pixels, rows, rng, view_num=None):
-    """Views of a batch, one a shape.
+def batch(pixels: Any, rows: Sequence[int], rng: Any, view_num: Optional[int] = None
+          ) -> np.ndarray:
+    """Draws the views of a batch, one a shape.
 
     Args:
-      pixels: uint8 [M, views, 137, 137], array or HDF5 dataset; rows: ints, shapes of the batch.
+      pixels: uint8 [M, views, 137, 137], array or HDF5 dataset; rows: shapes of the batch.
       rng: numpy.random.RandomState (or numpy.random).
-      view_num: int, views to draw from; None: all.
+      view_num: views to draw from; None: all.
     Returns:
       float32 [B, 128, 128, 1].
     """
@@ -56,21 +63,15 @@ def batch(pixels, rows, rng, view_num=None):
     return result
 
 
-def over_white(rgba):
-    """Grey values of a picture with alpha over a white background.
-
-    Args:
-      rgba: uint8 [H, W, 4].
-    Returns:
-      uint8 [H, W].
-    """
+def over_white(rgba: np.ndarray) -> np.ndarray:
+    """Composes a picture uint8 [H, W, 4] over white: grey values uint8 [H, W]."""
     grey = cv2.cvtColor(np.ascontiguousarray(rgba[..., :3]), cv2.COLOR_RGB2GRAY)
     alpha = rgba[..., 3].astype(np.float32) / 255.
     return np.clip(np.round(grey * alpha + 255. * (1. - alpha)), 0, 255).astype(np.uint8)
 
 
-def resized(grey):
-    """A grey picture of any size, as the original's test_image reads it (no crop).
+def resized(grey: np.ndarray) -> np.ndarray:
+    """Scales a grey picture of any size, as the original's test_image reads it (no crop).
 
     Args:
       grey: uint8 [H, W].

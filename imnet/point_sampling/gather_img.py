@@ -9,14 +9,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-import numpy as np
-from PIL import Image
-
-from common import cli, errors
-from imnet.IMSVR import views
-from imnet.point_sampling import tables
-
-VIEWS, SIDE = 24, 137
+from common import cli
 
 
 def parse_args(argv=None):
@@ -30,55 +23,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def read_views(folder):
-    """Grey views of a shape.
-
-    Args:
-      folder: str, holds 00.png to 23.png.
-    Returns:
-      uint8 [24, 137, 137].
-    Raises:
-      errors.InputError: a picture is missing, damaged or of another size.
-    """
-    result = np.zeros([VIEWS, SIDE, SIDE], np.uint8)
-    for number in range(VIEWS):
-        path = os.path.join(folder, '{:02d}.png'.format(number))
-        try:
-            with Image.open(path) as image:
-                rgba = np.array(image.convert('RGBA'))
-        except (OSError, SyntaxError) as error:
-            raise errors.InputError('cannot read the view {}: {}.'.format(
-                path, ' '.join(str(error).split())[:200]))
-        if rgba.shape != (SIDE, SIDE, 4):
-            raise errors.InputError('{} has {} x {} pixels; views are {} x {}.'.format(
-                path, rgba.shape[1], rgba.shape[0], SIDE, SIDE))
-        result[number] = views.over_white(rgba)
-    return result
-
-
-def gather(config):
-    """Gathers the views of one category."""
-    if not os.path.isdir(config.input):
-        raise errors.InputError('--input {} is no folder. Give one with '
-                                '<shape>/rendering/00.png to 23.png.'.format(config.input))
-    category = config.category or os.path.basename(os.path.abspath(config.input))
-    folder = os.path.join(config.output, category)
-    listed = os.path.join(folder, '{}_vox256.txt'.format(category[:8]))
-    if not os.path.exists(listed):
-        raise errors.InputError('there is no {}: sample the points first, with python '
-                                'imnet/point_sampling/gather_vox.py.'.format(listed))
-    names = tables.read_names(listed)
-    target = os.path.join(folder, '{}_img.hdf5'.format(category[:8]))
-    rows = ({'pixels': read_views(os.path.join(config.input, name, 'rendering'))}
-            for name in names)
-    tables.write_rows(target, rows, len(names), 'gzip')
-    tables.write_names(target, names)
-    cli.say('{} views of {} shapes in {}'.format(VIEWS, len(names), target))
-
-
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(gather, parse_args(argv))
+    parsed = parse_args(argv)
+    from imnet.point_sampling import view_sets  # here, since --help needs no SciPy
+    return cli.run(view_sets.gather, cli.settled(parsed))
 
 
 if __name__ == '__main__':

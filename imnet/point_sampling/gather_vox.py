@@ -6,20 +6,12 @@ the shape's name alone. After an interruption the same command goes on.
 
 Example: python imnet/point_sampling/gather_vox.py --input=HSP/03001627 --output=data
 """
-import concurrent.futures
 import os
-import shutil
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-import numpy as np
-
-from common import cli, errors, files
-from common.training import reporting
-from imnet.point_sampling import sampler, solids, tables
-
-_BROKEN = ('4a32519f44dc84aabafe26e2eb69ebf4',)     # of HSP's rifles, as the author notes
+from common import cli
+from imnet import options
 
 
 def parse_args(argv=None):
@@ -28,7 +20,7 @@ def parse_args(argv=None):
     parser.add_argument('--input', '--data_path', required=True, help='folder of the shapes')
     parser.add_argument('--output', required=True, help='folder for the categories\' folders')
     parser.add_argument('--category', default='', help='its name; unset: that of the folder')
-    solids.add_options(parser)
+    options.add_solid_options(parser)
     parser.add_argument('--workers', type=cli.non_negative_int, default=0,
                         help='processes; 0: one a core')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the draws')
@@ -37,151 +29,11 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def categories(config):
-    """Folders of shapes: list of (name, folder, list of files)."""
-    if not os.path.isdir(config.input):
-        raise errors.InputError('{} is no folder. Give --input=FOLDER with .mat, .obj, .off, .ply, '
-                                '.stl, .glb, .binvox or .npz files.'.format(config.input))
-    root = os.path.normpath(config.input)
-    places = [root] + sorted(os.path.join(root, name) for name in os.listdir(root)
-                             if os.path.isdir(os.path.join(root, name)))
-    found = []
-    for place in places:
-        held = sorted(name for name in os.listdir(place) if solids.readable(name)
-                      and os.path.splitext(name)[0] not in _BROKEN)
-        if held:
-            _refuse_twins(place, held)
-            name = config.category or os.path.basename(os.path.abspath(place))
-            found.append((name, place, held))
-    if not found:
-        raise errors.InputError('{} and its folders hold no .mat, .obj, .off, .ply, .stl, .glb, '
-                                '.binvox or .npz file.'.format(config.input))
-    if config.category and len(found) > 1:
-        raise errors.UsageError('--category={} names one category, but {} holds {}: {}. Leave it '
-                                'out, or give --input of one folder.'.format(
-                                    config.category, config.input, len(found),
-                                    ', '.join(place for _, place, _ in found)))
-    return found
-
-
-def _refuse_twins(place, held):
-    """Shapes are named by their files without the ending, so no two files may have the same."""
-    stems = [os.path.splitext(name)[0] for name in held]
-    twins = [name for name, stem in zip(held, stems) if stems.count(stem) > 1]
-    if twins:
-        raise errors.InputError('{} has several files of one shape: {}. Keep one of each, or give '
-                                'them different names.'.format(place, ', '.join(twins[:6])))
-
-
-def sample_file(path, part, seed, up, allow_open):
-    """Samples one shape and keeps the result in a file of its own.
-
-    Args:
-      path: str, the shape; part: str, the .npz file to write; seed: int; up, allow_open: see
-        solids.read.
-    Returns:
-      None, or str: why the shape cannot be used.
-    """
-    name = os.path.splitext(os.path.basename(path))[0]
-    try:
-        sets = sampler.point_sets(solids.read(path, up, allow_open),
-                                  sampler.Draws.of_shape(seed, name))
-    except errors.InputError as error:
-        return '{}: {}'.format(name, error)
-    with files.replacing(part) as temporary:
-        np.savez_compressed(temporary, exceeded=np.array(sets.exceeded), **tables.arrays_of(sets))
-    return None
-
-
-def gather(config):
-    """Samples all categories."""
-    for name, folder, held in categories(config):
-        _category(name, folder, held, config)
-
-
-def _category(name, folder, held, config):
-    target = os.path.join(config.output, name, '{}_vox256.hdf5'.format(name[:8]))
-    recorded = os.path.join(config.output, name, 'sampling.json')
-    options = {'seed': config.seed, 'up': config.up, 'allow_open': config.allow_open}
-    if os.path.exists(target):
-        before = files.read_json(recorded) if os.path.exists(recorded) else options
-        if before != options:
-            raise errors.InputError('{} was sampled with {}, not {}. Remove it, or give another '
-                                    '--output.'.format(target, *(' '.join(
-                                        '--{}={}'.format(*item) for item in sorted(held.items()))
-                                        for held in (before, options))))
-        cli.say('{}: done already, {}'.format(name, target))
-        return
-    # Parts of other seeds or axes are not these.
-    parts = os.path.join(config.output, name, 'parts_{}_{}{}'.format(
-        config.seed, config.up, '_open' if config.allow_open else ''))
-    os.makedirs(parts, exist_ok=True)
-    paths = {os.path.splitext(file_name)[0]: os.path.join(folder, file_name) for file_name in held}
-    todo = [shape for shape in paths if not os.path.exists(_part(parts, shape))]
-    cli.say('{}: {} shapes in {}, {} sampled already'.format(
-        name, len(paths), folder, len(paths) - len(todo)))
-    refused = _sample_all(todo, paths, parts, config)
-    for line in refused:
-        cli.say('left out: {}'.format(line))
-    names = [shape for shape in sorted(paths) if os.path.exists(_part(parts, shape))]
-    if not names:
-        raise errors.InputError('{}: no shape can be used. The first: {}'.format(name, refused[0]))
-    files.write_json(recorded, options)
-    _join(target, names, parts)
-    shutil.rmtree(parts)
-    cli.say('{}: {} shapes in {}'.format(name, len(names), target))
-
-
-def _part(parts, shape):
-    return os.path.join(parts, shape + '.npz')
-
-
-def _sample_all(todo, paths, parts, config):
-    """Samples shapes in parallel; returns why some cannot be used."""
-    refused, began = [], time.perf_counter()
-    workers = config.workers or len(os.sched_getaffinity(0))
-    with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
-        futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), config.seed,
-                               config.up, config.allow_open) for shape in todo]
-        try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-                problem = future.result()
-                if problem and config.strict:
-                    raise errors.InputError(problem)
-                refused += [problem] * bool(problem)
-                if number % 10 == 0 or number == len(todo):
-                    pace = (time.perf_counter() - began) / number
-                    cli.say('{}/{}  {:.2f} s a shape  eta {}'.format(
-                        number, len(todo), pace,
-                        reporting.format_duration(pace * (len(todo) - number))))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-    return sorted(refused)
-
-
-def _join(target, names, parts):
-    """Writes the parts into one file, the names and the statistics beside it."""
-    exceeded = []
-
-    def rows():
-        for shape in names:
-            with np.load(_part(parts, shape), allow_pickle=False) as content:
-                exceeded.append(content['exceeded'])
-                yield {key: content[key] for key in tables.VOXEL_KEYS}
-
-    tables.write_rows(target, rows(), len(names))
-    tables.write_names(target, names)
-    total, (full_32, full_64) = len(names), np.sum(exceeded, axis=0)
-    files.write_text(os.path.join(os.path.dirname(target), 'statistics.txt'),
-                     'total: {}\nexceed_32: {}\nratio_32: {:.6f}\nexceed_64: {}\nratio_64: {:.6f}\n'
-                     .format(total, full_32, full_32 / total, full_64, full_64 / total))
-
-
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(gather, parse_args(argv))
+    parsed = parse_args(argv)
+    from imnet.point_sampling import voxel_sets  # here, since --help needs no SciPy
+    return cli.run(voxel_sets.gather, cli.settled(parsed))
 
 
 if __name__ == '__main__':

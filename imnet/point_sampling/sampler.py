@@ -3,26 +3,37 @@
 Grids are indexed [i, j, k]; j is up. The surface cells of a pooled grid come first, then random
 ones. Draws come from two generators: numpy's for the place in a cell, Python's for random cells.
 """
-import collections
 import random
 import zlib
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 from scipy import ndimage
 
 from common import errors
+from imnet import options
 
 SIZE = 256
-POINTS = {16: 4096, 32: 4096, 64: 16384}
 _TRIALS = 100
-_BUFFER = 1 << 15       # raw draws that are made at once
+_BUFFER = 1 << 15       # raw draws at once
 
-Sets = collections.namedtuple('Sets', 'voxels points values exceeded surface_cells')
-Sets.__doc__ = """What is stored of a shape.
 
-voxels: uint8 [64, 64, 64, 1]; points: dict {16, 32, 64: uint8 [P, 3]}; values: dict {...: uint8
-[P, 1]}; exceeded: (32, 64), 1 where the set is full before all surface cells had a point;
-surface_cells: (32, 64), points in the set that come from surface cells."""
+class Sets(NamedTuple):
+    """What is stored of a shape.
+
+    Attributes:
+      voxels: uint8 [64, 64, 64, 1].
+      points: {16, 32, 64: uint8 [P, 3]}, cells of 256^3.
+      values: {16, 32, 64: uint8 [P, 1]}, 1 inside.
+      exceeded: of 32 and 64, 1 where the set is full before all surface cells had a point.
+      surface_cells: of 32 and 64, points in the set that come from surface cells.
+    """
+
+    voxels: np.ndarray
+    points: Dict[int, np.ndarray]
+    values: Dict[int, np.ndarray]
+    exceeded: Tuple[int, int]
+    surface_cells: Tuple[int, int]
 
 
 class Draws:
@@ -32,33 +43,34 @@ class Draws:
       numpy_rng: numpy.random.RandomState; python_rng: random.Random.
     """
 
-    def __init__(self, numpy_rng, python_rng=None):
+    def __init__(self, numpy_rng: np.random.RandomState, python_rng: Any = None):
         self._rng, self.python = numpy_rng, python_rng
-        self._state, self._used, self._raw = numpy_rng.get_state(), 0, []
+        self._state, self._used = numpy_rng.get_state(), 0
+        self._raw: List[int] = []
 
     @classmethod
-    def of_shape(cls, seed, name):
-        """Generators that depend on the seed and the shape's name alone."""
+    def of_shape(cls, seed: int, name: str) -> 'Draws':
+        """Creates generators that depend on the seed and the shape's name alone."""
         number = zlib.crc32('{}:{}'.format(seed, name).encode())
         return cls(np.random.RandomState(number), random.Random(number))
 
-    def next_raw(self):
-        """The next 32 bits; `& (n - 1)` gives what randint(n) does for a power of two."""
+    def next_raw(self) -> int:
+        """Returns the next 32 bits; `& (n - 1)` gives what randint(n) does for a power of two."""
         if self._used == len(self._raw):
             self._raw += self._rng.randint(0, 1 << 32, size=_BUFFER, dtype=np.uint32).tolist()
         self._used += 1
         return self._raw[self._used - 1]
 
-    def below(self, count):
-        """What randint(count) gives: the lowest bits, drawn anew while they are too large."""
+    def below(self, count: int) -> int:
+        """Returns what randint(count) does: the lowest bits, drawn anew while too large."""
         mask = (1 << (count - 1).bit_length()) - 1
         number = self.next_raw() & mask if mask else 0
         while number >= count:
             number = self.next_raw() & mask
         return number
 
-    def rng(self):
-        """numpy's generator, just after the draws that were used."""
+    def rng(self) -> np.random.RandomState:
+        """Returns numpy's generator, just after the draws that were used."""
         self._rng.set_state(self._state)
         if self._used:
             self._rng.randint(0, 1 << 32, size=self._used, dtype=np.uint32)
@@ -66,8 +78,8 @@ class Draws:
         return self._rng
 
 
-def assemble(blocks, numbers):
-    """The grid of an HSP file, turned from the axes of ShapeNet v1 to those of v2.
+def assemble(blocks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Assembles the grid of an HSP file, rotated from the axes of ShapeNet v1 to those of v2.
 
     Args:
       blocks: uint8 [N, 16, 16, 16]; numbers: int [16, 16, 16], from 1.
@@ -86,7 +98,7 @@ def assemble(blocks, numbers):
     return np.ascontiguousarray(grid.transpose(2, 1, 0)[:, :, ::-1]).astype(np.uint8)
 
 
-def carved(grid):
+def carved(grid: np.ndarray) -> np.ndarray:
     """Fills what lies below a roof and is closed in from left, right, front and back.
 
     Args:
@@ -106,14 +118,14 @@ def carved(grid):
     for j in range(size - 1, -1, -1):
         enclosed = ((left[j] < places[:, None]) & (places[:, None] < right[j])
                     & (front[:, j, None] < places) & (places < back[:, j, None]))
-        held = occupied[:, j]
-        result[:, j] |= covered & ~held & enclosed & fill
-        fill = held | (fill & enclosed)
+        layer = occupied[:, j]
+        result[:, j] |= covered & ~layer & enclosed & fill
+        fill = layer | (fill & enclosed)
     return result.astype(np.uint8)
 
 
 def _span(occupied, axis):
-    """Least and greatest occupied place along an axis; (size, -1) where there is none."""
+    """Least and greatest occupied index along an axis; (size, -1) where there is none."""
     size = occupied.shape[axis]
     some = occupied.any(axis=axis)
     low = np.where(some, occupied.argmax(axis=axis), size)
@@ -121,29 +133,29 @@ def _span(occupied, axis):
     return low, high
 
 
-def pooled(grid, size):
-    """Maximum over blocks: uint8 [size, size, size]."""
+def pooled(grid: np.ndarray, size: int) -> np.ndarray:
+    """Pools a grid [R, R, R] by the maximum of blocks: [size, size, size] of the same dtype."""
     step = len(grid) // size
     return grid.reshape(3 * [size, step]).max(axis=(1, 3, 5))
 
 
-def sample_point_in_cube(block, target, draws):
-    """A cell with a value, drawn at random; after 100 misses the nearest one to the middle.
+def sample_point_in_cube(block: np.ndarray, target: int, draws: Draws) -> Tuple[int, int, int]:
+    """Draws a cell of a value; after 100 misses it is the nearest one to the centre.
 
     Args:
-      block: [2h, 2h, 2h]; target: 0 or 1; draws: Draws.
+      block: uint8 [2h, 2h, 2h]; target: 0 or 1; draws: of the cell.
     Returns:
-      (x, y, z).
+      (x, y, z), indices in the block.
     """
     for _ in range(_TRIALS):
         x, y, z = (draws.below(len(block)) for _ in range(3))
         if block[x, y, z] == target:
             return x, y, z
-    return _nearest_to_middle(block, target)
+    return _nearest_to_centre(block, target)
 
 
-def _nearest_to_middle(block, target):
-    """A cell with a value in growing cubes around the middle, without randomness."""
+def _nearest_to_centre(block, target):
+    """Finds a cell of a value in growing cubes around the centre, without randomness."""
     half = len(block) // 2
     if block[half, half, half] == target:
         return half, half, half
@@ -161,13 +173,11 @@ def _nearest_to_middle(block, target):
     raise ValueError('the block has no cell of value {}.'.format(target))
 
 
-def point_sets(grid, draws):
-    """The encoder's grid and the three sets of points of a solid.
+def point_sets(grid: np.ndarray, draws: Draws) -> Sets:
+    """Computes the encoder's grid and draws the three sets of points of a solid.
 
     Args:
-      grid: uint8 [256, 256, 256], 0 or 1, solid; draws: Draws.
-    Returns:
-      Sets.
+      grid: uint8 [256, 256, 256], 0 or 1, solid; draws: of the points.
     Raises:
       errors.InputError: the grid is empty.
     """
@@ -180,13 +190,14 @@ def point_sets(grid, draws):
     cells = np.indices([16] * 3).reshape(3, -1).T
     values[16] = pooled(grid, 16).reshape(-1, 1)
     points[16] = picker.pick(cells, values[16][:, 0], 16)
-    exceeded = tuple(int(surface[size] == POINTS[size]) for size in (32, 64))
-    return Sets(pooled(grid, 64)[..., None], points, values, exceeded, (surface[32], surface[64]))
+    full_32, full_64 = (int(surface[size] == options.POINTS[size]) for size in (32, 64))
+    return Sets(pooled(grid, 64)[..., None], points, values, (full_32, full_64),
+                (surface[32], surface[64]))
 
 
 def _one_set(grid, size, picker, python_rng):
     """Points, values and number of surface cells of the set of a pooled size."""
-    count = POINTS[size]
+    count = options.POINTS[size]
     values = pooled(grid, size)
     order = np.concatenate([np.arange(first, size - 1, 4) for first in (1, 2, 3, 4)])
     mixed = (ndimage.maximum_filter(values, size=3) != ndimage.minimum_filter(values, size=3))
@@ -202,30 +213,30 @@ def _one_set(grid, size, picker, python_rng):
 
 
 def _free_cells(cells, size, count, python_rng):
-    """Random cells that are not among the given ones, each once: int [count, 3]."""
+    """Draws cells that are not among `cells`, each once: int [count, 3]."""
     used = {(i, j, k) for i, j, k in cells.tolist()}
-    found, last, draw = [], size - 1, python_rng.randint
-    while len(found) < count:
+    free, last, draw = [], size - 1, python_rng.randint
+    while len(free) < count:
         cell = (draw(0, last), draw(0, last), draw(0, last))
         if cell not in used:
             used.add(cell)
-            found.append(cell)
-    return np.array(found)
+            free.append(cell)
+    return np.array(free)
 
 
 class Picker:
-    """Picks places in cells; one cell after the other, as each takes as many draws as it needs."""
+    """Picks points in cells; one cell after the other, as each takes as many draws as it needs."""
 
-    def __init__(self, grid, draws):
+    def __init__(self, grid: np.ndarray, draws: Draws):
         self._grid, self._draws = grid, draws
         self._flat = np.ascontiguousarray(grid).tobytes()
 
-    def pick(self, cells, targets, step):
-        """Places of the given values.
+    def pick(self, cells: np.ndarray, targets: np.ndarray, step: int) -> np.ndarray:
+        """Picks in each cell a point of its target value.
 
         Args:
           cells: int [P, 3], of a grid pooled by `step`; targets: [P], their values.
-          step: int, cells of 256^3 on a side of a cell.
+          step: cells of 256^3 on a side of a cell.
         Returns:
           uint8 [P, 3].
         """
@@ -238,7 +249,7 @@ class Picker:
                     break
             else:
                 block = self._grid[i:i + step, j:j + step, k:k + step]
-                place = _nearest_to_middle(block, target)
-                x, y, z = i + place[0], j + place[1], k + place[2]
+                offset = _nearest_to_centre(block, target)
+                x, y, z = i + offset[0], j + offset[1], k + offset[2]
             result.append((x, y, z))
         return np.array(result, np.uint8)

@@ -2,10 +2,10 @@
 
 Grids are indexed [i, j, k] along x, y, z with y up; a unit is the side of the box [-0.5, 0.5]^3.
 """
-import collections
 import os
 import zipfile
 import zlib
+from typing import Callable, NamedTuple
 
 import numpy as np
 from scipy import io as scipy_io
@@ -17,19 +17,26 @@ from imnet.point_sampling import sampler
 SIZE = sampler.SIZE
 _READABLE = ('.mat', '.binvox', '.npz', '.obj', '.off', '.ply', '.stl', '.glb')
 
-Solid = collections.namedtuple('Solid', 'grid to_mesh')
-Solid.__doc__ = """A solid.
 
-grid: uint8 [256, 256, 256]; to_mesh: function that takes points [N, 3] of the box [-0.5, 0.5]^3 to
-the places of the file's own vertices."""
+class Solid(NamedTuple):
+    """A solid.
+
+    Attributes:
+      grid: uint8 [256, 256, 256].
+      to_mesh: function that takes points [N, 3] of the box [-0.5, 0.5]^3 to the frame of the
+        file's own vertices.
+    """
+
+    grid: np.ndarray
+    to_mesh: Callable[[np.ndarray], np.ndarray]
 
 
-def read(path, up='y', allow_open=False):
+def read(path: str, up: str = 'y', allow_open: bool = False) -> np.ndarray:
     """Reads a file of any kind that is known, by its extension: uint8 [256, 256, 256].
 
     Args:
-      path: str; up: 'y' or 'z', which axis of meshes and binvox grids points upwards.
-      allow_open: bool, see `from_mesh`.
+      path: of the file; up: 'y' or 'z', which axis of meshes and binvox grids points upwards.
+      allow_open: see `from_mesh`.
     Raises:
       errors.InputError: it cannot be read, is empty, or is not closed.
     """
@@ -43,19 +50,12 @@ def read(path, up='y', allow_open=False):
     return from_mesh(path, up, allow_open).grid
 
 
-def add_options(parser):
-    """Adds the options of reading meshes and grids."""
-    parser.add_argument('--up', choices=('y', 'z'), default='y',
-                        help='axis of meshes and .binvox grids that points upwards')
-    cli.add_flag(parser, '--allow_open', help='take meshes that are not closed as shells')
-
-
-def readable(path):
+def readable(path: str) -> bool:
     """Says whether a file's extension is one that `read` knows."""
     return os.path.splitext(path)[1].lower() in _READABLE
 
 
-def from_hsp(path):
+def from_hsp(path: str) -> np.ndarray:
     """Reads an HSP file and carves it: uint8 [256, 256, 256]."""
     try:
         content = scipy_io.loadmat(path)
@@ -70,14 +70,12 @@ def from_hsp(path):
     return sampler.carved(sampler.assemble(content['b'], content['bi']))
 
 
-def from_mesh(path, up='y', allow_open=False):
+def from_mesh(path: str, up: str = 'y', allow_open: bool = False) -> Solid:
     """Voxelises a closed mesh: centred, bounding-box diagonal 1 (the author's normalisation).
 
     Args:
-      path: str; up: 'y' or 'z'.
-      allow_open: bool, take a mesh that encloses nothing as the shell that it is.
-    Returns:
-      Solid.
+      path: of the mesh; up: 'y' or 'z'.
+      allow_open: take a mesh that encloses nothing as the shell that it is.
     Raises:
       errors.InputError: the mesh cannot be read, has no extent, or is not closed.
     """
@@ -92,9 +90,9 @@ def from_mesh(path, up='y', allow_open=False):
     diagonal = np.linalg.norm(high - low)
     if not 0 < diagonal < np.inf:
         raise errors.InputError('{}: the mesh has the extent {:g}.'.format(path, diagonal))
-    middle = (low + high) / 2
+    centre = (low + high) / 2
     # A hair less than the whole, so that the last point belongs to the cell before the border.
-    cells = ((vertices - middle) / diagonal * (1 - 1e-9) + 0.5) * SIZE
+    cells = ((vertices - centre) / diagonal * (1 - 1e-9) + 0.5) * SIZE
     shell = voxel_grids.surface_cells(cells, triangles, SIZE)
     grid = voxel_grids.filled(shell)
     if _has_border(vertices, triangles):
@@ -108,7 +106,7 @@ def from_mesh(path, up='y', allow_open=False):
                                         path))
 
     def to_mesh(points):
-        placed = np.asarray(points) * diagonal + middle
+        placed = np.asarray(points) * diagonal + centre
         if up == 'z':
             placed = np.stack([placed[:, 0], -placed[:, 2], placed[:, 1]], axis=1)
         return placed
@@ -160,6 +158,6 @@ def _fitted_grid(grid, path):
     return voxel_grids.resized(voxel_grids.filled(grid), SIZE, extent).astype(np.uint8)
 
 
-def encoder_grid(grid):
-    """The encoder's input of a solid: uint8 [64, 64, 64, 1]."""
+def encoder_grid(grid: np.ndarray) -> np.ndarray:
+    """Pools a solid uint8 [256, 256, 256] to the encoder's input: uint8 [64, 64, 64, 1]."""
     return sampler.pooled(grid, 64)[..., None]

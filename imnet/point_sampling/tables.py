@@ -1,20 +1,21 @@
 """Writing the HDF5 files of IM-NET: a shape at a time, in one exchange."""
 import contextlib
 import os
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import h5py
 import numpy as np
 
 from common import errors, files
-from imnet.point_sampling import sampler
+from imnet import options
 
 VOXEL_KEYS = ('voxels', 'points_16', 'values_16', 'points_32', 'values_32', 'points_64',
               'values_64')
 
 
 @contextlib.contextmanager
-def writing(path):
-    """Gives an HDF5 file to write to; `path` appears when the block ends well.
+def writing(path: str) -> Iterator[h5py.File]:
+    """Opens an HDF5 file to write to; `path` appears when the block ends well.
 
     Raises:
       errors.InputError: the disk is full or the folder cannot be written to; nothing half-written
@@ -34,14 +35,13 @@ def writing(path):
                                         path, ' '.join(str(error).split())[:200]))
 
 
-def create(stream, name, count, shape, compression=None):
-    """A uint8 dataset [count] + shape whose chunks hold one shape each.
+def create(stream: h5py.File, name: str, count: int, shape: Sequence[int],
+           compression: Optional[str] = None) -> h5py.Dataset:
+    """Creates a uint8 dataset [count] + shape whose chunks hold one shape each.
 
     Args:
-      stream: h5py.File; name: str; count: int; shape: sequence of int.
+      stream, name: of the dataset; count: of shapes; shape: sizes of the array of one.
       compression: 'gzip' or None.
-    Returns:
-      h5py.Dataset.
     """
     shape = list(shape)
     chunk = [1, 1] + shape[1:] if name == 'pixels' else [1] + shape
@@ -49,20 +49,21 @@ def create(stream, name, count, shape, compression=None):
     return stream.create_dataset(name, [count] + shape, np.uint8, chunks=tuple(chunk), **options)
 
 
-def arrays_of(sets):
-    """The arrays of sampler.Sets under their names in a file."""
-    found = {'voxels': sets.voxels}
-    for size in sampler.POINTS:
-        found['points_{}'.format(size)] = sets.points[size]
-        found['values_{}'.format(size)] = sets.values[size]
-    return found
+def arrays_of(sets: Any) -> Dict[str, np.ndarray]:
+    """Returns the arrays of sampler.Sets under their names in a file."""
+    arrays = {'voxels': sets.voxels}
+    for size in options.POINTS:
+        arrays['points_{}'.format(size)] = sets.points[size]
+        arrays['values_{}'.format(size)] = sets.values[size]
+    return arrays
 
 
-def write_rows(path, rows, count, compression=None):
+def write_rows(path: str, rows: Iterable[Dict[str, np.ndarray]], count: int,
+               compression: Optional[str] = None) -> None:
     """Writes a file from arrays of one shape after the other.
 
     Args:
-      path: str; rows: iterable of dict {name: uint8 array}; count: int, of rows.
+      path: of the file; rows: {name: uint8 array} of each shape; count: of rows.
       compression: 'gzip' or None.
     """
     with writing(path) as stream:
@@ -83,24 +84,22 @@ def _read(rows):
                                     ' '.join(str(error).split())[:200]))
 
 
-def write_names(path, names):
+def write_names(path: str, names: Sequence[str]) -> None:
     """Writes the names of the shapes beside their file, one a line."""
     files.write_text(os.path.splitext(path)[0] + '.txt', ''.join(name + '\n' for name in names))
 
 
-def read_names(path):
-    """Names of the shapes, one a line; they may have blanks."""
+def read_names(path: str) -> List[str]:
+    """Reads the names of the shapes, one a line; they may have blanks."""
     with open(path, encoding='utf-8') as stream:
         return stream.read().splitlines()
 
 
-def split(names, share=0.8):
-    """First int(0.8 n) of the sorted names train, the rest test.
+def split(names: Sequence[str], share: float = 0.8) -> Dict[str, List[int]]:
+    """Splits shapes: the first int(0.8 n) of the sorted names train, the rest test.
 
-    Args:
-      names: list of str; share: float.
     Returns:
-      dict {'train', 'test': list of row numbers, by sorted name}.
+      {'train', 'test': row numbers, by sorted name}.
     """
     rows = sorted(range(len(names)), key=names.__getitem__)
     count = int(share * len(rows))

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains IM-NET on one device: three stages, codes, GAN, pictures; then meshes, .pb files, evaluation.
 # Example: bash imnet/test/train_full_1p.sh --data_path=data
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
-model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Trains IM-NET (autoencoder in three stages, GAN, pictures), then makes meshes and .pb files.'
 defaults=()
 # shellcheck source=imnet/test/options.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs PolyGen's smoke test, forward passes and samples of both models, with the project's Python.
 # Example: bash polygen/test/model_test.sh
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
-model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 python=$(bash "$model_dir/../setup.sh" --print-python)
 exec "$python" "$model_dir/model_test.py" "$@"

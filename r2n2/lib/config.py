@@ -1,8 +1,9 @@
 """Settings of a run: the original's defaults, YAML files and KEY VALUE pairs merged over them."""
 import ast
 import copy
+from typing import Any, Dict, Sequence, Set
 
-import yaml
+import yaml  # type: ignore[import]
 
 from common import errors
 
@@ -43,18 +44,18 @@ NO_EFFECT = frozenset(
 class Config(dict):
     """A dict whose keys are attributes too."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
 
-def defaults():
-    """A fresh Config of the original's defaults."""
+def defaults() -> Config:
+    """Returns a fresh Config of the original's defaults."""
     return _wrapped(copy.deepcopy(_DEFAULTS), '')
 
 
@@ -64,8 +65,33 @@ def _wrapped(values, place):
                   for key, value in values.items())
 
 
-def merge_file(config, path):
-    """Merges a YAML file; unknown keys and values of another type are refused.
+def replaced(config: Config, **sections: Dict[str, Any]) -> Config:
+    """Returns a copy of settings in which some keys have other values.
+
+    Args:
+      config: Config.
+      **sections: {key: value} by section, e.g. CONST={'BATCH_SIZE': 4}.
+    """
+    changed = copy.deepcopy(config)
+    for section, values in sections.items():
+        changed[section].update(values)
+    return changed
+
+
+def restored(recorded: Dict[str, Any]) -> Config:
+    """Returns the Config that the config.json of a run recorded; keys it lacks have defaults."""
+    return _overlaid(defaults(), recorded)
+
+
+def _overlaid(config, recorded):
+    for key, value in recorded.items():
+        config[key] = (_overlaid(config[key], value) if isinstance(config.get(key), Config)
+                       else value)
+    return config
+
+
+def merge_file(config: Config, path: str) -> Set[str]:
+    """Merges a YAML file into `config`; unknown keys and values of another type are refused.
 
     Returns:
       set of str, the keys that the file gives, such as 'TRAIN.PAD_X'.
@@ -86,10 +112,10 @@ def merge_file(config, path):
 
 
 def _merge(config, values, place, source):
-    given = set()
+    keys = set()
     for key, value in values.items():
         name = '{}{}'.format(place, key)
-        given.add(name)
+        keys.add(name)
         if name in NO_EFFECT:
             continue
         if key not in config:
@@ -99,16 +125,16 @@ def _merge(config, values, place, source):
             if not isinstance(value, dict):
                 raise errors.UsageError('{}: {} is a section, not {!r}.'.format(
                     source, name, value))
-            given |= _merge(config[key], value, name + '.', source)
+            keys |= _merge(config[key], value, name + '.', source)
         elif type(value) is not type(config[key]):
             raise errors.UsageError('{}: {} must be {}, like {!r}, not {!r}.'.format(
                 source, name, type(config[key]).__name__, config[key], value))
         else:
             config[key] = value
-    return given
+    return keys
 
 
-def merge_pairs(config, words):
+def merge_pairs(config: Config, words: Sequence[str]) -> Set[str]:
     """Merges KEY VALUE KEY VALUE ..., keys like TRAIN.PAD_X.
 
     Returns:
@@ -118,7 +144,7 @@ def merge_pairs(config, words):
     """
     if len(words) % 2:
         raise errors.UsageError('--set takes pairs KEY VALUE; "{}" has no value.'.format(words[-1]))
-    given = set()
+    keys = set()
     for key, text in zip(words[::2], words[1::2]):
         try:
             value = ast.literal_eval(text)
@@ -127,5 +153,5 @@ def merge_pairs(config, words):
         *sections, last = key.split('.')
         for section in reversed([*sections, last]):
             value = {section: value}
-        given |= _merge(config, value, '', '--set')
-    return given
+        keys |= _merge(config, value, '', '--set')
+    return keys

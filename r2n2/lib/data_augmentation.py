@@ -4,17 +4,20 @@ All draws come from the generator that is passed, in the order of the original: 
 the background, row and column of the crop, mirror.
 """
 import os
+from typing import Any, Callable, List, Optional, Sequence, Set, Tuple, Union
 
 import cv2
 import numpy as np
 
 from common import errors
+from r2n2.lib import config as config_lib
 
 _VOC_CLASSES = ('aeroplane', 'boat', 'bus', 'car', 'chair', 'diningtable', 'sofa', 'tvmonitor')
 
 
-def add_background(image, color_range, rng):
-    """Puts a plain colour where a picture is transparent; half transparent pixels stay as stored.
+def add_background(image: np.ndarray, color_range: Sequence[Sequence[int]],
+                   rng: np.random.RandomState) -> np.ndarray:
+    """Fills transparent pixels with a plain random colour; half transparent ones stay as stored.
 
     Args:
       image: uint8 [H, W, 3 or 4].
@@ -30,8 +33,9 @@ def add_background(image, color_range, rng):
     return image
 
 
-def blend(image, backgrounds, rng):
-    """Puts a piece of a random picture behind a transparent one.
+def blend(image: np.ndarray, backgrounds: Sequence[Union[np.ndarray, Callable[[], np.ndarray]]],
+          rng: np.random.RandomState) -> np.ndarray:
+    """Composes a transparent picture over a random part of a random background picture.
 
     Args:
       image: uint8 [H, W, 4].
@@ -56,8 +60,8 @@ def blend(image, backgrounds, rng):
     return np.round(image[..., :3] * share + behind * (1 - share)).astype(np.uint8)
 
 
-def voc_backgrounds(path):
-    """Pictures of PASCAL VOC 2012 that show nothing like the objects.
+def voc_backgrounds(path: str) -> List[str]:
+    """Lists the pictures of PASCAL VOC 2012 without any object of the trained categories.
 
     Args:
       path: str, the folder VOC2012 with ImageSets and JPEGImages.
@@ -66,7 +70,8 @@ def voc_backgrounds(path):
     Raises:
       errors.InputError: a list is missing.
     """
-    shown, known = set(), set()
+    positive: Set[str] = set()
+    known: Set[str] = set()
     for name in _VOC_CLASSES:
         for part in ('val', 'train', 'trainval'):
             source = os.path.join(path, 'ImageSets', 'Main', '{}_{}.txt'.format(name, part))
@@ -77,47 +82,56 @@ def voc_backgrounds(path):
                 raise errors.InputError('cannot read {}: {}. TRAIN.VOC_PATH must be the folder '
                                         'VOC2012.'.format(source, error.strerror))
             known.update(row[0] for row in rows)
-            shown.update(row[0] for row in rows if row[1] != '-1')
-    return sorted(known - shown)
+            positive.update(row[0] for row in rows if row[1] != '-1')
+    return sorted(known - positive)
 
 
-def shift_hue(image, hue_range, rng):
-    """Turns the hue of all pixels by up to half of `hue_range` of the circle."""
+def shift_hue(image: np.ndarray, hue_range: float, rng: np.random.RandomState) -> np.ndarray:
+    """Shifts the hue of all pixels by one random angle.
+
+    Args:
+      image: uint8 [H, W, 3], RGB; hue_range: share of the colour circle that the shift covers.
+      rng: numpy.random.RandomState.
+    Returns:
+      uint8 [H, W, 3].
+    """
     shift = (rng.rand() - 0.5) * hue_range
     hls = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hls[..., 0] = (hls[..., 0].astype(np.int32) + int(round(shift * 256))) % 256
     return cv2.cvtColor(hls, cv2.COLOR_HSV2RGB_FULL)
 
 
-def for_training(image, options, rng, backgrounds=None):
-    """Background, crop, hue and mirror at random.
+def for_training(image: np.ndarray, settings: config_lib.Config, rng: np.random.RandomState,
+                 backgrounds: Optional[Sequence[Any]] = None) -> np.ndarray:
+    """Augments a rendering: random background, crop, hue and mirroring.
 
     Args:
       image: uint8 [H, W, 3 or 4].
-      options: the section TRAIN of `config`.
+      settings: section TRAIN of the settings.
       rng: numpy.random.RandomState.
       backgrounds: see `blend`; None draws plain colours only.
     Returns:
       uint8 [H - PAD_Y, W - PAD_X, 3].
     """
-    if backgrounds and image.shape[2] == 4 and rng.rand() > options.SIMPLE_BACKGROUND_RATIO:
+    if backgrounds and image.shape[2] == 4 and rng.rand() > settings.SIMPLE_BACKGROUND_RATIO:
         image = blend(image, backgrounds, rng)
     else:
-        image = add_background(image, options.NO_BG_COLOR_RANGE, rng)
-    if options.RANDOM_CROP:
-        row = rng.randint(0, options.PAD_Y) if options.PAD_Y else 0
-        column = rng.randint(0, options.PAD_X) if options.PAD_X else 0
-        image = image[row:row + image.shape[0] - options.PAD_Y,
-                      column:column + image.shape[1] - options.PAD_X]
-    if options.HUE_RANGE:
-        image = shift_hue(np.ascontiguousarray(image), options.HUE_RANGE, rng)
-    if options.FLIP and not options.FLIP_TOGETHER and rng.rand() > 0.5:
+        image = add_background(image, settings.NO_BG_COLOR_RANGE, rng)
+    if settings.RANDOM_CROP:
+        row = rng.randint(0, settings.PAD_Y) if settings.PAD_Y else 0
+        column = rng.randint(0, settings.PAD_X) if settings.PAD_X else 0
+        image = image[row:row + image.shape[0] - settings.PAD_Y,
+                      column:column + image.shape[1] - settings.PAD_X]
+    if settings.HUE_RANGE:
+        image = shift_hue(np.ascontiguousarray(image), settings.HUE_RANGE, rng)
+    if settings.FLIP and not settings.FLIP_TOGETHER and rng.rand() > 0.5:
         image = image[:, ::-1]
     return image
 
 
-def for_test(image, color_range, size, rng):
-    """Plain background and the middle of the picture.
+def for_test(image: np.ndarray, color_range: Sequence[Sequence[int]], size: Tuple[int, int],
+             rng: np.random.RandomState) -> np.ndarray:
+    """Returns the centre of a rendering before a plain background.
 
     Args:
       image: uint8 [H, W, 3 or 4].
@@ -128,11 +142,11 @@ def for_test(image, color_range, size, rng):
       uint8 [height, width, 3].
     """
     image = add_background(image, color_range, rng)
-    (top, bottom), (left, right) = [((have - want) // 2, (have + want) // 2)
-                                    for have, want in zip(image.shape, size)]
+    (top, bottom), (left, right) = [((side - part) // 2, (side + part) // 2)
+                                    for side, part in zip(image.shape, size)]
     return image[top:bottom, left:right]
 
 
-def scaled(images):
-    """uint8 to float32 from 0 to 1."""
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Scales uint8 images of any shape to float32 from 0 to 1."""
     return images.astype(np.float32) / np.float32(255)

@@ -3,11 +3,15 @@
 <folder>/ShapeNetRendering/<category>/<model>/rendering/00.png .. 23.png
 <folder>/ShapeNetVox32/<category>/<model>/model.binvox
 """
-import collections
 import json
 import os
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
-from common import errors
+from common import cli, errors
+from r2n2.tools import make_dataset
+
+GENERATED = 'furniture'     # folder of the generated data, in the output folder
+_QUICK_MODELS = 12          # procedural models of each class that the quick start renders
 
 NAMES = {
     '02691156': 'airplane', '02828884': 'bench', '02933112': 'cabinet', '02958343': 'car',
@@ -19,12 +23,23 @@ _BAD = {    # meshes of ShapeNet that are known to be damaged
     ('04090263', '4a32519f44dc84aabafe26e2eb69ebf4'),
     ('04074963', 'b65b590a565fa2547e1c85c5c15da7fb')}
 
-Set = collections.namedtuple('Set', 'voxel_path rendering_path query_path names')
-Set.__doc__ = """A data set. voxel_path, rendering_path: str with two %s, category and model;
-query_path: str, folder with a folder for each category; names: dict {category id: name}."""
+
+class Set(NamedTuple):
+    """A data set.
+
+    Attributes:
+      voxel_path, rendering_path: str with two %s, category and model.
+      query_path: folder with a folder for each category.
+      names: {category id: name}.
+    """
+
+    voxel_path: str
+    rendering_path: str
+    query_path: str
+    names: Dict[str, str]
 
 
-def find(data_path, dataset=''):
+def find(data_path: str, dataset: str = '') -> Set:
     """Finds the two trees of a data set.
 
     Args:
@@ -56,14 +71,34 @@ def find(data_path, dataset=''):
                os.path.join(folder, 'ShapeNetRendering', '%s', '%s', 'rendering'), query, names)
 
 
-def read_names(path):
+def of_run(options: cli.Options) -> Set:
+    """Finds the data set of a run; without --data_path procedural furniture, rendered if missing.
+
+    Args:
+      options: cli.Options with `data_path`, `dataset` and `output_path`.
+    Returns:
+      Set.
+    """
+    if options.data_path:
+        return find(options.data_path, options.dataset)
+    folder = os.path.join(options.output_path, GENERATED)
+    if os.path.exists(os.path.join(folder, 'categories.json')):
+        cli.say('no --data_path given: using the procedural furniture in {}'.format(folder))
+    else:
+        cli.say('no --data_path given: rendering procedural furniture into {}'.format(folder))
+        make_dataset.make(make_dataset.parse_args(
+            ['--furniture', '--models={}'.format(_QUICK_MODELS), '--output', folder]))
+    return find(folder)
+
+
+def read_names(path: str) -> Dict[str, str]:
     """Reads a category JSON, {id: {"id": ..., "name": ...}}; returns {id: name} in id order."""
     try:
         with open(path, encoding='utf-8') as stream:
-            found = json.load(stream)
-        if not found or not isinstance(found, dict):
+            categories = json.load(stream)
+        if not categories or not isinstance(categories, dict):
             raise ValueError('no categories')
-        return {key: str(found[key]['name']) for key in sorted(found)}
+        return {key: str(categories[key]['name']) for key in sorted(categories)}
     except OSError as error:
         raise errors.InputError('cannot read --dataset {}: {}.'.format(path, error.strerror))
     except (ValueError, TypeError, KeyError) as error:
@@ -71,7 +106,7 @@ def read_names(path):
                                 '{!r}.'.format(path, error))
 
 
-def pairs(data, portion):
+def pairs(data: Set, portion: Sequence[float]) -> List[Tuple[str, str]]:
     """Lists the models of a portion of each category.
 
     Args:
@@ -82,7 +117,7 @@ def pairs(data, portion):
     Raises:
       errors.InputError: a category's folder is missing or empty, or no model is in the portion.
     """
-    found = []
+    models_of_portion = []
     for category in sorted(data.names):
         folder = os.path.join(data.query_path, category)
         if not os.path.isdir(folder):
@@ -95,9 +130,9 @@ def pairs(data, portion):
                                     'category out of --dataset.'.format(
                                         category, data.names[category], folder))
         first, last = [int(len(models) * share) for share in portion]
-        found += [(category, model) for model in models[first:last]
-                  if (category, model) not in _BAD]
-    if not found:
+        models_of_portion += [(category, model) for model in models[first:last]
+                              if (category, model) not in _BAD]
+    if not models_of_portion:
         raise errors.InputError('{}: no model in the portion {} of the categories {}.'.format(
             data.query_path, list(portion), ', '.join(data.names) or '(none)'))
-    return found
+    return models_of_portion

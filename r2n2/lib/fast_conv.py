@@ -3,8 +3,8 @@
 TensorFlow 1.15 computes the gradient of a kernel at half to a fifth of the speed of the forward
 pass. It is a convolution as well: of images that are the channels, whose channels are the samples,
 with the gradient of the outputs as kernel. A volume with few outputs goes through one convolution
-of images that gives the outputs of all the kernel's layers, which are moved and added. All are the
-same sums in another order, chosen by measurement.
+of images that gives the outputs of all the kernel's layers, which are shifted and added. All are
+the same sums in another order, chosen by measurement.
 
 B: batch, D, H, W: depth, height, width, k: side of the kernel (odd), C, N: channels before and
 after.
@@ -14,8 +14,8 @@ import tensorflow.compat.v1 as tf
 _FEW = 16       # outputs up to which a volume goes through a convolution of images
 
 
-def conv2d_same(inputs, kernel):
-    """Convolves images with zeros around.
+def conv2d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolves images padded with zeros.
 
     Args:
       inputs: [B, H, W, C]; all known when the graph is built.
@@ -35,8 +35,8 @@ def conv2d_same(inputs, kernel):
     return convolve(inputs, kernel)
 
 
-def conv3d_same(inputs, kernel):
-    """Convolves volumes with zeros around.
+def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolves volumes padded with zeros.
 
     Args:
       inputs: [B, D, H, W, C]; all known when the graph is built.
@@ -67,12 +67,12 @@ def _convolve_volume(volume, kernel):
     layers = tf.reshape(tf.nn.conv2d(images, weights, [1] * 4, 'SAME'), [-1, side, outputs])
     layers = [tf.reshape(layer, [batch, depth, height * width * outputs])
               for layer in tf.unstack(layers, axis=1)]
-    added = tf.add_n([_moved(layer, side // 2 - i) for i, layer in enumerate(layers)])
+    added = tf.add_n([_shifted(layer, side // 2 - i) for i, layer in enumerate(layers)])
     return tf.reshape(added, [batch, depth, height, width, outputs])
 
 
-def _moved(volume, steps):
-    """[B, D, n] moved along the depth; what leaves is lost, zeros come in."""
+def _shifted(volume, steps):
+    """[B, D, n] shifted along the depth, filled up with zeros."""
     depth = volume.shape[1].value
     if not steps:
         return volume
@@ -83,7 +83,11 @@ def _moved(volume, steps):
 
 
 def _kernel_gradient(volume, upstream, deep, side):
-    """Gradient [deep, side, side, C, N] of a kernel from what stands on its two sides."""
+    """Gradient [deep, side, side, C, N] of a kernel.
+
+    volume: [B, D, H, W, C], input of the convolution; upstream: [B, D, H, W, N], gradient of its
+    output.
+    """
     batch, depth, height, width, channels = volume.shape.as_list()
     outputs = upstream.shape[4].value
     if side == 1:

@@ -3,70 +3,70 @@
 Images are [B, H, W, C], volumes [B, D, H, W, C]. Theano flips kernels and TensorFlow does not, so
 the kernels here are the original's flipped ones; `lib/weights.py` converts both ways.
 """
-import collections
 import math
+from typing import Any, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from common import device
-from common.ops import volume_conv
+from common.device import npu
+from common.ops import variable_store, volume_conv
 from r2n2.lib import fast_conv
 
-BIAS = 0.1              # first value of every bias, in the original too
-_NEVER = -65504.        # less than any activation, and still a number of 16 bits
+BIAS = 0.1              # initial value of every bias, in the original too
+_LOWEST = -65504.       # of float16; no activation is below it
 
 FILLERS = ('msra', 'gaussian', 'xavier', 'orth')
 
 
-class Layers:
-    """Makes layers and keeps their parameters in the order in which they are first made.
+class Layers(variable_store.VariableStore):
+    """The layers of a network over its parameters, which keep the original's order.
 
     Args:
       plain: bool, single operations as the NPU and the GPU want them; else forms that compute the
         same faster on a CPU.
-      slope: float, of the leaky rectifier below zero.
-      seed: int, of the first values of the parameters.
+      slope: float, of the leaky ReLU below zero.
+      seed: int, of the initial values of the parameters.
       recurrent_filler: str, out of FILLERS, for the kernels of the recurrence.
     """
 
-    def __init__(self, plain=False, slope=0.01, seed=0, recurrent_filler='msra'):
+    def __init__(self, plain: bool = False, slope: float = 0.01, seed: int = 0,
+                 recurrent_filler: str = 'msra'):
+        super().__init__()
         self.plain = plain
         self.slope = slope
         self.recurrent_filler = recurrent_filler
-        self.params = collections.OrderedDict()
         self._seed = seed
 
-    def parameter(self, name, shape, fans=None, filler='msra'):
-        """A variable; made once, found again by its name.
+    def parameter(self, name: str, shape: Sequence[int],
+                  fans: Optional[Tuple[int, int]] = None, filler: str = 'msra') -> tf.Variable:
+        """Returns a trained variable; see `variable_store.VariableStore.get`.
 
         Args:
-          name: str, e.g. 'conv1a/W'.
-          shape: list of int.
+          name: str, e.g. 'conv1a/W'; shape: ints.
           fans: (fan in, fan out) of a kernel; None for a bias.
           filler: str, out of FILLERS.
         """
-        if name not in self.params:
-            if fans is None:
-                first = tf.constant_initializer(BIAS)
-            else:
-                first = initializer(filler, fans, self._seed * 1009 + len(self.params))
-            self.params[name] = tf.get_variable(name, shape, tf.float32, first)
-        return self.params[name]
+        if fans is None:
+            return self.get(name, shape, tf.constant_initializer(BIAS))
+        seed = self._seed * 1009 + len(self.trainable)
+        return self.get(name, shape, initializer(filler, fans, seed))
 
-    def leaky(self, x):
-        """Leaky rectifier, as the original computes it."""
+    def leaky(self, x: tf.Tensor) -> tf.Tensor:
+        """Leaky ReLU of a tensor of any shape, as the original computes it."""
         if not self.plain:
             return tf.nn.leaky_relu(x, self.slope)
         return 0.5 * (1 + self.slope) * x + 0.5 * (1 - self.slope) * tf.abs(x)
 
-    def conv(self, name, x, filters, size):
-        """Convolution of images or volumes; zeros around, so that the size stays.
+    def conv(self, name: str, x: tf.Tensor, filters: int, size: int) -> tf.Tensor:
+        """Convolves images or volumes, padded with zeros so that the size stays.
 
         Args:
           name: str.
           x: [B, H, W, C] or [B, D, H, W, C].
-          filters: int.
+          filters: int, N.
           size: int, side of the kernel.
+        Returns:
+          [B, H, W, N] or [B, D, H, W, N].
         """
         kernel = self._kernel(name, x, filters, size)
         if self.plain:
@@ -78,8 +78,14 @@ class Layers:
             y = fast_conv.conv3d_same(x, kernel)
         return y + self._bias(name, filters)
 
-    def unpooled_conv(self, name, x, filters, size=3):
-        """`conv` of `unpool` of a volume, without the multiplications by zeros on a CPU."""
+    def unpooled_conv(self, name: str, x: tf.Tensor, filters: int, size: int = 3) -> tf.Tensor:
+        """`conv` of `unpool` of a volume, without the multiplications by zeros on a CPU.
+
+        Args:
+          x: [B, D, D, D, C]; filters: int, N; size: int, side of the kernel.
+        Returns:
+          [B, 2 D, 2 D, 2 D, N].
+        """
         if self.plain:
             return self.conv(name, unpool(x), filters, size)
         kernel = self._kernel(name, x, filters, size)
@@ -90,8 +96,8 @@ class Layers:
         y = volume_conv.conv3d_transpose(x, flipped, 2)[:, 1:1 + side, 1:1 + side, 1:1 + side]
         return y + self._bias(name, filters)
 
-    def dense(self, name, x, outputs):
-        """Matrix product of [B, n] and a bias."""
+    def dense(self, name: str, x: tf.Tensor, outputs: int) -> tf.Tensor:
+        """Maps [B, n] to [B, outputs] by a matrix and a bias."""
         inputs = x.shape[1].value
         kernel = self.parameter(name + '/W', [inputs, outputs], (inputs, outputs))
         return tf.matmul(x, kernel) + self._bias(name, outputs)
@@ -105,12 +111,12 @@ class Layers:
         return self.parameter(name + '/b', [filters])
 
 
-def initializer(filler, fans, seed):
-    """What draws a kernel's first values.
+def initializer(filler: str, fans: Tuple[int, int], seed: int) -> Any:
+    """Returns what draws a kernel's initial values.
 
     Args:
-      filler: 'msra' (normal; everything in the released code), 'gaussian' (deviation 0.01),
-        'xavier' (uniform) or 'orth' (orthogonal, which the paper names for the recurrence).
+      filler: 'msra' (normal; everything in the released code), 'gaussian' (standard deviation
+        0.01), 'xavier' (uniform) or 'orth' (orthogonal, which the paper names for the recurrence).
       fans: (fan in, fan out).
       seed: int.
     Returns:
@@ -127,15 +133,27 @@ def initializer(filler, fans, seed):
     return tf.random_normal_initializer(stddev=math.sqrt(2 / mean_fan), seed=seed)
 
 
-def pool(x):
-    """Largest of 2 x 2 at stride 2, with a border of one that never wins: n becomes n // 2 + 1."""
+def pool(x: tf.Tensor) -> tf.Tensor:
+    """Max pooling of 2 x 2 at stride 2, padded with the lowest value: side n becomes n // 2 + 1.
+
+    Args:
+      x: [B, H, W, C].
+    Returns:
+      [B, H // 2 + 1, W // 2 + 1, C].
+    """
     borders = [[1, 1 - side % 2] for side in x.shape.as_list()[1:3]]
-    padded = tf.pad(x, [[0, 0]] + borders + [[0, 0]], constant_values=_NEVER)
+    padded = tf.pad(x, [[0, 0]] + borders + [[0, 0]], constant_values=_LOWEST)
     return tf.nn.max_pool2d(padded, 2, 2, 'VALID')
 
 
-def unpool(x):
-    """Doubles the sides of a volume: values at even places, zeros between."""
+def unpool(x: tf.Tensor) -> tf.Tensor:
+    """Doubles the sides of a volume: values at even places, zeros between.
+
+    Args:
+      x: [B, D, H, W, C].
+    Returns:
+      [B, 2 D, 2 H, 2 W, C].
+    """
     batch, *sides, channels = x.shape.as_list()
     for axis in (1, 2, 3):
         x = tf.stack([x, tf.zeros_like(x)], axis=axis + 1)
@@ -144,17 +162,39 @@ def unpool(x):
     return x
 
 
-@device.float32_scope()
-def loss(logits, voxels):
+def margin(logits: tf.Tensor) -> tf.Tensor:
+    """Returns the logit of "occupied" less that of "empty".
+
+    Args:
+      logits: [B, D, H, W, 2]; channel 1 is "occupied".
+    Returns:
+      [B, D, H, W].
+    """
+    return logits[..., 1] - logits[..., 0]
+
+
+def cross_entropy(margins: tf.Tensor, voxels: tf.Tensor) -> tf.Tensor:
+    """Returns the cross-entropy of each cell, in nats.
+
+    Args:
+      margins: [B, D, H, W], of `margin`; voxels: [B, D, H, W], 0 or 1.
+    Returns:
+      [B, D, H, W].
+    """
+    # log(1 + exp(margin)) - y margin, without overflow
+    return tf.maximum(margins, 0.) - margins * voxels + tf.log1p(tf.exp(-tf.abs(margins)))
+
+
+@npu.float32_scope()
+def loss(logits: tf.Tensor, voxels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     """Softmax over the two channels and its mean cross-entropy a cell.
 
     Args:
       logits: [B, D, H, W, 2]; channel 1 is "occupied".
       voxels: [B, D, H, W], 0 or 1.
     Returns:
-      (occupancy [B, D, H, W], probability; loss, scalar).
+      (occupancy [B, D, H, W], probability; loss, scalar, in nats).
     """
-    margin = logits[..., 1] - logits[..., 0]
-    # log(1 + exp(margin)) - y margin, without overflow
-    each = tf.maximum(margin, 0.) - margin * voxels + tf.log1p(tf.exp(-tf.abs(margin)))
-    return tf.sigmoid(margin), tf.reduce_mean(each)
+    margins = margin(logits)
+    cells = cross_entropy(margins, voxels)
+    return tf.sigmoid(margins), tf.reduce_mean(cells)

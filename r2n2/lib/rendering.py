@@ -1,4 +1,6 @@
 """Views of meshes as ShapeNetRendering has them: camera, two lamps, transparent background."""
+from typing import Any
+
 import numpy as np
 
 from common.geometry import rasterizer
@@ -11,8 +13,8 @@ _LAMPS = np.array([[0., -1, 1], [0, 1, 1]]) / 2 ** 0.5
 _ENERGY = 0.7
 
 
-def draw_cameras(count, rng):
-    """Cameras as the original draws them.
+def draw_cameras(count: int, rng: np.random.RandomState) -> np.ndarray:
+    """Draws cameras as the original does.
 
     Returns:
       float [count, 5]: azimuth 0..360, elevation 25..30, rotation 0 (degrees), distance ratio
@@ -23,13 +25,20 @@ def draw_cameras(count, rng):
                      np.full(count, FIELD_OF_VIEW)], axis=1)
 
 
-def scaled(vertices):
-    """Moves the middle of a mesh's box to the origin and makes its diagonal 1."""
+def scaled(vertices: np.ndarray) -> np.ndarray:
+    """Moves the centre of a mesh's bounding box to the origin and makes its diagonal 1.
+
+    Args:
+      vertices: [V, 3].
+    Returns:
+      [V, 3].
+    """
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     return (vertices - (low + high) / 2) / np.linalg.norm(high - low)
 
 
-def render(vertices, triangles, camera, color=(0.75, 0.75, 0.75)):
+def render(vertices: np.ndarray, triangles: np.ndarray, camera: np.ndarray,
+           color: Any = (0.75, 0.75, 0.75)) -> np.ndarray:
     """Renders a view, flat-shaded, without smoothing of edges.
 
     Args:
@@ -50,9 +59,9 @@ def render(vertices, triangles, camera, color=(0.75, 0.75, 0.75)):
     zoom = _FOCAL * SIZE / depth
     points = np.stack([SIZE / 2 + zoom * (vertices @ right), SIZE / 2 - zoom * (vertices @ up),
                        depth], axis=1)
-    shown = triangles[(depth[triangles] > 1e-3).all(axis=1)]
-    index, _, _ = rasterizer.rasterize(points, shown, SIZE, SIZE)
-    corners = vertices[shown]
+    visible = triangles[(depth[triangles] > 1e-3).all(axis=1)]
+    index, _, _ = rasterizer.rasterize(points, visible, SIZE, SIZE)
+    corners = vertices[visible]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
     away = np.einsum('td,td->t', normals, corners[:, 0] - camera[3] * FAR * toward) > 0

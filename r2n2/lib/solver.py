@@ -1,30 +1,43 @@
 """Optimisers of 3D-R2N2: Adam or momentum on decayed gradients, one graph a number of views."""
-import collections
+from typing import Dict, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
-from common import device
+from common.training import launch
 from r2n2.lib import layers, weights
+from r2n2.models import net as net_lib
 
-Step = collections.namedtuple('Step', 'images voxels mask loss gradients update')
-Step.__doc__ = """The graph of a training step for a number of views.
 
-images, voxels, mask: placeholders [V, B, S, S, 3], [B, N, N, N] and [V] (or None); loss; gradients:
-dict by parameter; update: the operation."""
+class Step(NamedTuple):
+    """The graph of a training step for a number of views.
+
+    Attributes:
+      images, voxels, mask: placeholders [V, B, S, S, 3], [B, N, N, N] and [V] (or None).
+      loss: scalar; gradients: by parameter, with weight decay; update: the operation.
+    """
+
+    images: tf.Tensor
+    voxels: tf.Tensor
+    mask: Optional[tf.Tensor]
+    loss: tf.Tensor
+    gradients: Dict[str, tf.Tensor]
+    update: tf.Operation
 
 
 class Solver:
-    """Makes the graphs of training steps; all share the parameters and the optimiser's slots.
+    """Builds the graphs of training steps; all share the parameters and the optimiser's slots.
 
     Args:
       net: models.net.Net.
       policy: 'adam' or 'sgd' (with momentum).
       weight_decay: float, times each kernel, added to its gradient; biases are left alone.
       momentum: float, of sgd.
-      config: namespace for `device.wrap_optimizer`; None leaves the optimiser bare.
+      context: launch.Context, which wraps the optimiser for NPUs and distributed training; None
+        leaves it bare.
     """
 
-    def __init__(self, net, policy='adam', weight_decay=5e-5, momentum=0.9, config=None):
+    def __init__(self, net: net_lib.Net, policy: str = 'adam', weight_decay: float = 5e-5,
+                 momentum: float = 0.9, context: Optional[launch.Context] = None):
         self.net = net
         self.rate = tf.placeholder(tf.float32, [], name='learning_rate')
         self._decay = weight_decay
@@ -32,11 +45,12 @@ class Solver:
             self._optimizer = tf.train.AdamOptimizer(self.rate, epsilon=1e-8)
         else:
             self._optimizer = tf.train.MomentumOptimizer(self.rate, momentum)
-        if config is not None:
-            self._optimizer = device.wrap_optimizer(self._optimizer, config)
+        if context is not None:
+            self._optimizer = context.wrap_optimizer(self._optimizer)
 
-    def step(self, views, batch, size, grid=32, masked=False):
-        """The graph of a step.
+    def step(self, views: int, batch: int, size: int, grid: int = 32,
+             masked: bool = False) -> Step:
+        """Builds the graph of a step.
 
         Args:
           views, batch, size, grid: int, V, B, S, N.
@@ -47,10 +61,10 @@ class Solver:
         images = tf.placeholder(tf.float32, [views, batch, size, size, 3], name='images')
         voxels = tf.placeholder(tf.float32, [batch] + [grid] * 3, name='voxels')
         mask = tf.placeholder(tf.float32, [views], name='view_mask') if masked else None
-        before = len(tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+        earlier = len(self.net.layers.updates)
         outputs = self.net.build(images, is_training=True, view_mask=mask)
         _, loss = layers.loss(outputs.logits, voxels)
-        statistics = tf.get_collection(tf.GraphKeys.UPDATE_OPS)[before:]
+        statistics = self.net.layers.updates[earlier:]
         gradients = self._gradients(loss)
         pairs = [(gradients[name], variable) for name, variable in self.net.params.items()]
         # Variables of TensorFlow 1 change in place: no update before every gradient is there.
@@ -60,12 +74,12 @@ class Solver:
 
     def _gradients(self, loss):
         """{name: gradient with weight decay}; zero where the loss does not depend on it."""
-        found = collections.OrderedDict()
+        gradients = {}
         pairs = self._optimizer.compute_gradients(loss, list(self.net.params.values()))
         for name, (gradient, variable) in zip(self.net.params, pairs):
             if gradient is None:
                 gradient = tf.zeros(variable.shape)
             if weights.is_kernel(name) and self._decay:
                 gradient += self._decay * variable
-            found[name] = gradient
-        return found
+            gradients[name] = gradient
+        return gradients

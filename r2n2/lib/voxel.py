@@ -1,4 +1,6 @@
-"""Voxel grids: counts that tell a prediction from the truth, and meshes of cubes as .obj text."""
+"""Voxel grids: measures of a prediction against the truth, and meshes of cubes as .obj text."""
+from typing import Any, List, Tuple
+
 import numpy as np
 
 _CORNERS = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1],
@@ -8,8 +10,8 @@ _TRIANGLES = np.array([[1, 2, 3], [2, 4, 3], [3, 4, 7], [4, 8, 7], [1, 3, 7], [1
 _SIDE, _GAP = 0.01, 1.1     # of a cube, and from one to the next in sides
 
 
-def evaluate(occupancy, voxels, threshold):
-    """Counts cells of one shape.
+def evaluate(occupancy: np.ndarray, voxels: np.ndarray, threshold: float) -> List[int]:
+    """Counts the cells in which a prediction and the truth agree or differ.
 
     Args:
       occupancy: float [N, N, N], probability.
@@ -18,19 +20,19 @@ def evaluate(occupancy, voxels, threshold):
     Returns:
       list of int: different cells, intersection, union, false positives, false negatives.
     """
-    found, truth = occupancy >= threshold, np.asarray(voxels) > 0
-    return [int(np.sum(cells)) for cells in (found != truth, found & truth, found | truth,
-                                             found & ~truth, ~found & truth)]
+    occupied, truth = occupancy >= threshold, np.asarray(voxels) > 0
+    return [int(np.sum(cells)) for cells in (occupied != truth, occupied & truth, occupied | truth,
+                                             occupied & ~truth, ~occupied & truth)]
 
 
-def intersection_over_union(counts):
-    """IoU of counts [..., 5]; 1 where both grids are empty."""
+def intersection_over_union(counts: Any) -> np.ndarray:
+    """Returns the IoU [...] of counts [..., 5] of `evaluate`; 1 where both grids are empty."""
     counts = np.asarray(counts, float)
     return np.where(counts[..., 2] > 0, counts[..., 1] / np.maximum(counts[..., 2], 1), 1.)
 
 
-def average_precision(occupancy, voxels):
-    """Area below precision over recall, by steps (as scikit-learn since 0.19).
+def average_precision(occupancy: np.ndarray, voxels: np.ndarray) -> float:
+    """Returns the area below precision over recall, by steps (as scikit-learn since 0.19).
 
     Args:
       occupancy: float array; voxels: array of the same size, 0 or 1.
@@ -48,8 +50,8 @@ def average_precision(occupancy, voxels):
     return float(np.sum(np.diff(recall, prepend=0.) * hits / (last_of_tie + 1)))
 
 
-def voxel2mesh(grid, surface_view=True):
-    """A cube for each occupied cell (above 0.3), with gaps between, as the original draws them.
+def voxel2mesh(grid: np.ndarray, surface_view: bool = True) -> Tuple[np.ndarray, np.ndarray]:
+    """Makes a cube for each occupied cell (above 0.3), with gaps, as the original draws them.
 
     Args:
       grid: bool or float [N, N, N].
@@ -59,7 +61,7 @@ def voxel2mesh(grid, surface_view=True):
     """
     grid = np.array(grid, np.float32)
     grid[grid > 0.3] = 1
-    kept = grid > 0.3
+    occupied = grid > 0.3
     if surface_view:
         total = np.zeros_like(grid)
         padded = np.pad(grid, 1)
@@ -69,15 +71,19 @@ def voxel2mesh(grid, surface_view=True):
         inside = total >= 27
         # Slices that begin at -1 are empty in the original: cells on the border are kept.
         inside[0], inside[:, 0], inside[:, :, 0] = False, False, False
-        kept = kept & ~inside
-    cells = np.argwhere(kept)
+        occupied = occupied & ~inside
+    cells = np.argwhere(occupied)
     vertices = _SIDE * (_CORNERS[None] + _GAP * cells[:, None])
     triangles = _TRIANGLES[None] + 8 * np.arange(len(cells))[:, None, None]
     return vertices.reshape(-1, 3).astype(np.float32), triangles.reshape(-1, 3).astype(np.int32)
 
 
-def obj_text(vertices, triangles):
-    """The text of the original's .obj files; triangles count from 1."""
+def obj_text(vertices: np.ndarray, triangles: np.ndarray) -> str:
+    """Returns the text of the original's .obj files.
+
+    Args:
+      vertices: float [V, 3]; triangles: int [T, 3], counted from 1.
+    """
     lines = ['g', '# {} vertex'.format(len(vertices))]
     lines += ['v {:f} {:f} {:f}'.format(*vertex) for vertex in vertices.tolist()]
     lines.append('# {} faces'.format(len(triangles)))

@@ -4,31 +4,35 @@ The original keeps a list of arrays without names: kernels [out, in, kh, kw] and
 [out, kd, in, kh, kw], flipped by its convolutions, matrices whose rows and columns run through the
 channels first.
 """
+from typing import List
+
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from common import errors, files
 from common.readers import arrays, limits, pickles
+from r2n2.models import net as net_lib
 
 _WHAT = 'a list of weights of 3D-R2N2'
 _REMEDY = 'Expected a .npy file as the original saves it.'
 
 
-def original_name(name):
-    """'conv1a/W' to 'conv1a.W', as the golden cases call it."""
+def original_name(name: str) -> str:
+    """Turns 'conv1a/W' into 'conv1a.W', as the golden cases call it."""
     return name.replace('/', '.')
 
 
-def is_kernel(name):
-    """Whether a parameter is a kernel or a matrix, which weight decay pulls at."""
+def is_kernel(name: str) -> bool:
+    """Whether a parameter is a kernel or a matrix, to which weight decay applies."""
     return name.rsplit('/', 1)[-1] in ('W', 'Wh', 'Wx')
 
 
-def from_original(net, name, array):
-    """Turns one of the original's arrays into ours.
+def from_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
+    """Converts one of the original's arrays to the layout of TensorFlow.
 
     Args:
       net: models.net.Net.
-      name: str, of ours.
+      name: str, of our variable.
       array: float [..], in the original's layout.
     Returns:
       float32 array in the layout of `net`'s variable.
@@ -50,8 +54,8 @@ def from_original(net, name, array):
     return np.ascontiguousarray(array, np.float32)
 
 
-def to_original(net, name, array):
-    """Undoes `from_original`."""
+def to_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
+    """Undoes `from_original`: float [..] to the original's layout."""
     kind = name.rsplit('/', 1)[-1]
     if name == 'fc7/W':
         channels = net.n_convfilter[-1]
@@ -69,7 +73,7 @@ def to_original(net, name, array):
     return np.ascontiguousarray(array, np.float32)
 
 
-def read_list(path):
+def read_list(path: str) -> List[np.ndarray]:
     """Reads the list of arrays of a .npy file of the original (or the first entry of an .npz).
 
     Returns:
@@ -90,7 +94,7 @@ def read_list(path):
     return [array.astype(np.float32) for array in listed.ravel()]
 
 
-def load(sess, net, path):
+def load(sess: tf.Session, net: net_lib.Net, path: str) -> None:
     """Gives a network the weights of a .npy file of the original.
 
     Args:
@@ -117,7 +121,7 @@ def load(sess, net, path):
         variable.load(array, sess)
 
 
-def save(sess, net, path):
+def save(sess: tf.Session, net: net_lib.Net, path: str) -> None:
     """Writes a network's weights as the original does (a pickled list in a .npy file)."""
     values = sess.run(list(net.params.values()))
     listed = np.empty(len(values), object)

@@ -7,53 +7,74 @@ V: views, B: batch, S: side of an image, F: features of an image, C: channels of
 """
 import collections
 import functools
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from r2n2.lib import layers
 
-Outputs = collections.namedtuple('Outputs', 'logits states features gates pools')
-Outputs.__doc__ = """What a network computes.
 
-logits: [B, 32, 32, 32, 2], after the last view; states: list, h after each view [B, 4, 4, 4, C];
-features: [V, B, F]; gates: dict of lists, a tensor [B, 4, 4, 4, C] a view; pools: list of the
-encoder's pooling layers [V B, n, n, channels]."""
+class Outputs(NamedTuple):
+    """What a network computes.
+
+    Attributes:
+      logits: [B, 32, 32, 32, 2], after the last view.
+      states: the hidden state after each view, [B, 4, 4, 4, C].
+      features: [V, B, F], of each picture.
+      gates: {gate: a tensor [B, 4, 4, 4, C] for each view}.
+      pools: outputs of the encoder's pooling layers, [V B, n, n, channels].
+    """
+
+    logits: tf.Tensor
+    states: List[tf.Tensor]
+    features: tf.Tensor
+    gates: Dict[str, List[tf.Tensor]]
+    pools: List[tf.Tensor]
 
 
 class Net:
-    """Base of the networks; a subclass tells `recurrence`, `recurrent_kernel` and `residual`.
+    """Base of the networks; a subclass tells its name in the paper and what differs.
 
     Args:
       n_convfilter: list of 6 int, channels of the encoder.
       n_fc_filters: list of 1 int, F.
       n_deconvfilter: list of 6 int, channels of the state and of the decoder; the last is 2.
       n_gru_vox: int, side of the state's grid.
-      batch_norm: bool, normalise each convolution of the encoder (the seed's variant).
+      batch_norm: bool, normalise each convolution of the encoder (a variant beside the paper's).
       plain, leaky_slope, seed, recurrent_filler: see `layers.Layers`.
     """
 
+    paper_name = ''
     recurrence = 'gru'
     recurrent_kernel = 3
     residual = False
 
-    def __init__(self, n_convfilter=(96, 128, 256, 256, 256, 256), n_fc_filters=(1024,),
-                 n_deconvfilter=(128, 128, 128, 64, 32, 2), n_gru_vox=4, batch_norm=False,
-                 plain=False, leaky_slope=0.01, seed=0, recurrent_filler='msra'):
+    def __init__(self, n_convfilter: Sequence[int] = (96, 128, 256, 256, 256, 256),
+                 n_fc_filters: Sequence[int] = (1024,),
+                 n_deconvfilter: Sequence[int] = (128, 128, 128, 64, 32, 2), n_gru_vox: int = 4,
+                 batch_norm: bool = False, plain: bool = False, leaky_slope: float = 0.01,
+                 seed: int = 0, recurrent_filler: str = 'msra'):
         self.n_convfilter = list(n_convfilter)
         self.n_fc_filters = list(n_fc_filters)
         self.n_deconvfilter = list(n_deconvfilter)
         self.n_gru_vox = n_gru_vox
         self.batch_norm = batch_norm
         self.layers = layers.Layers(plain, leaky_slope, seed, recurrent_filler)
-        self.statistics = collections.OrderedDict()     # moving means and variances
 
     @property
-    def params(self):
-        """OrderedDict {name: variable}, in the original's order once `build` has been called."""
-        return self.layers.params
+    def params(self) -> Dict[str, tf.Variable]:
+        """{name: trained variable}, in the original's order once `build` has been called."""
+        return self.layers.trainable
 
-    def build(self, images, is_training=False, view_mask=None):
-        """Makes the graph; another call with other sizes shares the parameters.
+    @property
+    def statistics(self) -> Dict[str, tf.Variable]:
+        """{name: moving mean or variance} of batch normalisation."""
+        return {name: variable for name, variable in self.layers.variables.items()
+                if not variable.trainable}
+
+    def build(self, images: tf.Tensor, is_training: bool = False,
+              view_mask: Optional[tf.Tensor] = None) -> Outputs:
+        """Builds the graph; another call with other sizes shares the parameters.
 
         Args:
           images: [V, B, S, S, 3], 0 to 1; V, B and S known.
@@ -63,7 +84,7 @@ class Net:
           Outputs.
         """
         views, batch, *size = images.shape.as_list()
-        pools = []
+        pools: List = []
         normalise = _unchanged
         if self.batch_norm:
             rows = None if view_mask is None else tf.reshape(
@@ -73,9 +94,8 @@ class Net:
         if self.layers.plain and not self.batch_norm:
             parts = []
             for view in tf.unstack(images):     # as the original: one view after the other
-                found = []
-                parts.append(self._encode(view, found, normalise))
-                pools.append(found)
+                pools.append([])
+                parts.append(self._encode(view, pools[-1], normalise))
             features = tf.stack(parts)
             pools = [tf.concat(each, axis=0) for each in zip(*pools)]
         else:
@@ -91,7 +111,7 @@ class Net:
         return self.layers.leaky(normalise(name, self.layers.conv(name, x, filters, size)))
 
     def _encode(self, x, pools, normalise):
-        """Images [n, S, S, 3] to features [n, F]; what the pooling layers give goes to `pools`."""
+        """Images [n, S, S, 3] to features [n, F]; adds what pooling layers give to `pools`."""
         encode = self._encode_residual if self.residual else self._encode_shallow
         x = encode(x, pools, normalise)
         x = tf.reshape(x, [x.shape[0].value, x.shape[1].value * x.shape[2].value
@@ -124,14 +144,9 @@ class Net:
         channels = x.shape[-1].value
         scale = self.layers.parameter(name + '/gamma', [channels])
         shift = self.layers.parameter(name + '/beta', [channels])
-        key = name + '/moving'
-        if key not in self.statistics:
-            self.statistics[key] = (
-                tf.get_variable(key + '_mean', [channels], initializer=tf.zeros_initializer(),
-                                trainable=False),
-                tf.get_variable(key + '_variance', [channels], initializer=tf.ones_initializer(),
-                                trainable=False))
-        mean, variance = self.statistics[key]
+        mean = self.layers.get(name + '/moving_mean', [channels], tf.zeros_initializer(), False)
+        variance = self.layers.get(name + '/moving_variance', [channels], tf.ones_initializer(),
+                                   False)
         # gamma begins at 0.1 as every bias here does; ten times that is the usual 1.
         scale, shift = 10. * scale, shift - layers.BIAS
         if not is_training:
@@ -141,9 +156,8 @@ class Net:
                 x, scale, shift, epsilon=epsilon, is_training=True)
         else:
             y, batch_mean, batch_variance = _masked_batch_norm(x, rows, scale, shift, epsilon)
-        for old, new in ((mean, batch_mean), (variance, batch_variance)):
-            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS,
-                                 tf.assign_sub(old, (1 - momentum) * (old - new)))
+        self.layers.move(mean, batch_mean, momentum)
+        self.layers.move(variance, batch_variance, momentum)
         return y
 
     # The recurrence, section 3.2
@@ -161,21 +175,21 @@ class Net:
         state = memory = tf.zeros(shape)
         states, gates = [], collections.OrderedDict()
         for view in range(views):
-            new_state, new_memory, found = step(state, memory, inputs[view], blocks)
+            new_state, new_memory, view_gates = step(state, memory, inputs[view], blocks)
             if view_mask is not None:
                 keep = view_mask[view]
                 new_state = keep * new_state + (1. - keep) * state
                 new_memory = keep * new_memory + (1. - keep) * memory
             state, memory = new_state, new_memory
             states.append(state)
-            for name, value in found.items():
+            for name, value in view_gates.items():
                 gates.setdefault(name, []).append(value)
             if self.recurrence == 'lstm':
                 gates.setdefault('cell', []).append(memory)
         return states, gates
 
     def _input_parts(self, features, blocks):
-        """For each view, each block's share from the features [B, 4, 4, 4, C], bias included."""
+        """For each view and block W_x T(x) + b of the paper's gates, [B, 4, 4, 4, C]."""
         views, batch, _ = features.shape.as_list()
         if self.layers.plain:
             return [[block.from_features(features[view]) for block in blocks]
@@ -188,12 +202,12 @@ class Net:
                  for part, block in zip(parts, blocks)] for view in range(views)]
 
     def _together(self, state, inputs, blocks):
-        """Two blocks that see the same state: in one convolution unless plain."""
+        """The gates before their nonlinearity, in one convolution of the state unless plain."""
         if self.layers.plain:
-            return [block.from_state(state) + given for block, given in zip(blocks, inputs)]
+            return [block.from_state(state) + from_view for block, from_view in zip(blocks, inputs)]
         kernel = tf.concat([block.wh for block in blocks], axis=4)
         parts = tf.split(tf.nn.conv3d(state, kernel, [1] * 5, 'SAME'), len(blocks), axis=4)
-        return [part + given for part, given in zip(parts, inputs)]
+        return [part + from_view for part, from_view in zip(parts, inputs)]
 
     def _gru(self, state, memory, inputs, blocks):
         update, reset = self._together(state, inputs[:2], blocks[:2])
@@ -210,31 +224,31 @@ class Net:
 
     # The decoder, section 3.3
 
-    def decode(self, state):
-        """State [B, 4, 4, 4, C] to logits [B, 32, 32, 32, 2]."""
+    def decode(self, state: tf.Tensor) -> tf.Tensor:
+        """Decodes the hidden state [B, 4, 4, 4, C] to logits [B, 32, 32, 32, 2]."""
         return self._decode_residual(state) if self.residual else self._decode_shallow(state)
 
     def _decode_shallow(self, x):
-        make, filters = self.layers, self.n_deconvfilter
+        net, filters = self.layers, self.n_deconvfilter
         for number in (7, 8, 9):
-            x = make.leaky(make.unpooled_conv('conv{}'.format(number), x, filters[number - 6]))
-        x = make.leaky(make.conv('conv10', x, filters[4], 3))
-        return make.conv('conv11', x, filters[5], 3)
+            x = net.leaky(net.unpooled_conv('conv{}'.format(number), x, filters[number - 6]))
+        x = net.leaky(net.conv('conv10', x, filters[4], 3))
+        return net.conv('conv11', x, filters[5], 3)
 
     def _decode_residual(self, x):
-        make, filters = self.layers, self.n_deconvfilter
+        net, filters = self.layers, self.n_deconvfilter
         for number in (7, 8, 9):
             name, width = 'conv{}'.format(number), filters[number - 6]
-            y = make.leaky(make.unpooled_conv(name + 'a', x, width))
-            y = make.leaky(make.conv(name + 'b', y, width, 3))
+            y = net.leaky(net.unpooled_conv(name + 'a', x, width))
+            y = net.leaky(net.conv(name + 'b', y, width, 3))
             if number == 9:
-                x = make.unpooled_conv('conv9c', x, width, 1) + y
+                x = net.unpooled_conv('conv9c', x, width, 1) + y
             else:
                 x = layers.unpool(x) + y
-        first = make.leaky(make.conv('conv10a', x, filters[4], 3))
-        y = make.leaky(make.conv('conv10b', first, filters[4], 3))
-        x = make.conv('conv10c', first, filters[4], 3) + y      # from conv10a, in the original too
-        return make.conv('conv11', x, filters[5], 3)
+        first = net.leaky(net.conv('conv10a', x, filters[4], 3))
+        y = net.leaky(net.conv('conv10b', first, filters[4], 3))
+        x = net.conv('conv10c', first, filters[4], 3) + y      # from conv10a, in the original too
+        return net.conv('conv11', x, filters[5], 3)
 
 
 def _unchanged(name, x):
@@ -252,19 +266,21 @@ def _masked_batch_norm(x, rows, scale, shift, epsilon):
 
 
 class _Block:
-    """A gate's convolution of the state and its own weights of the features for each cell."""
+    """A gate's convolution of the hidden state and its weights of the features, one set a cell."""
 
-    def __init__(self, make, name, shape, features, size):
+    def __init__(self, variables, name, shape, features, size):
         _, side, _, _, channels = shape
         self.shape = shape
-        self.wh = make.parameter(name + '/Wh', [size] * 3 + [channels, channels],
-                                 (size ** 3 * channels,) * 2, make.recurrent_filler)
+        self.wh = variables.parameter(name + '/Wh', [size] * 3 + [channels, channels],
+                                 (size ** 3 * channels,) * 2, variables.recurrent_filler)
         cells = side ** 3 * channels
-        self.wx = make.parameter(name + '/Wx', [features, cells], (features, cells))
-        self.b = make.parameter(name + '/b', [channels])
+        self.wx = variables.parameter(name + '/Wx', [features, cells], (features, cells))
+        self.b = variables.parameter(name + '/b', [channels])
 
-    def from_features(self, features):
+    def from_features(self, features: tf.Tensor) -> tf.Tensor:
+        """Features [B, F] to [B, 4, 4, 4, C], bias included."""
         return tf.reshape(tf.matmul(features, self.wx), self.shape) + self.b
 
-    def from_state(self, state):
+    def from_state(self, state: tf.Tensor) -> tf.Tensor:
+        """The hidden state [B, 4, 4, 4, C] to the same shape."""
         return tf.nn.conv3d(state, self.wh, [1] * 5, 'SAME')

@@ -1,19 +1,19 @@
 """Makes a data set of meshes: 24 rendered views and a grid of 32^3 cells of each.
 
---meshes takes <category>/<any folders>/<model>.obj|off|ply|stl|glb, y up (--up=z turns them), or
+--meshes takes <category>/<any folders>/<model>.obj|off|ply|stl|glb, y up (--up=z rotates them), or
 ShapeNet's <category>/<model>/model.obj. --furniture makes ten procedural classes instead. What is
 there already is kept, so the same command goes on after an interruption.
 
 Example: python r2n2/tools/make_dataset.py --meshes=my_meshes --output=data/mine
 """
-import collections
+import argparse
 import hashlib
 import multiprocessing
 import os
 import sys
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-import cv2
 import numpy as np
 
 from common import cli, errors, files
@@ -23,7 +23,23 @@ from r2n2.lib import rendering
 VIEWS, GRID = 24, 32
 _FINE = 40      # cells a side of the grids that the surfaces of procedural solids come from
 
-Job = collections.namedtuple('Job', 'category model source seed output views up')
+
+class Job(NamedTuple):
+    """One model to make.
+
+    Attributes:
+      category, model: names; source: mesh file, None for procedural furniture.
+      seed: of the cameras, and of the furniture.
+      output: folder of the data set; views: number of views; up: 'y' or 'z', of the mesh.
+    """
+
+    category: str
+    model: str
+    source: Optional[str]
+    seed: int
+    output: str
+    views: int
+    up: str
 
 
 def parse_args(argv=None):
@@ -43,7 +59,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def find_meshes(folder):
+def find_meshes(folder: str) -> Tuple[Dict[Tuple[str, str], str], List[str]]:
     """Finds the meshes below the categories of a folder.
 
     Returns:
@@ -53,7 +69,8 @@ def find_meshes(folder):
     """
     if not os.path.isdir(folder):
         raise errors.InputError('--meshes {}: no such folder.'.format(folder))
-    found, twice = collections.OrderedDict(), []
+    paths: Dict[Tuple[str, str], str] = {}
+    twice = []
     for category in sorted(os.listdir(folder)):
         for place, below, names in os.walk(os.path.join(folder, category)):
             below.sort()
@@ -65,17 +82,17 @@ def find_meshes(folder):
                 parts = [] if inner == '.' else inner.split(os.sep)
                 model = '-'.join(parts + ([] if parts and stem == 'model' else [stem]))
                 path = os.path.join(place, name)
-                if found.setdefault((category, model), path) != path:
+                if paths.setdefault((category, model), path) != path:
                     twice.append('{}: another mesh is {}/{} already; rename one of them'.format(
                         path, category, model))
-    if not found:
+    if not paths:
         raise errors.InputError('--meshes {}: no {} below a folder of a category.'.format(
             folder, ', '.join(meshes.READABLE)))
-    return found, twice
+    return paths, twice
 
 
 def _solid(job):
-    """(vertices [V, 3] with y up, triangles, grid bool [32, 32, 32] with y up)."""
+    """(vertices [V, 3] with y up, triangles int [T, 3], grid bool [32, 32, 32] with y up)."""
     if job.source is None:
         parts = furniture.furniture(job.category, job.seed)
         vertices, triangles = voxel_grids.surface(furniture.voxels(parts, _FINE, _FINE - 4))[:2]
@@ -91,7 +108,7 @@ def _solid(job):
     return vertices, triangles, voxel_grids.solid(vertices, triangles, GRID, GRID)
 
 
-def make_model(job):
+def make_model(job: Job) -> Optional[str]:
     """Renders and voxelises one model.
 
     Returns:
@@ -110,10 +127,10 @@ def make_model(job):
     rng = np.random.RandomState([job.seed % 2 ** 31] + list(digest[:8]))
     cameras = rendering.draw_cameras(job.views, rng)
     color = rng.uniform(0.25, 0.95, 3)
-    turned = rendering.scaled(voxel_grids.turn_up(vertices, 'y'))
+    z_up = rendering.scaled(voxel_grids.turn_up(vertices, 'y'))
     names = ['{:02d}.png'.format(number) for number in range(job.views)]
     for name, camera in zip(names, cameras):
-        image = rendering.render(turned, triangles, camera, color)
+        image = rendering.render(z_up, triangles, camera, color)
         _write_png(os.path.join(folder, name), image)
     files.write_text(os.path.join(folder, 'rendering_metadata.txt'), ''.join(
         '{:.6f} {:.6f} {:g} {:.6f} {:g}\n'.format(*camera) for camera in cameras))
@@ -123,41 +140,43 @@ def make_model(job):
 
 
 def _write_png(path, image):
+    import cv2  # here, since --help needs none of it
     with files.replacing(path) as temporary:
         done, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))
         assert done
         data.tofile(temporary)
 
 
-def _check_options(config):
+def _check_options(options):
     """Records the options that the renders depend on; refuses others than those of before."""
-    path = os.path.join(config.output, 'made_with.txt')     # beside the only .json, the categories
-    names = ('views',) if config.furniture else ('views', 'up', 'seed')
+    path = os.path.join(options.output, 'made_with.txt')     # beside the only .json, the categories
+    names = ('views',) if options.furniture else ('views', 'up', 'seed')
     before = files.read_json(path) if os.path.exists(path) else {}
     for name in names:
-        if before.get(name, getattr(config, name)) != getattr(config, name):
+        if before.get(name, vars(options)[name]) != vars(options)[name]:
             raise errors.UsageError(
                 '--{} {}: {} was made with {}; give that, or another --output.'.format(
-                    name, getattr(config, name), config.output, before[name]))
-    files.write_json(path, dict(before, **{name: getattr(config, name) for name in names}))
+                    name, vars(options)[name], options.output, before[name]))
+    files.write_json(path, dict(before, **{name: vars(options)[name] for name in names}))
 
 
-def make(config):
+def make(options: argparse.Namespace) -> None:
     """Makes the data set; prints progress and what was left out."""
-    if bool(config.meshes) == config.furniture:
+    if bool(options.meshes) == options.furniture:
         raise errors.UsageError('give --meshes DIR or --furniture.')
-    left_out = []
-    if config.furniture:
-        sources = {(name, '{:04d}'.format(number)): None
-                   for name in furniture.FURNITURE for number in range(config.models)}
+    left_out: List[str] = []
+    if options.furniture:
+        sources: Mapping[Tuple[str, str], Optional[str]] = {
+            (name, '{:04d}'.format(number)): None
+            for name in furniture.FURNITURE for number in range(options.models)}
     else:
-        sources, left_out = find_meshes(config.meshes)
+        sources, left_out = find_meshes(options.meshes)
     failed = 0
-    _check_options(config)
+    _check_options(options)
     jobs = [Job(category, model, source,
-                int(model) if source is None else config.seed, config.output, config.views,
-                config.up) for (category, model), source in sources.items()]
-    with multiprocessing.get_context('fork').Pool(min(config.workers, len(jobs))) as pool:
+                int(model) if source is None else options.seed, options.output, options.views,
+                options.up) for (category, model), source in sources.items()]
+    with multiprocessing.get_context('fork').Pool(min(options.workers, len(jobs))) as pool:
         for number, (job, reason) in enumerate(zip(jobs, pool.imap(make_model, jobs)), 1):
             if reason:
                 failed += 1
@@ -168,12 +187,12 @@ def make(config):
         cli.say('left out {}'.format(line))
     if failed == len(jobs):
         raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
-            config.meshes, len(jobs)))
-    there = sorted(os.listdir(os.path.join(config.output, 'ShapeNetVox32')))
-    files.write_json(os.path.join(config.output, 'categories.json'),
+            options.meshes, len(jobs)))
+    there = sorted(os.listdir(os.path.join(options.output, 'ShapeNetVox32')))
+    files.write_json(os.path.join(options.output, 'categories.json'),
                      {name: {'id': name, 'name': name} for name in there})
     cli.say('{} models of {} categories in {}'.format(
-        len(jobs) - failed, len(there), config.output))
+        len(jobs) - failed, len(there), options.output))
 
 
 def main(argv=None):

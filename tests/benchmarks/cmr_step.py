@@ -5,16 +5,17 @@ gives the regressor the template with every picture.
 
 Example: python -m tests.benchmarks.cmr_step --graph_batch 1 8 --step_batch 4 16
 """
-import argparse
 import sys
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from cmr import networks
+from cmr import options as options_lib
 from cmr.src.models import cmr, layers, resnet
 from cmr.src.netCell import netWithLoss
-from cmr.src.utils import options
-from common import cli, device
+from common import cli
+from common.device import session
 from tests.benchmarks import timing
 
 _RATE = 1e-5
@@ -39,28 +40,26 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _network(config, plain, is_training):
-    sizes = {name: getattr(config, name) for name in options.NETWORK}
-    found = argparse.Namespace(plain=plain, nearest_rotation=None, body=None, mesh_levels=None,
-                               stretch=None, device='cpu', **sizes)
-    options.complete(found)
-    return options.Network(found, is_training)
+def _network(options, plain, is_training):
+    sizes = ['--{}={}'.format(name, vars(options)[name]) for name in options_lib.NETWORK]
+    return networks.Network(options_lib.network_options('--plain={}'.format(plain), *sizes),
+                            is_training)
 
 
-def _session(config):
-    sess = tf.Session(config=device.session_config(config, 'cpu'))
+def _session(options):
+    sess = tf.Session(config=session.session_config(threads=options.threads))
     sess.run(tf.global_variables_initializer())
     return sess
 
 
-def _graph_job(config, batch, plain):
-    """Function that takes features to both bodies."""
+def _graph_job(options, batch, plain):
+    """Returns a function that computes both bodies from features."""
     with tf.Graph().as_default():
-        network = _network(config, plain, False)
-        features = tf.placeholder(tf.float32, [batch, 32 * config.resnet_width])
-        outputs = cmr.network(network.make, network.mesh, network.body, features=features,
-                              num_layers=config.num_layers, num_channels=config.num_channels)
-        sess = _session(config)
+        network = _network(options, plain, False)
+        features = tf.placeholder(tf.float32, [batch, 32 * options.resnet_width])
+        outputs = cmr.network(network.variables, network.mesh, network.body, features=features,
+                              num_layers=options.num_layers, num_channels=options.num_channels)
+        sess = _session(options)
     feed = {features: np.random.RandomState(0).uniform(size=features.shape.as_list())}
     return lambda: sess.run((outputs.vertices, outputs.vertices_smpl, outputs.camera), feed)
 
@@ -74,53 +73,53 @@ def _truth(batch):
         for name, shape in shapes.items()})
 
 
-def _images(config, batch):
-    size = [batch, config.img_res, config.img_res, 3]
+def _images(options, batch):
+    size = [batch, options.img_res, options.img_res, 3]
     return tf.constant(np.random.RandomState(0).normal(size=size).astype(np.float32))
 
 
-def _step_job(config, batch, plain):
-    """Function that makes one training step."""
+def _step_job(options, batch, plain):
+    """Returns a function that makes one training step."""
     with tf.Graph().as_default():
-        network = _network(config, plain, True)
-        outputs = network.build(_images(config, batch))
+        network = _network(options, plain, True)
+        outputs = network.build(_images(options, batch))
         losses, *_ = netWithLoss.losses(outputs, _truth(batch), network.body)
-        update = netWithLoss.update(losses['loss'], network.make, netWithLoss.Adam(_RATE))
-        sess = _session(config)
+        update = netWithLoss.update(losses['loss'], network.variables, netWithLoss.Adam(_RATE))
+        sess = _session(options)
     return lambda: sess.run(update)
 
 
-def _encoder_job(config, batch):
-    """Function that makes a step of the encoder alone, on the mean of its features."""
+def _encoder_job(options, batch):
+    """Returns a function that makes a step of the encoder alone, on the mean of its features."""
     with tf.Graph().as_default():
-        make = layers.Parameters(True)
-        features = resnet.resnet50(_images(config, batch), make, config.resnet_width)
-        update = netWithLoss.update(tf.reduce_mean(features), make, netWithLoss.Adam(_RATE))
-        sess = _session(config)
+        variables = layers.Parameters(True)
+        features = resnet.resnet50(_images(options, batch), variables, options.resnet_width)
+        update = netWithLoss.update(tf.reduce_mean(features), variables, netWithLoss.Adam(_RATE))
+        sess = _session(options)
     return lambda: sess.run(update)
 
 
-def rows(config):
+def rows(options):
     """Measures; list of timing.Row."""
-    sizes = 'ResNet width {}, {} x {} channels'.format(config.resnet_width, config.num_layers,
-                                                       config.num_channels)
-    found = []
-    for batch in config.graph_batch:
-        seconds = timing.in_turns({way: _graph_job(config, batch, way == 'plain')
-                                   for way in ('ours', 'plain')}, config.repetitions)
-        found.append(timing.Row('CMR graph part and bodies', '{}, batch {}, {} thread(s)'.format(
-            sizes, batch, config.threads), 'shared work', seconds['ours'], 'plain graph',
+    sizes = 'ResNet width {}, {} x {} channels'.format(options.resnet_width, options.num_layers,
+                                                       options.num_channels)
+    results = []
+    for batch in options.graph_batch:
+        seconds = timing.in_turns({way: _graph_job(options, batch, way == 'plain')
+                                   for way in ('ours', 'plain')}, options.repetitions)
+        results.append(timing.Row('CMR graph part and bodies', '{}, batch {}, {} thread(s)'.format(
+            sizes, batch, options.threads), 'shared work', seconds['ours'], 'plain graph',
             seconds['plain']))
-    for batch in config.step_batch:
-        setting = '{}, {} pixels, batch {}, {} thread(s)'.format(sizes, config.img_res, batch,
-                                                                 config.threads)
-        jobs = {way: _step_job(config, batch, way == 'plain') for way in ('ours', 'plain')}
-        jobs['encoder'] = _encoder_job(config, batch)
-        seconds = timing.in_turns(jobs, config.repetitions)
+    for batch in options.step_batch:
+        setting = '{}, {} pixels, batch {}, {} thread(s)'.format(sizes, options.img_res, batch,
+                                                                 options.threads)
+        jobs = {way: _step_job(options, batch, way == 'plain') for way in ('ours', 'plain')}
+        jobs['encoder'] = _encoder_job(options, batch)
+        seconds = timing.in_turns(jobs, options.repetitions)
         for other, name in (('plain', 'plain graph'), ('encoder', 'ResNet-50 alone')):
-            found.append(timing.Row('CMR training step', setting, 'shared work', seconds['ours'],
-                                    name, seconds[other]))
-    return found
+            results.append(timing.Row('CMR training step', setting, 'shared work', seconds['ours'],
+                                      name, seconds[other]))
+    return results
 
 
 def short():

@@ -19,7 +19,7 @@ from scipy import spatial
 
 from common import cli, files
 from common.training import checkpoints
-from imnet import data_utils, decoder, extraction, saved
+from imnet import checkpoint_names, data_utils, decoder, extraction, options
 from imnet.IMGAN import model
 from tests.benchmarks import timing
 
@@ -46,7 +46,7 @@ def original(field):
     """The original's z2voxel, loop for loop: (grid, points evaluated)."""
     frame, grid = np.zeros([66] * 3, np.uint8), np.zeros([258] * 3, np.float32)
     cells = np.indices([64] * 3).reshape(3, -1).T
-    coarse = np.concatenate([field(extraction.middles(cells[start:start + 65536], 64))
+    coarse = np.concatenate([field(extraction.centres(cells[start:start + 65536], 64))
                              for start in range(0, 64 ** 3, 65536)])
     frame[1:-1, 1:-1, 1:-1] = (coarse > 0.5).reshape([64] * 3)
     queue = []
@@ -62,7 +62,7 @@ def original(field):
     while queue:
         wave = [queue.pop(0) for _ in range(min(len(queue), 1024))]
         points = (np.array(wave)[:, None] - 1) * 4 + offsets
-        values = field(extraction.middles(points.reshape(-1, 3), 256)).reshape(len(wave), 4, 4, 4)
+        values = field(extraction.centres(points.reshape(-1, 3), 256)).reshape(len(wave), 4, 4, 4)
         count += values.size
         for (i, j, k), block in zip(wave, values):
             grid[4 * i - 3:4 * i + 1, 4 * j - 3:4 * j + 1, 4 * k - 3:4 * k + 1] = block
@@ -77,28 +77,27 @@ def original(field):
     return grid, count
 
 
-def _fields(config):
+def _fields(args):
     """[(name, plain field, fast field)], one session each."""
     variables, codes = {}, [np.full(256, 0.5, np.float32)]
-    sizes, clip = {'z_dim': 256, 'ef_dim': 1, 'gf_dim': config.gf_dim}, False
-    if config.checkpoint:
-        prefix = checkpoints.latest(config.checkpoint)
-        options = type(config)(z_dim=None, ef_dim=None, gf_dim=None, leaky_clip=None,
-                               output_path=os.path.dirname(os.path.dirname(
-                                   os.path.dirname(os.path.abspath(prefix)))))
-        saved.fit_sizes(options, prefix, 32)
-        sizes = {name: getattr(options, name) for name in sizes}
-        clip = options.leaky_clip
+    sizes, clip = {'z_dim': 256, 'ef_dim': 1, 'gf_dim': args.gf_dim}, False
+    if args.checkpoint:
+        prefix = checkpoints.latest(args.checkpoint)
+        run = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(prefix))))
+        trained = checkpoint_names.fitted(cli.Options(
+            z_dim=None, ef_dim=None, gf_dim=None, leaky_clip=None, output_path=run), prefix, 'ae')
+        sizes = {name: vars(trained)[name] for name in sizes}
+        clip = trained.leaky_clip
         variables = checkpoints.read(prefix)
         net, sess = _network(False, sizes, clip, variables)
-        data = data_utils.Set(config.data_path)
-        codes = net.codes_of(sess, (data.voxels(row) for row in config.rows))
+        data = data_utils.Set(args.data_path)
+        codes = net.codes_of(sess, (data.voxels(row) for row in args.rows))
     (plain, plain_sess), (fast, sess) = [_network(kind, sizes, clip, variables)
                                          for kind in (True, False)]
     return [('shape {}'.format(row),
              decoder.Field(plain_sess, plain.z_vector, plain.test_points, plain.test_values,
-                           plain.test_raw, code, decoder.POINTS_PER_CALL),
-             fast.field(sess, code)) for row, code in zip(config.rows, codes)], sizes
+                           plain.test_raw, code, options.POINTS_PER_CALL),
+             fast.field(sess, code)) for row, code in zip(args.rows, codes)], sizes
 
 
 def _network(plain, sizes, clip, values):
@@ -121,8 +120,8 @@ def _make_blob(sess, gf_dim):
         value = rng.normal(0, 1e-9, variable.shape.as_list()).astype(np.float32)
         name = variable.op.name.split('/')[1:]
         if name == ['h1_lin', 'Matrix']:
-            turn = np.linalg.qr(rng.normal(size=[3, 3]))[0] * [1., 1.6, 2.4]
-            value[:3, :6] = np.stack([turn, -turn], axis=2).reshape(3, 6)
+            rotation = np.linalg.qr(rng.normal(size=[3, 3]))[0] * [1., 1.6, 2.4]
+            value[:3, :6] = np.stack([rotation, -rotation], axis=2).reshape(3, 6)
         elif name[1] == 'Matrix' and name[0] in ('h2_lin', 'h3_lin', 'h4_lin'):
             value[np.arange(6), np.arange(6)] = 1
         elif name == ['h5_lin', 'Matrix']:
@@ -156,30 +155,30 @@ def time_products(points, gf_dim):
             return (time.process_time() - start) / 32 * points / at_once
 
 
-def measure(config):
+def measure(args):
     """Measures and prints."""
-    fields, sizes = _fields(config)
+    fields, sizes = _fields(args)
     results = {}
     for name, plain, fast in fields:
         fast(np.zeros([65536, 3], np.float32))
         plain(np.zeros([65536, 3], np.float32))
         row = {}
-        if config.original:
+        if args.original:
             start = time.process_time()
             grid, count = original(plain)
             row['original'] = {'seconds': time.process_time() - start, 'points': count}
         vertices = {}
         for mode, search in extraction.MODES.items():
             start = time.process_time()
-            found = search(fast)
-            row[mode] = {'seconds': time.process_time() - start, 'points': sum(found.calls)}
+            extracted = search(fast)
+            row[mode] = {'seconds': time.process_time() - start, 'points': sum(extracted.calls)}
             if mode == 'exact':
-                row['products'] = {'seconds': time_products(sum(found.calls), sizes['gf_dim']),
-                                   'points': sum(found.calls)}
-                if config.original:
+                row['products'] = {'seconds': time_products(sum(extracted.calls), sizes['gf_dim']),
+                                   'points': sum(extracted.calls)}
+                if args.original:
                     row['exact']['other_cells'] = int(
-                        ((grid > 0.5) != (found.grid > 0.5)).sum())
-            vertices[mode] = extraction.surface(found.grid)[0]
+                        ((grid > 0.5) != (extracted.grid > 0.5)).sum())
+            vertices[mode] = extraction.surface(extracted.grid)[0]
         distances = [spatial.cKDTree(vertices[first]).query(vertices[second])[0]
                      for first, second in (('exact', 'octree'), ('octree', 'exact'))]
         row['octree'].update(
@@ -188,8 +187,8 @@ def measure(config):
             farthest=float(max(part.max() for part in distances)))
         results[name] = row
         cli.say('{}: {}'.format(name, '; '.join('{} {:.2f} s, {} points'.format(
-            kind, held['seconds'], held['points']) for kind, held in row.items())))
-        if config.original:
+            kind, part['seconds'], part['points']) for kind, part in row.items())))
+        if args.original:
             cli.say('    original / exact {:.2f} (cells that differ: {}), original / octree '
                           '{:.2f}'.format(row['original']['seconds'] / row['exact']['seconds'],
                                           row['exact']['other_cells'],
@@ -197,22 +196,23 @@ def measure(config):
         cli.say('    exact / products {:.2f}; octree: {vertices} vertices (exact: '
                       '{exact_vertices}), {moved} differ, by at most {farthest:.2g}'.format(
                           row['exact']['seconds'] / row['products']['seconds'], **row['octree']))
-    if config.output:
-        files.write_json(config.output, results)
+    if args.output:
+        files.write_json(args.output, results)
     return results
 
 
 def short():
     """Rows of a short run with a narrow decoder, for `python -m tests.benchmarks`: CPU seconds."""
-    (found,) = measure(parse_args(['--gf_dim', '16'])).values()
+    (figures,) = measure(parse_args(['--gf_dim', '16'])).values()
     return [timing.Row('IM-NET extraction at 256^3',
                        '{}, decoder of width 16, CPU time, 1 thread(s)'.format(mode), mode,
-                       found[mode]['seconds'], 'original procedure', found['original']['seconds'])
+                       figures[mode]['seconds'], 'original procedure',
+                       figures['original']['seconds'])
             for mode in extraction.MODES]
 
 
-def _main_work(config):
-    measure(config)
+def _main_work(args):
+    measure(args)
 
 
 def main(argv=None):

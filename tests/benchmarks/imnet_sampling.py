@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 
 from common import cli
-from imnet import make_dataset
+from imnet import furniture_set
 from imnet.point_sampling import sampler
 from tests.benchmarks import timing
 
@@ -84,15 +84,15 @@ def _shell(size):
     return grid
 
 
-def rows(config):
+def rows(options):
     """Measures: list of timing.Row."""
-    grid = _shell(config.size)
+    grid = _shell(options.size)
     np.testing.assert_array_equal(sampler.carved(grid), carved_by_loops(grid))
     filling = timing.in_turns({'ours': lambda: sampler.carved(grid),
-                               'loops': lambda: carved_by_loops(grid)}, config.repetitions)
+                               'loops': lambda: carved_by_loops(grid)}, options.repetitions)
     rng = np.random.RandomState(0)
     noise = (rng.uniform(size=[sampler.SIZE] * 3) < 0.5).astype(np.uint8)
-    cells, targets = rng.randint(0, 64, [config.points, 3]), np.ones(config.points, np.uint8)
+    cells, targets = rng.randint(0, 64, [options.points, 3]), np.ones(options.points, np.uint8)
 
     def ours():
         draws = sampler.Draws(np.random.RandomState(1))
@@ -102,15 +102,15 @@ def rows(config):
         return picked_by_loops(noise, cells, targets, 4, np.random.RandomState(1))
 
     np.testing.assert_array_equal(ours(), loops())
-    picking = timing.in_turns({'ours': ours, 'loops': loops}, config.repetitions)
-    solid = make_dataset.solid('chair', [0, 0])
+    picking = timing.in_turns({'ours': ours, 'loops': loops}, options.repetitions)
+    solid = furniture_set.solid('chair', [0, 0])
     began = time.perf_counter()
     sampler.point_sets(sampler.carved(solid), sampler.Draws.of_shape(0, 'chair'))
     whole = 'a whole shape of 256^3: {:.2f} s'.format(time.perf_counter() - began)
     return [timing.Row('IM-NET point sampling', '{}, 1 thread(s)'.format(setting), 'vectorised',
-                       found['ours'], 'plain loops', found['loops'], whole)
-            for setting, found in (('filling {0}^3'.format(config.size), filling),
-                                   ('{} places'.format(config.points), picking))]
+                       seconds['ours'], 'plain loops', seconds['loops'], whole)
+            for setting, seconds in (('filling {0}^3'.format(options.size), filling),
+                                     ('{} places'.format(options.points), picking))]
 
 
 def short():

@@ -16,17 +16,16 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, files
+from imnet import options
 from imnet.IMGAN import model, ops
 from tests.benchmarks import timing
-
-_POINTS = {16: 4096, 32: 4096, 64: 16384}
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--sizes', nargs='+', type=int, choices=sorted(_POINTS), default=[16, 64],
-                        help='sets of points')
+    parser.add_argument('--sizes', nargs='+', type=int, choices=sorted(options.POINTS),
+                        default=[16, 64], help='sets of points')
     parser.add_argument('--shapes', nargs='*', type=cli.positive_int, default=[1],
                         help='shapes in a step of the fast form (--shapes_per_step of training)')
     parser.add_argument('--repeats', type=cli.positive_int, default=3,
@@ -89,16 +88,16 @@ def time_products(points, repeats, threads):
         return _timed(lambda: sess.run(ends), repeats)
 
 
-def measure(config):
+def measure(args):
     """Measures and prints; ratios at the end of a size."""
-    found = {}
-    for size in config.sizes:
-        points = _POINTS[size]
-        rows = {'plain': time_step(points, 1, True, 1, config.threads),
-                'products': time_products(points, config.repeats, config.threads)}
-        rows.update(('fast x{}'.format(count), time_step(points, count, False, config.repeats,
-                                                         config.threads))
-                    for count in config.shapes)
+    results = {}
+    for size in args.sizes:
+        points = options.POINTS[size]
+        rows = {'plain': time_step(points, 1, True, 1, args.threads),
+                'products': time_products(points, args.repeats, args.threads)}
+        rows.update(('fast x{}'.format(count), time_step(points, count, False, args.repeats,
+                                                         args.threads))
+                    for count in args.shapes)
         for name, (wall, cpu) in rows.items():
             shapes = int(name[6:]) if name.startswith('fast') else 1
             cli.say('{}^3, {} points: {:9s} {:.3f} s ({:.3f} s CPU), {:.3f} s a shape'.format(
@@ -106,28 +105,28 @@ def measure(config):
             if name.startswith('fast'):
                 cli.say('    plain / fast {:.1f} ({:.1f} CPU)'.format(
                     rows['plain'][0] * shapes / wall, rows['plain'][1] * shapes / cpu))
-        found[str(size)] = rows
-    if config.output:
-        files.write_json(config.output, found)
-    return found
+        results[str(size)] = rows
+    if args.output:
+        files.write_json(args.output, results)
+    return results
 
 
 def short():
     """Rows of a short run, for `python -m tests.benchmarks`: CPU seconds."""
-    config = parse_args(['--sizes', '16', '--repeats', '2', '--shapes', '1', '2', '4'])
-    rows = measure(config)['16']
-    setting = '16^3, {} points, CPU time, {} thread(s)'.format(_POINTS[16], config.threads)
-    found = [timing.Row('IM-NET training step', setting, 'CPU path', rows['fast x1'][1], other,
+    args = parse_args(['--sizes', '16', '--repeats', '2', '--shapes', '1', '2', '4'])
+    rows = measure(args)['16']
+    setting = '16^3, {} points, CPU time, {} thread(s)'.format(options.POINTS[16], args.threads)
+    result = [timing.Row('IM-NET training step', setting, 'CPU path', rows['fast x1'][1], other,
                         rows[kind][1])
              for kind, other in (('plain', 'plain graph'), ('products', 'matrix products alone'))]
-    return found + [
+    return result + [
         timing.Row('IM-NET training step', '{}, {} shapes a step'.format(setting, count),
                    'each shape', rows['fast x{}'.format(count)][1] / count, '1 shape a step',
                    rows['fast x1'][1]) for count in (2, 4)]
 
 
-def _main_work(config):
-    measure(config)
+def _main_work(args):
+    measure(args)
 
 
 def main(argv=None):

@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from cmr import make_dataset as make_people
-from cmr.src.dataset import datasets
+from cmr.src.dataset import datasets, posed_bodies
 from common import cli
 from common.training import workers as workers_lib
 from r2n2.lib import config as r2n2_config
@@ -53,7 +53,7 @@ def _views(folder):
 
 def _people(folder):
     """Function (number) -> batch of CMR, with the training's augmentation."""
-    make_people.make(make_people.parse_args(
+    posed_bodies.make(make_people.parse_args(
         ['--num_train=16', '--num_test=2', '--size=224', '--output=' + folder]))
     config = argparse.Namespace(
         batch_size=_BATCH, seed=_SEED, img_res=224, shuffle=True, augmentation=True,

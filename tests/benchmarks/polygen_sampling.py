@@ -16,8 +16,10 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tensor2tensor.layers import common_attention
 
-from common import cli, device
-from polygen import blocks, modules, presets, sampling
+from common import cli
+from common.device import session as session_lib
+from polygen import blocks, modules, sampling
+from polygen import options as options_lib
 from tests.benchmarks import timing
 
 LOOPS = ('static', 'growing', 'uncached')
@@ -168,7 +170,7 @@ class _EndlessFaces(modules.FaceModel):
 
 def _stack(layers):
     """Arguments of a Transformer of the seed's size."""
-    seed = presets.PRESETS['seed']
+    seed = options_lib.PRESETS['seed']
     return dict({name: seed[name] for name in ('hidden_size', 'fc_size', 'num_heads')},
                 num_layers=seed[layers], dropout_rate=0.)
 
@@ -178,7 +180,7 @@ def _any_unfinished(tokens):
 
 
 def _growing_decoder(decoder, x, context, cache):
-    """One step [B, 1, h] as the original takes it: op by op, nothing of the context kept."""
+    """One step [B, 1, h] as the original takes it: op by op, nothing of the context cached."""
     with decoder._enter_variable_scope(reuse=True):
         for layer, pair in enumerate(cache):
             with tf.variable_scope('layer_{}'.format(layer)):
@@ -214,8 +216,8 @@ def load_weights(session, seed=0):
         elif name.endswith('bias'):
             value = rng.normal(scale=0.1, size=shape)
         else:
-            deviation = shape[0] ** -0.5 if name.endswith('kernel') else 1.
-            value = rng.normal(scale=deviation, size=shape)
+            stddev = shape[0] ** -0.5 if name.endswith('kernel') else 1.
+            value = rng.normal(scale=stddev, size=shape)
         variable.load(value.astype(np.float32), session)
 
 
@@ -243,7 +245,7 @@ def measure(kind, batch, tokens, config):
         network = Network(kind, batch, tokens, config.vertices)
         fetches = {name: getattr(network, name)() for name in LOOPS
                    if name in config.loops or name == 'static'}
-        with tf.Session(config=device.session_config(config, 'cpu')) as session:
+        with tf.Session(config=session_lib.session_config('cpu', config.threads)) as session:
             session.run(tf.global_variables_initializer())
             load_weights(session)
             return _measure(session, network, fetches, kind, config)
@@ -266,10 +268,11 @@ def _measure(session, network, fetches, kind, config):
     for name in fetches:
         if name == 'static':
             continue
-        found = describe_difference(drawn['static'], drawn[name])
+        difference = describe_difference(drawn['static'], drawn[name])
         setting = '{} tokens, batch {}'.format(network.tokens, network.batch)
-        if found:
-            lines.append('{} model, {}, {}: other tokens, {}'.format(kind, setting, name, found))
+        if difference:
+            lines.append('{} model, {}, {}: other tokens, {}'.format(kind, setting, name,
+                                                                     difference))
         rows.append(timing.Row('sampling, {} model'.format(kind), setting, 'static cache',
                                seconds['static'], name, seconds[name],
                                note if name == 'uncached' else ''))
@@ -297,15 +300,15 @@ def _sampled(session, network, fetch, feed, tokens):
 
 def rows(config):
     """Measures all settings of the options; prints where ways differ. List of timing.Row."""
-    found = []
+    table = []
     for kind in config.models:
         for batch in config.batch:
             for tokens in config.tokens:
                 new, lines = measure(kind, batch, tokens, config)
-                found.extend(new)
+                table.extend(new)
                 for line in lines:
                     print(line, flush=True)
-    return found
+    return table
 
 
 def short():

@@ -6,8 +6,10 @@ import sys
 
 import tensorflow.compat.v1 as tf
 
-from common import cli, device
-from polygen import mesh_sets, presets, train
+from common import cli
+from common.training import launch
+from polygen import mesh_sets, networks, training_graph
+from polygen import options as options_lib
 from tests.benchmarks import timing
 
 
@@ -26,21 +28,20 @@ def parse_args(argv=None):
 def _stepper(config, arguments):
     """Function that makes `config.steps` training steps on the toy set, and the batches."""
     with tf.Graph().as_default():
-        options = train.parse_args(['--device=cpu', '--threads={}'.format(config.threads)]
-                                   + arguments)
-        presets.complete(options)
-        examples, _ = mesh_sets.load_meshes(options.data_path, max_vertices=options.max_vertices,
-                                            max_face_tokens=options.max_face_tokens)
-        presets.complete(options, examples)
+        options = options_lib.complete(options_lib.parse_args(arguments), 'cpu')
+        context = launch.Context(threads=config.threads)
+        examples, summary = mesh_sets.load_for(options, options.data_path)
+        options = options_lib.with_classes(options, examples, summary.class_names)
         batches = mesh_sets.Batches(examples, options.batch_size, shuffle=False)
         step = tf.placeholder(tf.int32, [], name='step')
-        steps = train.Steps(presets.make_models(options, step), batches, options, step)
-        sess = tf.Session(config=device.session_config(options))
+        graph = training_graph.TrainingGraph(networks.build_models(options, step),
+                                             batches.buckets, options, context, step)
+        sess = tf.Session(config=context.session_config())
         sess.run(tf.global_variables_initializer())
 
     def run():
         for number in range(1, config.steps + 1):
-            steps.run(sess, number)
+            graph.run(sess, number, batches.at(number))
 
     return run, batches
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device
+from common import cli
+from common.device import session
 from r2n2 import models
 from r2n2.lib import solver
 from tests.benchmarks import timing
@@ -33,17 +34,17 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _stepper(config, name, batch, plain):
+def _stepper(options, name, batch, plain):
     """Function that makes one step."""
     def narrowed(widths):
-        return [max(2, int(width * config.width)) for width in widths]
+        return [max(2, int(width * options.width)) for width in widths]
 
     with tf.Graph().as_default():
         net = models.load_model(name)(narrowed(_CONV), narrowed(_FC), narrowed(_DECONV) + [2],
                                       plain=plain)
         trainer = solver.Solver(net)
-        step = trainer.step(config.views, batch, 127)
-        sess = tf.Session(config=device.session_config(config, 'cpu'))
+        step = trainer.step(options.views, batch, 127)
+        sess = tf.Session(config=session.session_config('cpu', options.threads))
         sess.run(tf.global_variables_initializer())
     rng = np.random.RandomState(0)
     feed = {step.images: rng.uniform(size=step.images.shape.as_list()),
@@ -51,20 +52,20 @@ def _stepper(config, name, batch, plain):
     return lambda: sess.run((step.loss, step.update), feed)
 
 
-def rows(config):
-    """Measures; list of timing.Row."""
-    found = []
-    for name in config.model:
-        for batch in config.batch:
+def rows(options):
+    """Measures; returns a list of timing.Row."""
+    measured = []
+    for name in options.model:
+        for batch in options.batch:
             seconds = timing.in_turns(
-                {way: _stepper(config, name, batch, way == 'plain') for way in ('ours', 'plain')},
-                config.repetitions)
-            found.append(timing.Row(
+                {way: _stepper(options, name, batch, way == 'plain') for way in ('ours', 'plain')},
+                options.repetitions)
+            measured.append(timing.Row(
                 '3D-R2N2 training step', '{}, width x {:g}, {} views, batch {}, {} thread(s)'
-                .format(models.load_model(name).paper_name, config.width, config.views, batch,
-                        config.threads),
+                .format(models.load_model(name).paper_name, options.width, options.views, batch,
+                        options.threads),
                 'shared work', seconds['ours'], 'plain graph', seconds['plain']))
-    return found
+    return measured
 
 
 def short():

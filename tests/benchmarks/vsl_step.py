@@ -14,7 +14,8 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, device
+from common import cli
+from common.training import launch
 from tests.benchmarks import timing
 from vsl import vsl
 
@@ -59,7 +60,7 @@ def time_network(batch, plain, config):
     with tf.Graph().as_default():
         model = vsl.VarShapeLearner(batch_size=batch, plain=plain, repeat_encoder=plain)
         voxels = np.random.RandomState(0).rand(*model.x.shape.as_list()) < 0.1
-        with tf.Session(config=device.session_config(config, 'cpu')) as sess:
+        with tf.Session(config=launch.Context(threads=config.threads).session_config()) as sess:
             sess.run(tf.global_variables_initializer())
             feed, repetitions = {model.x: voxels}, 1 if plain else config.repetitions
             return {'forward': _timed(lambda: sess.run(model.loss, feed), repetitions),
@@ -91,7 +92,7 @@ def time_products(batch, config):
                 # first layer of the encoder need not go back to its input.
                 forward.append(products.pop(1 if is_decoder else 0))
                 backward += products if is_decoder or number else products[1:]
-        with tf.Session(config=device.session_config(config, 'cpu')) as sess:
+        with tf.Session(config=launch.Context(threads=config.threads).session_config()) as sess:
             sess.run(tf.global_variables_initializer())
             ends = [[tensor.op for tensor in part] for part in (forward, forward + backward)]
             return {name: _timed(lambda part=part: sess.run(part), config.repetitions)

@@ -15,7 +15,7 @@ from cmr.src.models import (
 )
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import mesh as mesh_lib
-from cmr.src.utils import pth2ckpt
+from cmr.src.utils import torch_weights
 from tests.cmr import golden_data_adapters, synthetic
 
 _MEAN, _STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -35,19 +35,18 @@ def _levels(case, body):
 
 
 def _mesh(case, body, path):
-    return mesh_lib.Mesh(body['v_template'], *_levels(case, body),
-                         form=_FORMS[path])
+    return mesh_lib.Mesh(body['v_template'], *_levels(case, body), form=_FORMS[path])
 
 
-def _session(make, case):
+def _session(variables, case):
     """A session whose variables have the case's weights; those must be exactly ours."""
-    given = {name: value for name, value in case.weights.items()
-             if not name.endswith('num_batches_tracked')}
-    assert set(make.variables) == set(given), sorted(set(make.variables) ^ set(given))[:5]
+    arrays = {name: value for name, value in case.weights.items()
+              if not name.endswith('num_batches_tracked')}
+    assert set(variables.by_name) == set(arrays), sorted(set(variables.by_name) ^ set(arrays))[:5]
     sess = tf.Session()
     sess.run(tf.global_variables_initializer())
-    for name, variable in make.variables.items():
-        variable.load(pth2ckpt.to_ours(given[name]), sess)
+    for name, variable in variables.by_name.items():
+        variable.load(torch_weights.to_ours(arrays[name]), sess)
     return sess
 
 
@@ -60,35 +59,36 @@ def resnet_forward(case, path):
     del path
     tf.reset_default_graph()
     training = 'probe' in case.inputs
-    make, stages = layers.Parameters(training), []
-    features = resnet.resnet50(tf.constant(_images(case.inputs['image_u8'])), make, stages=stages)
+    variables, stages = layers.Parameters(training), []
+    features = resnet.resnet50(tf.constant(_images(case.inputs['image_u8'])), variables,
+                               stages=stages)
     names = ['stem', 'layer1', 'layer2', 'layer3', 'layer4']
     fetches = {'features': features, 'stages': stages}
     if training:
         total = tf.reduce_sum(features * case.inputs['probe'])
         wanted = {_gradient_name(case, name): variable
-                  for name, variable in make.variables.items()
+                  for name, variable in variables.by_name.items()
                   if _gradient_name(case, name)}
         fetches.update(zip(wanted, tf.gradients(total, list(wanted.values()))))
-    with _session(make, case) as sess:
-        found = sess.run(fetches)
+    with _session(variables, case) as sess:
+        results = sess.run(fetches)
         if training:
-            sess.run(make.updates)
-            statistics = sess.run(dict(make.variables))
-    for name, stage in zip(names, found['stages']):
-        found[name + '_mean'] = stage.mean(axis=(1, 2))
-        found[name + '_slice'] = stage[0].transpose(2, 0, 1)[:8, :4, :4]
+            sess.run(variables.updates)
+            statistics = sess.run(dict(variables.by_name))
+    for name, stage in zip(names, results['stages']):
+        results[name + '_mean'] = stage.mean(axis=(1, 2))
+        results[name + '_slice'] = stage[0].transpose(2, 0, 1)[:8, :4, :4]
     for name in case.expected:
         if 'running' in name:
             key = [other for other in case.weights
                    if other.replace('downsample.1', 'downsample').replace('.', '_') == name][0]
-            found[name] = statistics[key]
+            results[name] = statistics[key]
         elif name.startswith('grad_'):
             shape = case.expected[name].shape
-            array = pth2ckpt.to_original(found[name])
+            array = torch_weights.to_original(results[name])
             array = array.reshape(array.shape[:len(shape)]) if array.ndim > len(shape) else array
-            found[name] = array[tuple(slice(size) for size in shape)]
-    return {name: found[name] for name in case.expected}
+            results[name] = array[tuple(slice(size) for size in shape)]
+    return {name: results[name] for name in case.expected}
 
 
 def _gradient_name(case, name):
@@ -102,29 +102,30 @@ def _gradient_name(case, name):
 def padding(case, path):
     """Strided operations on even and odd sizes."""
     del path
-    given, found = case.inputs, {}
+    arrays, results = case.inputs, {}
     tf.reset_default_graph()
     with tf.Session() as sess:
         for name in case.expected:
             kind, size = name.split('_')
-            x = tf.constant(given['x_' + size].transpose(0, 2, 3, 1))
+            x = tf.constant(arrays['x_' + size].transpose(0, 2, 3, 1))
             if kind == 'maxpool':
                 y = resnet.max_pool(x)
             else:
-                y = resnet.padded_conv(x, tf.constant(pth2ckpt.to_ours(given['w' + kind[4]])), 2)
-            found[name] = sess.run(y).transpose(0, 3, 1, 2)
-    return found
+                kernel = tf.constant(torch_weights.to_ours(arrays['w' + kind[4]]))
+                y = resnet.padded_conv(x, kernel, 2)
+            results[name] = sess.run(y).transpose(0, 3, 1, 2)
+    return results
 
 
 def graphcnn(case, path):
     """The graph network behind the encoder."""
     tf.reset_default_graph()
     body = _body(case)
-    mesh, make = _mesh(case, body, path), layers.Parameters(plain=path == 'plain')
+    mesh, variables = _mesh(case, body, path), layers.Parameters(plain=path == 'plain')
     nodes, camera = graph_cnn.graph_cnn(
-        tf.constant(case.inputs['features']), mesh.ref_vertices, make, mesh.adjacency,
+        tf.constant(case.inputs['features']), mesh.ref_vertices, variables, mesh.adjacency,
         case.config['num_layers'], case.config['num_channels'])
-    with _session(make, case) as sess:
+    with _session(variables, case) as sess:
         nodes, camera = sess.run([nodes, camera])
     return {'shape': nodes.transpose(0, 2, 1), 'camera': camera}
 
@@ -132,26 +133,26 @@ def graphcnn(case, path):
 def graph_layers_alone(case, path):
     """Every layer of the graph network by itself."""
     tf.reset_default_graph()
-    given = case.inputs
+    arrays = case.inputs
     adjacency = _mesh(case, _body(case), path).adjacency
-    make = layers.Parameters(plain=path == 'plain')
-    x, x32 = [tf.constant(given[name].transpose(0, 2, 1)) for name in ('x', 'x32')]
-    fetches = {'lin': graph_layers.linear(x, make, 'lin', 16),
-               'gn': graph_layers.group_norm(x, make, 'gn', 3),
-               'block_same': graph_layers.res_block(x, make.scope('block_same'), 24, adjacency),
-               'block_diff': graph_layers.res_block(x32, make.scope('block_diff'), 16, adjacency)}
-    conv = graph_layers.convolution(tf.constant(given['xc']), make, 'conv', 16, adjacency)
-    total = tf.reduce_sum(fetches['block_diff'] * given['probe'].transpose(0, 2, 1))
+    variables = layers.Parameters(plain=path == 'plain')
+    x, x32 = [tf.constant(arrays[name].transpose(0, 2, 1)) for name in ('x', 'x32')]
+    fetches = {'lin': graph_layers.linear(x, variables, 'lin', 16),
+               'gn': graph_layers.group_norm(x, variables, 'gn', 3)}
+    for name, source, outputs in (('block_same', x, 24), ('block_diff', x32, 16)):
+        fetches[name] = graph_layers.res_block(source, variables.scope(name), outputs, adjacency)
+    conv = graph_layers.convolution(tf.constant(arrays['xc']), variables, 'conv', 16, adjacency)
+    total = tf.reduce_sum(fetches['block_diff'] * arrays['probe'].transpose(0, 2, 1))
     names = {'grad_conv_weight': 'conv.weight', 'grad_conv_bias': 'conv.bias',
              'grad_lin1_W': 'lin1.W', 'grad_lin2_b': 'lin2.b', 'grad_skip_W': 'skip_conv.W',
              'grad_pre_norm_weight': 'pre_norm.weight', 'grad_norm2_bias': 'norm2.bias'}
-    wanted = [make.variables['block_diff.' + name] for name in names.values()]
+    wanted = [variables.by_name['block_diff.' + name] for name in names.values()]
     gradients = tf.gradients(total, [x32] + wanted)
-    with _session(make, case) as sess:
-        found, conv, gradients = sess.run([fetches, conv, gradients])
-    found = {name: value.transpose(0, 2, 1) for name, value in found.items()}
-    found.update(zip(names, gradients[1:]), conv=conv, grad_x32=gradients[0].transpose(0, 2, 1))
-    return {name: found[name] for name in case.expected}
+    with _session(variables, case) as sess:
+        results, conv, gradients = sess.run([fetches, conv, gradients])
+    results = {name: value.transpose(0, 2, 1) for name, value in results.items()}
+    results.update(zip(names, gradients[1:]), conv=conv, grad_x32=gradients[0].transpose(0, 2, 1))
+    return {name: results[name] for name in case.expected}
 
 
 def mesh(case, path):
@@ -159,9 +160,9 @@ def mesh(case, path):
     tf.reset_default_graph()
     body = _body(case)
     connections, downs, ups = _levels(case, body)
-    made = mesh_lib.Mesh(body['v_template'], connections, downs, ups,
-                         case.config['num_downsampling'], _FORMS[path])
-    found = {'ref_vertices': made.ref_vertices}
+    built = mesh_lib.Mesh(body['v_template'], connections, downs, ups,
+                          case.config['num_downsampling'], _FORMS[path])
+    results = {'ref_vertices': built.ref_vertices}
     for level, matrix in enumerate(connections):
         entries = mesh_lib.adjacency_matrix(matrix, case.config['nsize']).tocoo()
         order = np.lexsort((entries.col, entries.row))
@@ -169,29 +170,29 @@ def mesh(case, path):
             label = 'adj{}_{}'.format(level, name)
             if label in case.expected:
                 values = getattr(entries, name)[order]
-                found[label] = values[:len(case.expected[label])]
+                results[label] = values[:len(case.expected[label])]
     with tf.Session() as sess:
-        found['up'], found['down'] = sess.run([
-            made.upsample(tf.constant(case.inputs['x_up'])),
-            made.downsample(tf.constant(case.inputs['x_down']))])
-    return {name: found[name] for name in case.expected}
+        results['up'], results['down'] = sess.run([
+            built.upsample(tf.constant(case.inputs['x_up'])),
+            built.downsample(tf.constant(case.inputs['x_down']))])
+    return {name: results[name] for name in case.expected}
 
 
 def regressor(case, path):
     """Rotations and shape numbers; in training the running statistics too."""
     del path
     tf.reset_default_graph()
-    make = layers.Parameters(case.config['train'])
-    rotations, betas, raw = smpl_param_regressor.regressor(tf.constant(case.inputs['x']), make)
-    with _session(make, case) as sess:
-        found = dict(zip(('rotmat', 'betas', 'raw'), sess.run([rotations, betas, raw])))
-        if make.updates:
-            sess.run(make.updates)
-        values = sess.run(dict(make.variables))
-    found.update(running_mean=values['layers.0.fc_block.1.running_mean'],
-                 running_var=values['layers.0.fc_block.1.running_var'],
-                 running_var_2=values['layers.2.fc_block.4.running_var'])
-    return {name: found[name] for name in case.expected}
+    variables = layers.Parameters(case.config['train'])
+    rotations, betas, raw = smpl_param_regressor.regressor(tf.constant(case.inputs['x']), variables)
+    with _session(variables, case) as sess:
+        results = dict(zip(('rotmat', 'betas', 'raw'), sess.run([rotations, betas, raw])))
+        if variables.updates:
+            sess.run(variables.updates)
+        values = sess.run(dict(variables.by_name))
+    results.update(running_mean=values['layers.0.fc_block.1.running_mean'],
+                   running_var=values['layers.0.fc_block.1.running_var'],
+                   running_var_2=values['layers.2.fc_block.4.running_var'])
+    return {name: results[name] for name in case.expected}
 
 
 def svd(case, path):
@@ -210,15 +211,15 @@ def body_full(case, path):
     """Posed bodies and their joints."""
     del path
     tf.reset_default_graph()
-    arrays = _body(case)
-    model, given = smpl.Smpl(arrays), case.inputs
-    vertices = model.vertices(tf.constant(given['pose']), tf.constant(given['betas']))
-    others = model.vertices(tf.constant(given['rotmat']), tf.constant(given['betas2']))
+    body, arrays = _body(case), case.inputs
+    model = smpl.Smpl(body)
+    vertices = model.vertices(tf.constant(arrays['pose']), tf.constant(arrays['betas']))
+    others = model.vertices(tf.constant(arrays['rotmat']), tf.constant(arrays['betas2']))
     with tf.Session() as sess:
-        found = dict(zip(('vertices', 'vertices_rotmat', 'joints', 'joints_rotmat'), sess.run(
+        results = dict(zip(('vertices', 'vertices_rotmat', 'joints', 'joints_rotmat'), sess.run(
             [vertices, others, model.joints(vertices), model.joints(others)])))
-    found['h36m'] = np.einsum('jv,bvc->bjc', arrays['J_regressor_h36m'], found['vertices'])
-    return {name: found[name] for name in case.expected}
+    results['h36m'] = np.einsum('jv,bvc->bjc', body['J_regressor_h36m'], results['vertices'])
+    return {name: results[name] for name in case.expected}
 
 
 def body_grad(case, path):
@@ -240,35 +241,35 @@ def rodrigues(case, path):
     """Axis-angle vectors, quaternions and projection."""
     del path
     tf.reset_default_graph()
-    given = {name: tf.constant(value) for name, value in case.inputs.items()}
-    rotmat = geometric_layers.rodrigues(given['theta'])
-    gradient = tf.gradients(tf.reduce_sum(rotmat * given['probe']), given['theta'])[0]
+    arrays = {name: tf.constant(value) for name, value in case.inputs.items()}
+    rotmat = geometric_layers.rodrigues(arrays['theta'])
+    gradient = tf.gradients(tf.reduce_sum(rotmat * arrays['probe']), arrays['theta'])[0]
     with tf.Session() as sess:
         return dict(zip(('rotmat', 'grad', 'quat_rotmat', 'projected'), sess.run([
             rotmat, gradient[-case.expected['grad'].shape[0]:],
-            geometric_layers.quat2mat(given['quat']),
-            geometric_layers.orthographic_projection(given['points'], given['camera'])])))
+            geometric_layers.quat2mat(arrays['quat']),
+            geometric_layers.orthographic_projection(arrays['points'], arrays['camera'])])))
 
 
 def losses(case, path):
     """Each term and its gradient."""
     del path
     tf.reset_default_graph()
-    given = {name: tf.constant(value.astype(np.float32)) for name, value in case.inputs.items()}
-    pose, betas = loss.regressed(given['pred_rotmat'], given['pred_betas'], given['gt_pose'],
-                                 given['gt_betas'], given['has_smpl'])
+    arrays = {name: tf.constant(value.astype(np.float32)) for name, value in case.inputs.items()}
+    pose, betas = loss.regressed(arrays['pred_rotmat'], arrays['pred_betas'], arrays['gt_pose'],
+                                 arrays['gt_betas'], arrays['has_smpl'])
     terms = {
-        'keypoints_2d': (loss.keypoints_2d(given['pred_keypoints_2d'], given['gt_keypoints_2d']),
+        'keypoints_2d': (loss.keypoints_2d(arrays['pred_keypoints_2d'], arrays['gt_keypoints_2d']),
                          'pred_keypoints_2d'),
-        'keypoints_3d': (loss.keypoints_3d(given['pred_keypoints_3d'], given['gt_keypoints_3d'],
-                                           given['has_pose_3d']), 'pred_keypoints_3d'),
-        'shape': (loss.shape(given['pred_vertices'], given['gt_vertices'], given['has_smpl']),
+        'keypoints_3d': (loss.keypoints_3d(arrays['pred_keypoints_3d'], arrays['gt_keypoints_3d'],
+                                           arrays['has_pose_3d']), 'pred_keypoints_3d'),
+        'shape': (loss.shape(arrays['pred_vertices'], arrays['gt_vertices'], arrays['has_smpl']),
                   'pred_vertices'),
         'regr_pose': (pose, 'pred_rotmat'), 'regr_betas': (betas, 'pred_betas')}
     fetches = {}
     for name, (value, source) in terms.items():
         fetches[name] = value
-        fetches['grad_' + name] = tf.gradients(value, given[source])[0]
+        fetches['grad_' + name] = tf.gradients(value, arrays[source])[0]
     with tf.Session() as sess:
         return sess.run(fetches)
 
@@ -276,57 +277,57 @@ def losses(case, path):
 def _whole(case, path, training):
     """(parameters, body, outputs) of the whole network of a case, in a fresh graph."""
     tf.reset_default_graph()
-    arrays = _body(case)
-    body, mesh_of_case = smpl.Smpl(arrays), _mesh(case, arrays, path)
-    make = layers.Parameters(training, plain=path == 'plain')
-    given = case.inputs
-    source = ({'features': tf.constant(given['features'])} if 'features' in given
-              else {'images': tf.constant(_images(given['image_u8']))})
-    outputs = cmr.network(make, mesh_of_case, body, num_layers=case.config['num_layers'],
+    template = _body(case)
+    body, mesh_of_case = smpl.Smpl(template), _mesh(case, template, path)
+    variables = layers.Parameters(training, plain=path == 'plain')
+    arrays = case.inputs
+    source = ({'features': tf.constant(arrays['features'])} if 'features' in arrays
+              else {'images': tf.constant(_images(arrays['image_u8']))})
+    outputs = cmr.network(variables, mesh_of_case, body, num_layers=case.config['num_layers'],
                           num_channels=case.config['num_channels'], **source)
-    return make, body, outputs
+    return variables, body, outputs
 
 
 def fused_inference(case, path):
     """Picture to both bodies."""
-    make, _, outputs = _whole(case, path, False)
-    with _session(make, case) as sess:
-        found = sess.run(outputs)
-    return {'vertices': found.vertices, 'vertices_smpl': found.vertices_smpl,
-            'camera': found.camera, 'rotmat': found.rotations, 'betas': found.betas}
+    variables, _, outputs = _whole(case, path, False)
+    with _session(variables, case) as sess:
+        results = sess.run(outputs)
+    return {'vertices': results.vertices, 'vertices_smpl': results.vertices_smpl,
+            'camera': results.camera, 'rotmat': results.rotations, 'betas': results.betas}
 
 
 def trajectory(case, path):
     """Losses and variables over a few steps."""
-    make, body, outputs = _whole(case, path, True)
-    given, config = case.inputs, case.config
-    truth = netWithLoss.Truth(*[tf.constant(given[name].astype(np.float32))
+    variables, body, outputs = _whole(case, path, True)
+    arrays, config = case.inputs, case.config
+    truth = netWithLoss.Truth(*[tf.constant(arrays[name].astype(np.float32))
                                 for name in netWithLoss.Truth._fields])
     terms, projected, projected_smpl = netWithLoss.losses(outputs, truth, body)
     optimizer = netWithLoss.Adam(config['lr'], config['adam_beta1'], config['adam_beta2'],
-                         config['adam_eps'])
-    step = netWithLoss.update(terms['loss'], make, optimizer, config['wd'])
-    found = {'losses': []}
-    with _session(make, case) as sess:
+                                 config['adam_eps'])
+    step = netWithLoss.update(terms['loss'], variables, optimizer, config['wd'])
+    results = {'losses': []}
+    with _session(variables, case) as sess:
         for number in range(config['steps']):
             values, camera, first, second = sess.run(
                 [list(terms.values()), outputs.camera, projected, projected_smpl])
-            found['losses'].append(values)
+            results['losses'].append(values)
             sess.run(step)
             if not number:
-                found.update(step1_pred_camera=camera, step1_keypoints_2d=first,
-                             step1_keypoints_2d_smpl=second, step1_regressor_running_mean=sess.run(
-                                 make.variables['smpl_param_regressor.layers.0.fc_block.1.'
-                                                'running_mean']))
-            values = sess.run(dict(make.variables))
+                results.update(step1_pred_camera=camera, step1_keypoints_2d=first,
+                               step1_keypoints_2d_smpl=second)
+                results['step1_regressor_running_mean'] = sess.run(variables.by_name[
+                    'smpl_param_regressor.layers.0.fc_block.1.running_mean'])
+            values = sess.run(dict(variables.by_name))
             for name in case.expected:
                 if name.startswith('vars_'):
-                    value = pth2ckpt.to_original(values[name[5:]])
-                    found.setdefault(name, []).append(_corner(name, value,
-                                                              case.expected[name].shape[1:]))
-    found = {name: np.float32(value) for name, value in found.items()}
-    found.update(losses_step1=found['losses'][0], losses_step2=found['losses'][1])
-    return {name: found[name] for name in case.expected}
+                    value = torch_weights.to_original(values[name[5:]])
+                    results.setdefault(name, []).append(_corner(name, value,
+                                                                case.expected[name].shape[1:]))
+    results = {name: np.float32(value) for name, value in results.items()}
+    results.update(losses_step1=results['losses'][0], losses_step2=results['losses'][1])
+    return {name: results[name] for name in case.expected}
 
 
 def _corner(name, array, shape):

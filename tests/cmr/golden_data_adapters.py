@@ -49,16 +49,16 @@ def rgb(case, path):
     """Crop, mirror, channel noise."""
     del path
     image, size = case.inputs['image'].astype(np.float32), case.config['img_res']
-    found = [imutils.rgb_processing(image, row[:2], row[2], row[3], row[4], noise, size)
-             for row, noise in zip(case.config['cases'], case.inputs['pn'])]
-    return {'rgb': _channels_first(found)}
+    results = [imutils.rgb_processing(image, row[:2], row[2], row[3], row[4], noise, size)
+               for row, noise in zip(case.config['cases'], case.inputs['pn'])]
+    return {'rgb': _channels_first(results)}
 
 
 def transforms(case, path):
     """Matrices and points there and back."""
     del path
-    given, size = case.inputs, case.config['res']
-    rows = list(zip(given['center'], given['scale'], given['rot'], given['points']))
+    arrays, size = case.inputs, case.config['res']
+    rows = list(zip(arrays['center'], arrays['scale'], arrays['rot'], arrays['points']))
     return {'matrix': np.stack([imutils.get_transform(c, s, size, r) for c, s, r, _ in rows]),
             'forward': np.array([[imutils.transform(p, c, s, size, False, r) for p in points]
                                  for c, s, r, points in rows]),
@@ -76,16 +76,16 @@ def uncrop(case, path):
 def keypoints_pose(case, path):
     """Keypoints, joints and poses, turned and mirrored."""
     del path
-    given, size = case.inputs, case.config['img_res']
-    rows = range(len(given['rot']))
+    arrays, size = case.inputs, case.config['img_res']
+    rows = range(len(arrays['rot']))
     return {
         'j2d': np.stack([imutils.j2d_processing(
-            given['keypoints'][i], given['center'][i], given['scale'][i], given['rot'][i],
-            given['flip'][i], size) for i in rows]),
-        'j3d': np.stack([imutils.j3d_processing(given['joints3d'][i], given['rot'][i],
-                                                given['flip'][i]) for i in rows]),
-        'pose': np.stack([imutils.pose_processing(given['pose'][i], given['rot'][i],
-                                                  given['flip'][i]) for i in rows])}
+            arrays['keypoints'][i], arrays['center'][i], arrays['scale'][i], arrays['rot'][i],
+            arrays['flip'][i], size) for i in rows]),
+        'j3d': np.stack([imutils.j3d_processing(arrays['joints3d'][i], arrays['rot'][i],
+                                                arrays['flip'][i]) for i in rows]),
+        'pose': np.stack([imutils.pose_processing(arrays['pose'][i], arrays['rot'][i],
+                                                  arrays['flip'][i]) for i in rows])}
 
 
 def item(case, path):
@@ -103,9 +103,10 @@ def item(case, path):
         samples.append(base_dataset.make_sample(
             case.inputs['image{}'.format(number)].astype(np.float32), row, augmentation,
             config['img_res']))
-    found = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
-    found.update(img=_channels_first(found['img']), img_orig=_channels_first(found['img_orig']))
-    return {name: found[name] for name in case.expected}
+    results = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    for name in ('img', 'img_orig'):
+        results[name] = _channels_first(results[name])
+    return {name: results[name] for name in case.expected}
 
 
 def mixture(case, path):
@@ -133,34 +134,34 @@ def procrustes(case, path):
 def demo(case, path):
     """Boxes of a photo and its crops."""
     del path
-    given, image = case.inputs, case.inputs['image']
-    found = {}
+    arrays, image = case.inputs, case.inputs['image']
+    results = {}
     for name in ('bbox', 'openpose'):
-        box = getattr(photo, 'from_' + name)(given[name])
-        found.update({name + '_center': box[0], name + '_scale': box[1]})
+        box = getattr(photo, 'from_' + name)(arrays[name])
+        results.update({name + '_center': box[0], name + '_scale': box[1]})
     picture, _ = photo.cropped(image, *photo.whole(image.shape))
-    found['crop_whole'] = _channels_first(picture)[:, ::2, ::2]
-    picture, normal = photo.cropped(image, found['bbox_center'], found['bbox_scale'])
-    found['crop_bbox'] = _channels_first(picture)[:, ::2, ::2]
-    found['norm_bbox'] = _channels_first(normal)[None, :, ::4, ::4]
-    return found
+    results['crop_whole'] = _channels_first(picture)[:, ::2, ::2]
+    picture, normal = photo.cropped(image, results['bbox_center'], results['bbox_scale'])
+    results['crop_bbox'] = _channels_first(picture)[:, ::2, ::2]
+    results['norm_bbox'] = _channels_first(normal)[None, :, ::4, ::4]
+    return results
 
 
 def evaluate(case, path):
     """The printed figures of a set: at the end, and on the way as the original prints them."""
     del path
-    given, batch, every = case.inputs, case.config['batch'], case.config['log_freq']
-    count = len(given['pred_vertices'])
+    arrays, batch, every = case.inputs, case.config['batch'], case.config['log_freq']
+    count = len(arrays['pred_vertices'])
     if case.config['dataset'] == 'lsp':
-        return _evaluate_lsp(given, batch, every, count)
+        return _evaluate_lsp(arrays, batch, every, count)
     body = synthetic.body(case.config['body_seed'], case.config['rings'], case.config['segments'])
     columns = []
     for name in ('pred_vertices', 'pred_vertices_smpl'):
         if case.config['dataset'] == 'up-3d':
-            columns.append(metrics.shape_error(given[name], _posed(body, given)))
+            columns.append(metrics.shape_error(arrays[name], _posed(body, arrays)))
             continue
-        joints = metrics.h36m_joints(given[name], body['J_regressor_h36m'])
-        truth = given['pose_3d'][:, list(pose_utils.J24_TO_J14), :3]
+        joints = metrics.h36m_joints(arrays[name], body['J_regressor_h36m'])
+        truth = arrays['pose_3d'][:, list(pose_utils.J24_TO_J14), :3]
         columns += [metrics.joint_error(joints, truth),
                     pose_utils.reconstruction_error(joints, truth)]
     # On the way the original leaves out the batch that it has just measured.
@@ -170,22 +171,22 @@ def evaluate(case, path):
             'running': np.array(running)}
 
 
-def _posed(body, given):
+def _posed(body, arrays):
     tf.reset_default_graph()
-    vertices = smpl.Smpl(body).vertices(tf.constant(given['pose']), tf.constant(given['betas']))
+    vertices = smpl.Smpl(body).vertices(tf.constant(arrays['pose']), tf.constant(arrays['betas']))
     with tf.Session() as sess:
         return sess.run(vertices)
 
 
-def _evaluate_lsp(given, batch, every, count):
+def _evaluate_lsp(arrays, batch, every, count):
     masks, parts = metrics.Segmentation(2), metrics.Segmentation(metrics.PART_CLASSES)
     running = []
     for number in range(count):
-        box = given['center'][number], given['scale'][number], given['gt_mask'][number].shape
-        mask = imutils.uncrop(given['mask'][number], *box) > 0
-        masks.add(mask.astype(int), (given['gt_mask'][number] > 0).astype(int))
-        labels = imutils.uncrop(given['parts'][number].astype(np.uint8), *box)
-        parts.add(labels, given['gt_parts'][number])
+        box = arrays['center'][number], arrays['scale'][number], arrays['gt_mask'][number].shape
+        mask = imutils.uncrop(arrays['mask'][number], *box) > 0
+        masks.add(mask.astype(int), (arrays['gt_mask'][number] > 0).astype(int))
+        labels = imutils.uncrop(arrays['parts'][number].astype(np.uint8), *box)
+        parts.add(labels, arrays['gt_parts'][number])
         step = number // batch
         if (number + 1) % batch == 0 and step % every == every - 1:
             running += [masks.accuracy, masks.f1, parts.accuracy, parts.f1]
@@ -197,10 +198,10 @@ def preprocess_lsp(case, path):
     """Leeds Sports Pose, test and training set."""
     del path
     joints = case.inputs['joints']
-    found = sets.lsp(joints, 1001, 2000, True)
-    found.update(('orig_' + name, value) for name, value in sets.lsp(joints, 1, 1000,
-                                                                     False).items())
-    return {name: found[name][:len(array)] for name, array in case.expected.items()}
+    results = sets.lsp(joints, 1001, 2000, True)
+    results.update(('orig_' + name, value) for name, value in sets.lsp(joints, 1, 1000,
+                                                                       False).items())
+    return {name: results[name][:len(array)] for name, array in case.expected.items()}
 
 
 def preprocess_mpii(case, path):

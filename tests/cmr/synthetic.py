@@ -54,9 +54,9 @@ def _regressor(seed, name, points, rows, support):
     centre = np.minimum((drawn * count).astype(np.int64), count - 1)
     weight = _draw(seed, name + '/weight', [rows, support], 'uniform', 0.2, 1.).astype(np.float64)
     order, _ = _nearest(points[centre], points, support)
-    found = np.zeros([rows, count])
-    np.put_along_axis(found, order, weight / weight.sum(axis=1, keepdims=True), axis=1)
-    return found
+    matrix = np.zeros([rows, count])
+    np.put_along_axis(matrix, order, weight / weight.sum(axis=1, keepdims=True), axis=1)
+    return matrix
 
 
 def body(seed, rings=82, segments=84):
@@ -90,20 +90,20 @@ def hierarchy(seed, points, triangles, sizes):
     for level, size in enumerate(sizes):
         count = len(points)
         drawn = _draw(seed, 'keep/{}'.format(level), [count], 'uniform', 0, 1)
-        kept = np.sort(np.argsort(drawn, kind='stable')[:size])
-        order, squares = _nearest(points, points[kept], 3)
+        chosen = np.sort(np.argsort(drawn, kind='stable')[:size])
+        order, squares = _nearest(points, points[chosen], 3)
         weights = 1. / (np.sqrt(squares) + 1e-3)
         weights /= weights.sum(axis=1, keepdims=True)
-        weights[kept] = 1., 0., 0.
+        weights[chosen] = 1., 0., 0.
         rows = np.repeat(np.arange(count), 3)
         ups.append(scipy.sparse.csc_matrix((weights.ravel(), (rows, order.ravel())),
                                            shape=(count, size)))
-        downs.append(scipy.sparse.csc_matrix((np.ones(size), (np.arange(size), kept)),
+        downs.append(scipy.sparse.csc_matrix((np.ones(size), (np.arange(size), chosen)),
                                              shape=(size, count)))
         edges = order[:, 0][edges]
         edges = edges[edges[:, 0] != edges[:, 1]]
         neighbours.append(_neighbours(edges, size))
-        points = points[kept]
+        points = points[chosen]
     return neighbours, downs, ups
 
 

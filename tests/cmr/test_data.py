@@ -41,12 +41,12 @@ def batches(folder, rank=0, ranks=1, **changes):
 
 
 def test_batches_do_not_depend_on_workers_or_ranks(folder):
-    made = batches(folder)
-    alone = [made.at(number) for number in range(5)]
-    with workers.Workers(batches(folder).at, 2) as found:
-        found.begin(0)
+    built = batches(folder)
+    alone = [built.at(number) for number in range(5)]
+    with workers.Workers(batches(folder).at, 2) as actual:
+        actual.begin(0)
         for batch in alone:
-            other = found.get()
+            other = actual.get()
             for name, value in batch.items():
                 np.testing.assert_array_equal(value, other[name])
     halves = [batches(folder, rank, 2) for rank in range(2)]
@@ -56,9 +56,9 @@ def test_batches_do_not_depend_on_workers_or_ranks(folder):
 
 
 def test_every_epoch_has_every_sample_and_draws_of_its_own(folder):
-    made = batches(folder)
-    assert made.per_epoch == 2
-    seen = [np.concatenate([made.indices(2 * epoch + place)[1] for place in range(2)])
+    built = batches(folder)
+    assert built.per_epoch == 2
+    seen = [np.concatenate([built.indices(2 * epoch + place)[1] for place in range(2)])
             for epoch in range(3)]
     for order in seen:
         assert sorted(order) == list(range(8))
@@ -71,11 +71,11 @@ def test_every_epoch_has_every_sample_and_draws_of_its_own(folder):
 
 
 def test_keypoints_fall_on_the_body(folder):
-    found = datasets.open_set(folder, 'up-3d', True)
+    actual = datasets.open_set(folder, 'up-3d', True)
     for index in range(4):
-        image, part = found.image(index), found.rows['part'][index]
+        image, part = actual.image(index), actual.rows['part'][index]
         low, high = part[:, :2].min(axis=0), part[:, :2].max(axis=0)
-        center, reach = found.rows['center'][index], 100 * found.rows['scale'][index]
+        center, reach = actual.rows['center'][index], 100 * actual.rows['scale'][index]
         assert (part[:, 2] == 1).all() and image.shape == (96, 96, 3)
         assert (low > center - reach).all() and (high < center + reach).all()
 
@@ -85,9 +85,9 @@ def test_a_mixture_takes_from_all_and_names_the_missing(folder, tmp_path):
     shutil.copytree(folder, place)
     with pytest.raises(errors.InputError, match='lsp_dataset_original_train.npz'):
         datasets.Mixture(place, 'itw')
-    held = dict(np.load(os.path.join(place, 'extras', 'up_3d_trainval.npz')))
+    archive = dict(np.load(os.path.join(place, 'extras', 'up_3d_trainval.npz')))
     for name in ('lsp-orig', 'mpii', 'coco'):
-        rows = {key: held[key][:3] for key in ('imgname', 'center', 'scale', 'part')}
+        rows = {key: archive[key][:3] for key in ('imgname', 'center', 'scale', 'part')}
         np.savez(os.path.join(place, 'extras', config_lib.TRAIN_FILES[name]), **rows)
         shutil.copytree(os.path.join(place, 'up-3d'), config_lib.root(place, name))
     mixture = datasets.Mixture(place, 'itw')
@@ -103,13 +103,13 @@ def _changed(folder, tmp_path, **rows):
     place = str(tmp_path / 'changed')
     shutil.copytree(folder, place)
     path = os.path.join(place, 'extras', 'up_3d_trainval.npz')
-    held = dict(np.load(path))
+    archive = dict(np.load(path))
     for name, value in rows.items():
         if value is None:
-            del held[name]
+            del archive[name]
         else:
-            held[name] = value(held[name].copy())
-    np.savez(path, **held)
+            archive[name] = value(archive[name].copy())
+    np.savez(path, **archive)
     return place
 
 
@@ -137,8 +137,8 @@ def test_bad_sample_files(folder, tmp_path, rows, message):
 def test_files_that_are_cut_short_or_hold_one_array_are_named(folder, tmp_path):
     place = _changed(folder, tmp_path)
     path = os.path.join(place, 'extras', 'up_3d_trainval.npz')
-    with np.load(path) as held:
-        rows = dict(held)
+    with np.load(path) as archive:
+        rows = dict(archive)
     np.savez_compressed(path, **rows)
     with open(path, 'rb') as stream:
         data = stream.read()
@@ -156,8 +156,8 @@ def test_files_that_are_cut_short_or_hold_one_array_are_named(folder, tmp_path):
 
 def test_names_that_python_2_wrote_are_read(folder, tmp_path):
     place = _changed(folder, tmp_path, imgname=lambda array: array.astype('S'))
-    found, expected = batches(place).at(0), batches(folder).at(0)
-    np.testing.assert_array_equal(found['img'], expected['img'])
+    actual, expected = batches(place).at(0), batches(folder).at(0)
+    np.testing.assert_array_equal(actual['img'], expected['img'])
 
 
 @pytest.mark.parametrize('name, fields', [
@@ -165,8 +165,8 @@ def test_names_that_python_2_wrote_are_read(folder, tmp_path):
 def test_a_set_without_what_it_is_measured_by_is_refused(folder, tmp_path, name, fields):
     place = str(tmp_path / 'set')
     shutil.copytree(folder, place)
-    with np.load(os.path.join(place, 'extras', config_lib.TEST_FILES['up-3d'])) as held:
-        rows = {key: held[key] for key in ('imgname', 'center', 'scale')}
+    with np.load(os.path.join(place, 'extras', config_lib.TEST_FILES['up-3d'])) as archive:
+        rows = {key: archive[key] for key in ('imgname', 'center', 'scale')}
     np.savez(os.path.join(place, 'extras', config_lib.TEST_FILES[name]), **rows)
     with pytest.raises(errors.InputError, match='has no {} '.format(', '.join(fields))):
         datasets.open_set(place, name, False)
@@ -195,8 +195,8 @@ def test_pictures_of_cameras_with_more_behind_their_end_are_whole(tmp_path):
     ((np.nan, 48), 1., 'not finite'), ((48, 48), np.inf, 'not finite'),
     ((-60, 48), 0.5, 'lies outside'), ((48, 48), 0.02, None), ((48, 48), 2., None)])
 def test_boxes_that_cannot_be_cut_out_are_told(center, scale, problem):
-    found = imutils.box_problem(center, scale, (96, 96, 3))
-    assert found is None if problem is None else problem in found
+    actual = imutils.box_problem(center, scale, (96, 96, 3))
+    assert actual is None if problem is None else problem in actual
     if problem is None:
         for rot in (0., 20., -50.):     # a small box has no border to turn in
             image = np.random.RandomState(0).randint(0, 255, [96, 96, 3]).astype(np.float32)
@@ -208,8 +208,8 @@ def test_without_stretching_nothing_is_cut_to_whole_numbers():
     image = cv2.GaussianBlur(rng.randint(90, 160, [96, 96, 3]).astype(np.uint8), (9, 9), 3)
     row = {'center': np.array([48.3, 47.6]), 'scale': 0.4,
            'part': np.concatenate([rng.uniform(20, 70, [24, 2]), np.ones([24, 1])], axis=1)}
-    given = base_dataset.Augmentation(False, np.array([0.9, 1.1, 1.05]), 20., 1.)
-    cut, smooth = [base_dataset.make_sample(image.astype(np.float32), row, given, 64, stretch)
+    inputs = base_dataset.Augmentation(False, np.array([0.9, 1.1, 1.05]), 20., 1.)
+    cut, smooth = [base_dataset.make_sample(image.astype(np.float32), row, inputs, 64, stretch)
                    for stretch in (True, False)]
     for sample, is_whole in ((cut, True), (smooth, False)):
         levels, places = 255 * sample['img_orig'], (sample['keypoints'][:, :2] + 1) * 32
@@ -293,10 +293,10 @@ def test_raw_sets_become_sample_files_and_missing_ones_are_named(tmp_path, capsy
     assert preprocess.main(['--data_path', place, '--train_files']) == 0
     out = capsys.readouterr().out
     assert 'coco_2014_train.npz: left out' in out and 'train2014.zip' in out
-    found = datasets.open_set(place, 'up-3d', True)
-    assert list(found.rows['imgname']) == ['00000_image.png', '00007_image.png']
-    np.testing.assert_allclose(found.rows['center'][0], [32.5, 30])
-    np.testing.assert_allclose(found.rows['scale'], 1.2 * 40 / 200)
+    actual = datasets.open_set(place, 'up-3d', True)
+    assert list(actual.rows['imgname']) == ['00000_image.png', '00007_image.png']
+    np.testing.assert_allclose(actual.rows['center'][0], [32.5, 30])
+    np.testing.assert_allclose(actual.rows['scale'], 1.2 * 40 / 200)
     extras = os.path.join(place, 'extras')
     lsp, mpii = [np.load(os.path.join(extras, config_lib.TRAIN_FILES[name]))
                  for name in ('lsp-orig', 'mpii')]
@@ -353,8 +353,8 @@ def test_a_damaged_set_is_named_and_the_others_are_made(tmp_path, capsys, damage
     seen = capsys.readouterr()
     assert re.search('^{}: left out, .*{}'.format(name, message), seen.out, re.MULTILINE)
     assert seen.err.startswith('error: {} could not be made'.format(name))
-    made = {'up_3d_trainval.npz', 'lsp_dataset_original_train.npz', 'mpii_train.npz'} - {name}
-    assert set(os.listdir(os.path.join(place, 'extras'))) == made
+    built = {'up_3d_trainval.npz', 'lsp_dataset_original_train.npz', 'mpii_train.npz'} - {name}
+    assert set(os.listdir(os.path.join(place, 'extras'))) == built
 
 
 def test_a_test_set_with_too_few_pictures_is_refused(tmp_path, capsys):
@@ -384,10 +384,10 @@ def test_coco_annotations_that_are_none(tmp_path):
 def test_joints_of_human36m_have_their_places():
     position = np.zeros([32, 3])
     position[:, 0] = np.arange(1, 33)
-    found = h36m.joints(position)
-    assert found[14, 3] == 1 and found[14, 0] == 0          # the root
-    assert found[0, 0] == 3 - 11 and found[6, 0] == 27 - 11  # ankle and wrist on the right
-    assert found[:, 3].sum() == 17
+    actual = h36m.joints(position)
+    assert actual[14, 3] == 1 and actual[14, 0] == 0          # the root
+    assert actual[0, 0] == 3 - 11 and actual[6, 0] == 27 - 11  # ankle and wrist on the right
+    assert actual[:, 3].sum() == 17
     mask = np.zeros([50, 60])
     mask[10:30, 20:25] = 1
     center, scale = h36m.box(mask)
@@ -435,17 +435,17 @@ def test_every_fifth_picture_of_human36m_becomes_a_sample(tmp_path, monkeypatch,
     place = str(tmp_path)
     _human36m(place)
     assert preprocess.main(['--data_path', place, '--eval_files', '--sets=h36m']) == 0
-    found = datasets.open_set(place, 'h36m-p2', False)
-    assert list(found.rows['imgname']) == [
+    actual = datasets.open_set(place, 'h36m-p2', False)
+    assert list(actual.rows['imgname']) == [
         'images/{}_Walking_1.60457274_{:06d}.jpg'.format(subject, number)
         for subject in ('S9', 'S11') for number in (1, 6)]
-    np.testing.assert_allclose(found.rows['center'][:2], [[20, 10], [20, 12.5]])
-    np.testing.assert_allclose(found.rows['scale'][:2], 0.1)
+    np.testing.assert_allclose(actual.rows['center'][:2], [[20, 10], [20, 12.5]])
+    np.testing.assert_allclose(actual.rows['scale'][:2], 0.1)
     root = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[10] / 1000
     knee = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[1] / 1000
-    np.testing.assert_allclose(found.rows['S'][1, 1, :3], knee - root)
+    np.testing.assert_allclose(actual.rows['S'][1, 1, :3], knee - root)
     for index, brightness in ((0, 20), (1, 120)):       # the first picture is thrown away
-        assert abs(found.image(index).mean() - brightness) < 5
+        assert abs(actual.image(index).mean() - brightness) < 5
     capsys.readouterr()
 
 

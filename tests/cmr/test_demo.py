@@ -5,20 +5,20 @@ import os
 import numpy as np
 import pytest
 
-from cmr import demo
-from cmr.src.utils import options
+from cmr import prediction
+from cmr.src import config as config_lib
 from common import errors
 
-PHOTO = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
+PHOTO = os.path.join(config_lib.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
 
 
-def _file(tmp_path, held):
+def _file(tmp_path, content):
     path = tmp_path / 'box.json'
-    path.write_text(held if isinstance(held, str) else json.dumps(held))
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
     return str(path)
 
 
-@pytest.mark.parametrize('held, message', [
+@pytest.mark.parametrize('content, message', [
     ({'bbox': [10, 10, 0, 0]}, 'too small'), ({'bbox': [10, 10, -50, -50]}, 'too small'),
     ({'bbox': [10, 10, 5e5, 60]}, 'more than 5 times'),
     ({'bbox': [900, 900, 10, 10]}, 'lies outside of'),
@@ -26,9 +26,9 @@ def _file(tmp_path, held):
     ({'bbox': [10, 10, 50]}, 'four numbers'), ({'bbox': None}, 'no such file'),
     ({'bbox': 'abcd'}, 'no such file'), ({'box': [1, 2, 3, 4]}, 'no such file'),
     ([1, 2, 3, 4], 'no such file'), ('[', 'no such file')])
-def test_boxes_that_are_none_are_told(tmp_path, held, message):
+def test_boxes_that_are_none_are_told(tmp_path, content, message):
     with pytest.raises(errors.InputError, match=message):
-        demo.person(PHOTO, 64, _file(tmp_path, held))
+        prediction.person(PHOTO, 64, _file(tmp_path, content))
 
 
 @pytest.mark.parametrize('people, message', [
@@ -37,10 +37,11 @@ def test_boxes_that_are_none_are_told(tmp_path, held, message):
     ([{'pose_keypoints_2d': [1., 2.]}], 'no such file'), ([{}], 'no such file')])
 def test_keypoints_that_show_nobody_are_told(tmp_path, people, message):
     with pytest.raises(errors.InputError, match=message):
-        demo.person(PHOTO, 64, openpose=_file(tmp_path, {'people': people}))
+        prediction.person(PHOTO, 64, openpose=_file(tmp_path, {'people': people}))
 
 
 def test_the_crop_is_stretched_as_in_training(tmp_path):
     box = _file(tmp_path, {'bbox': [40, 30, 30, 30]})
-    stretched, kept = [demo.person(PHOTO, 64, box, stretch=stretch)[0] for stretch in (True, False)]
-    assert stretched.max() > 0.97 and np.abs(stretched - kept).max() > 0.02
+    stretched, unstretched = [prediction.person(PHOTO, 64, box, stretch=stretch)[0]
+                              for stretch in (True, False)]
+    assert stretched.max() > 0.97 and np.abs(stretched - unstretched).max() > 0.02

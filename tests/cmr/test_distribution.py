@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from cmr import train
+from cmr import networks, options, train
 from cmr.src.dataset import datasets
 from cmr.src.netCell import netWithLoss
-from cmr.src.utils import options
 from common.training import checkpoints, runs
 from tests.cmr import tiny
 from tests.common import test_distribution
@@ -51,15 +50,15 @@ def _losses(folder):
     return np.array([[row[name] for name in _NAMES] for row in rows])
 
 
-def _assert_equal(found, expected):
+def _assert_equal(actual, expected):
     """Compares losses [step, name]: the graph network's to rounding, all of them at the first step.
 
     The regressor normalises over few samples, which enlarges rounding a thousand times, and turns
     with the sign of a determinant: after an update two faithful runs differ by some percent.
     """
-    found, expected = np.array(found), np.array(expected)
-    np.testing.assert_allclose(found[:, :2], expected[:, :2], rtol=2e-5)
-    np.testing.assert_allclose(found[0], expected[0], rtol=5e-3)
+    actual, expected = np.array(actual), np.array(expected)
+    np.testing.assert_allclose(actual[:, :2], expected[:, :2], rtol=2e-5)
+    np.testing.assert_allclose(actual[0], expected[0], rtol=5e-3)
 
 
 @pytest.mark.slow
@@ -67,23 +66,22 @@ def _assert_equal(found, expected):
 def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     """Statistics are those of each process; losses and gradients are averaged."""
     start = checkpoints.latest(str(place / 'start'))
-    found = _two(place, backend, 'two', '--checkpoint', start)
-    config = train.parse_args(_arguments(place, 'apart'))
-    train.settle(config)
+    actual = _two(place, backend, 'two', '--checkpoint', start)
+    settled = options.complete(train.parse_args(_arguments(place, 'apart')), 'cpu')
     tf.reset_default_graph()
-    runs.set_seeds(config.seed)
-    network = options.Network(config, True)
+    runs.set_seeds(settled.seed)
+    network = networks.Network(settled, True)
     halves = [network.images(_HALF) for _ in range(2)]
     truths = [netWithLoss.truth(_HALF) for _ in range(2)]
     losses = [netWithLoss.losses(network.build(images), truth, network.body)[0]
               for images, truth in zip(halves, truths)]
     means = [(losses[0][name] + losses[1][name]) / 2 for name in _NAMES]
-    update = netWithLoss.update(means[-1], network.make, netWithLoss.Adam(config.learning_rate),
-                                drop_noise=True)
-    batches = datasets.Batches(datasets.Mixture(str(place / 'data'), 'up-3d'), config)
+    optimizer = netWithLoss.Adam(settled.learning_rate)
+    update = netWithLoss.update(means[-1], network.variables, optimizer, drop_noise=True)
+    batches = datasets.Batches(datasets.Mixture(str(place / 'data'), 'up-3d'), settled)
     expected = []
     with tf.Session() as sess:
-        options.load(sess, network, start)
+        networks.load(sess, network, start)
         for step in range(_STEPS):
             batch, feed = batches.at(step), {}
             for part, (images, truth) in enumerate(zip(halves, truths)):
@@ -91,15 +89,15 @@ def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
                 feed[images] = batch['img'][rows]
                 feed.update({getattr(truth, name): batch[name][rows] for name in truth._fields})
             expected.append(sess.run((means, update), feed)[0])
-    _assert_equal(found, expected)
+    _assert_equal(actual, expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
 def test_synchronised_statistics_make_two_processes_one(place, backend):
     start = ['--checkpoint', checkpoints.latest(str(place / 'start'))]
-    found = _two(place, backend, 'synchronised', '--sync_batch_norm', *start)
+    actual = _two(place, backend, 'synchronised', '--sync_batch_norm', *start)
     tf.reset_default_graph()
     assert train.main(_arguments(place, 'one', *start)) == 0
     expected = _losses(place / 'one')
-    _assert_equal(found, expected)
+    _assert_equal(actual, expected)

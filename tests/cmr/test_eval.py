@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from cmr import eval as eval_script
+from cmr import evaluation, networks, options
 from cmr.src.dataset import datasets
 from cmr.src.models import cmr
 from cmr.src.netCell import evalNet
-from cmr.src.utils import imutils, options, pose_utils, renderer
+from cmr.src.utils import imutils, pose_utils, renderer
 from common import errors
 from tests.cmr import tiny
 
@@ -29,7 +30,7 @@ class Predictor:
         self.vertices = np.float32(arrays['v_template'])
         body = types.SimpleNamespace(faces=np.asarray(arrays['f'], np.int64))
         self.network = types.SimpleNamespace(body=body, arrays=arrays,
-                                             config=argparse.Namespace(img_res=SIZE))
+                                             options=argparse.Namespace(img_res=SIZE))
 
     def predict(self, images):
         """The same vertices and camera for each of n pictures."""
@@ -47,18 +48,18 @@ def _measured(place, dataset, predictor, tables=()):
     """Figures of a set that `place` holds."""
     for name, table in tables:
         np.save(os.path.join(place, 'extras', name + '.npy'), table)
-    found = datasets.open_set(place, dataset, False)
+    actual = datasets.open_set(place, dataset, False)
     config = argparse.Namespace(shuffle=False, seed=0, img_res=SIZE, stretch=True)
-    make, total = eval_script.batches(found, predictor.batch, config)
-    return eval_script.measure(predictor, found, dataset, map(make, range(total)), 1,
-                               os.path.join(place, 'upi-s1h'))
+    make, total = evaluation.batches(actual, predictor.batch, config)
+    return evaluation.measure(predictor, actual, dataset, map(make, range(total)), 1,
+                              os.path.join(place, 'upi-s1h'))
 
 
 def _lsp_set(place, arrays):
     """Three pictures in the short layout, their annotations those of the body at rest."""
     predictor, faces = Predictor(arrays), np.asarray(arrays['f'], np.int64)
-    shown = renderer.silhouette(predictor.vertices, faces, CAMERA, SIZE)
-    labels = np.where(shown >= 0, 1 + shown % 6, 0).astype(np.uint8)
+    visible = renderer.silhouette(predictor.vertices, faces, CAMERA, SIZE)
+    labels = np.where(visible >= 0, 1 + visible % 6, 0).astype(np.uint8)
     masks = os.path.join(place, 'upi-s1h', 'data', 'lsp')
     for folder in (os.path.join(place, 'lsp_dataset', 'images'), masks,
                    os.path.join(place, 'extras')):
@@ -70,7 +71,7 @@ def _lsp_set(place, arrays):
         rows['scale'].append(box[1])
         cv2.imwrite(os.path.join(place, 'lsp_dataset', 'images', '{}.jpg'.format(number)),
                     rng.randint(0, 255, [90, 110, 3]).astype(np.uint8))
-        mask = imutils.uncrop(255 * (shown >= 0).astype(np.uint8), *box, (90, 110))
+        mask = imutils.uncrop(255 * (visible >= 0).astype(np.uint8), *box, (90, 110))
         red = np.stack([0 * mask, 0 * mask, mask], axis=2)     # OpenCV writes blue first
         cv2.imwrite(os.path.join(masks, '{}_mask.png'.format(number)), red)
         cv2.imwrite(os.path.join(masks, '{}_part.png'.format(number)),
@@ -88,12 +89,12 @@ def _lsp_set(place, arrays):
 
 def test_silhouettes_and_parts_that_are_right_have_full_marks(arrays, tmp_path):
     predictor, texture, cube = _lsp_set(str(tmp_path), arrays)
-    found = _measured(str(tmp_path), 'lsp', predictor,
-                      [('vertex_texture', texture), ('cube_parts', cube)])
-    assert found == {'Accuracy (mask)': 1, 'Accuracy (parts)': 1, 'F1 (mask)': 1, 'F1 (parts)': 1}
+    actual = _measured(str(tmp_path), 'lsp', predictor,
+                       [('vertex_texture', texture), ('cube_parts', cube)])
+    assert actual == {'Accuracy (mask)': 1, 'Accuracy (parts)': 1, 'F1 (mask)': 1, 'F1 (parts)': 1}
     predictor.vertices = predictor.vertices * np.float32([0.5, 0.5, 1])
-    found = _measured(str(tmp_path), 'lsp', predictor)
-    assert all(0 < value < 1 for value in found.values())
+    actual = _measured(str(tmp_path), 'lsp', predictor)
+    assert all(0 < value < 1 for value in actual.values())
 
 
 def test_tables_and_annotations_of_lsp_that_do_not_fit_are_named(arrays, tmp_path):
@@ -123,10 +124,10 @@ def test_joints_of_human36m_are_measured_from_the_root(arrays, tmp_path):
     truth[:, list(pose_utils.J24_TO_J14), :3] = joints + [0, 0, 0.1]
     np.savez(os.path.join(place, 'extras', 'h36m_valid_protocol2.npz'), S=truth,
              imgname=['images/a.jpg'] * 3, center=np.full([3, 2], 45.), scale=np.full(3, 0.4))
-    found = _measured(place, 'h36m-p2', predictor)
+    actual = _measured(place, 'h36m-p2', predictor)
     for kind in ('NonParam', 'Param'):
-        np.testing.assert_allclose(found['MPJPE ({})'.format(kind)], 100, rtol=1e-5)
-        assert found['Reconstruction Error ({})'.format(kind)] < 0.01
+        np.testing.assert_allclose(actual['MPJPE ({})'.format(kind)], 100, rtol=1e-5)
+        assert actual['Reconstruction Error ({})'.format(kind)] < 0.01
     predictor.network.arrays = {}
     with pytest.raises(errors.InputError, match='J_regressor_h36m.npy'):
         _measured(place, 'h36m-p2', predictor)
@@ -146,19 +147,17 @@ def test_a_network_that_has_diverged_is_told():
             assert predictor.predict(np.zeros([1, 3])).vertices.shape == (1, 3)
 
 
-def _options(tmp_path, text, **given):
+def _options(tmp_path, text, *arguments):
     path = tmp_path / 'config.json'
     path.write_text(text)
-    config = argparse.Namespace(config=str(path), **dict.fromkeys(options.NETWORK))
-    vars(config).update(given)
-    options.read_config(config)
-    return config
+    return options.complete_evaluation(
+        eval_script.parse_args(['--config={}'.format(path)] + list(arguments)), 'cpu')
 
 
 def test_sizes_come_from_a_file_where_the_command_line_gives_none(tmp_path):
-    config = _options(tmp_path, '{"num_layers": 3, "num_channels": 64, "rot_factor": 30}',
-                      num_layers=7)
-    assert (config.num_layers, config.num_channels, config.img_res) == (7, 64, None)
+    settled = _options(tmp_path, '{"num_layers": 3, "num_channels": 64, "rot_factor": 30}',
+                       '--num_layers=7')
+    assert (settled.num_layers, settled.num_channels, settled.img_res) == (7, 64, None)
     for text in ('{"num_layers": "3"}', '{"img_res": 0}', '[1]', '{"num_channels": true}'):
         with pytest.raises(errors.InputError, match='config.json'):
             _options(tmp_path, text)
@@ -166,19 +165,20 @@ def test_sizes_come_from_a_file_where_the_command_line_gives_none(tmp_path):
 
 @pytest.mark.parametrize('channels, fits', [(256, True), (24, True), (8, False), (17, False)])
 def test_channels_that_do_not_fall_into_groups_are_refused(channels, fits):
-    config = argparse.Namespace(num_channels=channels, plain=None)
+    argument = '--num_channels={}'.format(channels)
     if fits:
-        options.complete(config)
+        options.network_options(argument)
     else:
         with pytest.raises(errors.UsageError, match='multiple of 16'):
-            options.complete(config)
+            options.network_options(argument)
 
 
 def test_options_come_from_the_run_whose_checkpoint_is_given(tmp_path):
     def options_of(*parts):
-        config = argparse.Namespace(checkpoint=str(tmp_path.joinpath(*parts)), plain=None)
-        assert options.trained(config) == config.checkpoint
-        return config.num_layers
+        prefix = str(tmp_path.joinpath(*parts))
+        settled, weights = networks.trained(eval_script.parse_args(['--checkpoint', prefix]), 'cpu')
+        assert weights == prefix
+        return settled.num_layers
 
     for folder, layers in (('run', 3), ('run/checkpoints-1', 4), ('other', None)):
         (tmp_path / folder / 'checkpoints').mkdir(parents=True)

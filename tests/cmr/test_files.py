@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pickles, pth2ckpt, torch_file
+from cmr.src.utils import pickles, pth2ckpt, torch_file, torch_weights
 from common import errors
 from common.training import checkpoints
 from tests.cmr import synthetic, tiny
@@ -36,24 +36,24 @@ class Evil:
 
 @pytest.mark.parametrize('name', ['row.pth', 'archive.pth'])
 def test_files_of_pytorch_are_read(name):
-    found = torch_file.read(os.path.join(FILES, name))
+    actual = torch_file.read(os.path.join(FILES, name))
     expected = np.load(os.path.join(FILES, 'expected.npz'))
-    assert found['epoch'] == 3 and found['list'] == [1, 2.5, 'x', None, (1, 2)]
-    assert list(found['model']) == expected.files
+    assert actual['epoch'] == 3 and actual['list'] == [1, 2.5, 'x', None, (1, 2)]
+    assert list(actual['model']) == expected.files
     for key in expected.files:
-        assert found['model'][key].dtype == expected[key].dtype
-        np.testing.assert_array_equal(found['model'][key], expected[key])
+        assert actual['model'][key].dtype == expected[key].dtype
+        np.testing.assert_array_equal(actual['model'][key], expected[key])
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    held = {'a': np.arange(6, dtype=np.float32).reshape(2, 3).T, 'n': np.array(4),
-            'deep': collections.OrderedDict([('b', [np.zeros((0, 2)), 'text', 1.5])])}
+    contents = {'a': np.arange(6, dtype=np.float32).reshape(2, 3).T, 'n': np.array(4),
+                'deep': collections.OrderedDict([('b', [np.zeros((0, 2)), 'text', 1.5])])}
     path = str(tmp_path / 'x.pt')
-    torch_file.write(path, held)
-    found = torch_file.read(path)
-    np.testing.assert_array_equal(found['a'], held['a'])
-    assert found['n'].shape == () and found['n'] == 4
-    assert found['deep']['b'][0].shape == (0, 2) and found['deep']['b'][1:] == ['text', 1.5]
+    torch_file.write(path, contents)
+    actual = torch_file.read(path)
+    np.testing.assert_array_equal(actual['a'], contents['a'])
+    assert actual['n'].shape == () and actual['n'] == 4
+    assert actual['deep']['b'][0].shape == (0, 2) and actual['deep']['b'][1:] == ['text', 1.5]
 
 
 def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path):
@@ -63,15 +63,15 @@ def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path)
               'graph_cnn.resnet.conv1.weight/Adam': kernel, 'beta1_power': np.float32(0.9)}
     path = str(tmp_path / 'x.pt')
     with pytest.raises(errors.InputError, match='no weights of smpl_param_regressor'):
-        pth2ckpt.export(values, path)
+        torch_weights.export(values, path)
     values['smpl_param_regressor.layers.3.bias'] = np.zeros(2, np.float32)
-    pth2ckpt.export(values, path)
-    found = torch_file.read(path)
-    assert set(found['graph_cnn']) == {'resnet.bn1.running_var', 'resnet.bn1.num_batches_tracked',
-                                       'resnet.conv1.weight'}
-    assert found['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 1, 2)
-    assert list(found['smpl_param_regressor']) == ['layers.3.bias']
-    back = pth2ckpt.read(path)
+    torch_weights.export(values, path)
+    actual = torch_file.read(path)
+    assert set(actual['graph_cnn']) == {'resnet.bn1.running_var', 'resnet.bn1.num_batches_tracked',
+                                        'resnet.conv1.weight'}
+    assert actual['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 1, 2)
+    assert list(actual['smpl_param_regressor']) == ['layers.3.bias']
+    back = torch_weights.read(path)
     np.testing.assert_array_equal(back['graph_cnn.resnet.conv1.weight'], kernel)
 
 
@@ -88,8 +88,8 @@ def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
             json.dump(names, stream)
         assert pth2ckpt.main(arguments) == bool(message)
         assert message in capsys.readouterr().err
-    held = checkpoints.read(ckpt)
-    assert {name: value.shape for name, value in held.items()} == {
+    contents = checkpoints.read(ckpt)
+    assert {name: value.shape for name, value in contents.items()} == {
         'graph_cnn.resnet.conv1.weight': (2, 1, 3, 4)}
     (tmp_path / 'file').write_text('')
     with open(table, 'w', encoding='utf-8') as stream:
@@ -162,18 +162,18 @@ def test_bytes_do_not_become_addresses(call):
     np.int64(-3), np.zeros([0, 3])], ids=str)
 @pytest.mark.parametrize('protocol', [0, 2, 4])
 def test_arrays_and_numbers_are_what_was_pickled(value, protocol):
-    found = pickles.load(pickle.dumps(value, protocol), 'x.pkl')
-    assert found.dtype == value.dtype.newbyteorder('=') and found.shape == value.shape
-    np.testing.assert_array_equal(found, value)
+    actual = pickles.load(pickle.dumps(value, protocol), 'x.pkl')
+    assert actual.dtype == value.dtype.newbyteorder('=') and actual.shape == value.shape
+    np.testing.assert_array_equal(actual, value)
 
 
 def test_arrays_of_objects_have_all_their_objects():
-    held = np.empty([2, 1], object)
-    held[:, 0] = [[1, 2]], 'text'
-    found = pickles.load(pickle.dumps(held), 'x.pkl')
-    assert found.shape == (2, 1) and found.tolist() == held.tolist()
+    contents = np.empty([2, 1], object)
+    contents[:, 0] = [[1, 2]], 'text'
+    actual = pickles.load(pickle.dumps(contents), 'x.pkl')
+    assert actual.shape == (2, 1) and actual.tolist() == contents.tolist()
     with pytest.raises(errors.InputError, match='array of objects without its objects'):
-        pickles.load(pickle.dumps(held).replace(b'K\x02K\x01\x86', b'K\x02K\x09\x86'), 'x.pkl')
+        pickles.load(pickle.dumps(contents).replace(b'K\x02K\x01\x86', b'K\x02K\x09\x86'), 'x.pkl')
 
 
 def test_tensors_that_make_no_sense_are_refused(tmp_path):
@@ -218,21 +218,21 @@ def test_a_file_of_pytorch_that_is_cut_short_is_refused_at_any_length(name, tmp_
 
 def _smpl_pickle(path, **changes):
     """SMPL's layout: a pickle of protocol 2 with a sparse regressor."""
-    held = dict(tiny.arrays(), **changes)
+    contents = dict(tiny.arrays(), **changes)
     for name in ('J_regressor_extra', 'J_regressor_h36m'):
-        extra = held.pop(name, None)
+        extra = contents.pop(name, None)
         if extra is not None:
             np.save(os.path.join(os.path.dirname(path), name + '.npy'), extra)
-    held['J_regressor'] = scipy.sparse.csc_matrix(held['J_regressor'])
+    contents['J_regressor'] = scipy.sparse.csc_matrix(contents['J_regressor'])
     with open(path, 'wb') as stream:
-        pickle.dump(held, stream, protocol=2)
+        pickle.dump(contents, stream, protocol=2)
 
 
 def test_a_body_in_smpls_layout_is_the_body_in_plain_arrays(tmp_path):
     path = str(tmp_path / 'smpl.pkl')
     _smpl_pickle(path)
-    found, expected = body_lib.load(path), tiny.arrays()
-    for name, value in found.items():
+    actual, expected = body_lib.load(path), tiny.arrays()
+    for name, value in actual.items():
         value = value.toarray() if scipy.sparse.issparse(value) else value
         np.testing.assert_array_equal(value, expected[name])
 
@@ -255,12 +255,12 @@ pickle.dump({'plain': plain, 'chosen': chosen, 'other': {}}, open(sys.argv[1], '
     path = str(tmp_path / 'x.pkl')
     subprocess.run([sys.executable, '-c', code, path], check=True)
     with open(path, 'rb') as stream:
-        found = pickles.load(stream, path)
-    np.testing.assert_array_equal(pickles.plain(found['plain'], path, 'plain'),
+        actual = pickles.load(stream, path)
+    np.testing.assert_array_equal(pickles.plain(actual['plain'], path, 'plain'),
                                   [[0, 1, 2], [3, 4, 5]])
-    np.testing.assert_array_equal(pickles.plain(found['chosen'], path, 'chosen'), [[5, 0], [2, 1]])
+    np.testing.assert_array_equal(pickles.plain(actual['chosen'], path, 'chosen'), [[5, 0], [2, 1]])
     with pytest.raises(errors.InputError, match='other is dict, expected an array'):
-        pickles.plain(found['other'], path, 'other')
+        pickles.plain(actual['other'], path, 'other')
 
 
 def test_a_malicious_body_runs_nothing(tmp_path):
@@ -309,15 +309,15 @@ def test_levels_are_read_from_pickled_matrices_without_the_meshes_beside(tmp_pat
     body = tiny.arrays()
     levels = synthetic.hierarchy(4, body['v_template'], body['f'], tiny.SIZES)
     path = str(tmp_path / 'mesh_downsampling.npz')
-    held = {}
+    contents = {}
     for kind, matrices in zip('ADU', levels):
-        held[kind] = np.empty(len(matrices), object)
-        held[kind][:] = matrices
+        contents[kind] = np.empty(len(matrices), object)
+        contents[kind][:] = matrices
     trap = str(tmp_path / 'trap')
-    held['M'] = np.array([Evil(trap)], object)
-    np.savez(path, **held)
-    found = body_lib.load_levels(path, 162)
-    for ours, theirs in zip(found, levels):
+    contents['M'] = np.array([Evil(trap)], object)
+    np.savez(path, **contents)
+    actual = body_lib.load_levels(path, 162)
+    for ours, theirs in zip(actual, levels):
         for one, other in zip(ours, theirs):
             assert (one != other).nnz == 0
     assert not os.path.exists(trap)
@@ -337,12 +337,12 @@ def test_levels_of_a_template(tmp_path):
         assert (matrix != matrix.T).nnz == 0 and not matrix.diagonal().any()
         assert set(down.data) == {1.} and (np.diff(down.indptr) == 1).all()
         np.testing.assert_allclose(up.sum(axis=1), 1, atol=1e-5)
-        kept = down.dot(points)
-        np.testing.assert_allclose(down.dot(up.dot(kept)), kept, atol=1e-5)
-        moved = np.linalg.norm(up.dot(kept) - points, axis=1).mean()
+        chosen = down.dot(points)
+        np.testing.assert_allclose(down.dot(up.dot(chosen)), chosen, atol=1e-5)
+        moved = np.linalg.norm(up.dot(chosen) - points, axis=1).mean()
         edges = matrix.tocoo()
         assert moved < np.linalg.norm(points[edges.row] - points[edges.col], axis=1).mean()
-        points = kept
+        points = chosen
 
 
 def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
@@ -350,8 +350,8 @@ def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
     for name, load in (('body_model.npz', lambda: body_lib.load(folder)),
                        ('mesh_downsampling.npz', lambda: body_lib.load_levels(folder, 162))):
         path = os.path.join(folder, name)
-        held = dict(np.load(path))
-        np.savez_compressed(path, **held)
+        contents = dict(np.load(path))
+        np.savez_compressed(path, **contents)
         with open(path, 'rb') as stream:
             data = bytearray(stream.read())
         data[len(data) // 2:len(data) // 2 + 50] = b'x' * 50
@@ -360,8 +360,9 @@ def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
                 stream.write(content)
             with pytest.raises(errors.InputError, match=name):
                 load()
-        held = {key: value + 400 if key == 'A0_row' else value for key, value in held.items()}
-        np.savez(path, **held)
+        contents = {key: value + 400 if key == 'A0_row' else value
+                    for key, value in contents.items()}
+        np.savez(path, **contents)
     with pytest.raises(errors.InputError, match='holds no levels of a mesh: row index'):
         body_lib.load_levels(folder, 162)
 

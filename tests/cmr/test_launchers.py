@@ -27,10 +27,10 @@ def project(tmp_path_factory):
 
 
 def _run(project, name, *arguments, **environment):
-    kept = {key: value for key, value in os.environ.items() if not key.startswith('CMR_')}
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith('CMR_')}
     done = subprocess.run(
         ['bash', str(project / 'cmr' / 'scripts' / (name + '.sh'))] + list(arguments),
-        env=dict(kept, PYTHON=str(project / 'python'), **environment), cwd=str(project),
+        env=dict(inherited, PYTHON=str(project / 'python'), **environment), cwd=str(project),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 

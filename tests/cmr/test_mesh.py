@@ -11,10 +11,10 @@ from cmr.src.utils import mesh
 def products(form, matrix, x, probe):
     """Product of a batch and the gradient of its sum with the probe, in one form."""
     tf.reset_default_graph()
-    given = tf.constant(x)
-    y = mesh.Adjacency(matrix, form).multiply(given)
+    inputs = tf.constant(x)
+    y = mesh.Adjacency(matrix, form).multiply(inputs)
     with tf.Session() as sess:
-        return sess.run([y, tf.gradients(y * probe, given)[0]])
+        return sess.run([y, tf.gradients(y * probe, inputs)[0]])
 
 
 @pytest.mark.parametrize('form', ['sparse', 'gather', 'dense'])
@@ -42,16 +42,16 @@ def test_the_fast_group_norm_has_the_values_and_gradients_of_the_plain_one():
     x = (rng.normal(size=[3, 11, 24]) * 2 + 5).astype(np.float32)
     probe = rng.normal(size=x.shape).astype(np.float32)
     values = {name: rng.normal(size=24) for name in ('gn.weight', 'gn.bias')}
-    found = []
+    actual = []
     for plain in (False, True):
         tf.reset_default_graph()
-        make, given = layers.Parameters(plain=plain), tf.constant(x)
-        y = graph_layers.group_norm(given, make, 'gn')
-        ends = [given] + [make.variables[name] for name in sorted(values)]
+        variables, inputs = layers.Parameters(plain=plain), tf.constant(x)
+        y = graph_layers.group_norm(inputs, variables, 'gn')
+        ends = [inputs] + [variables.by_name[name] for name in sorted(values)]
         with tf.Session() as sess:
             for name, value in values.items():
-                make.variables[name].load(value, sess)
-            found.append(sess.run([y] + tf.gradients(y * probe, ends)))
-    for fast, plain in zip(*found):
+                variables.by_name[name].load(value, sess)
+            actual.append(sess.run([y] + tf.gradients(y * probe, ends)))
+    for fast, plain in zip(*actual):
         np.testing.assert_allclose(fast, plain, rtol=1e-4, atol=1e-4)
-    assert np.abs(found[0][1]).max() > 0.1
+    assert np.abs(actual[0][1]).max() > 0.1

@@ -8,9 +8,9 @@ from cmr.src.models import smpl_param_regressor
 
 def _matrices(count=40):
     """Half of them with a negative determinant."""
-    found = np.random.RandomState(0).normal(size=[count, 3, 3]).astype(np.float32)
-    sign = np.sign(np.linalg.det(found)) * np.where(np.arange(count) % 2, 1, -1)
-    return found * sign[:, None, None].astype(np.float32)
+    actual = np.random.RandomState(0).normal(size=[count, 3, 3]).astype(np.float32)
+    sign = np.sign(np.linalg.det(actual)) * np.where(np.arange(count) % 2, 1, -1)
+    return actual * sign[:, None, None].astype(np.float32)
 
 
 def _expected(matrix, nearest):
@@ -21,20 +21,20 @@ def _expected(matrix, nearest):
 
 @pytest.mark.parametrize('nearest', [False, True])
 def test_rotations_are_those_of_a_decomposition(nearest, run):
-    given = _matrices()
-    found = run(smpl_param_regressor.orthogonal(tf.constant(given), nearest))
-    np.testing.assert_allclose(np.linalg.det(found), 1, atol=1e-4)
-    np.testing.assert_allclose(found, [_expected(one, nearest) for one in given], atol=2e-3)
+    inputs = _matrices()
+    actual = run(smpl_param_regressor.orthogonal(tf.constant(inputs), nearest))
+    np.testing.assert_allclose(np.linalg.det(actual), 1, atol=1e-4)
+    np.testing.assert_allclose(actual, [_expected(one, nearest) for one in inputs], atol=2e-3)
 
 
 @pytest.mark.parametrize('nearest', [False, True])
 def test_gradients_are_those_of_small_steps(nearest, run):
-    given, step = _matrices(6), 1e-6
-    probe = np.random.RandomState(1).normal(size=given.shape)
-    x = tf.constant(given)
+    inputs, step = _matrices(6), 1e-6
+    probe = np.random.RandomState(1).normal(size=inputs.shape)
+    x = tf.constant(inputs)
     y = smpl_param_regressor.orthogonal(x, nearest)
-    found = run(tf.gradients(tf.reduce_sum(y * probe.astype(np.float32)), x)[0])
-    for number, matrix in enumerate(given.astype(np.float64)):
+    actual = run(tf.gradients(tf.reduce_sum(y * probe.astype(np.float32)), x)[0])
+    for number, matrix in enumerate(inputs.astype(np.float64)):
         for place in np.ndindex(3, 3):
             ends = []
             for way in (step, -step):
@@ -42,13 +42,13 @@ def test_gradients_are_those_of_small_steps(nearest, run):
                 moved[place] += way
                 ends.append(np.sum(_expected(moved, nearest) * probe[number]))
             slope = (ends[0] - ends[1]) / (2 * step)
-            np.testing.assert_allclose(found[number][place], slope, rtol=2e-2, atol=2e-2)
+            np.testing.assert_allclose(actual[number][place], slope, rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize('nearest', [False, True])
 def test_gradients_at_equal_and_at_no_singular_values_are_finite(nearest, run):
-    given = np.stack([np.eye(3), -np.eye(3), np.zeros([3, 3]), np.diag([1., 0, 0])])
-    x = tf.constant(given.astype(np.float32))
+    inputs = np.stack([np.eye(3), -np.eye(3), np.zeros([3, 3]), np.diag([1., 0, 0])])
+    x = tf.constant(inputs.astype(np.float32))
     y = smpl_param_regressor.orthogonal(x, nearest)
     rotations, gradient = run([y, tf.gradients(y[:, 0, 1] - y[:, 1, 0], x)[0]])
     assert np.isfinite(rotations).all() and np.isfinite(gradient).all()

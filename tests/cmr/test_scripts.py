@@ -10,12 +10,13 @@ import tensorflow.compat.v1 as tf
 import freeze_graph
 from cmr import demo, train
 from cmr import eval as eval_script
-from cmr.src.utils import options, pth2ckpt, torch_file
-from common import frozen
+from cmr.src import config as config_lib
+from cmr.src.utils import pth2ckpt, torch_file, torch_weights
+from common.frozen import model
 from common.training import checkpoints
 from tests.cmr import tiny
 
-PHOTO = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
+PHOTO = os.path.join(config_lib.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
 
 pytestmark = pytest.mark.slow    # every network here has all layers of ResNet-50
 
@@ -52,11 +53,11 @@ def measure(folder, *others):
 
 def test_a_run_leaves_figures_pictures_and_losses(place):
     with open(str(place / 'out' / 'eval' / 'up-3d.json'), encoding='utf-8') as stream:
-        found = json.load(stream)
-    assert found['step'] == 3
+        actual = json.load(stream)
+    assert actual['step'] == 3
     assert {'Shape Error (NonParam)', 'MPJPE (Param)',
-            'Reconstruction Error (Param)'} <= set(found['figures'])
-    assert all(np.isfinite(value) and value > 0 for value in found['figures'].values())
+            'Reconstruction Error (Param)'} <= set(actual['figures'])
+    assert all(np.isfinite(value) and value > 0 for value in actual['figures'].values())
     assert os.path.exists(str(place / 'out' / 'samples' / 'step_000003.png'))
     assert os.path.exists(str(place / 'out' / 'eval' / 'errors.png'))
     assert sorted(losses(place, 'out')) == [1, 2, 3]
@@ -128,23 +129,23 @@ def test_the_frozen_graph_gives_what_the_checkpoint_gives(place, tmp_path):
     tf.reset_default_graph()
     assert freeze_graph.main(['--model=cmr', '--batch_size=2', '--output', str(tmp_path),
                               '--output_path={}'.format(place / 'out')]) == 0
-    with frozen.load(str(tmp_path / 'cmr.pb')) as graph:
-        found = graph.predict(image=np.zeros([2, 64, 64, 3], np.float32))
-    assert {name: value.shape for name, value in found.items()} == {
+    with model.load(str(tmp_path / 'cmr.pb')) as graph:
+        actual = graph.predict(image=np.zeros([2, 64, 64, 3], np.float32))
+    assert {name: value.shape for name, value in actual.items()} == {
         'vertices': (2, 162, 3), 'vertices_smpl': (2, 162, 3), 'rotations': (2, 24, 3, 3),
         'betas': (2, 10), 'camera': (2, 3)}
-    np.testing.assert_array_equal(found['vertices'][0], found['vertices'][1])
+    np.testing.assert_array_equal(actual['vertices'][0], actual['vertices'][1])
 
 
 def test_weights_go_to_pytorch_and_back(place, tmp_path):
     prefix = checkpoints.latest(str(place / 'out'))
     path = str(tmp_path / 'graphcmr.pt')
     assert pth2ckpt.main(['--reverse', '--ckpt-path', prefix, '--pth-path', path]) == 0
-    held = torch_file.read(path)
-    assert held['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 7, 7)   # as PyTorch has it
-    assert 'resnet.bn1.num_batches_tracked' in held['graph_cnn']
+    content = torch_file.read(path)
+    assert content['graph_cnn']['resnet.conv1.weight'].shape == (4, 3, 7, 7)   # as PyTorch has it
+    assert 'resnet.bn1.num_batches_tracked' in content['graph_cnn']
     ours = checkpoints.read(prefix)
-    for name, value in pth2ckpt.read(path).items():
+    for name, value in torch_weights.read(path).items():
         np.testing.assert_array_equal(value, ours[name])
     tf.reset_default_graph()
     body = ['--body={}'.format(place / 'body')] + tiny.NETWORK
@@ -158,11 +159,12 @@ def test_weights_go_to_pytorch_and_back(place, tmp_path):
 
 
 def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
-    held = {name[len(pth2ckpt.ENCODER):]: pth2ckpt.to_original(value) for name, value in
-            checkpoints.read(checkpoints.latest(str(place / 'out'))).items()
-            if name.startswith(pth2ckpt.ENCODER) and '/' not in name}
+    weights = checkpoints.read(checkpoints.latest(str(place / 'out')))
+    content = {name[len(torch_weights.ENCODER):]: torch_weights.to_original(value)
+               for name, value in weights.items()
+               if name.startswith(torch_weights.ENCODER) and '/' not in name}
     path = str(tmp_path / 'resnet50.pth')
-    torch_file.write(path, held)
+    torch_file.write(path, content)
     assert run(place, 'from_encoder', 1, '--pretrained_checkpoint', path) == 0
     assert 'resnet50.pth for the encoder' in capsys.readouterr().out
     ckpt = str(tmp_path / 'encoder.ckpt')
@@ -187,8 +189,10 @@ def test_options_of_a_json_file(place, tmp_path, capsys):
     path.write_text(json.dumps({'num_layers': 2, 'learning_rate': 0.5}))
     assert run(place, 'json', 1, '--from_json', str(path), '--learning_rate=1e-4') == 0
     with open(str(place / 'json' / 'config.json'), encoding='utf-8') as stream:
-        found = json.load(stream)['options']
-    assert found['learning_rate'] == 1e-4
+        actual = json.load(stream)['options']
+    assert actual['learning_rate'] == 1e-4
     path.write_text(json.dumps({'num_layerz': 2}))
-    assert run(place, 'json2', 1, '--from_json', str(path)) == 2
+    with pytest.raises(SystemExit) as stop:
+        run(place, 'json2', 1, '--from_json', str(path))
+    assert stop.value.code == 2
     assert 'no option num_layerz' in capsys.readouterr().err

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from cmr import make_dataset, train
+from cmr import options, train, training
+from cmr.src.dataset import posed_bodies
 from cmr.src.models import cmr, layers
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pth2ckpt, torch_file
-from common import device, errors
+from cmr.src.utils import pth2ckpt, torch_file, torch_weights
+from common import errors
+from common.training import launch
 from tests.cmr import tiny
 
 BATCH = 4
@@ -24,7 +26,7 @@ class Network:
 
     def __init__(self, folder):
         self.body, self.mesh, _ = body_lib.load_all(tiny.make_body(folder), form='dense')
-        self.make = layers.Parameters(True)
+        self.variables = layers.Parameters(True)
 
     def images(self, batch):
         """A placeholder of small pictures."""
@@ -32,8 +34,8 @@ class Network:
 
     def build(self, images):
         """Outputs of the graph network and the regressor."""
-        return cmr.network(self.make, self.mesh, self.body, features=tf.reduce_mean(images, [1, 2]),
-                           num_layers=1, num_channels=16)
+        return cmr.network(self.variables, self.mesh, self.body, num_layers=1, num_channels=16,
+                           features=tf.reduce_mean(images, [1, 2]))
 
 
 class Still(Network):
@@ -41,7 +43,7 @@ class Still(Network):
 
     def build(self, images):
         """Outputs of one variable."""
-        size = self.make.get('graph_cnn.size', [], tf.ones_initializer())
+        size = self.variables.get('graph_cnn.size', [], tf.ones_initializer())
         vertices = size * self.body.v_template[None].repeat(BATCH, axis=0)
         return cmr.Outputs(None, vertices, size * tf.ones([BATCH, 3]),
                            size * tf.eye(3, batch_shape=[BATCH, 24]), size * tf.ones([BATCH, 10]),
@@ -49,7 +51,9 @@ class Still(Network):
 
 
 def _options(*others):
-    return train.parse_args(['--data_path=x', '--learning_rate=0.01'] + list(others))
+    return options.complete(train.parse_args(
+        ['--data_path=x', '--learning_rate=0.01', '--batch_size={}'.format(BATCH)] + list(others)),
+                            'cpu')
 
 
 def _batch(seed):
@@ -59,18 +63,18 @@ def _batch(seed):
     return {name: rng.uniform(0.1, 1, [BATCH] + shape) for name, shape in shapes.items()}
 
 
-def _moved(folder, config, steps=2):
+def _moved(folder, settled, steps=2):
     """{name: change of a variable} by some steps."""
     tf.reset_default_graph()
     tf.set_random_seed(0)
     network = Network(folder)
-    trained = train.Steps(network, config, BATCH)
+    trained = training.Steps(network, settled, launch.Context())
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
-        before = sess.run(dict(network.make.variables))
+        before = sess.run(dict(network.variables.by_name))
         for step in range(steps):
             trained.run(sess, _batch(step))
-        after = sess.run(dict(network.make.variables))
+        after = sess.run(dict(network.variables.by_name))
     return {name: after[name] - before[name] for name in after}
 
 
@@ -87,23 +91,25 @@ def test_drop_noise_leaves_out_what_only_rounding_moves(tmp_path):
     assert _moved(tmp_path, _options())[first + '.weight'].reshape(1024, -1, 6)[..., 3:].any()
 
 
-def test_processes_stop_when_the_time_of_any_is_over(tmp_path, monkeypatch):
+def test_processes_stop_when_the_time_of_any_is_over(tmp_path):
     other = tf.Variable(0.)     # what the other process adds
-    monkeypatch.setattr(device, 'allreduce_mean', lambda own: (own + other) / 2)
-    steps, found = train.Steps(Still(tmp_path), _options(), BATCH), []
+    ranks = types.SimpleNamespace(mean=lambda own: (own + other) / 2, averaging=lambda one: one,
+                                  per_rank=lambda batch: batch)
+    steps = training.Steps(Still(tmp_path), _options(), launch.Context(ranks=ranks))
+    actual = []
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         for value in (0., 1.):
             other.load(value, sess)
-            found += [steps.run(sess, _batch(0), is_over)[2] for is_over in (False, True)]
-    assert found == [False, True, True, True]
+            actual += [steps.run(sess, _batch(0), is_over)[2] for is_over in (False, True)]
+    assert actual == [False, True, True, True]
 
 
 def _collapse(camera, steps=200):
     """Steps at which the warning would come."""
-    found = train.Steps.__new__(train.Steps)
-    found._still = 0
-    return [step for step in range(1, steps + 1) if found.has_collapsed(step, camera)]
+    actual = training.Steps.__new__(training.Steps)
+    actual._still = 0
+    return [step for step in range(1, steps + 1) if actual.has_collapsed(step, camera)]
 
 
 def test_a_camera_that_is_the_same_for_all_pictures_is_told_once():
@@ -120,18 +126,15 @@ def test_a_camera_that_is_the_same_for_all_pictures_is_told_once():
     assert _collapse(camera[:1]) == []      # one picture is always like itself
 
 
-def _read(tmp_path, held, *argv):
+def _read(tmp_path, content, *argv):
     path = tmp_path / 'options.json'
-    path.write_text(json.dumps(held))
-    argv = ['--from_json={}'.format(path)] + list(argv)
-    config = train.parse_args(argv)
-    train._read_json(config, argv)
-    return config
+    path.write_text(json.dumps(content))
+    return train.parse_args(['--from_json={}'.format(path)] + list(argv))
 
 
 def test_options_of_a_file_go_by_any_name_and_the_command_line_wins(tmp_path):
-    held = {'learning_rate': 0.5, 'num_layers': 2, 'shuffle': True, 'no_augmentation': True}
-    config = _read(tmp_path, held, '--lr=1e-4', '--noshuffle')
+    content = {'learning_rate': 0.5, 'num_layers': 2, 'shuffle': True, 'no_augmentation': True}
+    config = _read(tmp_path, content, '--lr=1e-4', '--noshuffle')
     assert (config.learning_rate, config.num_layers) == (1e-4, 2)
     assert config.shuffle is False and config.augmentation is False
     assert _read(tmp_path, {'lr': 0.5}, '--learning_rate=1e-4').learning_rate == 1e-4
@@ -153,40 +156,41 @@ def test_a_config_json_of_the_original_is_read(tmp_path):
     assert config.time_to_run is None and config.checkpoint == ''
 
 
-@pytest.mark.parametrize('held, error', [
-    ({'num_layerz': 2}, errors.UsageError), ([1], errors.InputError),
-    ({'batch_size': 'many'}, SystemExit), ({'model': 'other'}, SystemExit)])
-def test_a_file_with_wrong_options_is_refused(tmp_path, held, error, capsys):
-    with pytest.raises(error):
-        _read(tmp_path, held)
-    assert error is not SystemExit or ': error: argument --' in capsys.readouterr().err
+@pytest.mark.parametrize('content, code, message', [
+    ({'num_layerz': 2}, 2, 'there is no option num_layerz'), ([1], 1, 'holds no options'),
+    ({'batch_size': 'many'}, 2, ': error: argument --'),
+    ({'model': 'other'}, 2, ': error: argument --')])
+def test_a_file_with_wrong_options_is_refused(tmp_path, content, code, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        _read(tmp_path, content)
+    assert stop.value.code == code and message in capsys.readouterr().err
 
 
 def _encoder(path):
     names = ('conv1.weight', 'layer4.2.conv3.weight')
     torch_file.write(path, {name: np.full([2, 2, 1, 1], number, np.float32)
                             for number, name in enumerate(names, 1)})
-    return [pth2ckpt.ENCODER + name for name in names]
+    return [torch_weights.ENCODER + name for name in names]
 
 
 def test_an_encoder_starts_a_run_as_it_is_and_converted(tmp_path):
     path, ckpt = str(tmp_path / 'resnet50.pth'), str(tmp_path / 'resnet50.ckpt')
     names = _encoder(path)
     assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', ckpt]) == 0
-    for given in (path, ckpt):
+    for inputs in (path, ckpt):
         tf.reset_default_graph()
         variables = {name: tf.get_variable(name, [1, 1, 2, 2]) for name in names}
         variables['graph_cnn.gc.0.b'] = tf.get_variable('graph_cnn.gc.0.b', [3],
                                                         initializer=tf.zeros_initializer())
-        network = types.SimpleNamespace(make=types.SimpleNamespace(variables=variables))
-        config = _options('--pretrained_checkpoint', given, '--output_path', str(tmp_path))
-        load = train._first_weights(config, network)
-        assert config.checkpoint == '' and config.first_weights == given
+        network = types.SimpleNamespace(variables=types.SimpleNamespace(by_name=variables))
+        settled, load = training._initial_weights(
+            _options('--pretrained_checkpoint', inputs, '--output_path', str(tmp_path)), network)
+        assert settled.checkpoint == '' and settled.first_weights == inputs
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             load(sess)
-            found = [sess.run(variables[name]).ravel() for name in names]
-        np.testing.assert_array_equal(found, [[1] * 4, [2] * 4])
+            actual = [sess.run(variables[name]).ravel() for name in names]
+        np.testing.assert_array_equal(actual, [[1] * 4, [2] * 4])
 
 
 def test_a_run_that_goes_on_does_not_read_its_first_weights_again(tmp_path):
@@ -194,10 +198,10 @@ def test_a_run_that_goes_on_does_not_read_its_first_weights_again(tmp_path):
     folder.mkdir()
     (folder / 'model-3.index').write_bytes(b'')
     arguments = ['--pretrained_checkpoint=nowhere.pth', '--output_path', str(tmp_path)]
-    config = _options(*arguments)
-    assert train._first_weights(config, None) is None and config.checkpoint == 'nowhere.pth'
+    settled, load = training._initial_weights(_options(*arguments), None)
+    assert load is None and settled.checkpoint == 'nowhere.pth'
     with pytest.raises(errors.InputError, match='nowhere.pth'):
-        train._first_weights(_options('--noresume', *arguments), None)
+        training._initial_weights(_options('--noresume', *arguments), None)
 
 
 def test_pictures_are_drawn_once_for_each_body(tmp_path, monkeypatch):
@@ -208,26 +212,27 @@ def test_pictures_are_drawn_once_for_each_body(tmp_path, monkeypatch):
         os.makedirs(os.path.join(config.output, 'extras'), exist_ok=True)
         open(os.path.join(config.output, 'extras', 'up_3d_lsp_test.npz'), 'w').close()
 
-    monkeypatch.setattr(make_dataset, 'make', make)
+    monkeypatch.setattr(posed_bodies, 'make', make)
     for body in ('', '', 'smpl', 'smpl', ''):
         config = train.parse_args(['--output_path', str(tmp_path), '--body', body])
-        assert train._data_path(config) == str(tmp_path / 'generated')
-    assert drawn == ['', 'smpl', '']
+        assert training._data_path(options.complete(config, 'cpu')) == str(tmp_path / 'generated')
+    assert drawn == ['', os.path.abspath('smpl'), '']
 
 
 def test_measuring_names_the_way_to_do_without(tmp_path):
     with pytest.raises(errors.InputError, match='up_3d_lsp_test.npz.*--noevaluate'):
-        train._Test(None, str(tmp_path), _options())
+        training._Test(None, str(tmp_path), _options())
 
 
 def test_a_drawing_process_that_dies_ends_the_making_of_a_set(tmp_path):
     code = '''
 import os, signal, sys
 from cmr import make_dataset
+from cmr.src.dataset import posed_bodies
 def die(task):
     os.kill(os.getpid(), signal.SIGKILL)
-make_dataset._picture = die
-die.__module__, die.__qualname__ = 'cmr.make_dataset', '_picture'
+posed_bodies._picture = die
+die.__module__, die.__qualname__ = 'cmr.src.dataset.posed_bodies', '_picture'
 sys.exit(make_dataset.main(sys.argv[1:]))
 '''
     done = subprocess.run(
@@ -237,15 +242,14 @@ sys.exit(make_dataset.main(sys.argv[1:]))
     assert done.returncode == 1 and b'a process that draws pictures has died' in done.stderr
 
 
-@pytest.mark.parametrize('given, augments, rate', [
-    ([], False, train.QUICK['learning_rate']), (['--data_path=x'], True, 3e-4),
+@pytest.mark.parametrize('inputs, augments, rate', [
+    ([], False, options.QUICK['learning_rate']), (['--data_path=x'], True, 3e-4),
     (['--data_path=x', '--noaugmentation'], False, 3e-4),
     (['--augmentation', '--lr=0.5'], True, 0.5)])
-def test_only_the_quick_start_leaves_augmentation_out(given, augments, rate):
-    config = train.parse_args(given)
-    train.settle(config)
-    assert (config.augmentation, config.learning_rate) == (augments, rate)
-    assert (config.rot_factor, config.noise_factor, config.scale_factor) == (30., 0.4, 0.25)
+def test_only_the_quick_start_leaves_augmentation_out(inputs, augments, rate):
+    settled = options.complete(train.parse_args(inputs), 'cpu')
+    assert (settled.augmentation, settled.learning_rate) == (augments, rate)
+    assert (settled.rot_factor, settled.noise_factor, settled.scale_factor) == (30., 0.4, 0.25)
 
 
 def test_the_curve_of_errors_goes_over_all_measurements(tmp_path, monkeypatch):
@@ -254,7 +258,7 @@ def test_the_curve_of_errors_goes_over_all_measurements(tmp_path, monkeypatch):
             {'step': 2, 'shape_error_nonparam': 1., 'shape_error_param': 2.}]
     (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, rows)))
     drawn = []
-    monkeypatch.setattr(train.pictures, 'curves', lambda path, series, **_: drawn.append(series))
-    train._draw_errors(types.SimpleNamespace(output_path=str(tmp_path), eval_dir=str(tmp_path)))
+    monkeypatch.setattr(training.plots, 'curves', lambda path, series, **_: drawn.append(series))
+    training._draw_errors(types.SimpleNamespace(output_path=str(tmp_path), eval_dir=str(tmp_path)))
     assert drawn == [{'graph network': ([0, 2], [3., 1.]), 'SMPL parameters': ([0, 2], [4., 2.]),
                       'mean training pose': ([0, 2], [2., 2.])}]

@@ -5,6 +5,7 @@ import numpy as np
 import scipy.sparse
 
 from cmr import make_dataset
+from cmr.src.dataset import posed_bodies
 from cmr.src.utils import body as body_lib
 from tests.cmr import synthetic
 
@@ -14,9 +15,9 @@ NETWORK = ['--resnet_width=4', '--num_channels=16', '--num_layers=1', '--img_res
 
 def arrays():
     """Arrays of a body of 162 vertices; no sparse ones."""
-    found = synthetic.body(3, RINGS, SEGMENTS)
+    drawn = synthetic.body(3, RINGS, SEGMENTS)
     return {name: value.toarray() if scipy.sparse.issparse(value) else value
-            for name, value in found.items()}
+            for name, value in drawn.items()}
 
 
 def make_body(folder):
@@ -31,7 +32,7 @@ def make_body(folder):
 
 def make_set(folder, body, num_train=8, num_test=3):
     """Draws a set of posed bodies; returns its folder."""
-    make_dataset.make(make_dataset.parse_args([
+    posed_bodies.make(make_dataset.parse_args([
         '--output', str(folder), '--num_train={}'.format(num_train), '--size=96',
         '--num_test={}'.format(num_test), '--body', body, '--processes=1']))
     return str(folder)

@@ -15,7 +15,6 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
-from common import rank_table as rank_table_command
 from common.device import rank_table, ranks
 from common.training import launch
 
@@ -184,92 +183,3 @@ def test_hccl_without_an_npu_and_horovod_without_its_package_are_refused(monkeyp
     monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
     with pytest.raises(errors.InputError, match='requirements-extra.txt'):
         ranks.find('horovod', 'cpu')
-
-
-def table(**changes):
-    found = rank_table.make([('host', {0: '10.0.0.1', 1: '10.0.0.2'})])
-    found.update(changes)
-    return found
-
-
-def test_a_rank_table_is_what_hccl_reads(tmp_path):
-    config = rank_table_command.parse_args(['--server=host', '--device_ips=10.0.0.1,10.0.0.2',
-                                    '--first_device=4', '--output={}'.format(tmp_path / 't.json')])
-    rank_table_command.write(config)
-    found = json.loads((tmp_path / 't.json').read_text())
-    assert found == {'status': 'completed', 'version': '1.0', 'server_count': '1', 'server_list': [
-        {'server_id': 'host', 'device': [
-            {'device_id': '4', 'device_ip': '10.0.0.1', 'rank_id': '0'},
-            {'device_id': '5', 'device_ip': '10.0.0.2', 'rank_id': '1'}]}]}
-    variables = {'RANK_ID': '1', 'RANK_SIZE': '2', 'ASCEND_DEVICE_ID': '5',
-                 'RANK_TABLE_FILE': str(tmp_path / 't.json')}
-    assert rank_table.place(variables) == (1, 2, 5)
-    with pytest.raises(errors.InputError, match='gives rank 1 the device 5'):
-        rank_table.place(dict(variables, ASCEND_DEVICE_ID='1'))
-    with pytest.raises(errors.InputError, match='has 2 ranks, but RANK_SIZE is 4'):
-        rank_table.place(dict(variables, RANK_SIZE='4'))
-
-
-@pytest.mark.parametrize('servers, message', [
-    ([('a', {0: 'x', 1: 'y', 2: 'z'})], '1, 2, 4 or 8'), ([('a', {3: 'x', 4: 'y'})], 'both rings'),
-    ([('a', {0: 'x', 1: 'x'})], 'same "device_ip"'), ([('a', {0: ''})], 'no "device_ip"')])
-def test_tables_that_hccl_would_hang_on_are_refused(servers, message):
-    with pytest.raises(errors.InputError, match=message):
-        rank_table.make(servers)
-
-
-@pytest.mark.parametrize('changes, message', [
-    ({'status': 'initializing'}, 'not completed'), ({'server_count': '2'}, 'lists 1 machines'),
-    ({'server_list': None}, 'no rank table'), ({'server_list': ['host']}, 'a list "device"'),
-    ({'server_list': [{'device': 3}]}, 'a list "device"')])
-def test_tables_that_are_not_ready_are_refused(changes, message):
-    with pytest.raises(errors.InputError, match=message):
-        rank_table.validate(table(**changes), 'table.json')
-
-
-def test_ranks_must_be_strings_and_count_from_zero():
-    broken = table()
-    broken['server_list'][0]['device'][0]['rank_id'] = 0
-    with pytest.raises(errors.InputError, match='number in quotes'):
-        rank_table.validate(broken, 'table.json')
-    broken['server_list'][0]['device'][0]['rank_id'] = '2'
-    with pytest.raises(errors.InputError, match='must be 0 to 1'):
-        rank_table.validate(broken, 'table.json')
-
-
-@pytest.mark.parametrize('variables, message', [
-    ({}, 'RANK_ID must be a number'), ({'RANK_ID': '2', 'RANK_SIZE': '2'}, 'below RANK_SIZE'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '2', 'CM_WORKER_SIZE': '2'}, 'exclude each other'),
-    ({'CM_WORKER_SIZE': '2'}, 'without a rank table is not supported'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '2'}, 'RANK_TABLE_FILE is not set'),
-    ({'RANK_ID': '0', 'RANK_SIZE': '1', 'ASCEND_DEVICE_ID': 'a'}, 'ASCEND_DEVICE_ID must be')])
-def test_an_environment_that_contradicts_itself_is_refused(variables, message):
-    with pytest.raises(errors.InputError, match=message):
-        rank_table.place(variables)
-
-
-@pytest.mark.parametrize('variables, several', [
-    ({}, False), ({'RANK_SIZE': ''}, False), ({'RANK_SIZE': '0'}, False),
-    ({'RANK_SIZE': '1', 'CM_WORKER_SIZE': ''}, False), ({'RANK_SIZE': '8'}, True),
-    ({'CM_WORKER_SIZE': '2'}, True)])
-def test_the_variables_of_a_single_card_ask_for_no_exchange(variables, several):
-    assert rank_table.is_one_of_several(variables) == several
-
-
-def test_a_table_that_the_platform_is_still_writing_is_waited_for(tmp_path, monkeypatch):
-    path = tmp_path / 'table.json'
-    path.write_text(json.dumps({'status': 'initializing'}))
-    variables = {'RANK_ID': '1', 'RANK_SIZE': '2', 'ASCEND_DEVICE_ID': '1',
-                 'RANK_TABLE_FILE': str(path)}
-    monkeypatch.setattr(rank_table.time, 'sleep', lambda _: path.write_text(json.dumps(table())))
-    assert rank_table.place(variables) == (1, 2, 1)
-    path.write_text(json.dumps({'status': 'initializing'}))
-    monkeypatch.setattr(rank_table, '_PATIENCE', -1)
-    with pytest.raises(errors.InputError, match='has not completed it'):
-        rank_table.place(variables)
-
-
-def test_an_address_that_is_none_is_refused(tmp_path):
-    with pytest.raises(errors.UsageError, match='10.0.0.300'):
-        rank_table_command.write(rank_table_command.parse_args(
-            ['--server=host', '--device_ips=10.0.0.1,10.0.0.300', '--output=x.json']))

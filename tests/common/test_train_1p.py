@@ -1,7 +1,6 @@
 """The launch scripts of common/modelarts/train_1p.sh, run with a stub in place of the training."""
 import argparse
 import glob
-import importlib
 import json
 import os
 import re
@@ -13,12 +12,13 @@ import time
 
 import pytest
 
-from common import cli
+from common import cli, collection, launch_tables
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FILES = ('setup.sh', 'requirements.txt', 'common/modelarts/train_1p.sh', 'polygen/test/options.sh',
          'polygen/test/train_full_1p.sh', 'polygen/test/train_performance_1p.sh',
-         'polygen/test/model_test.sh', 'polygen/meshes/cube.obj')
+         'polygen/test/model_test.sh', 'polygen/meshes/cube.obj', 'polygen/test/tables.sh',
+         'common/modelarts/tables.sh')
 
 # Stands for Python: writes down its arguments and surroundings, then does what STUB_MODE says.
 STUB = '''
@@ -48,13 +48,15 @@ if mode == 'done':
     print('done already')
     sys.exit(0)
 print('The model has been compiled on the Ascend AI processor' if mode == 'npu' else 'on the CPU')
-for loss in (3, 2, 1.5):
+for loss in (3, 2, 1.5, 1.5):
     print('Loss (vertices): {}'.format(loss))
     print('Loss (faces): 7.5')
 if mode == 'both accuracies':
     print('Accuracy (train): 0.875')
 print('Accuracy: 0.75')
 print('StepTime: 0.250000')
+print('Loss (vertices): 1.5')
+print('Loss (faces): 7.5')
 sys.exit(3 if mode == 'fail' else 0)
 '''
 
@@ -181,8 +183,8 @@ def test_full_run_writes_log_results_and_losses(project):
         ('CaseName', 'polygen_bs4_1p_acc'), ('ActualFPS', '16.0000'),
         ('TrainingTime', '0.250000'), ('TrainAccuracy', '0.75'), ('ActualLoss', '1.5')]
     assert result[-1][0] == 'E2ETrainingTime' and float(result[-1][1]) < 60
-    losses = (project.results / 'polygen_bs4_1p_acc_loss.txt').read_text()
-    assert losses.split() == ['3', '2', '1.5']
+    for name in ('polygen_bs4_1p_acc_loss.txt', 'train_polygen_bs4_1p_acc_loss.txt'):
+        assert (project.results / name).read_text().split() == ['3', '2', '1.5', '1.5']
     log = (project.results / 'train_0.log').read_text()
     assert 'to stderr' in log and log in text
     for line in ('INFO NOTICE START', 'Final Performance images/sec : 16.0000',
@@ -332,6 +334,33 @@ def test_arrays_that_may_be_empty_are_expanded_as_old_shells_need_it():
         assert guarded in text and name + '[@]}' not in text.replace(guarded, '')
 
 
+@pytest.mark.parametrize('shell', [['sh'], ['bash', '--posix'], ['bash'], []])
+def test_scripts_run_through_a_link_and_by_any_shell(shell, project, tmp_path):
+    link = tmp_path / 'my launch'
+    link.symlink_to(project.model / 'test' / 'train_performance_1p.sh')
+    link.resolve().chmod(0o755)
+    subprocess.run(shell + [str(link), '--batch_size=8'], cwd=str(tmp_path), check=True,
+                   env=dict(project.env, POSIXLY_CORRECT='1'), stdout=subprocess.DEVNULL)
+    assert dict(project.result('polygen_bs8_1p_perf'))['ActualLoss'] == '1.5'
+
+
+def test_code_that_cannot_be_written_to_leaves_the_log_to_the_output_folder(project, tmp_path):
+    (project.model / 'test' / 'output').write_text('stands for a folder without permission')
+    code, text = project.launch()
+    assert code == 1 and 'give a folder for all: --output_path=' in text
+    code, text = project.launch('--output_path=my output', cwd=tmp_path)
+    assert code == 0 and 'log and results: {}'.format(tmp_path / 'my output') in text, text
+    names = {path.name for path in (tmp_path / 'my output').iterdir()}
+    assert {'train_0.log', 'polygen_bs4_1p_acc.log', 'polygen_bs4_1p_acc_loss.txt'} <= names
+
+
+def test_what_shells_read_is_checked_out_with_their_end_of_line():
+    names = [name for name in FILES if name.endswith(('.sh', '.txt'))]
+    text = subprocess.run(['git', 'check-attr', 'eol', '--'] + names, cwd=ROOT, check=True,
+                          stdout=subprocess.PIPE, universal_newlines=True).stdout
+    assert text.splitlines() == [name + ': eol: lf' for name in names]
+
+
 def test_cann_is_set_up_only_where_that_is_not_done_yet(project, tmp_path):
     script = tmp_path / 'Ascend' / 'ascend-toolkit' / 'set_env.sh'
     script.parent.mkdir(parents=True)
@@ -378,29 +407,54 @@ def test_model_test_passes_arguments_and_exit_code_on(project):
     assert project.launch(script='model_test.sh', STUB_MODE='fail')[0] == 3
 
 
-def test_launch_scripts_know_exactly_the_options_of_the_training(project, monkeypatch):
-    class Found(Exception):
-        pass
-
-    def stop(parser, argv=None):
-        raise Found(parser)
-
-    train = importlib.import_module('polygen.train')
-    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
-    monkeypatch.setattr(cli.make_parser('').__class__, 'parse_args', stop)
-    with pytest.raises(Found) as caught:
-        train.parse_args([])
-    actions = {action.dest: action for action in caught.value.args[0]._actions}
-    del actions['help']
-    known = re.findall(r'--([a-z_0-9]+)', project.launch('--help')[1].split('\n\n')[1])
-    own = {'name', 'flag', 'noflag', 'help', 'bind_core', 'conda_name', 'datapath', 'ckpt_path',
-           'train_steps', 'training', 'total_epoch', 'epoch'}
-    assert set(actions) == set(known) - own
+def test_launch_scripts_know_exactly_the_options_of_the_training(project):
+    parser = launch_tables.parser_of(collection.find('polygen'))
+    actions = {action.dest: action for action in parser._actions if action.nargs != 0}
+    text = project.launch('--help')[1].split('\n\n')[1]
+    known = re.findall(r'^  --([a-z_0-9]+)', text, re.MULTILINE)
+    assert set(actions) == set(known) - {'bind_core', 'conda_name'}
     values = {name: 'True' if action.nargs == '?' else '1' for name, action in actions.items()}
     values['data_path'] = str(project.root)
     code, text = project.launch(*['--{}={}'.format(*pair) for pair in values.items()])
     assert code == 0, text
     assert set(project.options) == set(actions)
+
+
+def test_the_tables_of_options_are_those_of_the_parsers():
+    assert launch_tables.stale() == [], 'stale: give python -m common.launch_tables'
+
+
+@pytest.mark.parametrize('model', collection.MODELS, ids=lambda model: model.name)
+def test_every_model_has_what_the_launch_scripts_of_all_models_take(model):
+    names = {name[2:] for action in launch_tables.parser_of(model)._actions
+             for name in action.option_strings}
+    common = {option.name for option in launch_tables.common_options()}
+    own = {'bind_core', 'conda_name'} | ({'train_epochs'} if model.name == 'r2n2' else set())
+    assert common - own <= names
+
+
+def test_files_and_folders_of_the_models_count_from_where_the_user_is():
+    paths = {option.name for model in collection.MODELS for option in launch_tables.model_options(
+        launch_tables.parser_of(model)) if option.kind == 'paths'}
+    assert paths >= {'validation_path', 'class_names', 'cfg', 'dataset', 'body', 'mesh_levels'}
+
+
+def test_the_rows_of_a_parser_tell_kinds_names_and_further_names():
+    parser = cli.make_parser('toy')
+    parser.add_argument('--rate', '--lr', '--learning_rate', type=float, help='of Adam')
+    parser.add_argument('--file', '-f', type=cli.path, help="100 %% of\n  the user's")
+    parser.add_argument('--kind', choices=('a', 'b'), help='which')
+    parser.add_argument('--out', dest='output_path', default=argparse.SUPPRESS)
+    parser.add_argument('--target', dest='device', choices=('Ascend', 'CPU'))
+    parser.add_argument('--three', nargs=3)
+    parser.add_argument('--set', nargs=argparse.REMAINDER)
+    cli.add_flag(parser, '--notes', '--remarks', help='keep them')
+    cli.add_run_options(parser, 'output')
+    assert launch_tables.model_options(parser) == [
+        ('values', 'learning_rate', ['rate', 'lr'], 'of Adam'),
+        ('paths', 'file', ['f'], "100 % of the user's"), ('values', 'kind', [], 'a, b: which'),
+        ('values', 'output_path', ['out'], ''), ('values', 'target', [], 'Ascend, CPU'),
+        ('flags', 'notes', ['remarks'], 'keep them')]
 
 
 def test_batch_size_of_the_result_is_the_one_that_the_run_settled_on(project):

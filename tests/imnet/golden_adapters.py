@@ -98,7 +98,7 @@ def ae_train(case, path):
 
 
 def ae_checkpoint(case, path):
-    """A checkpoint of the original, found in a moved folder."""
+    """A checkpoint of the original in a folder that was moved."""
     tf.reset_default_graph()
     config = case.config
     net = model.IMAE(config['z_dim'], config['ef_dim'], config['gf_dim'], plain=path == 'plain')
@@ -124,7 +124,7 @@ def gan(case, path):
         _load(sess, net.variables, case.weights)
         feeds = [{net.real: real, net.noise: noise, net.epsilon: epsilon} for real, noise, epsilon
                  in zip(case.inputs['real'], case.inputs['noise'], case.inputs['epsilon'])]
-        found = sess.run({'G': net.fake, 'D_real': net.real_score[:, 0],
+        arrays = sess.run({'G': net.fake, 'D_real': net.real_score[:, 0],
                           'D_fake': net.fake_score[:, 0], 'd_loss0': net.d_loss,
                           'g_loss0': net.g_loss, 'gp0': net.penalty}, feeds[0])
         rows = {name: [] for name in ('d_loss', 'g_loss', 'delta_head', 'delta_rms')}
@@ -134,8 +134,8 @@ def gan(case, path):
             head, size = _changes(sess, net.variables, case.weights)
             rows['delta_head'].append(head)
             rows['delta_rms'].append(size)
-        found['G_after'] = sess.run(net.fake, feeds[0])
-    return dict(found, **{name: np.array(value) for name, value in rows.items()})
+        arrays['G_after'] = sess.run(net.fake, feeds[0])
+    return dict(arrays, **{name: np.array(value) for name, value in rows.items()})
 
 
 def _pictures(case, path, optimizer=False):
@@ -172,7 +172,7 @@ def svr_train(case, path):
     """Steps of the encoder; the decoder stays."""
     net, sess, pictures, feeds, step = _pictures(case, path, optimizer=True)
     codes = _tested(net, sess, pictures[0])
-    found = {'z_test': codes, 'field': net.field(sess, codes[0])(case.inputs['points'])}
+    arrays = {'z_test': codes, 'field': net.field(sess, codes[0])(case.inputs['points'])}
     rows = {name: [] for name in ('loss', 'delta_head', 'delta_rms')}
     for feed in feeds:
         rows['loss'].append(sess.run([net.loss, step], feed)[0])
@@ -180,8 +180,8 @@ def svr_train(case, path):
         rows['delta_head'].append(head)
         rows['delta_rms'].append(size)
     count = len(case.expected['z_test_after'])
-    found['z_test_after'] = _tested(net, sess, pictures[0][:count])
-    return dict(found, **{name: np.array(value) for name, value in rows.items()})
+    arrays['z_test_after'] = _tested(net, sess, pictures[0][:count])
+    return dict(arrays, **{name: np.array(value) for name, value in rows.items()})
 
 
 def svr_views(case, path):
@@ -218,13 +218,13 @@ def point_sampling(case, path):
     draws = sampler.Draws(np.random.RandomState(case.config['numpy_seed']),
                           random.Random(case.config['python_random_seed']))
     sets = sampler.point_sets(carved, draws)
-    found = {'raw_256_bits': np.packbits(raw), 'carved_256_bits': np.packbits(carved),
+    arrays = {'raw_256_bits': np.packbits(raw), 'carved_256_bits': np.packbits(carved),
              'voxels_bits': np.packbits(sets.voxels), 'exceed': np.array(sets.exceeded),
              'surface_cells': np.array(sets.surface_cells)}
     for size in (16, 32, 64):
-        found['points_{}'.format(size)] = sets.points[size]
-        found['values_{}'.format(size)] = sets.values[size]
-    return found
+        arrays['points_{}'.format(size)] = sets.points[size]
+        arrays['values_{}'.format(size)] = sets.values[size]
+    return arrays
 
 
 def _mesh_numbers(case, field):
@@ -232,28 +232,30 @@ def _mesh_numbers(case, field):
     config = case.config
     options = {'frame': config['frame_grid_size'], 'threshold': config['threshold'],
                'points_per_call': config['batch_size']}
-    found = extraction.exact(field, config['real_size'], doubled=True, **options)
+    extracted = extraction.exact(field, config['real_size'], doubled=True, **options)
     single = extraction.exact(field, config['real_size'], **options)
-    np.testing.assert_allclose(found.grid, single.grid, atol=1e-6)  # other calls, other rounding
-    assert single.evaluated == single.distinct == found.distinct
-    inside = found.grid > config['threshold']
+    # Calls of other sizes round differently.
+    np.testing.assert_allclose(extracted.grid, single.grid, atol=1e-6)
+    assert single.evaluated == single.distinct == extracted.distinct
+    inside = extracted.grid > config['threshold']
     bits, expected = np.packbits(inside), case.expected['occupancy_bits']
     if np.unpackbits(bits ^ expected).sum() <= config['bit_slack']:
         bits = expected
-    vertices, triangles = extraction.surface(found.grid, config['threshold'])
+    vertices, triangles = extraction.surface(extracted.grid, config['threshold'])
     corners = vertices[triangles]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(cross, axis=1).sum() / 2
     volume = abs(np.einsum('td,td->t', corners[:, 0], cross).sum() / 6)
     nearest = spatial.cKDTree(vertices).query(case.expected['vertex_subset'])[1]
-    grid = found.grid.astype(np.float64)
+    grid = extracted.grid.astype(np.float64)
     return vertices, {
-        'coarse_bits': np.packbits(found.coarse), 'queue_initial': np.array([len(found.queue)]),
-        'queue_head': found.queue[:64], 'occupancy_bits': bits,
-        'cells_evaluated': np.array([found.evaluated, found.distinct]),
-        'call_sizes': np.array(found.calls),
+        'coarse_bits': np.packbits(extracted.coarse),
+        'queue_initial': np.array([len(extracted.queue)]),
+        'queue_head': extracted.queue[:64], 'occupancy_bits': bits,
+        'cells_evaluated': np.array([extracted.evaluated, extracted.distinct]),
+        'call_sizes': np.array(extracted.calls),
         'probe_index': case.expected['probe_index'],
-        'probe_value': found.grid.ravel()[case.expected['probe_index']],
+        'probe_value': extracted.grid.ravel()[case.expected['probe_index']],
         'field_sum': np.array([grid.sum(), (grid ** 2).sum(), (grid == 1).sum(),
                                (grid == 0).sum()]),
         'counts': np.array([len(vertices), len(triangles)]),
@@ -276,20 +278,20 @@ def field_decoder(case, path):
         _load(sess, net.decoder_variables, case.weights)
         codes = case.inputs['z']
         field = net.field(sess, codes[0])
-        _, found = _mesh_numbers(case, field)
+        _, arrays = _mesh_numbers(case, field)
         moved = extraction.refine(field, case.inputs['vertices'], case.config['real_size'],
                                   case.config['threshold'])
-        found['values'] = field(case.inputs['points'])
-        found['residual_before_after'] = np.array([
+        arrays['values'] = field(case.inputs['points'])
+        arrays['residual_before_after'] = np.array([
             np.abs(field(points.astype(np.float32)) - case.config['threshold']).mean()
             for points in (case.inputs['vertices'], moved)])
         expected, limit = case.expected['optimized'], case.tolerance['optimized']['atol']
         matching = (np.abs(moved - expected) <= limit).all(axis=1)
         if matching.mean() >= case.config['optimize_match_fraction']:
             moved = np.where(matching[:, None], moved, expected)
-        found['optimized'] = moved
-        found['interp_z'] = extraction.interpolate(codes[0], codes[1], 8)[3:4]
-    return found
+        arrays['optimized'] = moved
+        arrays['interp_z'] = extraction.interpolate(codes[0], codes[1], 8)[3:4]
+    return arrays
 
 
 ADAPTERS = {('imnet_ae', 'forward'): ae_forward, ('imnet_ae', 'train'): ae_train,

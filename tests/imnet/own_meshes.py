@@ -48,12 +48,12 @@ def bodies():
             for name, mesh in (('ball', ball), ('ring', ring), ('capsule', capsule))}
 
 
-def chamfer(found, truth):
+def chamfer(predicted, truth):
     """Both mean distances between two meshes, added, in diagonals of the second one: float."""
     rng = np.random.RandomState(0)
     scale = np.linalg.norm(np.ptp(truth[0], axis=0))
     first, second = (measures.sample_surface(vertices / scale, triangles, _POINTS, rng)[0]
-                     for vertices, triangles in (found, truth))
+                     for vertices, triangles in (predicted, truth))
     return (spatial.cKDTree(second).query(first)[0].mean()
             + spatial.cKDTree(first).query(second)[0].mean())
 
@@ -64,35 +64,35 @@ def _run(script, *arguments):
         raise errors.InputError('{} ended with exit code {}; see above.'.format(script, status))
 
 
-def measure(config):
+def measure(options):
     """Runs the chain and prints the distances.
 
     Raises:
       errors.InputError: a distance is not below the limit.
     """
-    folder = os.path.abspath(config.folder)
+    folder = os.path.abspath(options.folder)
     data, output = os.path.join(folder, 'data'), os.path.join(folder, 'output')
-    made = bodies()
-    for name, (vertices, triangles) in made.items():
+    solids = bodies()
+    for name, (vertices, triangles) in solids.items():
         meshes.write(os.path.join(folder, 'meshes', 'own', name + '.obj'), vertices,
                      triangles.tolist())
     _run('point_sampling/gather_vox.py', '--input=' + os.path.join(folder, 'meshes', 'own'),
          '--output=' + data)
     common = ['--ae', '--data_dir=' + os.path.join(data, 'own', 'own_vox256.hdf5'),
-              '--output_path=' + output, '--threads={}'.format(config.threads)]
-    network = ['--train', '--z_dim=32', '--ef_dim=4', '--gf_dim={}'.format(config.gf_dim),
+              '--output_path=' + output, '--threads={}'.format(options.threads)]
+    network = ['--train', '--z_dim=32', '--ef_dim=4', '--gf_dim={}'.format(options.gf_dim),
                '--he_init', '--leaky_clip', '--checkpoint_every=100', '--shapes_per_step=3']
-    for epochs, rate, size, points in zip(config.epochs, ('1e-3', '1e-3', '2e-4'),
+    for epochs, rate, size, points in zip(options.epochs, ('1e-3', '1e-3', '2e-4'),
                                           ('16', '64', '64'), ('4096', '16384', '16384')):
         _run('IMGAN/main.py', *common, *network, '--epoch={}'.format(epochs),
              '--learning_rate=' + rate, '--real_size=' + size, '--batch_size_input=' + points)
     too_far = []
-    for name, truth in made.items():
+    for name, truth in solids.items():
         _run('IMGAN/main.py', *common, '--mesh=' + os.path.join(folder, 'meshes', 'own',
                                                                name + '.obj'),
              '--resolution={}'.format(RESOLUTION), '--formats', 'ply')
-        found = trimesh.load(os.path.join(output, 'samples', name + '.ply'), process=False)
-        far = chamfer((np.array(found.vertices), np.array(found.faces)), truth)
+        mesh = trimesh.load(os.path.join(output, 'samples', name + '.ply'), process=False)
+        far = chamfer((np.array(mesh.vertices), np.array(mesh.faces)), truth)
         cli.say('{}: Chamfer distance {:.4f} diagonals, {:.2f} voxels of {}^3'.format(
             name, far, far * RESOLUTION, RESOLUTION))
         if not far < LIMIT:

@@ -108,13 +108,13 @@ def test_reading_copied_rows_takes_no_memory_of_their_size(tmp_path):
         stream.create_dataset('voxels', (400, 64, 64, 64, 1), np.uint8, chunks=(40, 64, 64, 64, 1),
                               fillvalue=1)      # 100 MB
     done = _in_a_process(
-        'found = data_utils.Set({!r}, cache={!r})\n'
-        'def held():\n'
+        'split = data_utils.Set({!r}, cache={!r})\n'
+        'def resident():\n'
         '    with open("/proc/self/status") as stream:\n'
         '        return int(stream.read().split("VmRSS:")[1].split()[0])\n'
-        'found.voxels(0)\nbefore = held()\n'
-        'assert all(found.voxels(row).all() for row in range(400))\n'
-        'print(held() - before)\n', str(tmp_path / 'a_train.hdf5'), str(tmp_path / 'cache'))
+        'split.voxels(0)\nbefore = resident()\n'
+        'assert all(split.voxels(row).all() for row in range(400))\n'
+        'print(resident() - before)\n', str(tmp_path / 'a_train.hdf5'), str(tmp_path / 'cache'))
     assert int(done.split()[-1]) < 20 << 10
 
 
@@ -138,12 +138,12 @@ def test_a_set_of_many_gigabytes_is_read_in_little_memory(tmp_path):
             data[0], data[count - 1] = 1, 1
     if os.path.getsize(path) < 8 << 30:
         pytest.skip('the file system has no sparse files')
-    found = data_utils.Set(path, 64)
+    split = data_utils.Set(path, 64)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for row in [0, count - 1] * 5:
-        assert found.sample(row)[0].all()
+        assert split.sample(row)[0].all()
     for row in range(1000, 1200):
-        found.points(row)
+        split.points(row)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
 
 

@@ -10,7 +10,7 @@ from imnet import extraction, measures
 from imnet.IMSVR import photos
 from tests.imnet import formula
 
-# Like the field of the golden cases: the plate lies between the middles of 64^3 cells.
+# Like the field of the golden cases: the plate lies between the centres of 64^3 cells.
 FORMULA = ('f = clip(0.5+40*d, 0, 1), d = max of three parts: torus 0.07-sqrt((sqrt((x-0.01)^2+'
            '(y+0.02)^2)-0.23)^2+(z-0.01)^2); plate min(0.0037-|0.28x+0.96z-0.19|, 0.22-|x-0.01|, '
            '0.18-|y|); box min(0.03-|x+0.35|, 0.04-|y-0.31|, 0.09-|z-0.45|), cut by a side.')
@@ -19,52 +19,53 @@ FORMULA = ('f = clip(0.5+40*d, 0, 1), d = max of three parts: torus 0.07-sqrt((s
 class Ball:
     """A soft ball, and how often it was asked where."""
 
-    def __init__(self, radius=0.3, middle=(0.01, -0.02, 0.03)):
-        self.radius, self.middle, self.asked = radius, np.array(middle), []
+    def __init__(self, radius=0.3, centre=(0.01, -0.02, 0.03)):
+        self.radius, self.centre, self.asked = radius, np.array(centre), []
 
     def __call__(self, points):
         self.asked.append(np.array(points))
-        distance = np.linalg.norm(points - self.middle, axis=1)
+        distance = np.linalg.norm(points - self.centre, axis=1)
         return np.clip(0.5 + 20 * (self.radius - distance), 0, 1).astype(np.float32)
 
 
 @pytest.mark.parametrize('resolution', [64, 128, 256])
 def test_both_searches_give_the_same_closed_mesh(resolution):
-    found = []
+    surfaces = []
     for search in (extraction.exact, extraction.octree):
         field = Ball()
         vertices, triangles = extraction.surface(search(field, resolution).grid)
-        found.append(vertices)
-        # Coarse and fine middles are different places, so equal points were asked for twice.
+        surfaces.append(vertices)
+        # Coarse and fine centres are different places, so equal points were asked for twice.
         assert len(np.unique(np.concatenate(field.asked), axis=0)) == sum(
             map(len, field.asked))
         edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]],
                                         triangles[:, [2, 0]]]), axis=1)
         assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
-        np.testing.assert_allclose(np.linalg.norm(vertices - field.middle, axis=1), 0.3,
+        np.testing.assert_allclose(np.linalg.norm(vertices - field.centre, axis=1), 0.3,
                                    atol=0.3 / resolution)
-    distance = spatial.cKDTree(found[0]).query(found[1])[0]
-    assert len(found[0]) == len(found[1]) and distance.max() == 0
+    distance = spatial.cKDTree(surfaces[0]).query(surfaces[1])[0]
+    assert len(surfaces[0]) == len(surfaces[1]) and distance.max() == 0
 
 
 def test_a_search_that_starts_as_fine_finds_the_same_thin_parts():
     field = formula.field(FORMULA)
-    expected, fine, coarse = [extraction.surface(found.grid)[0] for found in (
+    expected, fine, coarse = [extraction.surface(extracted.grid)[0] for extracted in (
         extraction.exact(field), extraction.octree(field, start=64), extraction.octree(field))]
     assert len(expected) > 50000
     np.testing.assert_array_equal(fine, expected)
-    # From 32^3 a plate between the middles is not seen; what is found is the same.
+    # From 32^3 a plate between the centres is not seen; what is found is the same.
     assert len(coarse) < len(expected)
     assert spatial.cKDTree(expected).query(coarse)[0].max() < 1e-6
 
 
 def test_the_search_takes_other_frames_calls_and_thresholds():
     field = Ball()
-    found = extraction.exact(field, 96, doubled=True, frame=32, points_per_call=4096, threshold=0.4)
-    assert found.coarse.shape == (32, 32, 32) and found.calls[:8] == 8 * [4096]
-    assert max(found.calls[8:]) == 4096 // 27 * 27
-    vertices, _ = extraction.surface(found.grid, 0.4)
-    np.testing.assert_allclose(np.linalg.norm(vertices - field.middle, axis=1), 0.305, atol=1e-3)
+    extracted = extraction.exact(field, 96, doubled=True, frame=32, points_per_call=4096,
+                                 threshold=0.4)
+    assert extracted.coarse.shape == (32, 32, 32) and extracted.calls[:8] == 8 * [4096]
+    assert max(extracted.calls[8:]) == 4096 // 27 * 27
+    vertices, _ = extraction.surface(extracted.grid, 0.4)
+    np.testing.assert_allclose(np.linalg.norm(vertices - field.centre, axis=1), 0.305, atol=1e-3)
 
 
 def test_a_formula_is_read_and_another_text_refused():
@@ -116,9 +117,9 @@ def test_measures_of_two_parallel_squares():
     axis = np.linspace(0, 1, 50)
     flat = np.stack(np.meshgrid(axis, axis, [0.]), axis=-1).reshape(-1, 3)
     normals = np.tile([0., 0, 1], [len(flat), 1])
-    found = measures.compare((flat + [0, 0, 0.1], -normals), (flat, normals))
-    assert found['chamfer'] == pytest.approx(1000 * 2 * 0.01) and found['normals'] == 1
-    assert found['f_score'] == 0
+    figures = measures.compare((flat + [0, 0, 0.1], -normals), (flat, normals))
+    assert figures['chamfer'] == pytest.approx(1000 * 2 * 0.01) and figures['normals'] == 1
+    assert figures['f_score'] == 0
     assert measures.compare((flat, normals), (flat, normals))['f_score'] == pytest.approx(1)
     assert measures.compare((flat[:0], normals[:0]), (flat, normals))['chamfer'] == np.inf
     assert measures.iou([1, 1, 0], [0, 1, 1]) == pytest.approx(1 / 3)
@@ -127,16 +128,16 @@ def test_measures_of_two_parallel_squares():
 def test_means_are_over_shapes_and_over_categories():
     rows = [{'category': name, 'shape': '', 'iou': value}
             for name, value in (('a', 1.), ('a', 0.), ('b', 0.))]
-    found = {row['category']: row['iou'] for row in measures.averages(rows)}
-    assert found == {'a': 0.5, 'b': 0, 'category mean': 0.25, 'shape mean': pytest.approx(1 / 3)}
+    ious = {row['category']: row['iou'] for row in measures.averages(rows)}
+    assert ious == {'a': 0.5, 'b': 0, 'category mean': 0.25, 'shape mean': pytest.approx(1 / 3)}
 
 
 def test_one_empty_reconstruction_does_not_hide_the_mean_of_the_others():
     rows = [{'category': 'a', 'shape': '', 'chamfer': value, 'iou': 1.}
             for value in (1., 3., np.inf)]
-    found = measures.averages(rows)
-    assert [row['chamfer'] for row in found] == [2, 2, 2]
-    assert [row['empty'] for row in found] == [1, 1, 1]
+    means = measures.averages(rows)
+    assert [row['chamfer'] for row in means] == [2, 2, 2]
+    assert [row['empty'] for row in means] == [1, 1, 1]
 
 
 def draw(tmp_path, background, mode='RGB'):
@@ -167,8 +168,8 @@ def test_a_view_of_137_pixels_is_scaled_whole_with_its_background_as_the_origina
     expected = (cv2.resize(pixels[:100], (128, 128)) / 255.)[..., None]
     np.testing.assert_allclose(photos.read(str(tmp_path / 'photo.png'), crop='none'), expected,
                                atol=1e-6)
-    middle = photos.read(str(tmp_path / 'view.png'), crop='middle')
-    np.testing.assert_allclose(middle[..., 0], pixels[4:132, 4:132] / 255., atol=1e-6)
+    cropped = photos.read(str(tmp_path / 'view.png'), crop='middle')
+    np.testing.assert_allclose(cropped[..., 0], pixels[4:132, 4:132] / 255., atol=1e-6)
 
 
 def test_pictures_stand_upright_and_16_bits_are_brought_to_8(tmp_path):
@@ -178,10 +179,10 @@ def test_pictures_stand_upright_and_16_bits_are_brought_to_8(tmp_path):
     plain = Image.fromarray((levels >> 8).astype(np.uint8))
     plain.save(str(tmp_path / 'plain.png'))
     exif = plain.getexif()
-    exif[0x0112] = 6        # to be turned by 90 degrees clockwise
-    plain.transpose(Image.ROTATE_90).save(str(tmp_path / 'turned.png'), exif=exif)
+    exif[0x0112] = 6        # to be rotated by 90 degrees clockwise
+    plain.transpose(Image.ROTATE_90).save(str(tmp_path / 'rotated.png'), exif=exif)
     read = [photos.read(str(tmp_path / name), crop='none')
-            for name in ('plain.png', 'deep.png', 'turned.png')]
+            for name in ('plain.png', 'deep.png', 'rotated.png')]
     assert read[0].min() < 0.35 and read[0].max() == 1
     np.testing.assert_array_equal(read[0], read[1])
     np.testing.assert_array_equal(read[0], read[2])

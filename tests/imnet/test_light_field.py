@@ -26,13 +26,13 @@ def test_sixty_rotations_permute_ten_views():
 
 def test_scale_place_and_the_dodecahedrons_rotations_do_not_matter(plate):
     assert light_field.distance(plate, plate) == 0
-    turn = light_field._rotations(light_field._corners())[17]
-    moved = light_field.describe(box(1, 0.6, 0.2) @ turn.T * 7 + 3, TRIANGLES)
+    rotation = light_field._rotations(light_field._corners())[17]
+    moved = light_field.describe(box(1, 0.6, 0.2) @ rotation.T * 7 + 3, TRIANGLES)
     other = light_field.describe(box(1, 0.9, 0.7), TRIANGLES)
     assert light_field.distance(plate, moved) < 0.15 * light_field.distance(plate, other)
 
 
 def test_the_distance_grows_with_the_difference(plate):
-    found = [light_field.distance(plate, light_field.describe(box(1, 0.6, height), TRIANGLES))
+    distances = [light_field.distance(plate, light_field.describe(box(1, 0.6, height), TRIANGLES))
              for height in (0.25, 0.4, 0.6)]
-    assert 0 < found[0] < found[1] < found[2]
+    assert 0 < distances[0] < distances[1] < distances[2]

@@ -13,8 +13,8 @@ from PIL import Image
 import freeze_graph
 from common import errors, frozen
 from common.geometry import meshes
-from common.training import checkpoints
-from imnet import data_utils, decoder, evaluate, extraction, saved
+from common.training import checkpoints, launch
+from imnet import data_utils, decoder, evaluate, extraction, networks, options
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import model
 from imnet.IMSVR import main as svr_main
@@ -58,17 +58,17 @@ def make_ball(out):
     for axis in range(3):
         values['simple_net/h1_lin/Matrix'][axis, 2 * axis:2 * axis + 2] = 1, -1
     for layer in (2, 3, 4):
-        held = values['simple_net/h{}_lin/Matrix'.format(layer)]
-        held[np.arange(min(held.shape)), np.arange(min(held.shape))] = 1
+        matrix = values['simple_net/h{}_lin/Matrix'.format(layer)]
+        matrix[np.arange(min(matrix.shape)), np.arange(min(matrix.shape))] = 1
     values['simple_net/h5_lin/Matrix'][:6, 0] = 1
     values['simple_net/h6_lin/Matrix'][0, 0] = 1
     values['simple_net/h7_lin/Matrix'][0, 0] = -2
     values['simple_net/h7_lin/bias'][:] = 1
     tf.reset_default_graph()
-    held = [tf.Variable(value, name=name) for name, value in sorted(values.items())]
+    variables = [tf.Variable(value, name=name) for name, value in sorted(values.items())]
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
-        tf.train.Saver({item.op.name: item for item in held}).save(
+        tf.train.Saver({item.op.name: item for item in variables}).save(
             sess, prefix, write_meta_graph=False, write_state=False)
 
 
@@ -94,8 +94,8 @@ def test_the_stages_share_a_folder_and_checkpoints_have_the_original_names(data,
     assert 'goes on from step 10' in said and 'points_64' in said
     folder = str(tmp_path / 'checkpoints' / (tiny.STEM + '_64'))
     assert checkpoints.latest(folder).endswith('IMAE.model-3')
-    held = checkpoints.variables_of(checkpoints.latest(folder))
-    assert len(held) == 32 and held['encoder/InstanceNorm_3/gamma'] == [16]
+    shapes = checkpoints.variables_of(checkpoints.latest(folder))
+    assert len(shapes) == 32 and shapes['encoder/InstanceNorm_3/gamma'] == [16]
     assert (tmp_path / 'samples' / '3_1t.png').exists()
 
 
@@ -110,8 +110,8 @@ def test_an_original_checkpoint_alone_is_gone_on_from_at_the_next_epoch(data, tm
 
 
 def test_several_shapes_a_step_give_the_mean_of_their_losses(data):
-    found = data_utils.Set(os.path.join(data, tiny.STEM + '_train.hdf5'), 16)
-    parts = [np.stack(part) for part in zip(*[found.sample(row) for row in (0, 3)])]
+    split = data_utils.Set(os.path.join(data, tiny.STEM + '_train.hdf5'), 16)
+    parts = [np.stack(part) for part in zip(*[split.sample(row) for row in (0, 3)])]
     losses = []
     net = model.IMAE(4, 2, 2, num_shapes=2)
     with tf.Session() as sess:
@@ -232,9 +232,9 @@ def test_the_baseline_of_a_training_shape_is_another_one(data, trained):
     assert tiny.call(evaluate, '--data_path', data, '--output_path', trained, '--split=train',
                      *MESHES) == 0
     with open(os.path.join(trained, 'eval', 'ae_train.csv'), encoding='utf-8') as stream:
-        found = [float(row['iou']) for row in csv.DictReader(stream)
+        ious = [float(row['iou']) for row in csv.DictReader(stream)
                  if row['method'] == 'nearest training shape']
-    assert len(found) == 5 and 0.3 < min(found) and max(found) < 1
+    assert len(ious) == 5 and 0.3 < min(ious) and max(ious) < 1
 
 
 def test_the_baseline_is_never_the_measured_set_itself(data, trained, tmp_path, capsys):
@@ -268,12 +268,12 @@ def test_true_surfaces_come_as_points_with_normals_or_as_meshes(data, trained, t
         with open(os.path.join(trained, 'eval', 'ae_test.csv'), encoding='utf-8') as stream:
             return {row['shape']: row for row in csv.DictReader(stream) if row['method'] == 'ae'}
 
-    found = figures()
+    expected = figures()
     # The decoder makes the same ball for all: where it is nearly the truth, so are its normals.
     for name in ('ball/0', 'ball/1'):
-        assert float(found[name]['normals']) > 0.7 and 0 < float(found[name]['chamfer']) < 20
+        assert float(expected[name]['normals']) > 0.7 and 0 < float(expected[name]['chamfer']) < 20
     _write_points(folder / '1.ply', rows, binary=True)
-    assert figures() == found
+    assert figures() == expected
     _write_points(folder / '1.ply', rows[:, :3])
     assert measure() == 1 and '1.ply has points without normals' in capsys.readouterr().err
     (folder / '1.ply').unlink()
@@ -295,15 +295,13 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(data, trained, tmp_path):
                      '--num_points=500') == 0
     assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.pb')) == [
         'imnet_decoder.pb', 'imnet_encoder.pb', 'imnet_generator.pb', 'imnet_image.pb']
-    config = gan_main.parse_args(['--ae', '--output_path', trained, '--dataset', tiny.STEM])
-    saved.complete(config, None)
-    tf.reset_default_graph()
-    net, sess = gan_main.load_ae(config)
+    parsed = gan_main.parse_args(['--ae', '--output_path', trained, '--dataset', tiny.STEM])
+    net, sess = networks.load(options.complete_imgan(parsed, 'cpu'), launch.Context())
     grid = next(tiny.rows(1))['voxels']
     code = net.codes_of(sess, [grid])[0]
     with frozen.load(str(tmp_path / 'imnet_encoder.pb')) as graph:
-        found = graph.predict(voxels=grid[None].astype(np.float32))['latent'][0]
-    np.testing.assert_allclose(found, code, atol=1e-5)
+        latent = graph.predict(voxels=grid[None].astype(np.float32))['latent'][0]
+    np.testing.assert_allclose(latent, code, atol=1e-5)
     with frozen.load(str(tmp_path / 'imnet_decoder.pb')) as graph:
         field = decoder.FrozenField(graph, code)
         ours = extraction.octree(net.field(sess, code), 64)

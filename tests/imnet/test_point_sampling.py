@@ -13,8 +13,16 @@ from scipy import io as scipy_io
 
 from common import errors
 from common.geometry import meshes, voxel_grids
-from imnet import make_dataset
-from imnet.point_sampling import gather_all, gather_img, gather_vox, sampler, solids, tables
+from imnet import furniture_set
+from imnet.point_sampling import (
+    gather_all,
+    gather_img,
+    gather_vox,
+    sampler,
+    solids,
+    tables,
+    voxel_sets,
+)
 from tests.imnet import tiny
 
 CUBE = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
@@ -69,10 +77,10 @@ def test_folders_that_would_hide_shapes_are_refused(tmp_path):
         (tmp_path / name / 'x.obj').write_text('')
     arguments = ['--input', str(tmp_path), '--output', str(tmp_path / 'out')]
     with pytest.raises(errors.UsageError, match='--category=c names one category'):
-        gather_vox.categories(gather_vox.parse_args(arguments + ['--category=c']))
+        voxel_sets.categories(gather_vox.parse_args(arguments + ['--category=c']))
     (tmp_path / 'a' / 'x.ply').write_text('')
     with pytest.raises(errors.InputError, match='several files of one shape: x.obj, x.ply'):
-        gather_vox.categories(gather_vox.parse_args(arguments))
+        voxel_sets.categories(gather_vox.parse_args(arguments))
 
 
 def test_views_of_other_shapes_and_damaged_sources_are_told(tmp_path, capsys):
@@ -135,11 +143,11 @@ def test_grids_of_all_files_agree(tmp_path):
 
 
 def test_the_encoder_sees_points_as_the_grid_has_them():
-    grid = make_dataset.solid('chair', [0, 0])
+    grid = furniture_set.solid('chair', [0, 0])
     sets = sampler.point_sets(grid, sampler.Draws.of_shape(0, 'x'))
     for size, points in sets.points.items():
-        found = grid[tuple(points.astype(int).T)]
-        np.testing.assert_array_equal(found, sets.values[size][:, 0])
+        inside = grid[tuple(points.astype(int).T)]
+        np.testing.assert_array_equal(inside, sets.values[size][:, 0])
     cells = sets.points[64] // 4
     assert len(np.unique(cells, axis=0)) == len(cells)
     again = sampler.point_sets(grid, sampler.Draws.of_shape(0, 'x'))
@@ -171,12 +179,12 @@ def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_pat
     numbers[4:9, 4:9, 4:9] = 2
     scipy_io.savemat(str(source / 'a.mat'), {'b': blocks, 'bi': numbers})
     arguments = ['--input', str(source), '--output', str(out), '--workers=1']
-    config = gather_vox.parse_args(arguments)
+    options = gather_vox.parse_args(arguments)
     parts = str(out / 'box' / 'parts_0_y')
     os.makedirs(parts)
-    assert gather_vox.sample_file(str(source / 'b0.obj'), os.path.join(parts, 'b0.npz'), 0, 'y',
+    assert voxel_sets.sample_file(str(source / 'b0.obj'), os.path.join(parts, 'b0.npz'), 0, 'y',
                                   False) is None
-    gather_vox.gather(config)
+    voxel_sets.gather(options)
     said = capsys.readouterr().out
     assert '6 shapes' in said and '1 sampled already' in said
     assert 'left out: open' in said and 'not closed' in said
@@ -198,10 +206,10 @@ def test_programs_make_a_set_of_a_folder_and_go_on_after_an_interruption(tmp_pat
         assert stream.read() == 'box/b3\n'
     with h5py.File(str(out / 'all_vox256_img_train.hdf5'), 'r') as stream:
         assert stream['pixels'].shape == (4, 24, 137, 137) and len(stream['voxels']) == 4
-    gather_vox.gather(config)
+    voxel_sets.gather(options)
     assert 'done already' in capsys.readouterr().out
     with pytest.raises(errors.InputError, match='sampled with .*--seed=0 .* not .*--seed=5'):
-        gather_vox.gather(gather_vox.parse_args(arguments + ['--seed=5']))
+        voxel_sets.gather(gather_vox.parse_args(arguments + ['--seed=5']))
     (out / 'box' / 'box_img.txt').write_text('b3\n')
     assert gather_all.main(['--data_path', str(out)]) == 1
     assert 'box_img.txt' in capsys.readouterr().err

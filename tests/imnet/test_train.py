@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from imnet import make_dataset, train
+from imnet import furniture_set, make_dataset, options, train
 from tests.imnet import tiny
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,7 +20,7 @@ def test_all_stages_run_and_leave_meshes_pictures_and_frozen_graphs(tmp_path, ca
     monkeypatch.setattr(decoder.Field, '__call__', lambda self, points: np.where(
         np.linalg.norm(points, axis=1) < 0.3, 1, 0 * call(self, points)).astype(np.float32))
     data = tiny.write(str(tmp_path), 4, 2)
-    monkeypatch.setattr(train, '_POINTS', tiny.POINTS)
+    monkeypatch.setattr(options, 'POINTS', tiny.POINTS)
     assert tiny.call(train, '--data_path', data, '--output_path', tmp_path / 'out', '--epochs', 1,
                      2, 3, '--gan_epochs=1', '--svr_epochs=1', '--svr_ef_dim=1',
                      '--svr_batch_size=2', '--gan_dim=4', '--num_meshes=2',
@@ -39,14 +39,13 @@ def test_all_stages_run_and_leave_meshes_pictures_and_frozen_graphs(tmp_path, ca
     (400, [100, 200, 400]), (100, [25, 50, 100]), (4, [1, 2, 4]), (3, [1, 2, 3]), (2, [0, 1, 2]),
     (1, [0, 0, 1])])
 def test_train_epochs_leave_steps_for_every_stage(tmp_path, epochs, ends):
-    config = train.parse_args(['--data_path', str(tmp_path), '--train_epochs', str(epochs)])
-    train.complete(config)
-    assert config.epochs == ends
+    parsed = train.parse_args(['--data_path', str(tmp_path), '--train_epochs', str(epochs)])
+    assert options.complete(parsed, 'cpu').epochs == ends
 
 
 def test_the_furniture_is_a_set_like_any_other(tmp_path):
     assert make_dataset.main(['--output', str(tmp_path), '--shapes=1', '--classes', 'bed']) == 0
-    with h5py.File(str(tmp_path / (make_dataset.STEM + '_train.hdf5')), 'r') as stream:
+    with h5py.File(str(tmp_path / (furniture_set.STEM + '_train.hdf5')), 'r') as stream:
         assert {name: stream[name].shape[1:] for name in stream} == {
             'voxels': (64, 64, 64, 1), 'pixels': (24, 137, 137), 'points_16': (4096, 3),
             'values_16': (4096, 1), 'points_32': (4096, 3), 'values_32': (4096, 1),

@@ -16,8 +16,8 @@ from polygen import data_utils, modules
 
 def _split(flat, lengths):
     """Faces from the pair of arrays `<name>_flat`, `<name>_lengths`."""
-    ends = np.cumsum(lengths)
-    return [flat[end - length:end].tolist() for end, length in zip(ends, lengths)]
+    stops = np.cumsum(lengths)
+    return [flat[end - length:end].tolist() for end, length in zip(stops, lengths)]
 
 
 def _pair(name, faces):
@@ -68,8 +68,8 @@ def face_cycles(case, path):
     """Cycles of each face, one after the other."""
     cycles = [data_utils.face_to_cycles(face)
               for face in _split(case.inputs['faces_flat'], case.inputs['faces_lengths'])]
-    counts = np.array([len(found) for found in cycles], np.int32)
-    return dict(_pair('cycles', [cycle for found in cycles for cycle in found]),
+    counts = np.array([len(per_face) for per_face in cycles], np.int32)
+    return dict(_pair('cycles', [cycle for per_face in cycles for cycle in per_face]),
                 cycles_per_face=counts)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import freeze_graph
 from polygen import evaluate as evaluate_script
-from polygen import presets
+from polygen import options as options_lib
 from polygen import sample as sample_script
 from polygen import train as train_script
 from tests.polygen import tiny
@@ -29,8 +29,8 @@ BAD_MESHES = {
 
 def refused(script, *arguments, code=1):
     """Calls a script that must refuse; returns its one line."""
-    found, _, err = tiny.main(script, *arguments)
-    assert found == code, err
+    exit_code, _, err = tiny.main(script, *arguments)
+    assert exit_code == code, err
     lines = err.rstrip('\n').split('\n')
     assert len(lines) == 1 and 'error: ' in lines[0] and 'Traceback' not in err, err
     return lines[0]
@@ -277,5 +277,5 @@ def test_the_device_that_is_not_there(tmp_path, solids):
 
 def test_the_shipped_meshes_are_there():
     # What every script falls back to without --data_path.
-    assert sorted(os.listdir(presets.SHIPPED_MESHES)) == [
+    assert sorted(os.listdir(options_lib.SHIPPED_MESHES)) == [
         'cone.obj', 'cube.obj', 'cylinder.obj', 'icosphere.obj']

@@ -126,10 +126,10 @@ def test_processed_vertices_are_sorted_and_faces_start_with_their_smallest():
 def test_vertices_that_coincide_are_merged_and_degenerate_faces_dropped():
     near = np.concatenate([VERTICES, VERTICES[:1] + 1e-4, [[9, 9, 9]]]) / 20 - 0.3
     faces = FACES + [[0, 5, 1], [5, 1, 4]]
-    vertices, kept, tris = data_utils.quantize_process_mesh(
+    vertices, remaining, tris = data_utils.quantize_process_mesh(
         near, faces, tris=np.array([[0, 5, 1], [1, 2, 4]]))
     assert len(vertices) == 5  # the ninth corner is used by no face
-    assert len(kept) == 6 and len(tris) == 1
+    assert len(remaining) == 6 and len(tris) == 1
     assert sorted(vertices[tris[0]].tolist()) == sorted(
         data_utils.quantize_verts(near[[1, 2, 4]]).tolist())
 

@@ -7,9 +7,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import deploy, errors, frozen, npu_lint
+from common import errors, frozen
+from common.frozen import export, graph, lint
+from common.training import launch
 from polygen import freeze as freeze_module
-from polygen import measures, mesh_sets, presets, sampling, sequences
+from polygen import measures, mesh_sets, networks, sampling, sequences, training_graph
+from polygen import options as options_lib
 from polygen import sample as sample_script
 from polygen import train as train_script
 from tests.polygen import tiny
@@ -37,32 +40,32 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope='module')
 def frozen_graphs(trained, tmp_path_factory):
     """{variant: folder} of the frozen graphs."""
-    found = {}
+    folders = {}
     for variant, options in VARIANTS.items():
-        found[variant] = str(tmp_path_factory.mktemp(variant))
+        folders[variant] = str(tmp_path_factory.mktemp(variant))
         code, _, err = tiny.main(
             freeze_graph, '--model=polygen', '--output_path={}'.format(trained), '--device=cpu',
-            '--threads=1', '--output={}'.format(found[variant]), '--batch_size={}'.format(BATCH),
+            '--threads=1', '--output={}'.format(folders[variant]), '--batch_size={}'.format(BATCH),
             *options)
         assert code == 0, err
-    return found
+    return folders
 
 
 def live(trained, variant):
     """Session of the checkpoint, inputs, and the tensors that the frozen graphs should give."""
-    config = sample_script.parse_args(['--output_path={}'.format(trained), '--device=cpu']
+    parsed = sample_script.parse_args(['--output_path={}'.format(trained), '--device=cpu']
                                       + list(VARIANTS[variant]))
-    config, weights = presets.trained(config)
-    models = presets.make_models(config)
-    filters = sampling.Filters(config.temperature, config.top_k, config.top_p)
+    options, weights = networks.trained(parsed, 'cpu')
+    models = networks.build_models(options)
+    filters = sampling.Filters(options.temperature, options.top_k, options.top_p)
     labels = tf.placeholder(tf.int32, [BATCH])
     noise = [tf.placeholder(tf.float32, [BATCH, length]) for length in (19, 20)]
     tokens = models.vertex.sample_tokens(BATCH, {'class_label': labels}, 6, noise[0], filters,
-                                         config.valid_only)
+                                         options.valid_only)
     vertices = sequences.vertices_from_tokens(tokens, 4, True, only_return_complete=False)
     points = tf.placeholder(tf.float32, [BATCH, 6, 3]), tf.placeholder(tf.float32, [BATCH, 6])
     context = dict(zip(('vertices', 'vertices_mask'), points))
-    face_tokens = models.face.sample_tokens(context, 20, noise[1], filters, config.valid_only)
+    face_tokens = models.face.sample_tokens(context, 20, noise[1], filters, options.valid_only)
     faces = sequences.faces_from_tokens(face_tokens, context, only_return_complete=False)
     del faces['context']
     sess = tf.Session()
@@ -82,24 +85,24 @@ def test_frozen_graphs_draw_what_the_checkpoint_draws(trained, frozen_graphs, va
             values = [sampling.uniform_noise([seed, part], BATCH, length)
                       for part, length in enumerate((19, 20))]
             classes = np.array([seed % 3, 1, 2], np.int32)
-            found = vertex_graph.predict(noise=values[0], class_label=classes)
+            actual = vertex_graph.predict(noise=values[0], class_label=classes)
             expected = sess.run(vertices, {labels: classes, noise[0]: values[0]})
             for name, value in expected.items():
                 # Tokens to the last one; coordinates but for the last bit, since a frozen graph's
                 # constants are folded.
                 if value.dtype == np.float32:
-                    np.testing.assert_allclose(found[name], value, atol=1e-6, err_msg=name)
+                    np.testing.assert_allclose(actual[name], value, atol=1e-6, err_msg=name)
                 else:
-                    np.testing.assert_array_equal(found[name], value, err_msg=name)
-            np.testing.assert_array_equal(found['v_output'], np.concatenate(
-                [found['vertices'], found['vertices_mask'][..., None]], axis=-1))
+                    np.testing.assert_array_equal(actual[name], value, err_msg=name)
+            np.testing.assert_array_equal(actual['v_output'], np.concatenate(
+                [actual['vertices'], actual['vertices_mask'][..., None]], axis=-1))
             context = {name: expected[name] for name in ('vertices', 'vertices_mask')}
-            found_faces = face_graph.predict(noise=values[1], **context)
+            actual_faces = face_graph.predict(noise=values[1], **context)
             expected_faces = sess.run(faces, {noise[1]: values[1], points[0]: context['vertices'],
                                               points[1]: context['vertices_mask']})
             for name, value in expected_faces.items():
-                np.testing.assert_array_equal(found_faces[name], value, err_msg=name)
-            drawn.append((found['vertex_tokens'], found_faces['face_tokens']))
+                np.testing.assert_array_equal(actual_faces[name], value, err_msg=name)
+            drawn.append((actual['vertex_tokens'], actual_faces['face_tokens']))
     same = [np.array_equal(drawn[0][0][1:], other[0][1:]) for other in drawn[1:]]
     assert all(same) if variant == 'greedy' else not any(same)
     assert any(tokens[1].any() for tokens in drawn)
@@ -117,12 +120,12 @@ def test_one_loop_draws_what_the_blocks_draw(trained, tmp_path, monkeypatch):
         assert code == 0, err
         for part in ('vertices', 'faces'):
             path = str(tmp_path / name / 'polygen_{}.pb'.format(part))
-            assert deploy._has_nested_loops(frozen.read_graph(path)) == (name != 'one')
-            with frozen.load(path) as graph:
-                drawn[name, part] = graph.predict(**frozen.read_sample(path))
+            assert export._has_nested_loops(graph.read_graph(path)) == (name != 'one')
+            with frozen.load(path) as model:
+                drawn[name, part] = model.predict(**graph.read_sample(path))
             if name == 'blocks':
                 with pytest.raises(errors.InputError, match='loop in a loop|not installed'):
-                    deploy.write_onnx(path)
+                    export.write_onnx(path)
     for part in ('vertices', 'faces'):
         for end, value in drawn['one', part].items():
             np.testing.assert_allclose(value, drawn['blocks of the same', part][end], atol=1e-6)
@@ -147,9 +150,9 @@ def test_the_graphs_become_onnx(variant, trained, tmp_path):
                        'vertices_mask': ((BATCH, 6), 'float32')}, FACE_ENDS)])
 def test_the_ends_are_those_of_the_manifest(frozen_graphs, name, inputs, outputs):
     path = os.path.join(frozen_graphs['top_p'], name + '.pb')
-    with frozen.load(path) as graph:
-        assert graph.inputs == inputs and graph.outputs == outputs
-    with open(frozen.manifest_path(path)) as stream:
+    with frozen.load(path) as model:
+        assert model.inputs == inputs and model.outputs == outputs
+    with open(graph.manifest_path(path)) as stream:
         manifest = json.load(stream)
     assert manifest['notes']['sampling']['top_p'] == 0.9 and not manifest['notes']['valid_only']
     assert manifest['notes']['checkpoint'] == 'model-30' and manifest['lint']['error'] == 0
@@ -157,7 +160,7 @@ def test_the_ends_are_those_of_the_manifest(frozen_graphs, name, inputs, outputs
     for end, (shape, _) in inputs.items():
         assert '{}:{}'.format(end, ','.join(map(str, shape))) in manifest['atc']
     if manifest['aliases']:
-        tensor = npu_lint.imported(frozen.read_graph(path)).get_tensor_by_name('f_output:0')
+        tensor = graph.imported(graph.read_graph(path)).get_tensor_by_name('f_output:0')
         assert tensor.shape.as_list() == [BATCH, 20]
 
 
@@ -165,18 +168,17 @@ def test_the_ends_are_those_of_the_manifest(frozen_graphs, name, inputs, outputs
 @pytest.mark.parametrize('name', ['polygen_vertices', 'polygen_faces'])
 def test_frozen_graphs_have_no_variables_no_float64_and_known_shapes(frozen_graphs, name, variant):
     path = os.path.join(frozen_graphs[variant], name + '.pb')
-    graph_def = frozen.read_graph(path)
+    graph_def = graph.read_graph(path)
     kinds = {node.op for node in graph_def.node}
     assert not {kind for kind in kinds if 'Variable' in kind or 'Random' in kind
                 or kind in ('VarHandleOp', 'Assign', 'RestoreV2', 'Where')}
     assert 'While' in kinds or 'LoopCond' in kinds
-    graph = npu_lint.imported(graph_def)
-    for op in graph.get_operations():
+    for op in graph.imported(graph_def).get_operations():
         for tensor in op.outputs:
             assert tensor.dtype.base_dtype not in (tf.float64, tf.string), op.name
             assert tensor.shape.is_fully_defined(), (op.name, op.type)
-    findings = npu_lint.lint_graph(graph_def, *frozen.ends_of(path, graph_def))
-    assert npu_lint.count(findings)['error'] == 0
+    findings = lint.lint_graph(graph_def, *graph.ends_of(path, graph_def))
+    assert lint.count(findings)['error'] == 0
 
 
 def test_a_seed_freezes_to_the_same_bytes(trained, frozen_graphs, tmp_path):
@@ -206,34 +208,34 @@ def test_graphs_of_an_earlier_step_or_cut_short_are_not_up_to_date(trained, tmp_
                          ids=lambda options: options[0].strip('-') if options else 'default')
 def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(tmp_path, options):
     data = tiny.write_solids(tmp_path)
-    config = train_script.parse_args(
-        tiny.OPTIONS + ['--plain', '--data_path={}'.format(data)] + list(options))
-    presets.complete(config)
-    examples, _ = mesh_sets.load_meshes(data, config.quantization_bits)
-    presets.complete(config, examples)
-    batches = mesh_sets.Batches(examples, config.batch_size, config.num_buckets)
+    settled = options_lib.complete(train_script.parse_args(
+        tiny.OPTIONS + ['--plain', '--data_path={}'.format(data)] + list(options)), 'cpu')
+    examples, summary = mesh_sets.load_meshes(data, settled.quantization_bits)
+    settled = options_lib.with_classes(settled, examples, summary.class_names)
+    batches = mesh_sets.Batches(examples, settled.batch_size, settled.num_buckets)
     step = tf.placeholder(tf.int32, [], name='step')
-    steps = train_script.Steps(presets.make_models(config, step), batches, config, step)
+    built = training_graph.TrainingGraph(networks.build_models(settled, step), batches.buckets,
+                                         settled, launch.Context(), step)
     fetches = [part.op.name if isinstance(part, tf.Tensor) else part.name
-               for _, losses, updates in steps._buckets for part in losses + updates]
-    graph = tf.get_default_graph()
-    feeds = [op.name for op in graph.get_operations() if op.type == 'Placeholder']
-    findings = npu_lint.lint_graph(graph.as_graph_def(add_shapes=True), feeds, fetches, 'train')
+               for bucket in built.buckets for part in bucket.losses + bucket.updates]
+    operations = tf.get_default_graph().get_operations()
+    feeds = [op.name for op in operations if op.type == 'Placeholder']
+    findings = lint.lint_graph(tf.get_default_graph().as_graph_def(add_shapes=True), feeds,
+                               fetches, 'train')
     assert [finding for finding in findings if finding.severity == 'error'] == []
-    # The masks of -1e9, which half precision turns into infinity: kept from the original.
+    # The masks of -1e9, which half precision turns into infinity: as in the original.
     assert {(finding.rule, finding.detail) for finding in findings} <= {
         ('numeric-fp16', 'holds 1e+09')}
 
 
 def test_the_loss_without_work_on_padding_is_not_for_the_npu(tmp_path):
     # So that the test above could fail: the packed graph has shapes that depend on the batch.
-    with tf.Graph().as_default() as graph:
-        config = train_script.parse_args(tiny.OPTIONS)
-        presets.complete(config)
-        config.num_classes = 3
+    with tf.Graph().as_default() as packed:
+        options = options_lib.complete(
+            train_script.parse_args(tiny.OPTIONS + ['--num_classes=3']), 'cpu')
         feed, _ = measures.placeholders({'vertex_tokens': 13, 'vertices': 4, 'face_tokens': 16}, 2)
-        loss = presets.make_models(config).vertex.packed_loss(feed)
-        findings = npu_lint.lint_graph(graph.as_graph_def(add_shapes=True),
-                                       [tensor.op.name for tensor in feed.values()],
-                                       [loss.op.name], 'train')
-    assert npu_lint.count(findings)['error']
+        loss = networks.build_models(options).vertex.packed_loss(feed)
+        findings = lint.lint_graph(packed.as_graph_def(add_shapes=True),
+                                   [tensor.op.name for tensor in feed.values()],
+                                   [loss.op.name], 'train')
+    assert lint.count(findings)['error']

@@ -87,7 +87,7 @@ def test_other_files_are_sorted_by_path_and_of_one_class(tmp_path):
     examples, summary = mesh_sets.load_meshes(str(tmp_path))
     assert [(e['name'], e['class_label']) for e in examples] == [
         ('a.ply', 0), ('b.OBJ', 0), ('c.glb', 0)]
-    assert summary.found == 3 and summary.class_names is None
+    assert summary.num_meshes == 3 and summary.class_names is None
     assert 'no known class' in refusal(str(tmp_path), class_names=['chair', 'table'])
 
 
@@ -240,12 +240,12 @@ def test_the_batch_of_the_toy_set_is_the_batch_of_the_originals_datasets(run, to
     shapes = {'vertices': [None, 3], 'faces': [None], 'class_label': []}
     ds = tf.data.Dataset.from_generator(
         lambda: ({key: example[key] for key in types} for example in toy), types, shapes)
-    made = [data_utils.make_vertex_model_dataset(ds),
-            data_utils.make_face_model_dataset(ds, shuffle_vertices=False)]
+    datasets = [data_utils.make_vertex_model_dataset(ds),
+                data_utils.make_face_model_dataset(ds, shuffle_vertices=False)]
     for step in (1, 2, 5):
         bucket, *ours = batches.at(step)
         assert bucket == 0
-        for mine, other in zip(ours, made):
+        for mine, other in zip(ours, datasets):
             expected = run(tf.data.make_one_shot_iterator(other.padded_batch(
                 4, tf.data.get_output_shapes(other))).get_next())
             for key, value in mine.items():
@@ -334,7 +334,7 @@ def test_drawn_shifts_follow_the_truncated_normal():
     assert draws.dtype == np.int32 and (draws[:, 1] == 0).all()
     assert draws[:, 0].min() >= -100 and draws[:, 0].max() <= 100
     assert abs(draws[:, 0].mean()) < 3
-    # A normal of deviation 63.75 cut at 100, that is at 1.569 deviations, has 0.779 of it left.
+    # Truncated at 100 = 1.569 standard deviations of 63.75, a normal has 0.779 of that left.
     assert abs(draws[:, 0].std() / 63.75 - 0.779) < 0.03
     assert draws[:, 2].min() >= 0 and draws[:, 2].max() > 150
 
@@ -379,5 +379,5 @@ def test_vertices_reach_the_face_model_as_through_the_originals_dataset(run, bit
     ds = data_utils.make_face_model_dataset(tf.data.Dataset.from_tensors(
         {'vertices': tf.constant(grid, tf.int32), 'faces': tf.constant([2, 3, 4, 0])}),
         shuffle_vertices=False, quantization_bits=bits)
-    found = run(tf.data.make_one_shot_iterator(ds).get_next())['vertices']
-    np.testing.assert_array_equal(mesh_sets.graph_dequantized(grid, bits), found)
+    dequantized = run(tf.data.make_one_shot_iterator(ds).get_next())['vertices']
+    np.testing.assert_array_equal(mesh_sets.graph_dequantized(grid, bits), dequantized)

@@ -36,22 +36,22 @@ def attention(prefix, size):
 
 def stack(prefix, hidden_size, fc_size, num_layers, cross=False, heads=None, **unused):
     """Names and shapes of a Transformer; `heads` asks for the memory-efficient layout."""
-    found = []
+    variables = []
     for layer in range(num_layers):
         place = '{}/layer_{}/'.format(prefix, layer)
         if heads:
             size = hidden_size // heads
-            found += [(place + 'self_attention/wqkv', [heads, 1, hidden_size, 3 * size]),
-                      (place + 'self_attention/wo', [heads, 1, size, hidden_size])]
-            found += norm(place + 'self_attention', hidden_size)
-            found += [(place + 'self_attention/alpha', [])]
+            variables += [(place + 'self_attention/wqkv', [heads, 1, hidden_size, 3 * size]),
+                          (place + 'self_attention/wo', [heads, 1, size, hidden_size])]
+            variables += norm(place + 'self_attention', hidden_size)
+            variables += [(place + 'self_attention/alpha', [])]
         else:
-            found += attention(place + 'self_attention', hidden_size)
+            variables += attention(place + 'self_attention', hidden_size)
         if cross:
-            found += attention(place + 'cross_attention', hidden_size)
-        found += norm(place + 'fc', hidden_size) + affine(place + 'fc_1', hidden_size, fc_size)
-        found += affine(place + 'fc_2', fc_size, hidden_size) + [(place + 'fc/alpha', [])]
-    return found + norm(prefix + '/output', hidden_size)
+            variables += attention(place + 'cross_attention', hidden_size)
+        variables += norm(place + 'fc', hidden_size) + affine(place + 'fc_1', hidden_size, fc_size)
+        variables += affine(place + 'fc_2', fc_size, hidden_size) + [(place + 'fc/alpha', [])]
+    return variables + norm(prefix + '/output', hidden_size)
 
 
 def vertex_variables(size, classes, most, symbols, layers, name='vertex_model', discrete=True):
@@ -235,17 +235,17 @@ def encoder_variables(name):
     def alpha(place):
         return [(scope + 'res_net/' + place + '/alpha', [])]
 
-    found = [(scope + 'voxel_embeddings/embeddings', [2, 8])] if name == 'voxel' else []
-    found += conv('conv_input', 3 if name == 'image' else 8, 6, side=7)
+    variables = [(scope + 'voxel_embeddings/embeddings', [2, 8])] if name == 'voxel' else []
+    variables += conv('conv_input', 3 if name == 'image' else 8, 6, side=7)
     place = 'resolution_0/block_1_downsample'
-    found += conv(place + '/conv_1', 6, 6) + conv(place + '/conv_2', 6, 6) + alpha(place)
-    found += conv('resolution_0/block_2/conv_1', 6, 6) if RES_NET['num_blocks'][0] > 1 else []
+    variables += conv(place + '/conv_1', 6, 6) + conv(place + '/conv_2', 6, 6) + alpha(place)
+    variables += conv('resolution_0/block_2/conv_1', 6, 6) if RES_NET['num_blocks'][0] > 1 else []
     place = 'resolution_1/block_1_downsample'
-    found += conv(place + '/conv_shortcut', 6, 16) + conv(place + '/conv_1', 6, 6)
-    found += conv(place + '/conv_2', 6, 16) + alpha(place)
+    variables += conv(place + '/conv_shortcut', 6, 16) + conv(place + '/conv_1', 6, 6)
+    variables += conv(place + '/conv_2', 6, 16) + alpha(place)
     place = 'resolution_1/block_2'
-    found += conv(place + '/conv_1', 16, 16) + conv(place + '/conv_2', 16, 16) + alpha(place)
-    return found + affine('{}{}_coord_embeddings'.format(scope, name), dims, 16)
+    variables += conv(place + '/conv_1', 16, 16) + conv(place + '/conv_2', 16, 16) + alpha(place)
+    return variables + affine('{}{}_coord_embeddings'.format(scope, name), dims, 16)
 
 
 @pytest.mark.parametrize('name', sorted(MODELS))
@@ -353,8 +353,8 @@ def test_more_room_for_vertices_and_tokens_changes_no_loss(run):
     losses = [loss_of(model, constants(arrays), 'face') for arrays in (batch, wide)]
     losses.append(model.packed_loss(constants(wide)))
     randomize(run)
-    found = run(losses)
-    np.testing.assert_allclose(found, found[0], rtol=1e-6)
+    values = run(losses)
+    np.testing.assert_allclose(values, values[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize('name', sorted(MODELS))
@@ -377,7 +377,7 @@ def test_the_packed_loss_is_the_masked_sum_with_all_its_gradients(run, name):
     pytest.param('face-class', marks=pytest.mark.slow)])
 def test_the_default_computation_is_the_plain_one(run, name):
     batch = batch_for(name, np.random.RandomState(7))
-    found = []
+    results = []
     for plain in (True, False):
         with tf.Graph().as_default(), tf.Session() as sess:
             loss = loss_of(MODELS[name](plain=plain), constants(batch), name)
@@ -385,28 +385,28 @@ def test_the_default_computation_is_the_plain_one(run, name):
             gradients = [tf.convert_to_tensor(part) for part in tf.gradients(loss, variables)]
             for variable in variables:
                 sess.run(variable.assign(weight(variable)))
-            found.append(sess.run((loss, gradients)))
+            results.append(sess.run((loss, gradients)))
             names = [variable.op.name for variable in variables]
-    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-5)
-    assert_same_gradients(found[1][1], found[0][1], names)
+    np.testing.assert_allclose(results[1][0], results[0][0], rtol=1e-5)
+    assert_same_gradients(results[1][1], results[0][1], names)
 
 
 def plain_weights(memory_efficient):
     """Spec 3.2: the plain layout of memory-efficient weights {name: array}."""
-    found = {}
+    plain = {}
     for name, value in memory_efficient.items():
         place = name.rsplit('/', 1)[0]
         if name.endswith('/wqkv'):
             for part, letter in enumerate('qkv'):
                 size = value.shape[3] // 3
-                found['{}/{}/kernel'.format(place, letter)] = np.concatenate(
+                plain['{}/{}/kernel'.format(place, letter)] = np.concatenate(
                     [head[0, :, part * size:(part + 1) * size] for head in value], axis=1)
         elif name.endswith('/wo'):
-            found[place + '/output_transform/kernel'] = np.concatenate(
+            plain[place + '/output_transform/kernel'] = np.concatenate(
                 [head[0] for head in value], axis=0)
         else:
-            found[name] = value
-    return found
+            plain[name] = value
+    return plain
 
 
 @pytest.mark.parametrize('plain', [True, False])
@@ -436,9 +436,9 @@ def test_gradients_with_and_without_recomputing_are_the_same(run, heads):
     variables = tf.trainable_variables()
     gradients = [tf.gradients(loss, variables) for loss in losses]
     randomize(run)
-    (kept_loss, new_loss), (kept, new) = run((losses, gradients))
-    np.testing.assert_allclose(new_loss, kept_loss, rtol=1e-6)
-    assert_same_gradients(new, kept, [variable.op.name for variable in variables])
+    (stored_loss, new_loss), (stored, new) = run((losses, gradients))
+    np.testing.assert_allclose(new_loss, stored_loss, rtol=1e-6)
+    assert_same_gradients(new, stored, [variable.op.name for variable in variables])
 
 
 def test_dropout_acts_in_training_alone_and_once_a_branch(run):
@@ -456,9 +456,9 @@ def test_dropout_acts_in_training_alone_and_once_a_branch(run):
     assert not calls
     dropped = [loss_of(model, batch, 'face', is_training=True), model.packed_loss(batch, True)]
     assert calls == 2 * STACK['num_layers'] * (2 + 3) * [0.3]
-    kept = loss_of(model, batch, 'face')
+    undropped = loss_of(model, batch, 'face')
     randomize(run)
-    (plain, packed), without = run((dropped, kept))
+    (plain, packed), without = run((dropped, undropped))
     np.testing.assert_allclose(packed, plain, rtol=1e-5)
     assert abs(plain - without) > 0.01 * without
 
@@ -484,8 +484,8 @@ def test_a_checkpoint_under_the_original_names_restores_by_name(tmp_path):
 
 def test_top_k_per_row_keeps_the_k_best_of_each_row(run):
     logits = np.array([[5., 1., 3., 2.], [0., -1., -3., -2.]], np.float32)
-    kept = run(modules.top_k_logits(tf.constant(logits), 2, per_row=True)) > -1e8
-    np.testing.assert_array_equal(kept, [[1, 0, 1, 0], [1, 1, 0, 0]])
+    remaining = run(modules.top_k_logits(tf.constant(logits), 2, per_row=True)) > -1e8
+    np.testing.assert_array_equal(remaining, [[1, 0, 1, 0], [1, 1, 0, 0]])
     best = run(modules.top_k_logits(tf.constant(logits), 1, per_row=True)) > -1e8
     np.testing.assert_array_equal(best, [[1, 0, 0, 0], [1, 0, 0, 0]])
 
@@ -493,8 +493,8 @@ def test_top_k_per_row_keeps_the_k_best_of_each_row(run):
 def test_top_k_of_the_original_has_one_threshold_and_drops_it(run):
     logits = np.array([[5., 1., 3., 2.], [0., -1., -3., -2.]], np.float32)
     # The smallest of the second best (3 and -1) goes, and what is below it, in both rows.
-    kept = run(modules.top_k_logits(tf.constant(logits), 2)) > -1e8
-    np.testing.assert_array_equal(kept, [[1, 1, 1, 1], [1, 0, 0, 0]])
+    remaining = run(modules.top_k_logits(tf.constant(logits), 2)) > -1e8
+    np.testing.assert_array_equal(remaining, [[1, 1, 1, 1], [1, 0, 0, 0]])
     # k = 1 leaves nothing of the row with the smallest maximum: it is drawn from uniformly.
     nothing = run(modules.top_k_logits(tf.constant(logits), 1))
     np.testing.assert_array_equal(nothing[1], np.full(4, -1e9, np.float32))
@@ -506,8 +506,8 @@ def test_top_p_keeps_the_best_symbols_up_to_the_asked_mass(run):
     logits = np.log(np.array([[.1, .5, .15, .25]], np.float32))
     for p, expected in [(0., [0, 1, 0, 0]), (.4, [0, 1, 0, 0]), (.6, [0, 1, 0, 1]),
                         (.8, [0, 1, 1, 1]), (.95, [1, 1, 1, 1]), (1., [1, 1, 1, 1])]:
-        kept = run(modules.top_p_logits(tf.constant(logits), p)) > -1e8
-        np.testing.assert_array_equal(kept[0], expected, err_msg=str(p))
+        remaining = run(modules.top_p_logits(tf.constant(logits), p)) > -1e8
+        np.testing.assert_array_equal(remaining[0], expected, err_msg=str(p))
 
 
 @pytest.mark.parametrize('bits', [1, 4, 8])
@@ -534,8 +534,8 @@ def test_exact_quantisation_reaches_the_face_model(run):
     for exact, row, scope in ((False, 32, 'face_model'), (True, 33, 'face_model_1')):
         expected = sum(rows['{}/coord_{}/embeddings'.format(scope, axis)][row]
                        for axis in range(3))
-        found, wanted = run((tables[exact][0, 2], expected))
-        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+        actual, wanted = run((tables[exact][0, 2], expected))
+        np.testing.assert_allclose(actual, wanted, rtol=1e-6)
 
 
 def test_samples_beyond_the_table_of_positions_are_refused():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from polygen import data_utils, measures, mesh_sets, modules, presets, sampling, sequences
-from polygen import sample as sample_script
+from polygen import data_utils, drawing, measures, mesh_sets, modules, sampling, sequences
+from polygen import options as options_lib
 from tests import golden
 
 STACK = {'hidden_size': 8, 'fc_size': 8, 'num_heads': 2, 'num_layers': 1, 'dropout_rate': 0.}
@@ -39,12 +39,12 @@ def never_stop(monkeypatch, greedy=False):
     monkeypatch.setattr(sampling, 'draw', draw)
 
 
-def assert_drawn_from(run, tokens, logits, given, noise, greedy=False):
+def assert_drawn_from(run, tokens, logits, sequence, noise, greedy=False):
     """Asserts that the uncached network would have drawn the tokens that the loop has drawn.
 
     Args:
       tokens: [B, L], of the loop.
-      logits: [B, L, K], of the whole sequence `given` [B, L].
+      logits: [B, L, K], of the whole sequence `sequence` [B, L].
       noise: [B, L].
       greedy: bool, one symbol over and over will do.
     """
@@ -52,7 +52,7 @@ def assert_drawn_from(run, tokens, logits, given, noise, greedy=False):
     again = sampling.draw(tf.reshape(logits, [rows * length, -1]), tf.constant(noise.ravel()))
     drawn = run(tokens)
     assert greedy or len(np.unique(drawn)) > 3
-    expected = run(again, {given: drawn}).reshape(rows, length)
+    expected = run(again, {sequence: drawn}).reshape(rows, length)
     np.testing.assert_array_equal(drawn, expected)
     return drawn
 
@@ -67,10 +67,10 @@ def assert_vertex_cache_is_exact(run, num_vertices, memory_efficient=False, gree
     labels = {'class_label': tf.constant([2, 0, 1])}
     noise = sampling.uniform_noise(0, 3, 3 * num_vertices + 1)
     tokens = model.sample_tokens(3, labels, num_vertices, tf.constant(noise))
-    given = tf.placeholder(tf.int32, noise.shape)
-    logits = model(dict(labels, vertices_flat=given)).logits
+    sequence = tf.placeholder(tf.int32, noise.shape)
+    logits = model(dict(labels, vertices_flat=sequence)).logits
     randomize(run)
-    assert_drawn_from(run, tokens, logits, given, noise, greedy)
+    assert_drawn_from(run, tokens, logits, sequence, noise, greedy)
 
 
 @pytest.mark.parametrize('memory_efficient, greedy', [(False, False), (False, True),
@@ -100,10 +100,10 @@ def test_cached_faces_are_the_uncached_ones_across_archives(run, monkeypatch, op
     model = modules.FaceModel(STACK, STACK, class_conditional=False, max_seq_length=40, **options)
     noise = sampling.uniform_noise(1, 2, 30)
     tokens = model.sample_tokens(context, 30, tf.constant(noise))
-    given = tf.placeholder(tf.int32, noise.shape)
-    logits = model(dict(context, faces=given)).logits
+    sequence = tf.placeholder(tf.int32, noise.shape)
+    logits = model(dict(context, faces=sequence)).logits
     randomize(run)
-    drawn = assert_drawn_from(run, tokens, logits, given, noise)
+    drawn = assert_drawn_from(run, tokens, logits, sequence, noise)
     assert drawn[1].max() < 5 + 2
 
 
@@ -118,10 +118,10 @@ def test_a_sequential_context_is_projected_once_for_all_steps(run, monkeypatch, 
     model = kind({'hidden_sizes': (4, 8), 'num_blocks': (1, 1)}, STACK, 4, max_num_input_verts=9)
     noise = sampling.uniform_noise(2, 2, 16)
     tokens = model.sample_tokens(2, context, 5, tf.constant(noise))
-    given = tf.placeholder(tf.int32, noise.shape)
-    logits = model(dict(context, vertices_flat=given)).logits
+    sequence = tf.placeholder(tf.int32, noise.shape)
+    logits = model(dict(context, vertices_flat=sequence)).logits
     randomize(run)
-    assert_drawn_from(run, tokens, logits, given, noise)
+    assert_drawn_from(run, tokens, logits, sequence, noise)
 
 
 @pytest.mark.parametrize('block, first', [(32, 4), (4, 1), (7, 3)])
@@ -143,8 +143,8 @@ def test_draws_invert_the_distribution(run):
     count = 5000
     noise = ((np.arange(count) + .5) / count).astype(np.float32)
     drawn = run(sampling.draw(tf.constant(np.tile(logits, [count, 1])), tf.constant(noise)))
-    found = np.bincount(drawn, minlength=11)
-    assert drawn.dtype == np.int32 and np.abs(found - share * count).max() <= 1.01
+    frequencies = np.bincount(drawn, minlength=11)
+    assert drawn.dtype == np.int32 and np.abs(frequencies - share * count).max() <= 1.01
     assert (np.diff(drawn) >= 0).all()      # the inverse of a cumulative distribution rises
 
 
@@ -236,14 +236,14 @@ def test_a_draw_follows_the_filtered_distribution_of_its_prefix(run):
     filters = sampling.Filters(temperature=0.8, top_k=5, top_p=0.9, top_k_per_row=True)
     noise = sampling.uniform_noise(2, 3, 16)
     tokens = model.sample_tokens(3, None, 5, tf.constant(noise), filters)
-    given = tf.placeholder(tf.int32, [3, 16])
-    logits = sampling.filter_logits(model({'vertices_flat': given}).logits, filters)
+    sequence = tf.placeholder(tf.int32, [3, 16])
+    logits = sampling.filter_logits(model({'vertices_flat': sequence}).logits, filters)
     again = tf.stack([sampling.draw(logits[:, place], tf.constant(noise[:, place]))
                       for place in range(16)], axis=1)
     randomize(run)
     drawn = run(tokens)
     stopped = np.cumsum(drawn == 0, axis=1) - (drawn == 0) > 0
-    np.testing.assert_array_equal(drawn, np.where(stopped, 0, run(again, {given: drawn})))
+    np.testing.assert_array_equal(drawn, np.where(stopped, 0, run(again, {sequence: drawn})))
 
 
 class Steps:
@@ -407,7 +407,7 @@ def test_faces_drawn_by_the_rules_are_those_of_meshes(run, size, seed):
         faces = check_faces(row, count)
         sizes.update(map(len, faces))
         rising = np.stack([np.zeros(count), np.zeros(count), np.arange(count)], axis=1)
-        assert measures.is_valid(sample_script.Sample(0, rising, faces, True))
+        assert measures.is_valid(drawing.Sample(0, rising, faces, True))
     assert len(sizes) > 1 or size == 3
 
 
@@ -438,7 +438,7 @@ def test_face_rules_stop_at_once_where_no_face_can_be(run):
 
 @pytest.fixture(scope='module')
 def toy():
-    return mesh_sets.load_meshes(presets.SHIPPED_MESHES)[0]
+    return mesh_sets.load_meshes(options_lib.SHIPPED_MESHES)[0]
 
 
 def test_rules_allow_every_token_of_the_shipped_meshes(run, toy):
@@ -469,18 +469,20 @@ def test_models_draw_only_valid_meshes_when_asked_to(run, seed):
                              only_return_complete=False)
     faces = face.sample(vertices, noise=noise[1], valid_only=True, only_return_complete=False)
     randomize(run)
-    points, found = run((vertices, {key: faces[key] for key in (
+    points, polygons = run((vertices, {key: faces[key] for key in (
         'completed', 'faces', 'num_face_indices')}))
     assert points['completed'].all()    # 64 vertices of 2 bits are all there are
     complete = 0
     for row in range(6):
         count = points['num_vertices'][row]
-        drawn = sample_script.Sample(
-            0, points['vertices'][row, :count], data_utils.unflatten_faces(
-                found['faces'][row, :found['num_face_indices'][row]]), found['completed'][row])
+        num_tokens = polygons['num_face_indices'][row]
+        drawn = drawing.Sample(
+            0, points['vertices'][row, :count],
+            data_utils.unflatten_faces(polygons['faces'][row, :num_tokens]),
+            polygons['completed'][row])
         if drawn.complete and count >= 3:
             complete += 1
-            check_faces(found['faces'][row], count)
+            check_faces(polygons['faces'][row], count)
             assert measures.is_valid(drawn)
     assert complete
 
@@ -490,20 +492,20 @@ def vertices_of(run, tokens, **options):
 
 
 def test_a_vertex_that_the_stop_token_cuts_is_dropped(run):
-    found = vertices_of(run, [[1, 2, 256, 5, 6, 0, 9], [1, 2, 3, 4, 5, 6, 7],
+    outputs = vertices_of(run, [[1, 2, 256, 5, 6, 0, 9], [1, 2, 3, 4, 5, 6, 7],
                               [0, 2, 3, 4, 5, 6, 7]],
                         recenter_verts=False, only_return_complete=False)
-    np.testing.assert_array_equal(found['completed'], [True, False, True])
-    np.testing.assert_array_equal(found['num_vertices'], [1, 2, 0])
-    np.testing.assert_array_equal(found['vertices_mask'], [[1, 0], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(outputs['completed'], [True, False, True])
+    np.testing.assert_array_equal(outputs['num_vertices'], [1, 2, 0])
+    np.testing.assert_array_equal(outputs['vertices_mask'], [[1, 0], [1, 1], [0, 0]])
     expected = np.array([255, 1, 0]) / 255 - 0.5       # (x, y, z) of tokens (z, y, x) + 1
-    np.testing.assert_allclose(found['vertices'][0, 0], expected, atol=1e-6)
-    assert not found['vertices'][0, 1].any() and not found['vertices'][2].any()
+    np.testing.assert_allclose(outputs['vertices'][0, 0], expected, atol=1e-6)
+    assert not outputs['vertices'][0, 1].any() and not outputs['vertices'][2].any()
 
 
 def test_recentring_moves_the_middle_of_the_box_to_zero(run):
-    found = vertices_of(run, [[1, 1, 1, 101, 51, 201, 0], [0] * 7, [11, 11, 11, 0, 1, 1, 1]])
-    vertices = found['vertices']
+    outputs = vertices_of(run, [[1, 1, 1, 101, 51, 201, 0], [0] * 7, [11, 11, 11, 0, 1, 1, 1]])
+    vertices = outputs['vertices']
     np.testing.assert_allclose(vertices[0, 0], -vertices[0, 1], atol=1e-6)
     np.testing.assert_allclose(vertices[0, 1] - vertices[0, 0], np.array([200, 50, 100]) / 255,
                                atol=1e-6)
@@ -515,11 +517,11 @@ def test_faces_behind_the_last_whole_one_are_cut(run):
     tokens = [[2, 3, 4, 1, 3, 4, 5, 0, 2, 2], [2, 3, 4, 1, 3, 4, 5, 3, 2, 2],
               [2, 3, 4, 5, 3, 4, 5, 3, 2, 2], [0, 3, 4, 1, 3, 4, 5, 3, 2, 2]]
     context = {'vertices_mask': tf.ones([4, 4]), 'name': tf.constant([10, 11, 12, 13])}
-    found = run(sequences.faces_from_tokens(tf.constant(tokens), context, False))
-    np.testing.assert_array_equal(found['completed'], [True, False, False, True])
-    np.testing.assert_array_equal(found['num_face_indices'], [8, 4, 1, 1])
-    np.testing.assert_array_equal(found['faces'], [
+    outputs = run(sequences.faces_from_tokens(tf.constant(tokens), context, False))
+    np.testing.assert_array_equal(outputs['completed'], [True, False, False, True])
+    np.testing.assert_array_equal(outputs['num_face_indices'], [8, 4, 1, 1])
+    np.testing.assert_array_equal(outputs['faces'], [
         [2, 3, 4, 1, 3, 4, 5, 0, 0, 0], [2, 3, 4] + [0] * 7, [0] * 10, [0] * 10])
-    kept = run(sequences.faces_from_tokens(tf.constant(tokens), context))
-    np.testing.assert_array_equal(kept['context']['name'], [10, 13])
-    np.testing.assert_array_equal(kept['num_face_indices'], [8, 1])
+    complete = run(sequences.faces_from_tokens(tf.constant(tokens), context))
+    np.testing.assert_array_equal(complete['context']['name'], [10, 13])
+    np.testing.assert_array_equal(complete['num_face_indices'], [8, 1])

@@ -13,8 +13,9 @@ import freeze_graph
 from common import frozen
 from common.geometry import meshes
 from common.training import checkpoints
+from polygen import drawing, networks, training_graph
 from polygen import evaluate as evaluate_script
-from polygen import presets
+from polygen import options as options_lib
 from polygen import sample as sample_script
 from polygen import train as train_script
 from tests.polygen import tiny
@@ -41,12 +42,12 @@ def finished(tmp_path_factory, solids):
 @pytest.fixture(scope='module')
 def unbroken(tmp_path_factory, solids):
     """{options: losses} of runs of six steps; the first is what later ones start from."""
-    found = {}
+    finished_runs = {}
     for options in ((), RANDOM):
         folder = str(tmp_path_factory.mktemp('unbroken'))
         tiny.train(folder, solids, 6, '--save_every=6', *options)
-        found[options] = tiny.losses(folder), folder
-    return found
+        finished_runs[options] = tiny.losses(folder), folder
+    return finished_runs
 
 
 def run_options(folder):
@@ -228,8 +229,8 @@ def test_samples_on_the_way_and_without_faces_or_classes(tmp_path, solids):
                '--face_class_conditional', '--num_samples=3', sample=True)
     names = os.listdir(str(tmp_path / 'samples'))
     assert {'step_000001.png', 'step_000002.png'} <= set(names)
-    held = checkpoints.variables_of(checkpoints.latest(str(tmp_path)))
-    assert 'vertex_model/embed_zero' in held and 'face_model/class_label/embeddings' in held
+    variables = checkpoints.variables_of(checkpoints.latest(str(tmp_path)))
+    assert {'vertex_model/embed_zero', 'face_model/class_label/embeddings'} <= set(variables)
 
 
 def test_sample_draws_classes_from_a_run(finished):
@@ -254,10 +255,10 @@ def test_evaluate_measures_the_run_beside_two_baselines(finished):
         '--data_path={}'.format(finished.data), '--num_buckets=2', '--batch_size=2')
     assert code == 0
     with open(os.path.join(finished.folder, 'eval', 'evaluation.json')) as stream:
-        found = json.load(stream)
-    rows = found['figures']
+        evaluation = json.load(stream)
+    rows = evaluation['figures']
     assert sorted(rows) == ['model-4', 'token frequencies', 'uniform', 'untrained']
-    assert found['meshes'] == 3 and found['samples']['samples'] == 2
+    assert evaluation['meshes'] == 3 and evaluation['samples']['samples'] == 2
     # 3 meshes of 4, 5 and 8 vertices, 17 symbols.
     tokens = sum(3 * count + 1 for count in (4, 5, 8))
     uniform = tokens * math.log2(17) / 17
@@ -285,46 +286,46 @@ def test_freeze_graph_freezes_a_part_of_a_run(finished, tmp_path):
     assert 'input  noise float32 [3, 20]' in out and 'output faces int32 [3, 20]' in out
 
 
+def completed(*arguments):
+    return options_lib.complete(train_script.parse_args(arguments), 'cpu')
+
+
 def test_the_large_preset_is_that_of_real_meshes():
-    config = train_script.parse_args(['--preset=large', '--batch_size=3'])
-    presets.complete(config)
-    assert (config.hidden_size, config.fc_size, config.vertex_layers) == (256, 1024, 8)
-    assert (config.max_vertices, config.max_face_tokens) == (800, 2800)
-    assert config.batch_size == 3 and config.is_training and config.schedule == 'cosine'
-    assert config.num_buckets == 4 and not config.plain and not config.memory_efficient
-    config = train_script.parse_args(['--preset=large', '--noshuffle', '--memory_efficient'])
-    presets.complete(config)
-    assert config.shuffle is False and config.plain     # recomputing knows no packed rows
+    options = completed('--preset=large', '--batch_size=3')
+    assert (options.hidden_size, options.fc_size, options.vertex_layers) == (256, 1024, 8)
+    assert (options.max_vertices, options.max_face_tokens) == (800, 2800)
+    assert options.batch_size == 3 and options.is_training and options.schedule == 'cosine'
+    assert options.num_buckets == 4 and not options.plain and not options.memory_efficient
+    options = completed('--preset=large', '--noshuffle', '--memory_efficient')
+    assert options.shuffle is False and options.plain     # recomputing knows no packed rows
 
 
 def test_the_published_preset_is_that_of_the_released_checkpoints():
-    config = train_script.parse_args(['--preset=published'])
-    presets.complete(config)
-    assert (config.hidden_size, config.fc_size, config.num_heads) == (512, 2048, 8)
-    assert (config.vertex_layers, config.encoder_layers, config.face_layers) == (24, 10, 14)
-    assert (config.max_vertices, config.max_face_tokens) == (5000, 8000)
-    assert config.memory_efficient and config.num_classes == 55
+    options = completed('--preset=published')
+    assert (options.hidden_size, options.fc_size, options.num_heads) == (512, 2048, 8)
+    assert (options.vertex_layers, options.encoder_layers, options.face_layers) == (24, 10, 14)
+    assert (options.max_vertices, options.max_face_tokens) == (5000, 8000)
+    assert options.memory_efficient and options.num_classes == 55
 
 
 def test_the_learning_rate_warms_up_and_falls_like_a_cosine():
-    config = types.SimpleNamespace(learning_rate=2., warmup_steps=4, schedule='cosine',
-                                   training_steps=12)
-    steps = types.SimpleNamespace(_config=config)
-    rates = [train_script.Steps.learning_rate(steps, step) for step in range(1, 13)]
+    options = completed('--learning_rate=2', '--warmup_steps=4', '--schedule=cosine',
+                        '--training_steps=12')
+    rates = [training_graph.learning_rate(options, step) for step in range(1, 13)]
     np.testing.assert_allclose(rates[:4], [.5, 1., 1.5, 2.])
     np.testing.assert_allclose(rates[7], 1.)
     np.testing.assert_allclose(rates[11], 0., atol=1e-12)
     assert all(one > two for one, two in zip(rates[3:], rates[4:]))
-    config.schedule, config.warmup_steps = 'constant', 0
-    assert [train_script.Steps.learning_rate(steps, step) for step in (1, 6, 12)] == [2.] * 3
+    options = options.replace(schedule='constant', warmup_steps=0)
+    assert [training_graph.learning_rate(options, step) for step in (1, 6, 12)] == [2.] * 3
 
 
 def test_samples_depend_on_the_seed_and_the_place_alone(finished):
     with tf.Graph().as_default():
-        config = sample_script.parse_args(run_options(finished.folder))
-        config, weights = presets.trained(config)
-        models = presets.make_models(config)
-        samplers = [sample_script.Sampler(models, config, 2) for _ in range(2)]
+        options, weights = networks.trained(
+            sample_script.parse_args(run_options(finished.folder)), 'cpu')
+        models = networks.build_models(options)
+        samplers = [drawing.Sampler(models, options, 2) for _ in range(2)]
         with tf.Session() as sess:
             weights.restore(sess)
             one = samplers[0].draw(sess, [0, 1, 2], [7, 1])

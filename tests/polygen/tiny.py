@@ -79,12 +79,12 @@ def saved_steps(output_path, stem='model'):
 
 def digests(folder):
     """What lies in a folder, {relative path: digest}, but for lock files."""
-    found = {}
+    values = {}
     for place, _, names in os.walk(str(folder)):
         for name in names:
             if name != '.lock':
                 path = os.path.join(place, name)
                 with open(path, 'rb') as stream:
-                    found[os.path.relpath(path, str(folder))] = hashlib.sha256(
+                    values[os.path.relpath(path, str(folder))] = hashlib.sha256(
                         stream.read()).hexdigest()
-    return found
+    return values

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import errors, npu_lint
+from common import errors
+from common.frozen import lint
 from r2n2 import models
 from r2n2.lib import solver, weights
 from tests.r2n2 import golden_adapters
@@ -49,15 +50,15 @@ def test_batch_normalisation_sees_all_views_but_no_masked_ones(graph, kind, plai
             blank = np.concatenate([given[:2], np.zeros_like(given[:1])])
             outputs = net.build(tf.constant(blank if masked else given[:2]), is_training=True,
                                 view_mask=tf.constant([1., 1., 0.]) if masked else None)
-            updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-            assert len(updates) == 2 * len(net.statistics)  # one of each mean and variance a step
+            updates = net.layers.updates
+            assert len(updates) == len(net.statistics)  # one of each mean and variance a step
             sess.run(tf.global_variables_initializer())
             logits = sess.run([outputs.logits, updates])[0]
             found.append((logits, sess.run(list(net.statistics.values()))))
     for logits, statistics in found[1:]:
         np.testing.assert_allclose(logits, found[0][0], rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(np.concatenate(np.ravel(statistics)),
-                                   np.concatenate(np.ravel(found[0][1])), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(np.concatenate(statistics), np.concatenate(found[0][1]),
+                                   rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('size, axis_count, usual, spacing', [
@@ -98,8 +99,7 @@ def test_batch_normalisation_learns_statistics_and_uses_them_at_test_time(graph)
         for _ in range(5):
             sess.run(step.update, feed)
         assert np.abs(sess.run(test, feed) - before).max() > 1e-3
-        mean, _ = net.statistics['conv1a/moving']
-        assert np.abs(sess.run(mean)).max() > 1e-3
+        assert np.abs(sess.run(net.statistics['conv1a/moving_mean'])).max() > 1e-3
 
 
 def test_orthogonal_recurrent_kernels_are_orthogonal(graph):
@@ -195,7 +195,7 @@ def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(graph, kind
     net = kind(plain=True, batch_norm=batch_norm, **WIDTHS)
     trainer = solver.Solver(net)
     step = trainer.step(3, 2, 127, masked=True)
-    findings = npu_lint.lint_graph(
+    findings = lint.lint_graph(
         tf.get_default_graph().as_graph_def(),
         [step.images.op.name, step.voxels.op.name, step.mask.op.name, trainer.rate.op.name],
         [step.loss.op.name, step.update.name], mode='train')

@@ -10,12 +10,14 @@ import scipy.io
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import files, frozen
+from common import cli, errors, files, frozen
 from common.geometry import meshes
-from common.training import reporting
-from r2n2 import demo
+from common.training import launch, records
+from r2n2 import demo, networks, reconstruction, training
 from r2n2 import main as main_script
-from r2n2.lib import data_io, layers, train_net
+from r2n2 import options as options_lib
+from r2n2.lib import config as config_lib
+from r2n2.lib import data_io, layers
 from r2n2.tools import make_dataset
 from tests.r2n2 import tiny
 
@@ -37,7 +39,7 @@ def run(tmp_path_factory, data):
 
 def losses(folder):
     return {row['step']: row['loss'] for row in
-            reporting.read_metrics(os.path.join(folder, 'metrics.jsonl')) if 'loss' in row}
+            records.read_metrics(os.path.join(folder, 'metrics.jsonl')) if 'loss' in row}
 
 
 def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
@@ -102,32 +104,37 @@ def test_a_resumed_run_equals_the_unbroken_one(run, data, tmp_path):
     assert losses(str(tmp_path)) == losses(folder)
 
 
+def trained(*arguments):
+    """What networks.trained finds for demo.py: (options, path of the weights)."""
+    return networks.trained(cli.settled(demo.parse_args(list(arguments))), 'cpu')
+
+
 def test_the_demo_finds_the_run_of_the_launch_script(run, tmp_path, monkeypatch):
     folder, _ = run
-    monkeypatch.setattr(demo.setup, 'LAUNCHED', folder)
-    monkeypatch.setattr(demo.setup, 'OUTPUT_PATH', str(tmp_path / 'output'))
-    options = demo.parse_args([])
-    assert demo.setup.trained(options)[1] == os.path.join(folder, 'checkpoints', 'model-4')
+    monkeypatch.setattr(options_lib, 'LAUNCHED', folder)
+    monkeypatch.setattr(options_lib, 'OUTPUT_PATH', str(tmp_path / 'output'))
+    options, path = trained()
+    assert path == os.path.join(folder, 'checkpoints', 'model-4')
     assert options.output_path == folder
     os.makedirs(str(tmp_path / 'output' / 'checkpoints'))   # an own run goes first
-    with pytest.raises(demo.errors.InputError, match='no checkpoint'):
-        demo.setup.trained(demo.parse_args([]))
+    with pytest.raises(errors.InputError, match='no checkpoint'):
+        trained()
 
 
 def test_the_shipped_settings_fit_the_networks(data):
-    place = os.path.dirname(main_script.setup.QUICK_CONFIG)
+    place = os.path.dirname(options_lib.QUICK_CONFIG)
     names = sorted(os.listdir(place))
     assert {'quick.yaml', 'short.yaml'} <= set(names)
     for name in names:
         for model in ('GRUNet', 'ResidualGRUNet'):
-            found = main_script.setup.settings(main_script.parse_args(
-                ['--cfg=' + os.path.join(place, name), '--model=' + model]))
+            settings = options_lib.complete(main_script.parse_args(
+                ['--cfg=' + os.path.join(place, name), '--model=' + model]), 'cpu').settings
             with tf.Graph().as_default():
-                net = main_script.setup.make_net(found, False)
+                net = networks.build(settings, False)
                 net.build(tf.zeros([1, 1, 127, 127, 3]))
             assert type(net).__name__ == model
             assert net.params['conv1/W' if model == 'GRUNet' else 'conv1a/W'].shape[-1] == (
-                found.NET.N_CONVFILTER[0])
+                settings.NET.N_CONVFILTER[0])
 
 
 def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
@@ -136,12 +143,11 @@ def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
         views = np.random.RandomState(0).uniform(size=graph.inputs['views'][0])
         found = graph.predict(views=views.astype(np.float32))
     assert found['occupancy'].shape == (1, 32, 32, 32)
-    options = demo.parse_args(['--output_path=' + folder])
-    settings, path = demo.setup.trained(options)
-    with tf.Graph().as_default(), demo.setup.session(options) as sess:
-        net = demo.setup.make_net(settings, True)
+    options, path = trained('--output_path=' + folder)
+    with tf.Graph().as_default(), tf.Session(config=launch.Context().session_config()) as sess:
+        net = networks.build(options.settings, True)
         occupancy = layers.loss(net.build(tf.constant(views.astype(np.float32))).logits, 0.)[0]
-        demo.setup.load(sess, net, path)
+        networks.restore(sess, net, path)
         np.testing.assert_allclose(found['occupancy'], sess.run(occupancy), rtol=1e-4, atol=1e-6)
     assert np.ptp(found['occupancy']) > 1e-3
     code, out, _ = tiny.call(freeze_graph, '--model=r2n2', '--output_path=' + folder, '--views=1',
@@ -168,13 +174,13 @@ def test_a_picture_is_centred_before_grey(tmp_path):
     image[10:40, 100:120] = 30, 60, 200
     path = str(tmp_path / 'photo.png')
     cv2.imwrite(path, image)
-    found = demo.prepared(path, 127)
+    found = reconstruction.prepared(path, 127)
     rows, columns = np.nonzero((found != 240).any(axis=2))
     assert abs(rows.mean() - 63) < 2 and abs(columns.mean() - 63) < 2
     assert 85 < np.ptp(rows) < 95       # 72 % of 127
     cv2.imwrite(path, np.full([90, 150, 3], 250, np.uint8))
-    with pytest.raises(demo.errors.InputError, match='shows no object'):
-        demo.prepared(path, 127)
+    with pytest.raises(errors.InputError, match='shows no object'):
+        reconstruction.prepared(path, 127)
 
 
 def test_photos_may_be_grey_or_turned_by_the_camera(tmp_path):
@@ -185,7 +191,7 @@ def test_photos_may_be_grey_or_turned_by_the_camera(tmp_path):
         path, tags = str(tmp_path / name), Image.Exif()
         tags[0x0112] = 6 if exif else 1     # turned by 90 degrees
         Image.fromarray(image).convert(mode).save(path, quality=95, exif=tags)
-        rows, columns = np.nonzero((demo.prepared(path, 127) < 120).all(axis=2))
+        rows, columns = np.nonzero((reconstruction.prepared(path, 127) < 120).all(axis=2))
         assert (np.ptp(columns) > np.ptp(rows)) == exif
 
 
@@ -193,16 +199,14 @@ def test_settings_of_the_original_become_options_or_are_noted(tmp_path, capsys):
     path = tmp_path / 'a.yaml'
     path.write_text('TRAIN: {SAVE_FREQ: 7, PRINT_FREQ: 3, RESUME_TRAIN: true}\n'
                     'CONST: {RNG_SEED: 5, WEIGHTS: a.npy}\nDATASET: b.json\n')
-    config = main_script.parse_args(['--cfg', str(path), '--seed=0', '--set', 'DIR.OUT_PATH', 'x'])
-    main_script.setup.settings(config)
-    assert (config.save_every, config.report_every, config.seed) == (7, 3, 0)   # given: stays
-    assert (config.checkpoint, config.dataset) == ('a.npy', 'b.json')
+    options = options_lib.complete(main_script.parse_args(
+        ['--cfg', str(path), '--seed=0', '--set', 'DIR.OUT_PATH', 'x']), 'cpu')
+    assert (options.save_every, options.report_every, options.seed) == (7, 3, 0)    # given: stays
+    assert (options.checkpoint, options.dataset) == ('a.npy', 'b.json')
     out = capsys.readouterr().out
     assert out == ('note: DIR.OUT_PATH has no effect here\n'
                    'note: TRAIN.RESUME_TRAIN has no effect here\n')
-    config = main_script.parse_args(['--cfg', str(path)])
-    main_script.setup.settings(config)
-    assert config.seed == 5
+    assert options_lib.complete(main_script.parse_args(['--cfg', str(path)]), 'cpu').seed == 5
 
 
 @pytest.mark.slow
@@ -231,8 +235,8 @@ def test_options_that_do_not_fit_are_refused(data, tmp_path):
 
 
 def test_rates_change_after_the_steps_of_the_original():
-    train = train_net.setup.config_lib.defaults().TRAIN
-    assert [train_net.rate_at(train, step) for step in (1, 20001, 20002, 60001, 60002)] == [
+    train = config_lib.defaults().TRAIN
+    assert [training.rate_at(train, step) for step in (1, 20001, 20002, 60001, 60002)] == [
         1e-4, 1e-4, 1e-5, 1e-5, 1e-6]
 
 

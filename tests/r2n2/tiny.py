@@ -19,12 +19,12 @@ def make_data(folder, models=3):
     config = make_dataset.parse_args(['--furniture', '--models={}'.format(models), '--views=3',
                                       '--workers=1', '--output', str(folder)])
     with contextlib.redirect_stdout(io.StringIO()):
-        names = {name: make_dataset.shapes.FURNITURE[name] for name in ('chair', 'table')}
-        kept, make_dataset.shapes.FURNITURE = make_dataset.shapes.FURNITURE, names
+        names = {name: make_dataset.furniture.FURNITURE[name] for name in ('chair', 'table')}
+        kept, make_dataset.furniture.FURNITURE = make_dataset.furniture.FURNITURE, names
         try:
             make_dataset.make(config)
         finally:
-            make_dataset.shapes.FURNITURE = kept
+            make_dataset.furniture.FURNITURE = kept
     return str(folder)
 
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from vsl import data_utils, evaluate, measures, vsl, vsl_rec
+from vsl import data_utils, inference, measures, vsl, vsl_rec
 
 _SIZES = ('obj_res', 'batch_size', 'global_latent_dim', 'local_latent_dim', 'local_latent_num')
 _LETTERS = ('grad_l2', 'grad_clipped_count', 'delta_l1', 'adam_m_l2', 'adam_v_l2', 'has_gradient')
@@ -46,22 +46,22 @@ def forward(case, path):
                       'z_logstd_{}'.format(number): model.z_logstd[number],
                       'z_{}'.format(number): model.z_all[number],
                       'kl_{}'.format(number): model.kl_loss[number]})
-    found = model.sess.run(named, _feed(model, case.inputs))
+    outputs = model.sess.run(named, _feed(model, case.inputs))
     if 'x_rec_from_image' in case.expected:
-        found['x_rec_from_image'] = model.sess.run(
-            model.x_rec, {model.decoder_input: found['learned_feature']})
-    return found
+        outputs['x_rec_from_image'] = model.sess.run(
+            model.x_rec, {model.decoder_input: outputs['learned_feature']})
+    return outputs
 
 
 def loss_terms(case, path):
-    """Losses of given codes and reconstructions."""
+    """Losses of the codes and reconstructions of a case."""
     del path
     tf.reset_default_graph()
-    given = case.inputs
-    kl = [vsl.kl_divergence(tf.constant(given['z_mean_{}'.format(number)]),
-                            tf.constant(given['z_logstd_{}'.format(number)]))
+    inputs = case.inputs
+    kl = [vsl.kl_divergence(tf.constant(inputs['z_mean_{}'.format(number)]),
+                            tf.constant(inputs['z_logstd_{}'.format(number)]))
           for number in range(case.config['local_latent_num'] + 1)]
-    rec = vsl.reconstruction_loss(tf.constant(given['x']), tf.constant(given['x_rec']))
+    rec = vsl.reconstruction_loss(tf.constant(inputs['x']), tf.constant(inputs['x_rec']))
     kl_all = tf.add_n(kl) / len(kl)
     loss = tf.reduce_mean(rec) + vsl.KL_WEIGHT * tf.reduce_mean(kl_all)
     wanted = {'rec_loss': rec, 'kl_loss_all': kl_all, 'loss': loss}
@@ -80,9 +80,9 @@ def decode(case, path):
     decoded = []
     for step in (0, 3, 6):
         batch[case.config['id2']] = route[step]
-        decoded.append(evaluate.decode(model, batch)[case.config['id2']])
+        decoded.append(inference.decode(model, batch)[case.config['id2']])
     shape = [-1] + 3 * [data_utils.GRID] + [1]
-    return {'z_new': new, 'x_rec_new': evaluate.decode(model, new).reshape(shape), 'path': route,
+    return {'z_new': new, 'x_rec_new': inference.decode(model, new).reshape(shape), 'path': route,
             'path_x_rec': np.reshape(decoded, shape)}
 
 
@@ -98,7 +98,7 @@ def train(case, path):
         scalars['lat_loss'] = model.lat_loss
     picks = {name[len('pick_'):]: index for name, index in case.inputs.items()
              if name.startswith('pick_')}
-    found = {name: [] for name in list(scalars) + ['after_' + name for name in picks]}
+    outputs = {name: [] for name in list(scalars) + ['after_' + name for name in picks]}
     for step in range(case.config['steps']):
         feed = _feed(model, case.inputs, '_step{}'.format(step))
         if step == 0:
@@ -106,12 +106,12 @@ def train(case, path):
         else:
             values, _ = sess.run((scalars, model.optimizer), feed)
         for name, value in values.items():
-            found[name].append(value)
+            outputs[name].append(value)
         now = sess.run({name: model.params[name] for name in picks})
         for name, index in picks.items():
-            found['after_' + name].append(now[name].ravel()[index])
+            outputs['after_' + name].append(now[name].ravel()[index])
     for name, index in picks.items():
-        found['grad_' + name] = first[name].ravel()[index] if name in first else index * 0.
+        outputs['grad_' + name] = first[name].ravel()[index] if name in first else index * 0.
     slots = {variable.op.name: variable for variable in tf.global_variables()}
     rows = []
     for name in names:
@@ -123,8 +123,8 @@ def train(case, path):
         rows.append([np.linalg.norm(first[name].astype(float)), (np.abs(first[name]) > 1).sum(),
                      np.abs(final.astype(float) - case.weights[name]).sum(),
                      np.linalg.norm(m.astype(float)), np.linalg.norm(v.astype(float)), 1])
-    found.update(zip(_LETTERS, np.transpose(rows)))
-    return {name: np.asarray(value) for name, value in found.items()}
+    outputs.update(zip(_LETTERS, np.transpose(rows)))
+    return {name: np.asarray(value) for name, value in outputs.items()}
 
 
 def variables(case, path):
@@ -165,20 +165,20 @@ def dataset(case, path):
     train_split, test_split = _read(case, 'train', False), _read(case, 'test', False)
     batch = case.config['batch_size']
     order = data_utils.Order(len(train_split.labels), case.config['numpy_seed'])
-    whole, found = len(train_split.labels) // batch * batch, {}
-    found['train_rows_ids'] = train_split.labels
+    whole, outputs = len(train_split.labels) // batch * batch, {}
+    outputs['train_rows_ids'] = train_split.labels
     for epoch in range(case.config['epochs']):
         rows = order.at(epoch)
-        found['epoch{}_ids'.format(epoch)] = train_split.labels[rows]
-        found['epoch{}_batches'.format(epoch)] = data_utils.grids(
+        outputs['epoch{}_ids'.format(epoch)] = train_split.labels[rows]
+        outputs['epoch{}_batches'.format(epoch)] = data_utils.grids(
             train_split.voxels[rows[:whole]]).reshape(-1, batch, 30, 30, 30, 1)
     rows = order.at(case.config['epochs'])
-    found['classify_train_ids'] = train_split.labels[rows[:whole]]
+    outputs['classify_train_ids'] = train_split.labels[rows[:whole]]
     test_rows = order.shuffled(np.arange(len(test_split.labels)))
     test_whole = len(test_rows) // batch * batch
-    found['classify_test_ids'] = test_split.labels[test_rows[:test_whole]]
-    found['classify_test_first_batch'] = data_utils.grids(test_split.voxels[test_rows[:batch]])
-    return found
+    outputs['classify_test_ids'] = test_split.labels[test_rows[:test_whole]]
+    outputs['classify_test_first_batch'] = data_utils.grids(test_split.voxels[test_rows[:batch]])
+    return outputs
 
 
 def dataset_rec(case, path):
@@ -187,20 +187,20 @@ def dataset_rec(case, path):
     splits = {name: data_utils.select(_read(case, name, True), case.config['class_id'])
               for name in ('train', 'test')}
     test_split, train_split = splits['test'], splits['train']
-    found = {'n_train': np.array(len(train_split.labels)), 'n_test': len(test_split.labels),
-             'test_models': test_split.voxels,
-             'test_image_sums': test_split.images.reshape(len(test_split.labels), -1).sum(axis=1),
-             'test_image0_row10': test_split.images[0, 10]}
+    outputs = {'n_train': np.array(len(train_split.labels)), 'n_test': len(test_split.labels),
+               'test_models': test_split.voxels,
+               'test_image_sums': test_split.images.reshape(len(test_split.labels), -1).sum(axis=1),
+               'test_image0_row10': test_split.images[0, 10]}
     order = data_utils.Order(len(train_split.labels), case.config['numpy_seed'], permute=True)
     for epoch in range(case.config['epochs']):
         rows = order.at(epoch)
         images, voxels = train_split.images[rows], train_split.voxels[rows]
         name = 'epoch{}_'.format(epoch)
-        found[name + 'voxel_sums'] = voxels.sum(axis=1, dtype=np.int64)
-        found[name + 'image_sums'] = images.reshape(len(rows), -1).sum(axis=1)
-        found[name + 'first_voxels'] = data_utils.grids(voxels[:case.config['batch_size']])
-        found[name + 'image0_col20'] = images[0][:, 20]
-    return found
+        outputs[name + 'voxel_sums'] = voxels.sum(axis=1, dtype=np.int64)
+        outputs[name + 'image_sums'] = images.reshape(len(rows), -1).sum(axis=1)
+        outputs[name + 'first_voxels'] = data_utils.grids(voxels[:case.config['batch_size']])
+        outputs[name + 'image0_col20'] = images[0][:, 20]
+    return outputs
 
 
 def _decision_values(classifier, codes):
@@ -224,28 +224,28 @@ def _decision_values(classifier, codes):
 
 
 def classify(case, path):
-    """The support vector machine on given codes, whole batches only."""
+    """The support vector machine on the codes of a case, whole batches only."""
     del path
-    given, batch = case.inputs, case.config['batch_size']
+    inputs, batch = case.inputs, case.config['batch_size']
     features, labels = {}, {}
     for name in ('train', 'test'):
-        codes, ids = given[name + '_feature'], given[name + '_id']
+        codes, ids = inputs[name + '_feature'], inputs[name + '_id']
         whole = min(len(codes), len(ids)) // batch * batch
         features[name], labels[name] = codes[:whole], ids[:whole]
     classifier = measures.fit_svm(features['train'], labels['train'], gamma=case.config['gamma'])
-    found = {'decision_first': _decision_values(classifier, features['test'][:5])}
+    outputs = {'decision_first': _decision_values(classifier, features['test'][:5])}
     for name, codes in features.items():
-        found['pred_' + name] = classifier.predict(codes)
-        found[name + '_accuracy'] = measures.accuracy(classifier, codes, labels[name])
-    return found
+        outputs['pred_' + name] = classifier.predict(codes)
+        outputs[name + '_accuracy'] = measures.accuracy(classifier, codes, labels[name])
+    return outputs
 
 
 def iou(case, path):
     """Rounding and intersection over union."""
     del path
-    shares = measures.iou(case.inputs['rec'], case.inputs['gt'])
-    return {'binary': measures.binarize(case.inputs['rec']), 'iou': shares,
-            'mean_iou': shares.mean()}
+    ious = measures.iou(case.inputs['rec'], case.inputs['gt'])
+    return {'binary': measures.binarize(case.inputs['rec']), 'iou': ious,
+            'mean_iou': ious.mean()}
 
 
 def gamma_schedule(case, path):
@@ -258,14 +258,14 @@ def eval_loop(case, path):
     """Images to shapes to IoU, of the whole test batches and as many training rows."""
     model = _build(case, path, training=False)
     count = len(case.inputs['model_test']) // model.batch_size * model.batch_size
-    found = {}
+    outputs = {}
     for name in ('train', 'test'):
-        decoded = evaluate.decode(
-            model, evaluate.image_codes(model, case.inputs['image_' + name][:count]))
-        shares = measures.iou(decoded, case.inputs['model_' + name][:count])
-        found.update({'iou_' + name: shares, 'mean_iou_' + name: shares.mean(),
-                      'occupied_' + name: measures.binarize(decoded).sum(axis=1)})
-    return found
+        decoded = inference.decode(
+            model, inference.image_codes(model, case.inputs['image_' + name][:count]))
+        ious = measures.iou(decoded, case.inputs['model_' + name][:count])
+        outputs.update({'iou_' + name: ious, 'mean_iou_' + name: ious.mean(),
+                        'occupied_' + name: measures.binarize(decoded).sum(axis=1)})
+    return outputs
 
 
 ADAPTERS = {('vsl', 'forward'): forward, ('vsl_rec', 'forward'): forward,

@@ -19,12 +19,12 @@ def test_classification_takes_two_classes_and_leaves_the_last_smaller_batch_out(
         ids = 1 + np.arange(count) % classes
         inputs[name + '_id'] = ids
         inputs[name + '_feature'] = ids[:, None] + rng.normal(0, 0.01, [count, 4])
-    found = golden_adapters.classify(case({'batch_size': 5, 'gamma': 'auto'}, inputs), 'plain')
-    assert found['decision_first'].shape == shape
-    assert found['pred_train'].shape == (20,) and found['pred_test'].shape == (10,)
-    assert found['train_accuracy'] == found['test_accuracy'] == 1
+    outputs = golden_adapters.classify(case({'batch_size': 5, 'gamma': 'auto'}, inputs), 'plain')
+    assert outputs['decision_first'].shape == shape
+    assert outputs['pred_train'].shape == (20,) and outputs['pred_test'].shape == (10,)
+    assert outputs['train_accuracy'] == outputs['test_accuracy'] == 1
     if classes == 2:
-        assert ((found['decision_first'] > 0) == (found['pred_test'][:5] == 2)).all()
+        assert ((outputs['decision_first'] > 0) == (outputs['pred_test'][:5] == 2)).all()
 
 
 def test_sums_of_images_between_0_and_1_keep_their_fractions():
@@ -34,7 +34,7 @@ def test_sums_of_images_between_0_and_1_keep_their_fractions():
         inputs['h5_model_' + split] = (rng.rand(data_utils.ROW, 3) < 0.1).astype(float)
         inputs['h5_model_' + split][0] = 1
         inputs['h5_image_' + split] = rng.rand(3, 100, 100, 3)
-    found = golden_adapters.dataset_rec(
+    outputs = golden_adapters.dataset_rec(
         case({'batch_size': 2, 'numpy_seed': 0, 'epochs': 1, 'class_id': 1}, inputs), 'plain')
-    np.testing.assert_allclose(found['test_image_sums'],
+    np.testing.assert_allclose(outputs['test_image_sums'],
                                inputs['h5_image_test'].sum(axis=(0, 1, 2)), rtol=1e-6)

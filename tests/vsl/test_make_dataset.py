@@ -47,11 +47,11 @@ def test_a_binvox_of_another_size_keeps_its_axes(tmp_path):
     grid[:48, 10:22, 4:28] = True       # x 48, y (up) 12, z 24
     grid[36:48, 10:22, 4:8] = False
     voxel_grids.write_binvox(str(tmp_path / 'a.binvox'), grid)
-    found = make_dataset.voxelize(str(tmp_path / 'a.binvox'), 'y')
-    occupied = np.argwhere(found)
+    grid = make_dataset.voxelize(str(tmp_path / 'a.binvox'), 'y')
+    occupied = np.argwhere(grid)
     np.testing.assert_array_equal(occupied.min(axis=0), [3, 9, 12])
     np.testing.assert_array_equal(occupied.max(axis=0), [26, 20, 17])
-    assert not found[21:27, 19:21, 12:18].any() and found[21:27, 9:19, 12:18].all()
+    assert not grid[21:27, 19:21, 12:18].any() and grid[21:27, 9:19, 12:18].all()
 
 
 def run(*arguments):
@@ -135,9 +135,9 @@ def test_images_join_their_shapes_in_the_layout_of_pascal3d(tmp_path):
 def test_shapes_without_a_split_are_divided_by_their_names(tmp_path):
     for number in range(40):
         asymmetric(tmp_path / 'a' / '{}.obj'.format(number))
-    found = [make_dataset.find_sources(str(tmp_path), ('.obj',), 0.25, seed)[0] for seed in (0, 0)]
-    assert found[0] == found[1]
-    assert 3 <= sum(source.split == 'test' for source in found[0]) <= 18
+    sources = [make_dataset.find_sources(str(tmp_path), ('.obj',), 0.25, 0)[0] for _ in range(2)]
+    assert sources[0] == sources[1]
+    assert 3 <= sum(source.split == 'test' for source in sources[0]) <= 18
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -41,8 +41,8 @@ def separable(seed, count=40):
 def test_the_searched_classifier_separates_what_can_be_separated():
     train, labels = separable(0)
     test, test_labels = separable(1)
-    found, chosen = measures.search_svm(train, labels, test, test_labels)
-    assert found == 1 and set(chosen) == {'C', 'gamma', 'score'} and chosen['score'] == 1
+    score, best = measures.search_svm(train, labels, test, test_labels)
+    assert score == 1 and set(best) == {'C', 'gamma', 'score'} and best['score'] == 1
     assert measures.accuracy(measures.fit_svm(train, labels), test, test_labels) == 1
 
 
@@ -58,19 +58,19 @@ def test_the_search_agrees_with_the_library_about_its_own_choice():
     rng = np.random.RandomState(2)
     train, test = rng.normal(size=[60, 4]), rng.normal(size=[30, 4])
     labels, test_labels = (1 + (part[:, 0] * part[:, 1] > 0) for part in (train, test))
-    found, chosen = measures.search_svm(train, labels, test, test_labels)
-    fitted = measures.fit_svm(train, labels, chosen['C'], chosen['gamma'])
-    assert abs(measures.accuracy(fitted, test, test_labels) - found) < 0.05
+    score, best = measures.search_svm(train, labels, test, test_labels)
+    fitted = measures.fit_svm(train, labels, best['C'], best['gamma'])
+    assert abs(measures.accuracy(fitted, test, test_labels) - score) < 0.05
 
 
 def test_copies_of_a_held_out_shape_are_held_out_too():
     rng = np.random.RandomState(0)
     codes, labels = rng.normal(size=[60, 5]), rng.randint(1, 3, 60)     # nothing to be learnt
-    _, chosen = measures.search_svm(codes, labels, codes, labels, copies=[codes])
-    assert chosen['score'] < 0.75
-    found, _ = measures.search_svm(codes[:, :1] * 0, labels, labels[:, None], labels,
+    _, best = measures.search_svm(codes, labels, codes, labels, copies=[codes])
+    assert best['score'] < 0.75
+    score, _ = measures.search_svm(codes[:, :1] * 0, labels, labels[:, None], labels,
                                    copies=[labels[:, None]])
-    assert found == 1   # what only the copies tell is learnt
+    assert score == 1   # what only the copies tell is learnt
 
 
 def test_one_class_cannot_be_classified():

@@ -37,11 +37,11 @@ def test_of_several_sets_in_a_folder_that_of_modelnet10_is_written(tmp_path):
 
 def test_batches_are_raw_float32_and_the_last_one_is_filled_up(folders):
     folder, splits = folders
-    found = [np.fromfile(str(path), np.float32).reshape(6, -1)
-             for path in sorted((folder / 'bins').glob('train_*.bin'))]
-    assert len(found) == 4
-    np.testing.assert_array_equal(np.concatenate(found)[:20], splits['train'].voxels)
-    np.testing.assert_array_equal(found[3][2:], splits['train'].voxels[[19] * 4])
+    batches = [np.fromfile(str(path), np.float32).reshape(6, -1)
+               for path in sorted((folder / 'bins').glob('train_*.bin'))]
+    assert len(batches) == 4
+    np.testing.assert_array_equal(np.concatenate(batches)[:20], splits['train'].voxels)
+    np.testing.assert_array_equal(batches[3][2:], splits['train'].voxels[[19] * 4])
 
 
 def test_codes_are_classified_with_the_labels_of_their_own_rows(folders, capsys):

@@ -12,16 +12,17 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import errors, frozen
+from common import cli, errors, frozen
 from common.training import checkpoints
 from vsl import (
     data_utils,
     draw,
-    evaluate,
-    freeze,
+    evaluation,
+    inference,
     make_dataset,
     measures,
-    presets,
+    networks,
+    options,
     vsl,
     vsl_imrec,
     vsl_main,
@@ -105,8 +106,8 @@ def test_image_training_measures_retrieves_and_draws(sets, tmp_path, capsys):
                 '--training_steps=4', '--stages=train,iou,retrieve,pictures', *SIZES) == 0
     said = capsys.readouterr().out
     assert 'IOU - all - Train: ' in said and 'IoU odd: ' in said and 'Retrieval' in said
-    found = json.loads((out / 'eval' / 'iou.json').read_text())
-    assert set(found['classes']) == {'odd', 'even'} and 0 <= found['mean_shape'] <= 1
+    scores = json.loads((out / 'eval' / 'iou.json').read_text())
+    assert set(scores['classes']) == {'odd', 'even'} and 0 <= scores['mean_shape'] <= 1
     assert (out / 'eval' / 'all-beside.png').exists() and (out / 'eval' / 'all-found.png').exists()
 
 
@@ -121,13 +122,13 @@ def test_frozen_graphs_give_what_the_checkpoint_gives(sets, tmp_path, plain):
     model = vsl.VarShapeLearner(30, 1, 3, 2, 2, training=False)
     checkpoints.restore(model.sess, checkpoints.latest(str(tmp_path / 'run')),
                         list(model.params.values()))
-    codes = evaluate.codes(model, voxels)
+    codes = inference.codes(model, voxels)
     with frozen.load(str(tmp_path / 'pb' / 'vsl_encoder.pb')) as graph:
-        found = graph.predict(voxels=data_utils.grids(voxels).astype(np.float32))
-    np.testing.assert_allclose(found['latent'], codes, atol=1e-5)
+        outputs = graph.predict(voxels=data_utils.grids(voxels).astype(np.float32))
+    np.testing.assert_allclose(outputs['latent'], codes, atol=1e-5)
     with frozen.load(str(tmp_path / 'pb' / 'vsl_decoder.pb')) as graph:
-        found = graph.predict(latent=codes)
-    np.testing.assert_allclose(found['occupancy'].reshape(1, -1), evaluate.decode(model, codes),
+        outputs = graph.predict(latent=codes)
+    np.testing.assert_allclose(outputs['occupancy'].reshape(1, -1), inference.decode(model, codes),
                                atol=1e-5)
     manifest = json.loads((tmp_path / 'pb' / 'vsl_encoder.json').read_text())
     assert manifest['aliases'] == {'latent_feature': 'latent'}
@@ -150,18 +151,16 @@ def record(folder, **more):
                                 local_latent_num=5, batch_size=40))])
 def test_stages_alone_take_from_the_record_what_is_not_given(tmp_path, arguments, expected):
     record(tmp_path)
-    config = vsl_imrec.parse_args(['--data_path=x', '--stages=iou', '--output_path',
-                                   str(tmp_path)] + arguments)
-    presets.complete(config, presets.IMAGE_PRESETS, 'separately')
-    assert {name: getattr(config, name) for name in expected} == expected
+    settled = options.complete_images(vsl_imrec.parse_args(
+        ['--data_path=x', '--stages=iou', '--output_path', str(tmp_path)] + arguments), 'cpu')
+    assert {name: getattr(settled, name) for name in expected} == expected
 
 
 def test_without_a_record_nothing_is_mended_and_images_stay_as_stored(tmp_path):
-    config = vsl_imrec.parse_args(['--data_path=x', '--stages=iou', '--output_path',
-                                   str(tmp_path)])
-    presets.complete(config, presets.IMAGE_PRESETS, 'separately')
-    assert [config.merge_first_code, config.decode_samples, config.bias_after_product,
-            config.image_scale] == [False, False, False, 1.]
+    settled = options.complete_images(vsl_imrec.parse_args(
+        ['--data_path=x', '--stages=iou', '--output_path', str(tmp_path)]), 'cpu')
+    assert [settled.merge_first_code, settled.decode_samples, settled.bias_after_product,
+            settled.image_scale] == [False, False, False, 1.]
 
 
 @pytest.mark.parametrize('name, epochs', [('model-12', 6), ('odd-000-cost-0.1.ckpt', 50)])
@@ -169,18 +168,18 @@ def test_the_last_shuffle_is_that_of_the_training_not_of_the_options(tmp_path, n
     record(tmp_path, seed=3, training_steps=99)     # batches of 7
     (tmp_path / 'checkpoints').mkdir()
     (tmp_path / 'checkpoints' / (name + '.index')).write_text('')
-    config = argparse.Namespace(checkpoint=str(tmp_path / 'checkpoints' / name), batch_size=2,
-                                output_path='elsewhere', seed=0, training_steps=1)
-    assert presets.trained(config, 20) == (3, epochs)
-    config.checkpoint, config.output_path = '', str(tmp_path)
-    assert presets.trained(config, 20) == (3, epochs)
+    settled = cli.Options(checkpoint=str(tmp_path / 'checkpoints' / name), batch_size=2,
+                          output_path='elsewhere', seed=0, training_steps=1)
+    assert evaluation.order_of_training(settled, 20) == (3, epochs)
+    settled = settled.replace(checkpoint='', output_path=str(tmp_path))
+    assert evaluation.order_of_training(settled, 20) == (3, epochs)
 
 
 @pytest.mark.slow
 def test_a_stage_alone_measures_the_batches_that_the_training_run_measured(sets, tmp_path,
                                                                            monkeypatch):
     seen = []
-    monkeypatch.setattr(vsl_main, 'classify', lambda *arguments: seen.append(arguments[3]) or {})
+    monkeypatch.setattr(evaluation, 'classify', lambda *arguments: seen.append(arguments[3]) or {})
     arguments = ['--data_path', sets / 'shapes.mat', '--output_path', tmp_path, *SIZES]
     assert call(vsl_main, *arguments, '--stages=train,classify', '--training_steps=5',
                 '--seed=4') == 0
@@ -192,7 +191,7 @@ def test_a_stage_alone_measures_the_batches_that_the_training_run_measured(sets,
 def test_a_set_of_one_class_is_not_classified_and_does_not_fail(capsys):
     split = data_utils.Split(None, np.ones(4, np.int32), None)
     data = argparse.Namespace(train=split, test=split)
-    assert vsl_main.classify(None, {}, data, {}, None) == {}
+    assert evaluation.classify(None, {}, data, {}, None) == {}
     assert 'of one class' in capsys.readouterr().out
 
 
@@ -201,19 +200,18 @@ def test_a_set_of_one_class_is_not_classified_and_does_not_fail(capsys):
 def test_a_class_without_shapes_and_a_number_beyond_it_are_refused(class_name, id1, message):
     split = data_utils.Split(np.zeros([3, 27000], np.uint8), np.full(3, 2), None)
     data = argparse.Namespace(train=split, test=split, names=['empty', 'chair'], path='set.mat')
-    config = argparse.Namespace(class_name='chair', id1=2, id2=0)
-    assert len(vsl_main._chosen_class(data, config)[0]) == 3
-    config.class_name, config.id1 = class_name, id1
+    settled = cli.Options(class_name='chair', id1=2, id2=0)
+    assert len(evaluation.class_shapes(data, settled)[0]) == 3
     with pytest.raises(errors.UsageError, match=message):
-        vsl_main._chosen_class(data, config)
+        evaluation.class_shapes(data, settled.replace(class_name=class_name, id1=id1))
 
 
 def test_iou_of_a_split_decodes_a_batch_at_a_time(monkeypatch):
     rng = np.random.RandomState(0)
     voxels, decoded = rng.randint(0, 2, [7, 50]), rng.rand(7, 50)
-    monkeypatch.setattr(evaluate, 'decode', lambda model, latent: decoded[latent[:, 0]])
-    found = evaluate.iou(argparse.Namespace(batch_size=3), np.arange(7)[:, None], voxels)
-    np.testing.assert_array_equal(found, measures.iou(decoded, voxels))
+    monkeypatch.setattr(inference, 'decode', lambda model, latent: decoded[latent[:, 0]])
+    ious = inference.iou(argparse.Namespace(batch_size=3), np.arange(7)[:, None], voxels)
+    np.testing.assert_array_equal(ious, measures.iou(decoded, voxels))
 
 
 def test_another_class_is_not_trained_into_the_folder_of_the_first(sets, tmp_path, capsys):
@@ -231,9 +229,10 @@ def test_another_class_is_not_trained_into_the_folder_of_the_first(sets, tmp_pat
 def test_freezing_takes_sizes_from_the_preset_and_the_rest_from_the_record(tmp_path, arguments,
                                                                            expected):
     record(tmp_path)
-    found = freeze._trained(freeze_graph.parse_args(
-        ['--model=vsl', '--output_path', str(tmp_path)] + arguments))
-    assert dict(found, **expected) == found and found['bias_after_product']
+    (tmp_path / 'model-1.index').write_text('')
+    trained = vars(networks.trained(cli.settled(freeze_graph.parse_args(
+        ['--model=vsl', '--output_path', str(tmp_path)] + arguments)), 'cpu')[0])
+    assert dict(trained, **expected) == trained and trained['bias_after_product']
 
 
 @pytest.mark.slow
@@ -340,8 +339,8 @@ def test_images_may_start_from_a_network_of_shapes(sets, tmp_path, capsys):
                  '--stages=train', '--training_steps=1']
     assert call(vsl_imrec, *arguments, *SIZES) == 0
     assert 'the image branch starts anew' in capsys.readouterr().out
-    found = values(tmp_path / 'run')
-    assert np.abs(found['dec_fc2_1'] - 7).max() < 0.01 and np.abs(found['image_fc1']).max() > 0
+    weights = values(tmp_path / 'run')
+    assert np.abs(weights['dec_fc2_1'] - 7).max() < 0.01 and np.abs(weights['image_fc1']).max() > 0
     assert call(vsl_imrec, *arguments, '--preset=separately', '--batch_size=5', '--noresume') == 1
     assert 'belongs to another network' in capsys.readouterr().err
 

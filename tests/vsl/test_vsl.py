@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from vsl import VarShapeLearner, presets, vsl, vsl_main, vsl_rec
+from common.training import launch
+from vsl import VarShapeLearner, networks, options, vsl, vsl_main, vsl_rec
 
 SMALL = {'batch_size': 2, 'global_latent_dim': 3, 'local_latent_dim': 2, 'local_latent_num': 2}
 
@@ -33,7 +34,7 @@ def test_another_resolution_is_refused():
 
 
 def test_encoding_once_gives_loss_and_gradients_of_encoding_for_each_code():
-    found = []
+    results = []
     for repeat in (False, True):
         tf.reset_default_graph()
         tf.set_random_seed(1)
@@ -49,10 +50,10 @@ def test_encoding_once_gives_loss_and_gradients_of_encoding_for_each_code():
                 np.random.RandomState(number).normal(0, 0.05, shape), model.sess)
         gradients = {variable.op.name: gradient for gradient, variable in model.gradients
                      if gradient is not None}
-        found.append(model.sess.run(dict(gradients, loss=model.loss), feed))
-    assert set(found[0]) == set(found[1])
-    for name, value in found[0].items():
-        np.testing.assert_allclose(value, found[1][name], rtol=1e-4, err_msg=name,
+        results.append(model.sess.run(dict(gradients, loss=model.loss), feed))
+    assert set(results[0]) == set(results[1])
+    for name, value in results[0].items():
+        np.testing.assert_allclose(value, results[1][name], rtol=1e-4, err_msg=name,
                                    atol=1e-5 * np.abs(value).max())
 
 
@@ -89,11 +90,11 @@ def test_adam_gets_each_element_of_a_gradient_clipped_to_one():
 
 
 def test_the_cosine_schedule_ends_with_the_learning_rate_at_zero():
-    config = vsl_main.parse_args(['--schedule=cosine', '--training_steps=8', '--batch_size=2',
-                                  '--preset=modelnet10', '--learning_rate=1e-3'])
-    presets.complete(config, presets.PRESETS, 'modelnet10')
+    settled = options.complete(vsl_main.parse_args(
+        ['--schedule=cosine', '--training_steps=8', '--batch_size=2', '--preset=modelnet10',
+         '--learning_rate=1e-3']), 'cpu')
     step = tf.placeholder(tf.int32, [])
-    model, feeds = presets.make_model(config, step)
+    model, feeds = networks.for_training(settled, launch.Context(), step)
     for number, expected in ((0, 1e-3), (4, 5e-4), (8, 0)):
         model.sess.run(tf.global_variables_initializer())   # a first update is as long as the rate
         before = model.sess.run(model.params['dec_conv3_1'])
@@ -157,17 +158,17 @@ def test_dropout_keeps_where_the_draw_says_so_and_scales():
 
 
 def test_the_last_bias_of_the_image_branch_is_added_once_when_mended():
-    found = []
+    codes = []
     for mended in (False, True):
         tf.reset_default_graph()
         tf.set_random_seed(0)
         model = vsl_rec.VarShapeLearner(**SMALL, training=False, bias_after_product=mended)
         model.params['image_fc2'].load(np.zeros([200, 7]), model.sess)
         model.params['image_fc2_1'].load(np.ones([7]), model.sess)
-        found.append(model.sess.run(model.learned_feature,
+        codes.append(model.sess.run(model.learned_feature,
                                     {model.y: np.ones([2, 100, 100, 3])}))
-    np.testing.assert_array_equal(found[1], np.ones([2, 7]))
-    assert (found[0] != 1).all()    # the sum of the hidden units
+    np.testing.assert_array_equal(codes[1], np.ones([2, 7]))
+    assert (codes[0] != 1).all()    # the sum of the hidden units
 
 
 @pytest.mark.parametrize('detached', [False, True])

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Trains VSL on one device, then classifies, reconstructs, generates, interpolates and freezes.
 # Example: bash vsl/test/train_full_1p.sh --data_path=dataset --preset=modelnet10
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
-model_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Trains VSL, then classifies, reconstructs, generates, interpolates and freezes.'
 defaults=('--stages=train,classify,reconstruct,generate,interpolate,tsne,freeze')
 # shellcheck source=vsl/test/options.sh

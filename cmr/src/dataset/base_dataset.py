@@ -3,6 +3,7 @@
 A file is an .npz of imgname, center, scale and, as it has them, part, pose, shape and S.
 """
 import collections
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
@@ -16,8 +17,9 @@ scale: factor of the box."""
 NONE = Augmentation(False, np.ones(3), 0., 1.)
 
 
-def draw_augmentation(rng, noise_factor=0.4, rot_factor=30., scale_factor=0.25):
-    """Draws in the original's order: flip, noise, rotation, scale, and whether it turns at all.
+def draw_augmentation(rng: np.random.RandomState, noise_factor: float = 0.4,
+                      rot_factor: float = 30., scale_factor: float = 0.25) -> Augmentation:
+    """Draws in the original's order: flip, noise, rotation, scale, and whether it rotates at all.
 
     Args:
       rng: numpy.random.RandomState.
@@ -33,8 +35,9 @@ def draw_augmentation(rng, noise_factor=0.4, rot_factor=30., scale_factor=0.25):
     return Augmentation(bool(flip), noise, float(rot), float(scale))
 
 
-def make_sample(image, row, augmentation, size, stretch=True):
-    """One sample.
+def make_sample(image: np.ndarray, row: Dict[str, Any], augmentation: Augmentation, size: int,
+                stretch: bool = True) -> Dict[str, np.ndarray]:
+    """Makes a sample of a picture and its row of a sample file.
 
     Args:
       image: [H, W, 3], RGB.
@@ -55,7 +58,7 @@ def make_sample(image, row, augmentation, size, stretch=True):
     if 'S' in row:
         pose_3d[:, :3] = imutils.j3d_processing(row['S'][:, :3], rot, flip)
         pose_3d[:, 3] = row['S'][:, 3]      # not mirrored with the joints, in the original too
-    # A pose that is not known is turned like any other; losses leave it out.
+    # A pose that is not known is rotated like any other; losses leave it out.
     pose = imutils.pose_processing(row.get('pose', np.zeros(72)), rot, flip)
     betas = np.asarray(row.get('shape', np.zeros(10)), np.float32)
     return {'img': (picture - IMG_MEAN) / IMG_STD, 'img_orig': picture, 'pose': pose,
@@ -67,6 +70,6 @@ def make_sample(image, row, augmentation, size, stretch=True):
             'orig_shape': np.array(image.shape[:2])}
 
 
-def choose_part(draw, partition):
-    """Which part of a mixture answers a uniform draw: the first whose running share reaches it."""
+def choose_part(draw: float, partition: Sequence[float]) -> int:
+    """Returns the set of a mixture for a uniform draw: the first whose running share reaches it."""
     return min(int(np.searchsorted(np.cumsum(partition), draw)), len(partition) - 1)

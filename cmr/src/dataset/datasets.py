@@ -1,5 +1,7 @@
 """Sets of samples, their mixture, and batches; each a function of seed, epoch and index alone."""
+import argparse
 import os
+from typing import Dict, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -16,7 +18,7 @@ _NAMES = ('imgname', 'maskname', 'partname')
 NUM_JOINTS, NUM_POSE, NUM_BETAS = 24, 72, 10
 
 
-def read_image(path):
+def read_image(path: str) -> np.ndarray:
     """Reads a picture.
 
     Returns:
@@ -60,11 +62,11 @@ class Set:
       rows: dict of arrays.
     """
 
-    def __init__(self, name, path, folder):
+    def __init__(self, name: str, path: str, folder: str):
         self.name, self.path, self.folder = name, path, folder
         self.rows = _read_rows(path)
 
-    def need(self, *names):
+    def need(self, *names: str) -> None:
         """Makes sure that the file has these fields.
 
         Raises:
@@ -77,30 +79,31 @@ class Set:
                                         self.path, ', '.join(missing),
                                         ', '.join(sorted(self.rows))))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows['imgname'])
 
     @property
-    def teaches(self):
+    def teaches(self) -> bool:
         """Whether a loss has something to compare with."""
         part = self.rows.get('part')
         return ('pose' in self.rows or 'S' in self.rows
                 or part is not None and bool((part[..., 2] > 0).any()))
 
-    def row(self, index):
-        """dict of a sample's values but its names."""
+    def row(self, index: int) -> Dict[str, np.ndarray]:
+        """Returns the numbers of a sample by name: center, scale, and what else the file has."""
         return {name: self.rows[name][index] for name in _SHAPES if name in self.rows}
 
-    def image(self, index):
-        """Its picture, uint8 [H, W, 3] RGB."""
+    def image(self, index: int) -> np.ndarray:
+        """Reads the picture of a sample, uint8 [H, W, 3] RGB."""
         return read_image(self.image_path(index))
 
-    def image_path(self, index):
-        """Path of its picture."""
+    def image_path(self, index: int) -> str:
+        """Returns the path of the picture of a sample."""
         return os.path.join(self.folder, str(self.rows['imgname'][index]))
 
-    def sample(self, index, augmentation, size, stretch=True):
-        """See base_dataset.make_sample.
+    def sample(self, index: int, augmentation: base_dataset.Augmentation, size: int,
+               stretch: bool = True) -> Dict[str, np.ndarray]:
+        """Makes a sample; see base_dataset.make_sample.
 
         Raises:
           errors.InputError: the picture cannot be read, or the box holds none of it.
@@ -117,10 +120,10 @@ class Set:
 def _read_rows(path):
     try:
         with open(path, 'rb') as stream:
-            held = np.load(stream, allow_pickle=False)
-            if not isinstance(held, np.lib.npyio.NpzFile):
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError('one array alone')
-            rows = {name: held[name] for name in held.files}
+            rows = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise errors.InputError('cannot read the sample file {}: {}. python cmr/preprocess.py '
                                 'makes it.'.format(path, error.strerror or error))
@@ -130,11 +133,13 @@ def _read_rows(path):
     return checked(path, rows)
 
 
-def checked(path, rows):
-    """The rows of a sample file, names as str.
+def checked(path: str, rows: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Checks the arrays of a sample file and decodes its names.
 
     Args:
-      path: str, for messages; rows: dict of arrays.
+      path: str, for messages; rows: dict of arrays, n rows each.
+    Returns:
+      dict of the same arrays; names are str.
     Raises:
       errors.InputError: one is missing, of another shape, or not finite; a name leads elsewhere.
     """
@@ -162,16 +167,16 @@ def checked(path, rows):
 def _texts(path, name, array, count):
     """Names as str; files written by Python 2 have bytes."""
     try:
-        found = np.char.decode(array, 'utf-8') if array.dtype.kind == 'S' else array
+        texts = np.char.decode(array, 'utf-8') if array.dtype.kind == 'S' else array
     except UnicodeDecodeError as error:
         raise errors.InputError('{}: {} is no text: {}.'.format(path, name, error))
-    if found.shape != (count,) or found.dtype.kind != 'U':
+    if texts.shape != (count,) or texts.dtype.kind != 'U':
         raise errors.InputError('{}: {} is {} {}, expected {} names.'.format(
-            path, name, found.dtype, found.shape, count))
-    for text in found:
+            path, name, texts.dtype, texts.shape, count))
+    for text in texts:
         if os.path.isabs(text) or '..' in text.replace('\\', '/').split('/'):
             raise errors.InputError('{}: {} {} leads out of the set.'.format(path, name, text))
-    return found
+    return texts
 
 
 def _check_numbers(path, name, array, shape):
@@ -184,7 +189,7 @@ def _check_numbers(path, name, array, shape):
         raise errors.InputError('{}: {} of sample {} is not finite.'.format(path, name, bad[0, 0]))
 
 
-def open_set(data_path, name, is_train):
+def open_set(data_path: str, name: str, is_train: bool) -> Set:
     """Opens a set.
 
     Args:
@@ -198,13 +203,13 @@ def open_set(data_path, name, is_train):
             name, 'training' if is_train else 'evaluation', ', '.join(sorted(table))))
     path = os.path.join(config_lib.extras(data_path), table[name])
     folder = config_lib.root(data_path, name)
-    found = Set(name, path, folder)
+    samples = Set(name, path, folder)
     if not is_train:
-        found.need(*config_lib.TEST_FIELDS[name])
+        samples.need(*config_lib.TEST_FIELDS[name])
     if not os.path.isdir(folder):
         raise errors.InputError('{} belongs to pictures in {}, which does not exist.'.format(
             path, folder))
-    return found
+    return samples
 
 
 class Mixture:
@@ -214,7 +219,7 @@ class Mixture:
       data_path: str; name: str, of config.MIXTURES or config.TRAIN_FILES.
     """
 
-    def __init__(self, data_path, name):
+    def __init__(self, data_path: str, name: str):
         names, self._shares = config_lib.MIXTURES.get(name, ((name,), (1.,)))
         self.sets = [open_set(data_path, one, True) for one in names]
         if not any(one.teaches for one in self.sets):
@@ -222,17 +227,21 @@ class Mixture:
                                     'visible, no pose and no joints (part, pose, S).'.format(
                                         ', '.join(one.path for one in self.sets)))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return max(map(len, self.sets))
 
-    def choose(self, index, rng):
-        """(set, index in it) of an index of the mixture; a set alone draws nothing."""
+    def choose(self, index: int, rng: np.random.RandomState) -> Tuple[Set, int]:
+        """Draws the set that answers for an index of the mixture; a set alone draws nothing.
+
+        Returns:
+          (Set, index in it).
+        """
         if len(self.sets) == 1:
             return self.sets[0], index
         chosen = self.sets[base_dataset.choose_part(rng.uniform(), self._shares)]
         return chosen, index % len(chosen)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return ', '.join('{} {}'.format(len(one), one.name) for one in self.sets)
 
 
@@ -241,57 +250,58 @@ class Batches:
 
     Args:
       mixture: Mixture.
-      config: namespace: batch_size (of all ranks together), seed, img_res, shuffle, augmentation,
+      options: batch_size (of all ranks together), seed, img_res, shuffle, augmentation,
         augmentation_rgb, noise_factor, rot_factor, scale_factor, stretch.
       rank, ranks: int, which share of each batch.
     Raises:
       errors.InputError: a batch is larger than the set, or not to be shared out evenly.
     """
 
-    def __init__(self, mixture, config, rank=0, ranks=1):
-        self._mixture, self._config = mixture, config
-        if len(mixture) < config.batch_size:
+    def __init__(self, mixture: Mixture, options: argparse.Namespace, rank: int = 0,
+                 ranks: int = 1):
+        self._mixture, self._options = mixture, options
+        if len(mixture) < options.batch_size:
             raise errors.InputError('{} samples ({}) are fewer than a batch of {}; give a smaller '
                                     '--batch_size.'.format(len(mixture), mixture,
-                                                           config.batch_size))
-        if config.batch_size % ranks:
+                                                           options.batch_size))
+        if options.batch_size % ranks:
             raise errors.UsageError('--batch_size {} cannot be shared out among {} processes.'
-                                    .format(config.batch_size, ranks))
-        size = config.batch_size // ranks
+                                    .format(options.batch_size, ranks))
+        size = options.batch_size // ranks
         self._mine = slice(rank * size, (rank + 1) * size)
-        self.per_epoch = len(mixture) // config.batch_size
-        self._epoch = self._order = None
+        self.per_epoch = len(mixture) // options.batch_size
+        self._epoch, self._order = -1, np.zeros(0, np.int64)
 
-    def indices(self, number):
-        """(epoch, this rank's indices) of batch `number`, from 0."""
+    def indices(self, number: int) -> Tuple[int, np.ndarray]:
+        """Returns (epoch, this rank's indices in the mixture) of batch `number`, from 0."""
         epoch, place = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, np.arange(len(self._mixture))
-            if self._config.shuffle:
-                rng = np.random.RandomState([self._config.seed, 0, epoch])
+            if self._options.shuffle:
+                rng = np.random.RandomState([self._options.seed, 0, epoch])
                 self._order = rng.permutation(len(self._mixture))
-        start = place * self._config.batch_size
-        return epoch, self._order[start:start + self._config.batch_size][self._mine]
+        start = place * self._options.batch_size
+        return epoch, self._order[start:start + self._options.batch_size][self._mine]
 
-    def at(self, number):
-        """dict of arrays of batch `number`: img, keypoints, pose_3d, pose, betas, masks."""
+    def at(self, number: int) -> Dict[str, np.ndarray]:
+        """Makes this rank's share of batch `number`, from 0; see `stacked`."""
         epoch, indices = self.indices(number)
         return stacked([self._sample(index, epoch) for index in indices])
 
     def _sample(self, index, epoch):
-        config = self._config
-        rng = np.random.RandomState([config.seed, 1, epoch, index])
+        options = self._options
+        rng = np.random.RandomState([options.seed, 1, epoch, index])
         chosen, place = self._mixture.choose(index, rng)
-        augmentation = base_dataset.draw_augmentation(rng, config.noise_factor, config.rot_factor,
-                                                      config.scale_factor)
-        if not config.augmentation_rgb:
+        augmentation = base_dataset.draw_augmentation(rng, options.noise_factor, options.rot_factor,
+                                                      options.scale_factor)
+        if not options.augmentation_rgb:
             augmentation = augmentation._replace(noise=np.ones(3))
-        if not config.augmentation:
+        if not options.augmentation:
             augmentation = base_dataset.NONE
-        return chosen.sample(place, augmentation, config.img_res, config.stretch)
+        return chosen.sample(place, augmentation, options.img_res, options.stretch)
 
 
-def stacked(samples):
-    """A batch of samples: float32 arrays by the names of models.cmr.Truth, and img."""
+def stacked(samples: Sequence[Dict[str, np.ndarray]]) -> Dict[str, np.ndarray]:
+    """Stacks samples to float32 arrays [B, ...]: img and the fields of netWithLoss.Truth."""
     names = ('img', 'keypoints', 'pose_3d', 'pose', 'betas', 'has_smpl', 'has_pose_3d')
     return {name: np.stack([np.float32(sample[name]) for sample in samples]) for name in names}

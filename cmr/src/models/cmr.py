@@ -1,22 +1,40 @@
-"""The whole network: picture to two bodies, the graph network's and SMPL's."""
-import collections
+"""The whole network: picture to two bodies, the graph network's and SMPL's.
+
+B: batch, N: nodes of the graph, V: vertices of the body. Lengths are in metres.
+"""
+from typing import NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
-from cmr.src.models import graph_cnn, resnet, smpl_param_regressor
-
-Outputs = collections.namedtuple('Outputs', 'nodes vertices camera rotations betas vertices_smpl')
-Outputs.__doc__ = """nodes: [B, N, 3]; vertices: [B, V, 3] of the graph network; camera: [B, 3];
-rotations: [B, 24, 3, 3] and betas: [B, 10] of the regressor; vertices_smpl: [B, V, 3]."""
+from cmr.src.models import graph_cnn, layers, resnet, smpl, smpl_param_regressor
+from cmr.src.utils import mesh as mesh_lib
 
 
-def network(make, mesh, body, images=None, features=None, num_layers=5, num_channels=256,
-            resnet_width=64, nearest=False, has_classifier=True):
+class Outputs(NamedTuple):
+    """What the network predicts.
+
+    Attributes:
+      nodes: [B, N, 3], vertices: [B, V, 3] of the graph network.
+      camera: [B, 3], scale and shift of the weak perspective.
+      rotations: [B, 24, 3, 3], betas: [B, 10] of the regressor; vertices_smpl: [B, V, 3] of both.
+    """
+
+    nodes: tf.Tensor
+    vertices: tf.Tensor
+    camera: tf.Tensor
+    rotations: tf.Tensor
+    betas: tf.Tensor
+    vertices_smpl: tf.Tensor
+
+
+def network(variables: layers.Parameters, mesh: mesh_lib.Mesh, body: smpl.Smpl,
+            images: Optional[tf.Tensor] = None, features: Optional[tf.Tensor] = None,
+            num_layers: int = 5, num_channels: int = 256, resnet_width: int = 64,
+            nearest: bool = False, has_classifier: bool = True) -> Outputs:
     """Builds the network.
 
     Args:
-      make: layers.Parameters.
-      mesh: mesh.Mesh; body: smpl.Smpl.
+      variables: layers.Parameters; mesh: mesh.Mesh; body: smpl.Smpl.
       images: [B, 224, 224, 3], normalised; or
       features: [B, 2048] in their place.
       num_layers, num_channels, resnet_width: int, sizes.
@@ -24,7 +42,7 @@ def network(make, mesh, body, images=None, features=None, num_layers=5, num_chan
     Returns:
       Outputs.
     """
-    graph = make.scope('graph_cnn')
+    graph = variables.scope('graph_cnn')
     if features is None:
         features = resnet.resnet50(images, graph.scope('resnet'), resnet_width,
                                    has_classifier=has_classifier)
@@ -32,7 +50,7 @@ def network(make, mesh, body, images=None, features=None, num_layers=5, num_chan
                                         num_layers, num_channels)
     template = tf.tile(tf.constant(mesh.ref_vertices)[None], [features.shape[0].value, 1, 1])
     rotations, betas, _ = smpl_param_regressor.regressor(
-        tf.concat([tf.stop_gradient(nodes), template], axis=2), make.scope('smpl_param_regressor'),
-        nearest)
+        tf.concat([tf.stop_gradient(nodes), template], axis=2),
+        variables.scope('smpl_param_regressor'), nearest)
     return Outputs(nodes, mesh.upsample(nodes), camera, rotations, betas,
                    body.vertices(rotations, betas))

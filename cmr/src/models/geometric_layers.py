@@ -1,9 +1,9 @@
-"""Rotations and projections."""
+"""Rotations and the camera."""
 import tensorflow.compat.v1 as tf
 
 
-def rodrigues(theta):
-    """Rotation matrices of axis-angle vectors, by quaternions as the original has it.
+def rodrigues(theta: tf.Tensor) -> tf.Tensor:
+    """Returns rotation matrices of axis-angle vectors, by quaternions as the original has it.
 
     Args:
       theta: [n, 3], radians; zero gives the identity.
@@ -16,8 +16,8 @@ def rodrigues(theta):
     return quat2mat(tf.concat([tf.cos(half), tf.sin(half) * theta / length], axis=1))
 
 
-def quat2mat(quaternions):
-    """Rotation matrices [n, 3, 3] of quaternions [n, 4] (w, x, y, z), which are normalised."""
+def quat2mat(quaternions: tf.Tensor) -> tf.Tensor:
+    """Returns rotation matrices [n, 3, 3] of quaternions [n, 4] (w, x, y, z) of any length."""
     quaternions /= tf.sqrt(tf.reduce_sum(tf.square(quaternions), axis=1, keepdims=True))
     w, x, y, z = tf.unstack(quaternions, axis=1)
     rows = [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (w * y + x * z),
@@ -26,8 +26,8 @@ def quat2mat(quaternions):
     return tf.reshape(tf.stack(rows, axis=1), [-1, 3, 3])
 
 
-def orthographic_projection(points, camera):
-    """Weak perspective: scale times (x, y shifted).
+def orthographic_projection(points: tf.Tensor, camera: tf.Tensor) -> tf.Tensor:
+    """Projects by a weak-perspective camera: scale times (x, y shifted).
 
     Args:
       points: [B, n, 3]; camera: [B, 3], scale and shift.

@@ -1,22 +1,28 @@
-"""The graph network: features of a picture at every node of a template, then the nodes' places.
+"""The graph CNN (sections 3.1 and 3.2): image features at every node of a template to 3D positions.
 
-Paper: sections 3.1 and 3.2. B: batch, N: nodes, F: features of a picture.
+B: batch, N: nodes, F: features of a picture.
 """
 import math
+from typing import Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from cmr.src.models import graph_layers
+from cmr.src.models import graph_layers, layers
+from cmr.src.utils import mesh
 
 
-def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=256):
-    """Positions of the nodes and a camera.
+def graph_cnn(features: tf.Tensor, template: np.ndarray, variables: layers.Parameters,
+              adjacency: mesh.Adjacency, num_layers: int = 5,
+              num_channels: int = 256) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Regresses the positions of the nodes, and a camera.
 
     Args:
       features: [B, F], of the encoder.
       template: float [N, 3] array, the normalised template of this level.
-      make: layers.Parameters; where it is not plain, the shares of template and picture in what is
-        linear in them are computed apart and added, not on a copy of the features for every node.
+      variables: layers.Parameters; where it is not plain, the shares of template and picture in
+        what is linear in them are computed apart and added, not on a copy of the features for
+        every node.
       adjacency: mesh.Adjacency of the level.
       num_layers, num_channels: int.
     Returns:
@@ -25,9 +31,9 @@ def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=25
     batch, size = features.shape.as_list()
     nodes = len(template)
     points = tf.constant(template, tf.float32)
-    inner, width = make.scope('gc'), 2 * num_channels
+    inner, width = variables.scope('gc'), 2 * num_channels
     shortcut = None
-    if make.plain:
+    if variables.plain:
         x = tf.concat([tf.tile(points[None], [batch, 1, 1]),
                        tf.tile(features[:, None], [1, nodes, 1])], axis=2)
         x = graph_layers.linear(x, inner, '0', width)
@@ -44,21 +50,22 @@ def graph_cnn(features, template, make, adjacency, num_layers=5, num_channels=25
     for number in range(num_layers + 1):
         x = graph_layers.res_block(x, inner.scope(str(number + 1)), num_channels, adjacency,
                                    None if number else shortcut)
-    return _shape_head(x, make.scope('shape'), adjacency), _camera_head(x, make.scope('camera_fc'))
+    return (_shape_head(x, variables.scope('shape'), adjacency),
+            _camera_head(x, variables.scope('camera_fc')))
 
 
-def _shape_head(x, make, adjacency):
-    x = graph_layers.res_block(x, make.scope('0'), 64, adjacency)
-    x = graph_layers.res_block(x, make.scope('1'), 32, adjacency)
-    x = tf.nn.relu(graph_layers.group_norm(x, make, '2', 4))
-    return graph_layers.linear(x, make, '4', 3)
+def _shape_head(x, variables, adjacency):
+    x = graph_layers.res_block(x, variables.scope('0'), 64, adjacency)
+    x = graph_layers.res_block(x, variables.scope('1'), 32, adjacency)
+    x = tf.nn.relu(graph_layers.group_norm(x, variables, '2', 4))
+    return graph_layers.linear(x, variables, '4', 3)
 
 
-def _camera_head(x, make):
-    x = tf.nn.relu(graph_layers.group_norm(x, make, '0'))
-    x = tf.nn.relu(graph_layers.linear(x, make, '2', 1))
+def _camera_head(x, variables):
+    x = tf.nn.relu(graph_layers.group_norm(x, variables, '0'))
+    x = tf.nn.relu(graph_layers.linear(x, variables, '2', 1))
     nodes = x.shape[1].value
     limit = 1 / math.sqrt(nodes)
     draw = tf.random_uniform_initializer(-limit, limit)
-    weight = make.get('4.weight', [3, nodes], draw)
-    return tf.matmul(x[:, :, 0], weight, transpose_b=True) + make.get('4.bias', [3], draw)
+    weight = variables.get('4.weight', [3, nodes], draw)
+    return tf.matmul(x[:, :, 0], weight, transpose_b=True) + variables.get('4.bias', [3], draw)

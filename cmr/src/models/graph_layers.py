@@ -3,54 +3,67 @@
 Features are [B, N, C] (channels last; the original has [B, C, N]).
 """
 import math
+from typing import Callable, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-_GROUP = 8      # channels that are normalised together
+from cmr.src import config as config_lib
+from cmr.src.models import layers
+from cmr.src.utils import mesh
+
 _EPSILON = 1e-5
 
 
-def linear(x, make, name, outputs):
-    """The same affine map at every node."""
-    return _mapped(x, *linear_parameters(make, name, x.shape[-1].value, outputs))
+def linear(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int) -> tf.Tensor:
+    """Applies the same linear layer at every node: [B, N, C] to [B, N, outputs]."""
+    return _mapped(x, *linear_parameters(variables, name, x.shape[-1].value, outputs))
 
 
-def linear_parameters(make, name, inputs, outputs):
-    """Its weight [out, in] and bias; the tiny first values are the original's."""
+def linear_parameters(variables: layers.Parameters, name: str, inputs: int,
+                      outputs: int) -> Tuple[tf.Variable, tf.Variable]:
+    """Returns weight [outputs, inputs] and bias [outputs] of `linear`.
+
+    The tiny initial values, uniform up to 1 / (inputs outputs), are the original's.
+    """
     limit = 1 / (inputs * outputs)
     draw = tf.random_uniform_initializer(-limit, limit)
-    return (make.get(name + '.W', [outputs, inputs], draw),
-            make.get(name + '.b', [outputs], draw))
+    return (variables.get(name + '.W', [outputs, inputs], draw),
+            variables.get(name + '.b', [outputs], draw))
 
 
-def convolution(x, make, name, outputs, adjacency):
-    """Mean over a node and its neighbours of a linear map (Kipf, Welling 2017).
+def convolution(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int,
+                adjacency: mesh.Adjacency) -> tf.Tensor:
+    """Graph convolution A X W + b (eq. 1; Kipf, Welling 2017), A the row-normalised adjacency.
 
     Args:
-      adjacency: mesh.Adjacency.
+      x: [B, N, C]; adjacency: mesh.Adjacency.
+    Returns:
+      [B, N, outputs].
     """
     batch, nodes, inputs = x.shape.as_list()
     limit = 6 / math.sqrt(inputs + outputs)     # not the root of the fraction, in the original too
     draw = tf.random_uniform_initializer(-limit, limit)
-    weight = make.get(name + '.weight', [inputs, outputs], draw)
-    bias = make.get(name + '.bias', [outputs], draw)
+    weight = variables.get(name + '.weight', [inputs, outputs], draw)
+    bias = variables.get(name + '.bias', [outputs], draw)
     y = tf.reshape(tf.matmul(tf.reshape(x, [batch * nodes, inputs]), weight),
                    [batch, nodes, outputs])
     return adjacency.multiply(y) + bias
 
 
-def can_group(channels):
-    """Whether so many channels fall into groups."""
-    return channels >= _GROUP and channels % (channels // _GROUP) == 0
+def group_norm(x: tf.Tensor, variables: layers.Parameters, name: str,
+               groups: Optional[int] = None) -> tf.Tensor:
+    """Group normalisation (Wu, He 2018) of [B, N, C]: statistics of a group over all nodes.
 
-
-def group_norm(x, make, name, groups=None):
-    """Normalises groups of 8 channels over all nodes (Wu, He 2018)."""
+    Args:
+      groups: int; None makes groups of 8 channels.
+    Returns:
+      [B, N, C].
+    """
     batch, nodes, channels = x.shape.as_list()
-    groups = groups or channels // _GROUP
-    scale = make.get(name + '.weight', [channels], tf.ones_initializer())
-    shift = make.get(name + '.bias', [channels], tf.zeros_initializer())
-    if not make.plain:
+    groups = groups or channels // config_lib.GROUP
+    scale = variables.get(name + '.weight', [channels], tf.ones_initializer())
+    shift = variables.get(name + '.bias', [channels], tf.zeros_initializer())
+    if not variables.plain:
         return _group_norm(groups)(x, scale, shift)
     grouped = tf.reshape(x, [batch, nodes, groups, channels // groups])
     mean = tf.reduce_mean(grouped, axis=[1, 3], keepdims=True)
@@ -61,9 +74,10 @@ def group_norm(x, make, name, groups=None):
 
 
 def _group_norm(groups):
-    """The same function of (x, scale, shift) in sums over the nodes first, then over the group.
+    """Returns group normalisation as a function of (x, scale, shift), with its gradient.
 
-    Sums over two axes at once take most of the network's time on a CPU, and so do their gradients.
+    It sums over the nodes first, then over the channels of a group: sums over two axes at once take
+    most of the network's time on a CPU, and so do their gradients.
     """
     def mean(x):
         batch, nodes, channels = x.shape.as_list()
@@ -87,20 +101,28 @@ def _group_norm(groups):
     return norm
 
 
-def res_block(x, make, outputs, adjacency, shortcut=None):
-    """Bottleneck of linear map, convolution, linear map, each behind norm and rectifier.
+def res_block(x: tf.Tensor, variables: layers.Parameters, outputs: int, adjacency: mesh.Adjacency,
+              shortcut: Optional[Callable] = None) -> tf.Tensor:
+    """Residual block of linear layer, graph convolution, linear layer.
+
+    Each is preceded by group normalisation and ReLU; the convolution has half the channels
+    (section 3.2: the bottleneck of ResNet on a graph).
 
     Args:
-      shortcut: None, or a function of weight and bias that gives their linear map of x.
+      x: [B, N, C]; adjacency: mesh.Adjacency.
+      shortcut: function (weight, bias) that computes the linear layer of the shortcut; None: it
+        is applied to x.
+    Returns:
+      [B, N, outputs].
     """
-    inputs = x.shape[-1].value
-    middle = outputs // 2
-    y = tf.nn.relu(group_norm(x, make, 'pre_norm'))
-    y = tf.nn.relu(group_norm(linear(y, make, 'lin1', middle), make, 'norm1'))
-    y = tf.nn.relu(group_norm(convolution(y, make, 'conv', middle, adjacency), make, 'norm2'))
-    y = linear(y, make, 'lin2', outputs)
-    # With equal widths the shortcut's map is in the original's checkpoints but never used.
-    skip = linear_parameters(make, 'skip_conv', inputs, outputs)
+    inputs, inner = x.shape[-1].value, outputs // 2
+    y = tf.nn.relu(group_norm(x, variables, 'pre_norm'))
+    y = tf.nn.relu(group_norm(linear(y, variables, 'lin1', inner), variables, 'norm1'))
+    y = convolution(y, variables, 'conv', inner, adjacency)
+    y = tf.nn.relu(group_norm(y, variables, 'norm2'))
+    y = linear(y, variables, 'lin2', outputs)
+    # With equal widths the shortcut's layer is in the original's checkpoints but never used.
+    skip = linear_parameters(variables, 'skip_conv', inputs, outputs)
     if shortcut is not None:
         return y + shortcut(*skip)
     return y + (x if inputs == outputs else _mapped(x, *skip))

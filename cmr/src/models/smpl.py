@@ -1,7 +1,9 @@
 """The body model SMPL (Loper et al. 2015): pose and shape to vertices, vertices to joints.
 
-B: batch, V: vertices. The numbers come from a file; any body with the same keys will do.
+B: batch, V: vertices, in metres. The arrays come from a file; any body with the same keys will do.
 """
+from typing import Any, Dict
+
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -10,11 +12,11 @@ from cmr.src.models import geometric_layers
 # The 24 training joints among 24 of SMPL and 14 more.
 JOINTS_IDX = (8, 5, 29, 30, 4, 7, 21, 19, 17, 16, 18, 20, 31, 32, 33, 34, 35, 36, 37, 24, 26, 25,
               28, 27)
-NUM_BETAS = 10
+NUM_BETAS = 10          # shape coefficients
 
 
 class Smpl:
-    """A body.
+    """A body model.
 
     Args:
       body: dict of arrays: v_template [V, 3], weights [V, 24], shapedirs [V, 3, 10 or more],
@@ -23,7 +25,7 @@ class Smpl:
         are, in place of the last.
     """
 
-    def __init__(self, body):
+    def __init__(self, body: Dict[str, Any]):
         def dense(name):
             value = body[name]
             return np.asarray(value.todense() if hasattr(value, 'todense') else value, np.float32)
@@ -43,11 +45,11 @@ class Smpl:
         columns = {joint: column for column, joint in enumerate(table[1].tolist())}
         self.parents = [columns[joint] for joint in table[0, 1:].tolist()]     # of joints 1 to 23
 
-    def vertices(self, pose, betas):
-        """Vertices of posed bodies.
+    def vertices(self, pose: tf.Tensor, betas: tf.Tensor) -> tf.Tensor:
+        """Returns the vertices of posed bodies (linear blend skinning).
 
         Args:
-          pose: axis-angle [B, 72] or matrices [B, 24, 3, 3]; betas: [B, 10].
+          pose: axis-angle [B, 72] in radians, or matrices [B, 24, 3, 3]; betas: [B, 10].
         Returns:
           [B, V, 3].
         """
@@ -64,7 +66,7 @@ class Smpl:
         posed = shaped + tf.reshape(tf.matmul(bends, directions, transpose_b=True),
                                     [batch, count, 3])
         rotations, shifts = self._chain(pose, joints)
-        # Each vertex is moved by the mean of its joints' motions.
+        # Each vertex is moved by the weighted mean of its joints' transformations.
         motions = tf.reshape(tf.concat([rotations, shifts[..., None]], axis=3), [batch, 24, 12])
         mixed = tf.reshape(_each(tf.constant(self.weights), motions), [batch, count, 3, 4])
         return tf.reduce_sum(mixed[..., :3] * posed[:, :, None], axis=3) + mixed[..., 3]
@@ -74,18 +76,18 @@ class Smpl:
         rotations, places = [pose[:, 0]], [joints[:, 0]]
         for joint, parent in enumerate(self.parents, 1):
             offset = joints[:, joint] - joints[:, parent]
-            places.append(places[parent] + _turned(rotations[parent], offset))
+            places.append(places[parent] + _rotated(rotations[parent], offset))
             rotations.append(tf.matmul(rotations[parent], pose[:, joint]))
-        shifts = [place - _turned(rotation, joints[:, number])
+        shifts = [place - _rotated(rotation, joints[:, number])
                   for number, (rotation, place) in enumerate(zip(rotations, places))]
         return tf.stack(rotations, axis=1), tf.stack(shifts, axis=1)
 
-    def joints(self, vertices):
-        """The 24 training joints [B, 24, 3] of vertices [B, V, 3]."""
+    def joints(self, vertices: tf.Tensor) -> tf.Tensor:
+        """Returns the 24 training joints [B, 24, 3] of vertices [B, V, 3]."""
         return _each(tf.constant(self._training_joints), vertices)
 
 
-def _turned(rotation, vector):
+def _rotated(rotation, vector):
     """[B, 3, 3] times [B, 3]."""
     return tf.reduce_sum(rotation * vector[:, None], axis=2)
 

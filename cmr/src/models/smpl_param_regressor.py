@@ -1,7 +1,6 @@
-"""Pose and shape of the body from the nodes' places. Paper: section 3.3.
+"""SMPL pose and shape from the positions of the mesh (section 3.3). B: batch, N: nodes."""
+from typing import Tuple
 
-B: batch, N: nodes.
-"""
 import tensorflow.compat.v1 as tf
 
 from cmr.src.models import layers
@@ -14,22 +13,23 @@ _FLOOR = 1e-6           # of sums of two singular values, in the gradient
 _SINGULAR = 1e-8        # determinant of a matrix whose entries are about 1
 
 
-def regressor(x, make, nearest=False):
-    """Rotations and shape numbers.
+def regressor(x: tf.Tensor, variables: layers.Parameters,
+              nearest: bool = False) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Regresses the rotations of the joints and the shape coefficients.
 
     Args:
       x: [B, N, 6], predicted and template coordinates of each node.
-      make: layers.Parameters.
+      variables: layers.Parameters.
       nearest: see `orthogonal`.
     Returns:
       (rotation matrices [B, 24, 3, 3], betas [B, 10], the raw outputs [B, 226]).
     """
     batch, nodes, channels = x.shape.as_list()
-    make, flat = make.scope('layers'), tf.reshape(x, [batch, nodes * channels])
-    x = layers.fc_block(flat, make.scope('0'), WIDTH)
+    variables, flat = variables.scope('layers'), tf.reshape(x, [batch, nodes * channels])
+    x = layers.fc_block(flat, variables.scope('0'), WIDTH)
     for name in ('1', '2'):
-        x = layers.fc_res_block(x, make.scope(name))
-    raw = make.linear(x, '3', 9 * NUM_JOINTS + NUM_BETAS)
+        x = layers.fc_res_block(x, variables.scope(name))
+    raw = variables.linear(x, '3', 9 * NUM_JOINTS + NUM_BETAS)
     matrices = tf.reshape(raw[:, :9 * NUM_JOINTS], [batch * NUM_JOINTS, 3, 3])
     rotations = tf.reshape(orthogonal(matrices, nearest), [batch, NUM_JOINTS, 3, 3])
     return rotations, raw[:, 9 * NUM_JOINTS:], raw
@@ -41,27 +41,27 @@ def _rows(matrix):
 
 def _cross(one, other):
     """Cross products of [n, 3]; ONNX has no operation for them."""
-    return _turned(one, 1) * _turned(other, 2) - _turned(one, 2) * _turned(other, 1)
+    return _rolled(one, 1) * _rolled(other, 2) - _rolled(one, 2) * _rolled(other, 1)
 
 
-def _turned(vectors, places):
+def _rolled(vectors, places):
     return tf.concat([vectors[:, places:], vectors[:, :places]], axis=1)
 
 
-def cofactors(matrix):
-    """Cofactor matrices of [n, 3, 3]; over the determinant they are the inverse's transpose."""
+def cofactors(matrix: tf.Tensor) -> tf.Tensor:
+    """Returns the cofactor matrices of [n, 3, 3]: the inverse's transpose times the determinant."""
     first, second, third = _rows(matrix)
     return tf.stack([_cross(second, third), _cross(third, first), _cross(first, second)], axis=1)
 
 
-def determinant(matrix):
-    """Determinants [n] of [n, 3, 3]."""
+def determinant(matrix: tf.Tensor) -> tf.Tensor:
+    """Returns determinants [n] of [n, 3, 3]."""
     first, second, third = _rows(matrix)
     return tf.reduce_sum(first * _cross(second, third), axis=1)
 
 
-def polar(matrix):
-    """The orthogonal factor U V^T of [n, 3, 3] = U S V^T, by Newton's iteration.
+def polar(matrix: tf.Tensor) -> tf.Tensor:
+    """Returns the orthogonal factor U V^T of [n, 3, 3] = U S V^T, by Newton's iteration.
 
     X becomes the mean of c X and its inverse transpose over c, c = |det X|^(-1/3) (Higham 1986): a
     fixed number of steps of elementary operations, no decomposition on the device.
@@ -79,16 +79,16 @@ def polar(matrix):
     return x
 
 
-def orthogonal(matrix, nearest=False):
-    """Orthogonal matrices of determinant 1 to which others are turned.
+def orthogonal(matrix: tf.Tensor, nearest: bool = False) -> tf.Tensor:
+    """Orthogonalises matrices to rotations (section 3.3; differentiable SVD in the original).
 
-    With a negative determinant the original gives minus the polar factor, which is not the nearest
-    rotation; the trained weights count on it. The gradient is in closed form, finite for equal
-    singular values.
+    A matrix of positive determinant becomes its polar factor U V^T, the nearest rotation. Of a
+    negative determinant the original takes -U V^T, which is not the nearest one, and the trained
+    weights count on it. The gradient is in closed form, finite for equal singular values.
 
     Args:
       matrix: [n, 3, 3].
-      nearest: bool, the nearest rotation instead, where the axis of the smallest singular value
+      nearest: bool, the nearest rotation there instead: the axis of the smallest singular value
         is mirrored.
     Returns:
       [n, 3, 3].
@@ -124,7 +124,7 @@ def _symmetric(matrix):
 
 
 def _gradient(matrix, factor, upstream):
-    """Gradient of an orthogonal factor R of A.
+    """Returns the gradient of the orthogonal factor R of A, where G comes from above.
 
     For the symmetric P = R^T A and the skew K = R^T G - G^T R it is R Y where P Y + Y P = K; as
     vectors of the skew matrices that is (tr(P) I - P) y = k.

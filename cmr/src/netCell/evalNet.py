@@ -1,24 +1,27 @@
 """The network as it predicts: pictures in, bodies out."""
 import contextlib
+from typing import Iterator
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from cmr.src.utils import options
-from common import device, errors
+from cmr import networks
+from cmr.src.models import cmr
+from common import cli, errors
+from common.training import launch
 
 
 class Predictor:
     """Runs a network in batches of a fixed size; a smaller batch is filled up and cut again.
 
     Args:
-      network: options.Network, not training; batch: int.
+      network: networks.Network, not training; batch: int.
 
     Attributes:
       sess: tf.Session; set it before anything is run.
     """
 
-    def __init__(self, network, batch):
+    def __init__(self, network: networks.Network, batch: int):
         self.network, self.batch, self.sess = network, batch, None
         self._images = network.images(batch)
         self._outputs = network.build(self._images)
@@ -37,42 +40,43 @@ class Predictor:
             filled[tensor] = np.concatenate([value, padding])
         return count, self.sess.run(fetches, filled)
 
-    def predict(self, images):
-        """models.cmr.Outputs of arrays for normalised pictures [n, S, S, 3]; n: at most a batch.
+    def predict(self, images: np.ndarray) -> cmr.Outputs:
+        """Predicts arrays for normalised pictures [n, S, S, 3]; n is at most a batch.
 
         Raises:
           errors.InputError: the network gives what is no number.
         """
-        count, found = self._run(self._outputs, {self._images: images})
-        found = type(found)(*[value[:count] for value in found])
-        for name, value in found._asdict().items():
+        count, outputs = self._run(self._outputs, {self._images: images})
+        outputs = cmr.Outputs(*[value[:count] for value in outputs])
+        for name, value in outputs._asdict().items():
             if not np.isfinite(value).all():
                 raise errors.InputError('the network gives {} that are not finite; its weights are '
                                         'damaged, or it has diverged. Take an earlier '
                                         'checkpoint.'.format(name))
-        return found
+        return outputs
 
-    def posed(self, pose, betas):
-        """Vertices [n, V, 3] of poses [n, 72] and shapes [n, 10]."""
-        count, found = self._run(self._posed, {self._pose: pose, self._betas: betas})
-        return found[:count]
+    def posed(self, pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
+        """Returns vertices [n, V, 3] in metres of poses [n, 72] and shapes [n, 10]."""
+        count, vertices = self._run(self._posed, {self._pose: pose, self._betas: betas})
+        return vertices[:count]
 
-    def joints(self, vertices):
-        """The 24 training joints [n, 24, 3] of vertices [n, V, 3]."""
-        count, found = self._run(self._joints, {self._points: vertices})
-        return found[:count]
+    def joints(self, vertices: np.ndarray) -> np.ndarray:
+        """Returns the 24 training joints [n, 24, 3] of vertices [n, V, 3]."""
+        count, joints = self._run(self._joints, {self._points: vertices})
+        return joints[:count]
 
 
 @contextlib.contextmanager
-def opened(config, weights, batch):
-    """A Predictor with weights from a file.
+def opened(options: cli.Options, context: launch.Context, weights: str,
+           batch: int) -> Iterator[Predictor]:
+    """Opens a Predictor with weights from a file.
 
     Args:
-      config: completed options; weights: str, see options.trained; batch: int.
+      options, weights: see networks.trained; context: launch.Context; batch: int.
     """
     with tf.Graph().as_default():
-        predictor = Predictor(options.Network(config, False), batch)
-        with tf.Session(config=device.session_config(config)) as sess:
-            options.load(sess, predictor.network, weights)
+        predictor = Predictor(networks.Network(options, False, context.on_npu), batch)
+        with tf.Session(config=context.session_config()) as sess:
+            networks.load(sess, predictor.network, weights)
             predictor.sess = sess
             yield predictor

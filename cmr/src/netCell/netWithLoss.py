@@ -1,32 +1,50 @@
 """The network with its losses, and a step of its training."""
 import collections
 import re
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr.src.loss import loss
-from cmr.src.models import geometric_layers
+from cmr.src.models import cmr, geometric_layers, layers, smpl
 
 _BEFORE_NORM = re.compile(r'smpl_param_regressor\.layers\.\d\.fc_block\.[03]\.bias$')
 _FIRST_WEIGHT = 'smpl_param_regressor.layers.0.fc_block.0.weight'
 
-Truth = collections.namedtuple('Truth', 'keypoints pose_3d pose betas has_smpl has_pose_3d')
-Truth.__doc__ = """What a batch is compared with: keypoints [B, 24, 3], pose_3d [B, 24, 4], pose
-[B, 72], betas [B, 10], has_smpl and has_pose_3d float [B]."""
+class Truth(NamedTuple):
+    """What a batch is compared with.
+
+    Attributes:
+      keypoints: [B, 24, 3], x and y from -1 to 1 and confidence.
+      pose_3d: [B, 24, 4], joints in metres and confidence.
+      pose: [B, 72], axis-angle; betas: [B, 10].
+      has_smpl, has_pose_3d: [B], 1 where a sample has pose and betas, or pose_3d.
+    """
+
+    keypoints: tf.Tensor
+    pose_3d: tf.Tensor
+    pose: tf.Tensor
+    betas: tf.Tensor
+    has_smpl: tf.Tensor
+    has_pose_3d: tf.Tensor
 
 
-def truth(batch):
-    """A Truth of placeholders."""
-    shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
-              'has_smpl': [], 'has_pose_3d': []}
+def truth(batch: int) -> Truth:
+    """Returns placeholders for a batch."""
+    shapes: Dict[str, List[int]] = {
+        'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
+        'has_smpl': [], 'has_pose_3d': []}
     return Truth(**{name: tf.placeholder(tf.float32, [batch] + shape, name=name)
                     for name, shape in shapes.items()})
 
 
-def losses(outputs, truth, body):
-    """The terms of the loss.
+def losses(outputs: cmr.Outputs, truth: Truth,
+           body: smpl.Smpl) -> Tuple[Dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    """Returns the terms of the loss (section 3.4), and the projected joints.
 
+    Args:
+      outputs: cmr.Outputs of a batch; truth: Truth; body: smpl.Smpl.
     Returns:
       (OrderedDict {name: scalar} in the order of loss.NAMES, keypoints [B, 24, 2] of the graph's
       mesh, the same of SMPL's).
@@ -46,7 +64,7 @@ def losses(outputs, truth, body):
         outputs.rotations, outputs.betas, truth.pose, truth.betas, truth.has_smpl)
     terms['loss'] = loss.total(terms)
     ordered = collections.OrderedDict((name, terms[name]) for name in loss.NAMES)
-    return (ordered, *projected)
+    return ordered, projected[0], projected[1]
 
 
 class Adam(tf.train.AdamOptimizer):
@@ -58,20 +76,21 @@ class Adam(tf.train.AdamOptimizer):
         self._epsilon_t = self._epsilon_t * tf.sqrt(1. - beta2_power)
 
 
-def update(total, make, optimizer, weight_decay=0., drop_noise=False):
-    """One step of all trainable parameters that the loss depends on.
+def update(total: tf.Tensor, variables: layers.Parameters, optimizer: tf.train.Optimizer,
+           weight_decay: float = 0., drop_noise: bool = False) -> tf.Operation:
+    """Returns one step of all trainable parameters that the loss depends on.
 
     Args:
-      total: scalar; make: layers.Parameters; optimizer: tf.train.Optimizer.
+      total: scalar, the loss; variables: layers.Parameters; optimizer: tf.train.Optimizer.
       weight_decay: float, times the parameter, added to its gradient.
       drop_noise: bool, leave out parameters whose true gradient is zero (biases before a batch
         normalisation, the template's share of the regressor); Adam moves them by rounding noise.
     Returns:
       tf.Operation; it moves the running statistics too.
     """
-    variables = [variable for variable in make.variables.values() if variable.trainable]
+    trainable = [variable for variable in variables.by_name.values() if variable.trainable]
     pairs = []
-    for gradient, variable in optimizer.compute_gradients(total, var_list=variables):
+    for gradient, variable in optimizer.compute_gradients(total, var_list=trainable):
         name = variable.op.name
         if gradient is None or drop_noise and _BEFORE_NORM.search(name):
             continue
@@ -82,5 +101,5 @@ def update(total, make, optimizer, weight_decay=0., drop_noise=False):
             gradient *= mask
         pairs.append((gradient, variable))
     # Variables of TensorFlow 1 change in place: no update before every gradient is there.
-    with tf.control_dependencies(make.updates + [gradient for gradient, _ in pairs]):
+    with tf.control_dependencies(variables.updates + [gradient for gradient, _ in pairs]):
         return optimizer.apply_gradients(pairs)

@@ -6,17 +6,17 @@ Human3.6M J_regressor_h36m.npy.
 """
 import os
 import zipfile
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import scipy.sparse
 
+from cmr.src import config as config_lib
 from cmr.src.models import smpl
 from cmr.src.utils import mesh as mesh_lib
 from cmr.src.utils import pickles
 from common import errors, files
 
-SHIPPED = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
-                       'data', 'cc0_body')
 _SHAPES = {'v_template': ('V', 3), 'weights': ('V', 24), 'shapedirs': ('V', 3, None),
            'posedirs': ('V', 3, 207), 'J_regressor': (24, 'V'), 'kintree_table': (2, 24),
            'f': (None, 3)}
@@ -26,24 +26,24 @@ _MODEL_NAMES = ('body_model.npz', 'smpl.npz', 'basicModel_neutral_lbs_10_207_0_v
 _LEVELS_NAME = 'mesh_downsampling.npz'
 
 
-def find(path):
-    """The model file of a folder, or the file itself.
+def find(path: str) -> str:
+    """Returns the path of the model file in a folder, or of the file itself.
 
     Raises:
       errors.InputError: the folder has none.
     """
     if not os.path.isdir(path):
         return path
-    found = [name for name in _MODEL_NAMES if os.path.exists(os.path.join(path, name))]
-    found += sorted(name for name in os.listdir(path) if name.endswith('.pkl'))
-    if not found:
+    names = [name for name in _MODEL_NAMES if os.path.exists(os.path.join(path, name))]
+    names += sorted(name for name in os.listdir(path) if name.endswith('.pkl'))
+    if not names:
         raise errors.InputError('{} has no body model ({}). Get SMPL from its makers, or leave '
                                 '--body out: the free body that ships is used then.'.format(
                                     path, ', '.join(_MODEL_NAMES)))
-    return os.path.join(path, found[0])
+    return os.path.join(path, names[0])
 
 
-def load(path=SHIPPED):
+def load(path: str = config_lib.SHIPPED_BODY) -> Dict[str, Any]:
     """Reads a body model and what lies beside it.
 
     Args:
@@ -58,25 +58,25 @@ def load(path=SHIPPED):
         with open(path, 'rb') as stream:
             is_archive = stream.read(4) == b'PK\3\4'
             stream.seek(0)
-            held = {} if is_archive else pickles.load(stream, path)
+            values = {} if is_archive else pickles.load(stream, path)
     except OSError as error:
         raise errors.InputError('cannot read the body model {}: {}.'.format(path, error.strerror))
     if is_archive:
-        held = _archive(path)
-    if not isinstance(held, dict):
+        values = _archive(path)
+    if not isinstance(values, dict):
         raise errors.InputError('{} is no body model: it holds no names.'.format(path))
-    missing = sorted(set(_SHAPES) - set(held))
+    missing = sorted(set(_SHAPES) - set(values))
     if missing:
         raise errors.InputError('the body model {} has no {} (found: {}).'.format(
-            path, ', '.join(missing), ', '.join(sorted(map(str, held)))))
-    body = {name: pickles.plain(held[name], path, name) for name in _SHAPES}
+            path, ', '.join(missing), ', '.join(sorted(map(str, values)))))
+    body = {name: pickles.plain(values[name], path, name) for name in _SHAPES}
     count = len(body['v_template'])
     for name, shape in _SHAPES.items():
         _check(path, name, body[name], [count if size == 'V' else size for size in shape])
     for name, rows in _EXTRA.items():
         source = os.path.join(os.path.dirname(path), name + '.npy')
-        if name in held:
-            body[name], source = pickles.plain(held[name], path, name), path
+        if name in values:
+            body[name], source = pickles.plain(values[name], path, name), path
         elif os.path.exists(source):
             body[name] = read_array(source)
         else:
@@ -105,28 +105,28 @@ def _check_tree(path, table):
                                 'parent before it.'.format(path))
 
 
-def read_array(path):
+def read_array(path: str) -> np.ndarray:
     """Reads an .npy file.
 
     Raises:
       errors.InputError: it is missing, damaged, or holds no numbers.
     """
     try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in 'fiub':
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in 'fiub':
             raise ValueError('it holds something else')
     except (OSError, *pickles.ARCHIVE_ERRORS) as error:
         raise errors.InputError('{} is no array of numbers: {}.'.format(path, error))
-    return found
+    return array
 
 
 def _check(path, name, value, shape):
     """Checks the shape of an array or sparse matrix, and that it holds finite numbers."""
-    found = list(value.shape)
-    if len(found) != len(shape) or any(want not in (None, size)
-                                       for size, want in zip(found, shape)):
+    sizes = list(value.shape)
+    if len(sizes) != len(shape) or any(want not in (None, size)
+                                       for size, want in zip(sizes, shape)):
         raise errors.InputError('{}: {} is {}, expected {}.'.format(
-            path, name, found, ['any' if size is None else size for size in shape]))
+            path, name, sizes, ['any' if size is None else size for size in shape]))
     values = value.data if scipy.sparse.issparse(value) else value
     if values.dtype.kind not in 'fiub' or not np.isfinite(values).all():
         raise errors.InputError('{}: {} holds what is no finite number.'.format(path, name))
@@ -134,7 +134,7 @@ def _check(path, name, value, shape):
 
 def _archive(path):
     """Arrays of an .npz; object arrays by `pickles`, keys named M left out (they hold meshes)."""
-    found = {}
+    arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
@@ -142,11 +142,11 @@ def _archive(path):
                 if name == 'M' or not member.endswith('.npy'):
                     continue
                 with archive.open(member) as stream:
-                    found[name] = _member(stream, path, name)
+                    arrays[name] = _member(stream, path, name)
     except (OSError, *pickles.ARCHIVE_ERRORS) as error:
         raise errors.InputError('{} cannot be read as an .npz: {}. Get it anew.'.format(
             path, error))
-    return found
+    return arrays
 
 
 def _member(stream, path, name):
@@ -165,7 +165,7 @@ def _member(stream, path, name):
     return np.frombuffer(raw, dtype).reshape(shape, order='F' if fortran else 'C')
 
 
-def load_levels(path, num_vertices):
+def load_levels(path: str, num_vertices: int) -> Tuple[List, List, List]:
     """Reads the levels of a mesh.
 
     Args:
@@ -181,26 +181,26 @@ def load_levels(path, num_vertices):
     if not os.path.exists(path):
         raise errors.InputError('{} is missing; python cmr/make_template.py makes it for a body '
                                 'model.'.format(path))
-    held = _archive(path)
+    arrays = _archive(path)
     try:
-        return _levels(held, path, num_vertices)
+        return _levels(arrays, path, num_vertices)
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise errors.InputError('{} holds no levels of a mesh: {}.'.format(path, error))
 
 
-def _levels(held, path, num_vertices):
-    plain = 'A0_row' in held
+def _levels(arrays, path, num_vertices):
+    plain = 'A0_row' in arrays
     levels = []
     for kind in 'ADU':
         if plain:
-            names = sorted(name[1:-4] for name in held
+            names = sorted(name[1:-4] for name in arrays
                            if name.startswith(kind) and name.endswith('_row'))
-            levels.append([_coordinates(held, kind + number, path) for number in names])
-        elif kind not in held:
+            levels.append([_coordinates(arrays, kind + number, path) for number in names])
+        elif kind not in arrays:
             raise errors.InputError('{} has no {} (found: {}).'.format(
-                path, kind, ', '.join(sorted(held))))
+                path, kind, ', '.join(sorted(arrays))))
         else:
-            levels.append([pickles.plain(matrix, path, kind) for matrix in held[kind]])
+            levels.append([pickles.plain(matrix, path, kind) for matrix in arrays[kind]])
     (connections, downs, ups), sizes = levels, [matrix.shape[0] for matrix in levels[0]]
     expected = ([(size, size) for size in sizes], list(zip(sizes[1:], sizes)),
                 list(zip(sizes, sizes[1:])))
@@ -214,17 +214,17 @@ def _levels(held, path, num_vertices):
     return connections, downs, ups
 
 
-def _coordinates(held, name, path):
+def _coordinates(arrays, name, path):
     try:
-        parts = [held['{}_{}'.format(name, part)] for part in ('val', 'row', 'col', 'shape')]
+        parts = [arrays['{}_{}'.format(name, part)] for part in ('val', 'row', 'col', 'shape')]
     except KeyError as error:
         raise errors.InputError('{} has no {}.'.format(path, error.args[0]))
     values, rows, columns, shape = parts
     return scipy.sparse.coo_matrix((values, (rows, columns)), shape=tuple(map(int, shape))).tocsr()
 
 
-def save_levels(path, connections, downs, ups):
-    """Writes the levels of a mesh as plain arrays."""
+def save_levels(path: str, connections: List, downs: List, ups: List) -> None:
+    """Writes the levels of a mesh, lists of scipy sparse matrices, as plain arrays."""
     arrays = {}
     for kind, matrices in zip('ADU', (connections, downs, ups)):
         for number, matrix in enumerate(matrices):
@@ -238,10 +238,18 @@ def save_levels(path, connections, downs, ups):
         np.savez_compressed(temporary, **arrays)
 
 
-def load_all(path, levels_path='', form='gather'):
-    """(smpl.Smpl, mesh.Mesh, dict of the body's arrays) of a body's files."""
-    arrays = load(path or SHIPPED)
-    folder = os.path.dirname(find(path or SHIPPED))
+def load_all(path: str, levels_path: str = '',
+             form: str = 'gather') -> Tuple[smpl.Smpl, mesh_lib.Mesh, Dict[str, Any]]:
+    """Loads a body and its mesh.
+
+    Args:
+      path: str, see `load`, or '' for the body that ships; levels_path: str, see `load_levels`, or
+        '' for beside the body; form: str, see mesh.Adjacency.
+    Returns:
+      (smpl.Smpl, mesh.Mesh, dict of the body's arrays).
+    """
+    arrays = load(path or config_lib.SHIPPED_BODY)
+    folder = os.path.dirname(find(path or config_lib.SHIPPED_BODY))
     levels = load_levels(levels_path or folder, len(arrays['v_template']))
     if len(levels[1]) < 1:
         raise errors.InputError('{} has no level below the body.'.format(levels_path or folder))

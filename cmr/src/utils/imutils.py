@@ -1,9 +1,11 @@
-"""Crops of pictures and what goes with them: points, poses and joints turned and mirrored.
+"""Crops of pictures and what goes with them: points, poses and joints, rotated and mirrored.
 
 The original crops through two functions of scipy 1.2 that are gone; Pillow, which they called,
 gives their results bit for bit. They stretch a picture of floats to 0..255 first, and the buffer of
 the original is one of floats: trained weights have only seen stretched crops.
 """
+from typing import Optional, Sequence, Tuple
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -14,8 +16,9 @@ _SMALLEST_SIDE, _LARGEST_SIDE = 2., 5      # of a box: pixels; sides of its pict
 _POSE_FLIP = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)
 
 
-def get_transform(center, scale, size, rot=0.):
-    """Matrix [3, 3] from pixels of a picture to those of its crop.
+def get_transform(center: Sequence[float], scale: float, size: Tuple[int, int],
+                  rot: float = 0.) -> np.ndarray:
+    """Returns the matrix [3, 3] from pixels of a picture to those of its crop.
 
     Args:
       center: x, y in pixels; scale: side of the box / 200; size: (height, width) of the crop.
@@ -28,18 +31,21 @@ def get_transform(center, scale, size, rot=0.):
     matrix[1, 2] = size[0] * (-center[1] / side + 0.5)
     if rot:
         angle = -rot * np.pi / 180.
-        turn, move, back = np.eye(3), np.eye(3), np.eye(3)
-        turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        rotation, move, back = np.eye(3), np.eye(3), np.eye(3)
+        rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         move[:2, 2] = -size[1] / 2., -size[0] / 2.
         back[:2, 2] = -move[:2, 2]
-        matrix = back.dot(turn).dot(move).dot(matrix)
+        matrix = back.dot(rotation).dot(move).dot(matrix)
     return matrix
 
 
-def transform(point, center, scale, size, invert=False, rot=0., whole=True):
-    """A point, counted from 1, in the crop (or back), cut off to whole pixels towards zero.
+def transform(point: Sequence[float], center: Sequence[float], scale: float, size: Tuple[int, int],
+              invert: bool = False, rot: float = 0., whole: bool = True) -> np.ndarray:
+    """Maps a point of a picture to its crop (or back), cut off to whole pixels towards zero.
 
     Args:
+      point: x, y in pixels, counted from 1; center, scale, size, rot: see `get_transform`.
+      invert: bool, from the crop to the picture.
       whole: bool; False keeps fractions and moves by the half pixel that cutting off takes.
     Returns:
       int64 (else float) [2], counted from 1.
@@ -47,12 +53,15 @@ def transform(point, center, scale, size, invert=False, rot=0., whole=True):
     matrix = get_transform(center, scale, size, rot)
     if invert:
         matrix = np.linalg.inv(matrix)
-    found = matrix.dot([point[0] - 1, point[1] - 1, 1.])
-    return found[:2].astype(np.int64) + 1 if whole else found[:2] + 0.5
+    mapped = matrix.dot([point[0] - 1, point[1] - 1, 1.])[:2]
+    return mapped.astype(np.int64) + 1 if whole else mapped + 0.5
 
 
-def stretched(image):
-    """Floats to bytes, the smallest to 0 and the largest to 255; bytes stay as they are."""
+def stretched(image: np.ndarray) -> np.ndarray:
+    """Stretches floats of any shape to uint8, the smallest to 0 and the largest to 255.
+
+    Bytes stay as they are.
+    """
     if image.dtype == np.uint8:
         return image
     low, high = image.min(), image.max()
@@ -60,39 +69,46 @@ def stretched(image):
     return (np.clip((image - low) * scale, 0, 255) + 0.5).astype(np.uint8)
 
 
-def imresize(image, size, nearest=False):
-    """Resizes to (height, width) as scipy 1.2 did, bilinear with antialiasing or nearest."""
-    way = Image.NEAREST if nearest else Image.BILINEAR
-    return np.array(Image.fromarray(stretched(image)).resize((int(size[1]), int(size[0])), way))
+def imresize(image: np.ndarray, size: Sequence[int], nearest: bool = False) -> np.ndarray:
+    """Resizes [H, W, ...] to size (height, width) as scipy 1.2 did; uint8.
+
+    Bilinear with antialiasing, or nearest neighbours.
+    """
+    interpolation = Image.NEAREST if nearest else Image.BILINEAR
+    return np.array(Image.fromarray(stretched(image)).resize((int(size[1]), int(size[0])),
+                                                             interpolation))
 
 
-def imrotate(image, angle):
-    """Turns counter-clockwise about the middle as scipy 1.2 did, bilinear."""
+def imrotate(image: np.ndarray, angle: float) -> np.ndarray:
+    """Rotates [H, W, ...] by degrees, counter-clockwise about the centre, as scipy 1.2 did; uint8.
+
+    Bilinear.
+    """
     return np.array(Image.fromarray(stretched(image)).rotate(angle, Image.BILINEAR))
 
 
-def box_problem(center, scale, shape):
-    """What is wrong with a box of a picture, as the middle of a sentence; None if nothing.
+def box_problem(center: Sequence[float], scale: float, shape: Sequence[int]) -> Optional[str]:
+    """Says what is wrong with the box of a person, as part of a sentence; None if nothing is.
 
     Args:
       center: x, y in pixels; scale: side of the box / 200; shape: (H, W, ...) of the picture.
     Returns:
       str that wants the picture's name behind it, or None.
     """
-    center, side = np.asarray(center, np.float64), 200. * float(scale)
+    centre, side = np.asarray(center, np.float64), 200. * float(scale)
     limit = np.array(shape[1::-1])
-    if not np.isfinite(center).all() or not np.isfinite(side):
+    if not np.isfinite(centre).all() or not np.isfinite(side):
         problem = 'is not finite, in'
     elif side < _SMALLEST_SIDE:
         problem = 'is too small ({:g} pixels at least), in'.format(_SMALLEST_SIDE)
     elif side > _LARGEST_SIDE * limit.max():
         problem = 'is more than {} times as large as'.format(_LARGEST_SIDE)
-    elif (center + side / 2 < 1).any() or (center - side / 2 > limit - 1).any():
+    elif (centre + side / 2 < 1).any() or (centre - side / 2 > limit - 1).any():
         problem = 'lies outside of'
     else:
         return None
     return '(centre {:.0f}, {:.0f}, side {:.3g}) {} the {} x {} pixels of'.format(
-        *center, side, problem, *limit)
+        centre[0], centre[1], side, problem, *limit)
 
 
 def _box(center, scale, size):
@@ -108,7 +124,8 @@ def _overlap(low, high, limit):
     return inside, slice(max(0, low), max(0, min(limit, high)))
 
 
-def crop(image, center, scale, size, rot=0., stretch=True):
+def crop(image: np.ndarray, center: Sequence[float], scale: float, size: Tuple[int, int],
+         rot: float = 0., stretch: bool = True) -> np.ndarray:
     """Cuts a box out of a picture and resizes it; zeros where the box leaves the picture.
 
     Args:
@@ -128,12 +145,13 @@ def crop(image, center, scale, size, rot=0., stretch=True):
     to_column, from_column = _overlap(low[0], high[0], image.shape[1])
     buffer[to_row, to_column] = image[from_row, from_column]
     if rot:
-        turned = imrotate(buffer, rot)
-        buffer = turned[pad:len(turned) - pad, pad:turned.shape[1] - pad]   # pad may be 0
+        rotated = imrotate(buffer, rot)
+        buffer = rotated[pad:len(rotated) - pad, pad:rotated.shape[1] - pad]   # pad may be 0
     return imresize(buffer, size)
 
 
-def uncrop(image, center, scale, shape):
+def uncrop(image: np.ndarray, center: Sequence[float], scale: float,
+           shape: Tuple[int, int]) -> np.ndarray:
     """Puts a crop back into a picture of zeros, by nearest neighbours.
 
     Args:
@@ -150,8 +168,9 @@ def uncrop(image, center, scale, shape):
     return result
 
 
-def rgb_processing(image, center, scale, rot, flip, noise, size, stretch=True):
-    """Crop, mirror, and a factor for each channel.
+def rgb_processing(image: np.ndarray, center: Sequence[float], scale: float, rot: float, flip: bool,
+                   noise: Sequence[float], size: int, stretch: bool = True) -> np.ndarray:
+    """Crops, mirrors, and scales each channel.
 
     Args:
       image: [H, W, 3], RGB 0..255; noise: three factors; size: int, pixels a side.
@@ -166,11 +185,15 @@ def rgb_processing(image, center, scale, rot, flip, noise, size, stretch=True):
     return (result.astype(np.uint8) if stretch else result).astype(np.float32) / 255.
 
 
-def j2d_processing(keypoints, center, scale, rot, flip, size, whole=True):
-    """Keypoints [24, 3] from pixels to -1..1 of the crop, mirrored if flip; float32.
+def j2d_processing(keypoints: np.ndarray, center: Sequence[float], scale: float, rot: float,
+                   flip: bool, size: int, whole: bool = True) -> np.ndarray:
+    """Maps keypoints from pixels of a picture to -1..1 in its crop, mirrored if flip.
 
     Args:
+      keypoints: [24, 3], x, y, confidence; the others: see `rgb_processing`.
       whole: bool, see `transform`.
+    Returns:
+      float32 [24, 3].
     """
     result = np.array(keypoints, np.float64)
     for row in result:
@@ -182,8 +205,8 @@ def j2d_processing(keypoints, center, scale, rot, flip, size, whole=True):
     return result.astype(np.float32)
 
 
-def j3d_processing(joints, rot, flip):
-    """Joints [24, 3] turned in the picture's plane and mirrored if flip; float32."""
+def j3d_processing(joints: np.ndarray, rot: float, flip: bool) -> np.ndarray:
+    """Rotates joints [24, 3] in the image plane by degrees, mirrored if flip; float32."""
     result = np.asarray(joints, np.float64)
     if rot:
         result = np.einsum('ij,kj->ki', _in_plane(rot), result)
@@ -193,8 +216,14 @@ def j3d_processing(joints, rot, flip):
     return result.astype(np.float32)
 
 
-def pose_processing(pose, rot, flip):
-    """Axis-angle values [72], the root turned in the picture's plane, mirrored if flip; float32."""
+def pose_processing(pose: np.ndarray, rot: float, flip: bool) -> np.ndarray:
+    """Rotates the root of a pose in the image plane by degrees, mirrored if flip.
+
+    Args:
+      pose: axis-angle [72], radians.
+    Returns:
+      float32 [72].
+    """
     pose = np.array(pose, np.float64)
     root = _in_plane(rot).dot(cv2.Rodrigues(pose[:3])[0])
     pose[:3] = cv2.Rodrigues(root)[0].ravel()

@@ -2,13 +2,16 @@
 
 V: vertices of the body, N: nodes of the level that the network uses.
 """
+from typing import Sequence
+
 import numpy as np
 import scipy.sparse
 import tensorflow.compat.v1 as tf
 
 
-def adjacency_matrix(connections, power=1):
-    """Row-normalised adjacency with self-connections, D^-1 (A + I).
+def adjacency_matrix(connections: scipy.sparse.spmatrix,
+                     power: int = 1) -> scipy.sparse.csr_matrix:
+    """Returns the row-normalised adjacency with self-connections, D^-1 (A + I).
 
     Args:
       connections: scipy sparse [N, N], any value at pairs of neighbours.
@@ -30,18 +33,18 @@ class Adjacency:
 
     Args:
       matrix: scipy sparse [M, N].
-      form: str, how: 'sparse', by far the fastest on CPU and GPU, but nothing that an NPU has;
-        'gather' of a fixed number of rows, forward and backward; 'dense'.
+      form: str, how: 'sparse' is by far the fastest on CPU and GPU, but no operation of an NPU;
+        'gather' takes a fixed number of rows, forward and backward; 'dense'.
     """
 
-    def __init__(self, matrix, form='gather'):
+    def __init__(self, matrix: scipy.sparse.spmatrix, form: str = 'gather'):
         self._matrix = scipy.sparse.csr_matrix(matrix, dtype=np.float32)
         self._matrix.sort_indices()
         self._product = {'sparse': self._by_sparse, 'gather': self._by_gather,
                          'dense': self._by_dense}[form]
 
-    def multiply(self, x):
-        """Product with features.
+    def multiply(self, x: tf.Tensor) -> tf.Tensor:
+        """Multiplies features of the nodes by the matrix.
 
         Args:
           x: [B, N, C].
@@ -105,7 +108,9 @@ class Mesh:
       adjacency: Adjacency of the level; ref_vertices: float32 [N, 3], normalised template there.
     """
 
-    def __init__(self, template, connections, downs, ups, level=1, form='gather'):
+    def __init__(self, template: np.ndarray, connections: Sequence[scipy.sparse.spmatrix],
+                 downs: Sequence[scipy.sparse.spmatrix], ups: Sequence[scipy.sparse.spmatrix],
+                 level: int = 1, form: str = 'gather'):
         self.adjacency = Adjacency(adjacency_matrix(connections[level]), form)
         points = normalised(template)
         for matrix in downs[:level]:
@@ -114,21 +119,21 @@ class Mesh:
         self._ups = [Adjacency(matrix, form) for matrix in ups[:level]]
         self._downs = [Adjacency(matrix, form) for matrix in downs[:level]]
 
-    def upsample(self, x):
-        """[B, N, 3] at the level to [B, V, 3]."""
+    def upsample(self, x: tf.Tensor) -> tf.Tensor:
+        """Upsamples positions [B, N, 3] of the nodes to [B, V, 3] of the vertices."""
         for matrix in reversed(self._ups):
             x = matrix.multiply(x)
         return x
 
-    def downsample(self, x):
-        """[B, V, 3] to [B, N, 3] at the level."""
+    def downsample(self, x: tf.Tensor) -> tf.Tensor:
+        """Downsamples positions [B, V, 3] of the vertices to [B, N, 3] of the nodes."""
         for matrix in self._downs:
             x = matrix.multiply(x)
         return x
 
 
-def normalised(template):
-    """Middle of the bounding box to the origin, largest absolute coordinate 1."""
+def normalised(template: np.ndarray) -> np.ndarray:
+    """Centres the bounding box of points [V, 3] at the origin, largest coordinate 1; float32."""
     points = np.asarray(template, np.float32)
     points = points - (points.max(axis=0) + points.min(axis=0)) / 2
     return points / np.abs(points).max()

@@ -7,13 +7,13 @@ PART_CLASSES = 7        # background and six parts
 _IGNORED = 255
 
 
-def shape_error(predicted, truth):
-    """Mean distance of vertices, without any alignment: [B, V, 3] each, float [B]."""
+def shape_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns mean distances [B] of vertices [B, V, 3], without any alignment."""
     return np.linalg.norm(predicted - truth, axis=-1).mean(axis=-1)
 
 
-def h36m_joints(vertices, regressor):
-    """14 joints from the root.
+def h36m_joints(vertices: np.ndarray, regressor: np.ndarray) -> np.ndarray:
+    """Regresses the 14 joints that Human3.6M is measured by, relative to the root.
 
     Args:
       vertices: [B, V, 3]; regressor: [17, V], J_regressor_h36m.
@@ -24,8 +24,8 @@ def h36m_joints(vertices, regressor):
     return (joints - joints[:, :1])[:, list(pose_utils.H36M_TO_J14)]
 
 
-def joint_error(predicted, truth):
-    """Mean distance of joints: [B, n, 3] each, float [B]."""
+def joint_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Returns mean distances [B] of joints [B, n, 3] (MPJPE)."""
     return np.linalg.norm(predicted - truth, axis=-1).mean(axis=-1)
 
 
@@ -36,11 +36,11 @@ class Segmentation:
       classes: int.
     """
 
-    def __init__(self, classes):
+    def __init__(self, classes: int):
         self._counts = np.zeros([3, classes])       # true positive, false positive, false negative
         self._right = self._pixels = 0
 
-    def add(self, predicted, truth):
+    def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
         """Counts a picture; pixels of the truth that are 255 count for no class.
 
         Args:
@@ -48,19 +48,19 @@ class Segmentation:
         """
         ignored = truth == _IGNORED
         for number in range(self._counts.shape[1]):
-            real, found = truth == number, (predicted == number) & ~ignored
-            self._counts[:, number] += [np.sum(real & found), np.sum(~real & found),
-                                        np.sum(real & ~found)]
+            actual, claimed = truth == number, (predicted == number) & ~ignored
+            self._counts[:, number] += [np.sum(actual & claimed), np.sum(~actual & claimed),
+                                        np.sum(actual & ~claimed)]
         self._right += np.sum(np.where(ignored, 0, truth) == predicted)
         self._pixels += truth.size
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Share of pixels that are right; ignored ones count as background."""
         return self._right / self._pixels
 
     @property
-    def f1(self):
+    def f1(self) -> float:
         """Mean of the classes' F1."""
         hits, wrong, missed = self._counts
         return np.mean(2 * hits / (2 * hits + wrong + missed))

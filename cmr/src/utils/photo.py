@@ -1,5 +1,9 @@
-"""A photo's person: where the box is, and the crop that the network takes."""
+"""A photo's person: where the box is, and the crop that the network takes.
+
+A centre is x, y in pixels, a scale the side of a square box over 200.
+"""
 import json
+from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -10,27 +14,31 @@ from common import errors
 _EXPANSION = 1.2
 _CONFIDENT = 0.2
 
+Box = Tuple[np.ndarray, float]
 
-def whole(shape):
-    """(centre, scale) of the whole picture [H, W, ...]."""
+
+def whole(shape: Sequence[int]) -> Box:
+    """Returns (centre, scale) of a whole picture of shape [H, W, ...]."""
     height, width = shape[:2]
     return np.array([width // 2, height // 2]), max(height, width) / 200
 
 
-def from_bbox(bbox):
-    """(centre, scale) of a box (left, top, width, height), which is not expanded.
+def from_bbox(bbox: Sequence[float]) -> Box:
+    """Returns (centre, scale) of a box (left, top, width, height), which is not expanded.
 
     Raises:
       ValueError: these are not four numbers.
     """
-    bbox = np.asarray(bbox, np.float32)
-    if bbox.shape != (4,):
+    box = np.asarray(bbox, np.float32)
+    if box.shape != (4,):
         raise ValueError('a box is four numbers: left, top, width, height')
-    return bbox[:2] + 0.5 * bbox[2:], float(max(bbox[2:])) / 200
+    return box[:2] + 0.5 * box[2:], float(max(box[2:])) / 200
 
 
-def from_openpose(keypoints):
-    """(centre, scale) of the confident ones of keypoints [25, 3]: their mean, their box expanded.
+def from_openpose(keypoints: np.ndarray) -> Box:
+    """Returns (centre, scale) of a person with keypoints [25, 3]: x, y in pixels, confidence.
+
+    The centre is the mean of the confident ones, the scale that of their box, expanded.
 
     Raises:
       errors.InputError: none is confident.
@@ -44,8 +52,8 @@ def from_openpose(keypoints):
     return points.mean(axis=0), _EXPANSION * side / 200
 
 
-def read_box(path, kind):
-    """(centre, scale) of a JSON file.
+def read_box(path: str, kind: str) -> Box:
+    """Reads (centre, scale) from a JSON file.
 
     Args:
       path: str; kind: 'bbox' ({"bbox": [left, top, width, height]}) or 'openpose'.
@@ -54,24 +62,26 @@ def read_box(path, kind):
     """
     try:
         with open(path, encoding='utf-8') as stream:
-            found = json.load(stream)
+            content = json.load(stream)
         if kind == 'bbox':
-            return from_bbox(found['bbox'])
-        if not found['people']:
+            return from_bbox(content['bbox'])
+        if not content['people']:
             raise errors.InputError('--openpose {} has found nobody; give a box by --bbox.'.format(
                 path))
-        return from_openpose(np.reshape(found['people'][0]['pose_keypoints_2d'], [-1, 3]))
+        return from_openpose(np.reshape(content['people'][0]['pose_keypoints_2d'], [-1, 3]))
     except OSError as error:
         raise errors.InputError('cannot read --{} {}: {}.'.format(kind, path, error.strerror))
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise errors.InputError('--{} {} is no such file: {!r}.'.format(kind, path, error))
 
 
-def cropped(image, center, scale, size=224, stretch=True):
-    """The network's input.
+def cropped(image: np.ndarray, center: np.ndarray, scale: float, size: int = 224,
+            stretch: bool = True) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the network's input.
 
     Args:
-      image: [H, W, 3], RGB; stretch: see imutils.crop.
+      image: [H, W, 3], RGB; center, scale: the box; size: int, pixels a side.
+      stretch: see imutils.crop.
     Returns:
       (float32 [size, size, 3] from 0 to 1; the same normalised).
     """

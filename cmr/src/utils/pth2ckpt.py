@@ -10,119 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))))
-import numpy as np
-import tensorflow.compat.v1 as tf
-
-from cmr.src.utils import torch_file
-from common import cli, errors, files
-from common.training import checkpoints
-
-PARTS = ('graph_cnn', 'smpl_param_regressor')
-ENCODER = 'graph_cnn.resnet.'
-_COUNTER = 'num_batches_tracked'
-_CPU = tf.ConfigProto(device_count={'GPU': 0})      # else a session takes all memory of a GPU
-
-
-def is_torch(path):
-    """Whether a path names a file of PyTorch."""
-    return os.path.splitext(path)[1].lower() in ('.pth', '.pt')
-
-
-def to_ours(array):
-    """Kernels [out, in, h, w] become [h, w, in, out]; all else stays."""
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
-
-
-def to_original(array):
-    """Undoes `to_ours`."""
-    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-
-
-def read(path):
-    """Reads the weights of a PyTorch file under our names.
-
-    Args:
-      path: str, an ImageNet ResNet-50, or a checkpoint of GraphCMR.
-    Returns:
-      dict {name: float32 array}; the encoder's alone from a ResNet-50.
-    Raises:
-      errors.InputError: the file is neither.
-    """
-    held = torch_file.read(path)
-    if not isinstance(held, dict):
-        raise errors.InputError('{} holds {}, expected named weights.'.format(
-            path, type(held).__name__))
-    if all(isinstance(held.get(part), dict) for part in PARTS):
-        named = {'{}.{}'.format(part, name): value
-                 for part in PARTS for name, value in held[part].items()}
-    elif 'conv1.weight' in held and 'layer4.2.conv3.weight' in held:
-        named = {ENCODER + name: value for name, value in held.items()}
-    else:
-        raise errors.InputError('{} is neither a ResNet-50 nor a checkpoint of GraphCMR (found: '
-                                '{}).'.format(path, ', '.join(sorted(map(str, held))[:5])))
-    found = {}
-    for name, value in named.items():
-        if name.endswith(_COUNTER):
-            continue
-        if not isinstance(value, np.ndarray) or not np.isfinite(value).all():
-            raise errors.InputError('{}: {} is no array of finite numbers.'.format(path, name))
-        found[name] = to_ours(value.astype(np.float32))
-    return found
-
-
-def is_encoder(names):
-    """Whether names of weights are those of an encoder alone."""
-    return all(name.startswith(ENCODER) for name in names)
-
-
-def assign(sess, variables, found, path, prefix=''):
-    """Gives variables the values of a file.
-
-    Args:
-      sess: tf.Session; variables: dict {our name: variable}.
-      found: dict {our name: array}, see `read`; path: str, where they come from.
-      prefix: str, only variables with it are wanted.
-    Raises:
-      errors.InputError: some are missing, have another shape, or are not known; all are listed.
-    """
-    wanted = {name: one for name, one in variables.items() if name.startswith(prefix)}
-    problems = [('missing', sorted(set(wanted) - set(found))),
-                ('unexpected', sorted(set(found) - set(variables))),
-                ('of another shape', sorted(
-                    '{} {} in the file, {} here'.format(name, list(found[name].shape),
-                                                        one.shape.as_list())
-                    for name, one in wanted.items()
-                    if name in found and list(found[name].shape) != one.shape.as_list()))]
-    listed = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
-    if listed:
-        raise errors.InputError('{} belongs to another network ({}). Give the sizes of its network '
-                                '(--num_layers, --num_channels, --resnet_width).'.format(
-                                    path, '; '.join(listed)))
-    for name, variable in wanted.items():
-        variable.load(found[name], sess)
-
-
-def export(values, path):
-    """Writes weights as a checkpoint that GraphCMR loads.
-
-    Args:
-      values: dict {our name: array}; path: str, .pt or .pth.
-    Raises:
-      errors.InputError: a part of the network is not among them, or the file cannot be written.
-    """
-    held = {part: {} for part in PARTS}
-    for name, value in values.items():
-        part, _, inner = name.partition('.')
-        if part not in held or '/' in name:
-            continue        # slots and counters of the optimizer
-        held[part][inner] = np.ascontiguousarray(to_original(value))
-        if inner.endswith('running_var'):
-            held[part][inner[:-len('running_var')] + _COUNTER] = np.array(0, np.int64)
-    for part, inner in held.items():
-        if not inner:
-            raise errors.InputError('the checkpoint has no weights of {}, which GraphCMR needs in '
-                                    '{}.'.format(part, path))
-    torch_file.write(path, held)
+from common import cli
 
 
 def parse_args(argv=None):
@@ -139,49 +27,14 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _renamed(path, table):
-    """Weights of a file under the names of a table."""
-    names, held = files.read_json(table), torch_file.read(path)
-    if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
-        raise errors.InputError('{} is no table {{name in the file: our name}}.'.format(table))
-    if not isinstance(held, dict):
-        raise errors.InputError('{} holds no named weights.'.format(path))
-    missing = sorted(set(names) - set(held))
-    if missing:
-        raise errors.InputError('{} has no {}, which {} names.'.format(
-            path, ', '.join(missing), table))
-    wrong = sorted(name for name in names if not isinstance(held[name], np.ndarray))
-    if wrong:
-        raise errors.InputError('{}: {} are no arrays.'.format(path, ', '.join(wrong)))
-    return {ours: to_ours(held[theirs].astype(np.float32)) for theirs, ours in names.items()}
-
-
-def convert(config):
-    """Converts a file."""
-    if config.reverse:
-        prefix = checkpoints.latest(config.ckpt_path)
-        export(checkpoints.read(prefix), config.pth_path)
-        cli.say('{} from {}'.format(config.pth_path, prefix))
-        return
-    values = (_renamed(config.pth_path, config.dict_file) if config.dict_file
-              else read(config.pth_path))
-    with tf.Graph().as_default(), tf.Session(config=_CPU) as sess:
-        variables = [tf.get_variable(name, value.shape) for name, value in values.items()]
-        for variable, value in zip(variables, values.values()):
-            variable.load(value, sess)
-        try:
-            os.makedirs(os.path.dirname(os.path.abspath(config.ckpt_path)), exist_ok=True)
-            tf.train.Saver(variables).save(sess, config.ckpt_path, write_meta_graph=False,
-                                           write_state=False)
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise errors.InputError('cannot write {}: {}.'.format(
-                config.ckpt_path, checkpoints.first_words(error)))
-    cli.say('{} weights of {} in {}'.format(len(values), config.pth_path, config.ckpt_path))
-
-
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    return cli.run(convert, parse_args(argv))
+    parsed = parse_args(argv)
+    from cmr.src.utils import torch_weights  # here, since --help needs no TensorFlow
+    from common.device import choice
+    if not parsed.debug:
+        choice.quieten()
+    return cli.run(torch_weights.convert, parsed)
 
 
 if __name__ == '__main__':

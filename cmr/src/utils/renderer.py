@@ -1,4 +1,6 @@
 """Pictures of bodies: shaded over a photo, from the side, as silhouettes and as parts."""
+from typing import Optional, Sequence, Union
+
 import numpy as np
 
 from cmr.src import config as config_lib
@@ -7,10 +9,10 @@ from common.geometry import rasterizer
 
 PINK = (0.9, 0.7, 0.7)
 LIGHT_BLUE = (0.65098039, 0.74117647, 0.85882353)
-# Places of the lamps before they are turned about y, and their strengths.
+# Positions of the lamps before they are rotated about y, and their strengths.
 _LAMPS = np.array([[-200., -100, -100], [800, 10, 300], [-500, 500, 1000]])
 _STRENGTHS = (1., 1., 0.7)
-_NEAREST = 1e-2         # metres before the eye from which on a body is seen
+_NEAREST = 1e-2         # metres in front of the camera from which on a body is seen
 _LAMP_TURN = np.radians(120)
 
 
@@ -19,8 +21,8 @@ def _about_y(angle):
                      [-np.sin(angle), 0., np.cos(angle)]])
 
 
-def translation(camera, size):
-    """Place [3] of the body before a perspective camera.
+def translation(camera: Sequence[float], size: int) -> np.ndarray:
+    """Returns the position [3] of the body in front of a perspective camera, in metres.
 
     Args:
       camera: (scale, x, y) of the weak perspective; size: int, pixels a side.
@@ -29,15 +31,15 @@ def translation(camera, size):
                      2 * config_lib.FOCAL_LENGTH / (size * camera[0] + 1e-9)])
 
 
-def project(vertices, camera, size):
-    """Pixels and depth [V, 3] of vertices in a square picture."""
+def project(vertices: np.ndarray, camera: Sequence[float], size: int) -> np.ndarray:
+    """Returns x, y in pixels and depth in metres [V, 3] of vertices [V, 3]; see `translation`."""
     placed = vertices + translation(camera, size)
     pixels = config_lib.FOCAL_LENGTH * placed[:, :2] / placed[:, 2:] + size / 2
     return np.concatenate([pixels, placed[:, 2:]], axis=1)
 
 
-def vertex_normals(vertices, faces):
-    """Unit normals [V, 3], means over the faces by area."""
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Returns unit normals [V, 3] of vertices [V, 3]: means over faces [F, 3] by area."""
     corners = vertices[faces]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals = np.zeros_like(vertices, dtype=np.float64)
@@ -47,7 +49,9 @@ def vertex_normals(vertices, faces):
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def render(vertices, faces, camera, size, color=PINK, background=None):
+def render(vertices: np.ndarray, faces: np.ndarray, camera: Sequence[float], size: int,
+           color: Union[Sequence[float], np.ndarray] = PINK,
+           background: Optional[np.ndarray] = None) -> np.ndarray:
     """Draws a body with three lamps.
 
     Args:
@@ -67,36 +71,37 @@ def render(vertices, faces, camera, size, color=PINK, background=None):
     shades = np.clip(light[:, None] * np.asarray(color, np.float64), 0, 1)
     index, weights = _rasterized(vertices, faces, camera, size)
     picture = np.full([size, size, 3], 255, np.uint8) if background is None else background.copy()
-    drawn = index >= 0
-    mixed = np.einsum('pk,pkc->pc', weights[drawn], shades[faces[index[drawn]]])
-    picture[drawn] = np.round(255 * mixed).astype(np.uint8)
+    covered = index >= 0
+    mixed = np.einsum('pk,pkc->pc', weights[covered], shades[faces[index[covered]]])
+    picture[covered] = np.round(255 * mixed).astype(np.uint8)
     return picture
 
 
-def from_side(vertices):
-    """Vertices turned 90 degrees about y round their mean."""
-    middle = vertices.mean(axis=0)
-    return (vertices - middle).dot(_about_y(np.radians(90)).T) + middle
+def from_side(vertices: np.ndarray) -> np.ndarray:
+    """Returns vertices [V, 3] rotated by 90 degrees about the vertical axis through their mean."""
+    centre = vertices.mean(axis=0)
+    return (vertices - centre).dot(_about_y(np.radians(90)).T) + centre
 
 
-def silhouette(vertices, faces, camera, size):
-    """Index of the face at each pixel, int32 [size, size]; -1 where no body is."""
+def silhouette(vertices: np.ndarray, faces: np.ndarray, camera: Sequence[float],
+               size: int) -> np.ndarray:
+    """Returns the index of the face at each pixel, int32 [size, size]; -1 where no body is."""
     return _rasterized(vertices, faces, camera, size)[0]
 
 
 def _rasterized(vertices, faces, camera, size):
-    """(index of the face at each pixel or -1, barycentric); what is behind the eye is not seen."""
+    """(face at each pixel or -1, barycentric weights); what is behind the camera is not seen."""
     with np.errstate(divide='ignore', invalid='ignore'):
         points = project(vertices, camera, size)
-    seen = np.flatnonzero((points[faces, 2] > _NEAREST).all(axis=1))
-    if not len(seen):
+    visible = np.flatnonzero((points[faces, 2] > _NEAREST).all(axis=1))
+    if not len(visible):
         return np.full([size, size], -1, np.int32), np.zeros([size, size, 3], np.float32)
-    index, weights, _ = rasterizer.rasterize(points, faces[seen], size, size)
-    return np.where(index >= 0, seen[index].astype(np.int32), np.int32(-1)), weights
+    index, weights, _ = rasterizer.rasterize(points, faces[visible], size, size)
+    return np.where(index >= 0, visible[index].astype(np.int32), np.int32(-1)), weights
 
 
-def face_parts(texture, cube, faces, folder):
-    """Part of each face, int [F], by its colour.
+def face_parts(texture: np.ndarray, cube: np.ndarray, faces: int, folder: str) -> np.ndarray:
+    """Returns the body part of each face, int [F], by its colour.
 
     Args:
       texture: vertex_texture.npy, float [1, F, 2, 2, 2, 3]; cube: cube_parts.npy [r, g, b], looked

@@ -4,6 +4,7 @@ Positions are CDF files, for which the package cdflib is needed.
 """
 import glob
 import os
+from typing import Dict, List, Tuple
 
 import cv2
 import h5py
@@ -20,15 +21,15 @@ _STORED = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
 _PLACES = (14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6)
 
 
-def rows(folder, protocol):
-    """Rows of a protocol; pictures are written to images/ below the folder.
+def rows(folder: str, protocol: int) -> Dict[str, np.ndarray]:
+    """Reads the samples of a protocol; pictures are written to images/ below the folder.
 
     Args:
       folder: str, with S9/ and S11/ as published; protocol: 1 or 2.
     Raises:
       errors.InputError: a file is missing or cdflib is.
     """
-    found = {'imgname': [], 'center': [], 'scale': [], 'S': []}
+    samples: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'S': []}
     for subject in _SUBJECTS:
         pattern = os.path.join(folder, subject, 'MyPoseFeatures', 'D3_Positions_mono', '*.cdf')
         paths = sorted(glob.glob(pattern))
@@ -41,8 +42,8 @@ def rows(folder, protocol):
                 raise errors.InputError('{}: the name is not action.camera.cdf.'.format(path))
             if '_ALL' in action or (protocol == 2 and camera != _CAMERA):
                 continue
-            _sequence(folder, subject, action, camera, _positions(path), found)
-    return {name: np.array(values) for name, values in found.items()}
+            _sequence(folder, subject, action, camera, _positions(path), samples)
+    return {name: np.array(values) for name, values in samples.items()}
 
 
 def _positions(path):
@@ -57,7 +58,7 @@ def _positions(path):
         raise errors.InputError('{} has no positions of 32 joints: {!r}.'.format(path, error))
 
 
-def _sequence(folder, subject, action, camera, positions, found):
+def _sequence(folder, subject, action, camera, positions, samples):
     """Adds every fifth frame of a sequence."""
     base = os.path.join(folder, subject)
     box_path = os.path.join(base, 'MySegmentsMat', 'ground_truth_bb',
@@ -85,9 +86,9 @@ def _sequence(folder, subject, action, camera, positions, found):
                 name = '{}_{}.{}_{:06d}.jpg'.format(subject, action.replace(' ', '_'), camera,
                                                     frame + 1)
                 _write(os.path.join(folder, 'images', name), image)
-                for key, value in zip(found, ('images/' + name, center, scale,
-                                              joints(positions[frame]))):
-                    found[key].append(value)
+                for key, value in zip(samples, ('images/' + name, center, scale,
+                                                joints(positions[frame]))):
+                    samples[key].append(value)
     except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise errors.InputError('{} has no mask of a body for each picture: {}.'.format(
             box_path, error))
@@ -104,8 +105,8 @@ def _write(path, image):
             raise errors.InputError('cannot write {}.'.format(path))
 
 
-def box(mask):
-    """(centre, scale) of a mask [H, W], not expanded.
+def box(mask: np.ndarray) -> Tuple[np.ndarray, float]:
+    """Returns (centre, scale) of a mask [H, W], not expanded.
 
     Raises:
       ValueError: the mask is empty.
@@ -118,8 +119,8 @@ def box(mask):
     return (low + high) / 2, (high - low).max() / 200
 
 
-def joints(position):
-    """[24, 4] of stored joints [32, 3] in metres: from the root, with confidence."""
+def joints(position: np.ndarray) -> np.ndarray:
+    """Returns joints [24, 4] relative to the root, with confidence, of [32, 3]; metres."""
     chosen = position[np.array(_STORED) - 1]
     chosen = chosen - chosen[0]
     result = np.zeros([24, 4])

@@ -1,8 +1,10 @@
-"""What the raw sets say, as rows of sample files. Box sides are in units of 200 pixels.
+"""Annotations of the raw sets as rows of sample files. Box sides are in units of 200 pixels.
 
 Every function returns a dict of arrays with imgname, center [n, 2], scale [n], part [n, 24, 3] and
 what else the set has.
 """
+from typing import Any, Dict, List, Sequence
+
 import numpy as np
 
 _EXPANSION = 1.2
@@ -16,8 +18,8 @@ def _box(low, high):
     return (low + high) / 2, _EXPANSION * np.max(high - low, axis=-1) / 200
 
 
-def lsp(joints, first, last, with_masks):
-    """Leeds Sports Pose; pictures first to last of joints.mat.
+def lsp(joints: np.ndarray, first: int, last: int, with_masks: bool) -> Dict[str, np.ndarray]:
+    """Returns the rows of Leeds Sports Pose, pictures first to last of joints.mat.
 
     Args:
       joints: [3, 14, 2000], x, y, flag (not looked at).
@@ -29,40 +31,41 @@ def lsp(joints, first, last, with_masks):
     center, scale = _box(points.min(axis=1), points.max(axis=1))
     part = np.zeros([len(numbers), 24, 3])
     part[:, :14] = np.concatenate([points, np.ones(points.shape[:2] + (1,))], axis=2)
-    found = {'imgname': np.array(['images/im{:04d}.jpg'.format(n) for n in numbers]),
-             'center': center, 'scale': scale, 'part': part}
+    rows = {'imgname': np.array(['images/im{:04d}.jpg'.format(n) for n in numbers]),
+            'center': center, 'scale': scale, 'part': part}
     if with_masks:
         for name, kind in (('maskname', ''), ('partname', 'part_')):
-            found[name] = np.array(['data/lsp/im{:04d}_{}segmentation.png'.format(n, kind)
-                                    for n in numbers])
-    return found
+            rows[name] = np.array(['data/lsp/im{:04d}_{}segmentation.png'.format(n, kind)
+                                   for n in numbers])
+    return rows
 
 
-def mpii(center, scale, part, imgname):
-    """MPII; people with a coordinate that is not positive are left out.
+def mpii(center: np.ndarray, scale: np.ndarray, part: np.ndarray,
+         imgname: Sequence) -> Dict[str, np.ndarray]:
+    """Returns the rows of MPII; people with a coordinate that is not positive are left out.
 
     Args:
       center: [n, 2]; scale: [n]; part: [n, 16, 2]; imgname: bytes [n]; of train.h5.
     """
     part = np.asarray(part, np.float64)
-    kept = (part > 0).all(axis=(1, 2))
-    joints = np.zeros([kept.sum(), 24, 3])
-    joints[:, _MPII_JOINTS, :2], joints[:, _MPII_JOINTS, 2] = part[kept], 1
+    valid = (part > 0).all(axis=(1, 2))
+    joints = np.zeros([valid.sum(), 24, 3])
+    joints[:, _MPII_JOINTS, :2], joints[:, _MPII_JOINTS, 2] = part[valid], 1
     names = [name.decode() if isinstance(name, bytes) else str(name)
-             for name in np.asarray(imgname)[kept]]
+             for name in np.asarray(imgname)[valid]]
     return {'imgname': np.array(['images/' + name for name in names]),
-            'center': np.asarray(center, np.float64)[kept],
-            'scale': np.asarray(scale, np.float64)[kept], 'part': joints}
+            'center': np.asarray(center, np.float64)[valid],
+            'scale': np.asarray(scale, np.float64)[valid], 'part': joints}
 
 
-def coco(annotations):
-    """COCO 2014; people whose twelve body keypoints are all labelled.
+def coco(annotations: Dict[str, Any]) -> Dict[str, np.ndarray]:
+    """Returns the rows of COCO 2014: people whose twelve body keypoints are all labelled.
 
     Args:
       annotations: dict of person_keypoints_train2014.json.
     """
     names = {image['id']: image['file_name'] for image in annotations['images']}
-    found = {'imgname': [], 'center': [], 'scale': [], 'part': []}
+    rows: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'part': []}
     for person in annotations['annotations']:
         points = np.reshape(np.asarray(person['keypoints'], np.float64), [17, 3])
         points[:, 2] = points[:, 2] > 0
@@ -72,14 +75,15 @@ def coco(annotations):
         center, scale = _box(np.array([x, y], float), np.array([x + width, y + height], float))
         part = np.zeros([24, 3])
         part[list(_COCO_JOINTS)] = points
-        for name, value in zip(found, ('train2014/' + names[person['image_id']], center, scale,
-                                       part)):
-            found[name].append(value)
-    return {name: np.array(value) for name, value in found.items()}
+        for name, value in zip(rows, ('train2014/' + names[person['image_id']], center, scale,
+                                      part)):
+            rows[name].append(value)
+    return {name: np.array(value) for name, value in rows.items()}
 
 
-def up3d(number, joints, render, pose, betas):
-    """One picture of UP-3D, as a row.
+def up3d(number: str, joints: np.ndarray, render: np.ndarray, pose: np.ndarray,
+         betas: np.ndarray) -> Dict[str, Any]:
+    """Returns the row of one picture of UP-3D.
 
     Args:
       number: str, such as 00017; joints: [3, 14] (x, y, visible); render: uint8 [H, W, 3], the body

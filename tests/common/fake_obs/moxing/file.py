@@ -1,6 +1,7 @@
 """Double of moxing.file."""
 import errno
 import os
+import random
 import shutil
 import threading
 import time
@@ -23,6 +24,8 @@ def _begin(name):
     calls = _noted(name)
     transfers = sum(calls.count(kind) for kind in _TRANSFERS)
     if _FAULT == 'always' or (_FAULT == 'every_other' and len(calls) % 2):
+        raise ConnectionError('network error of ' + name)
+    if _FAULT == 'half' and random.Random(len(calls)).random() < 0.5:
         raise ConnectionError('network error of ' + name)
     if _FAULT == 'leak':
         raise ConnectionError('signed with ' + os.environ['OBS_SECRET_ACCESS_KEY'])

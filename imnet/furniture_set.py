@@ -1,0 +1,60 @@
+"""A small set in IM-NET's layout from procedural furniture: solids, point sets, rendered views."""
+import os
+from typing import Any, Sequence
+
+import numpy as np
+
+from common import cli
+from common.geometry import furniture, voxel_grids
+from imnet import draw, options
+from imnet.point_sampling import sampler, tables
+
+STEM = 'furniture_vox256_img'
+_VIEWS, _SIDE = 24, 137
+
+
+def solid(name: str, seed: Any) -> np.ndarray:
+    """Builds a solid of a class: uint8 [256, 256, 256], y up, bounding-box diagonal 256 cells."""
+    parts = furniture.furniture(name, seed)
+    low = np.min([part.low for part in parts if not part.cut], axis=0)
+    high = np.max([part.high for part in parts if not part.cut], axis=0)
+    extent = sampler.SIZE * (high - low).max() / np.linalg.norm(high - low)
+    grid = furniture.voxels(parts, sampler.SIZE, extent)
+    return np.ascontiguousarray(grid.transpose(0, 2, 1)[:, :, ::-1]).astype(np.uint8)
+
+
+def render_views(grid: np.ndarray) -> np.ndarray:
+    """Renders grey views of a solid uint8 [256] * 3 from 24 sides: uint8 [24, 137, 137]."""
+    coarse = sampler.pooled(grid, 64)
+    vertices, triangles = voxel_grids.surface(coarse)
+    vertices = vertices / 64 - 0.5
+    result = np.zeros([_VIEWS, _SIDE, _SIDE], np.uint8)
+    for number in range(_VIEWS):
+        image = draw.render(vertices, triangles, number * 360. / _VIEWS - 180.,
+                            15. + 10. * (number % 3), _SIDE)
+        result[number] = np.round(image @ np.array([0.299, 0.587, 0.114]))
+    return result
+
+
+def write(folder: str, shapes: int = 2, classes: Sequence[str] = options.FURNITURE,
+          seed: int = 0) -> None:
+    """Writes the files of both splits.
+
+    Args:
+      folder: str; shapes: of each class for training, one more is for testing.
+      classes: of furniture.FURNITURE; seed: of the shapes.
+    """
+    for half, numbers in (('train', range(shapes)), ('test', range(shapes, shapes + 1))):
+        path = os.path.join(folder, '{}_{}.hdf5'.format(STEM, half))
+        items = [(kind, number) for kind in classes for number in numbers]
+        names = ['{}/{:04d}'.format(*item) for item in items]
+
+        def rows(items=items, names=names):
+            for name, (kind, number) in zip(names, items):
+                grid = solid(kind, [seed, number])
+                sets = sampler.point_sets(grid, sampler.Draws.of_shape(seed, name))
+                yield dict(tables.arrays_of(sets), pixels=render_views(grid))
+
+        tables.write_rows(path, rows(), len(names), 'gzip')
+        tables.write_names(path, names)
+        cli.say('{} shapes in {}'.format(len(names), path))

@@ -1,0 +1,330 @@
+"""Options of IM-NET's programs: parsers, presets, and what an unset option stands for.
+
+`complete*` settle what a parser gives; sizes that only a checkpoint or a set knows stay None until
+`checkpoint_names.fitted` or the training reads them. Imports no TensorFlow, SciPy or h5py.
+"""
+import argparse
+import os
+import sys
+from typing import Any, List, Optional, Sequence
+
+from common import cli, errors
+
+OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
+DATASET = 'all_vox256_img'              # the author's stem of the data files
+RESOLUTIONS = (64, 128, 256, 512)       # of extraction
+POINTS = {16: 4096, 32: 4096, 64: 16384}    # points of a shape in each set
+POINTS_PER_CALL = 65536     # of the original's extraction; 64^3 centres are four calls
+FURNITURE = ('bathtub', 'bed', 'dresser', 'sofa')    # classes of the procedural set
+PARTS = ('encoder', 'decoder', 'image', 'generator')    # graphs to freeze
+STAGES = ('ae16', 'ae32', 'ae64', 'codes', 'gan', 'svr', 'meshes', 'freeze', 'evaluate')
+# Epochs are those of the end of each stage, as the original counts them.
+PRESETS = {
+    'original': {'epochs': [100, 200, 400], 'gan_epochs': 10000, 'svr_epochs': 2000, 'z_dim': 256,
+                 'ef_dim': 32, 'svr_ef_dim': 64, 'gf_dim': 128, 'gan_dim': 2048,
+                 'learning_rate': 5e-5, 'svr_learning_rate': 5e-5, 'svr_batch_size': 64,
+                 'checkpoint_every': None, 'extraction': 'exact', 'resolution': 256,
+                 'he_init': False, 'leaky_clip': False},
+    'quick': {'epochs': [140, 180, 186], 'gan_epochs': 300, 'svr_epochs': 150, 'z_dim': 32,
+              'ef_dim': 8, 'svr_ef_dim': 8, 'gf_dim': 64, 'gan_dim': 128,
+              'learning_rate': 5e-4, 'svr_learning_rate': 1e-3, 'svr_batch_size': 8,
+              'checkpoint_every': 25, 'extraction': 'octree', 'resolution': 128,
+              'he_init': True, 'leaky_clip': True}}
+
+
+def parse_args(argv: Optional[Sequence[str]] = None, doc: str = 'Runs all stages of IM-NET.'
+               ) -> argparse.Namespace:
+    """Reads the command line of train.py; `doc` is the script's docstring."""
+    parser = cli.make_parser(doc)
+    parser.add_argument('--data_path', '--data_dir', default='',
+                        help='folder of <dataset>_train.hdf5 and <dataset>_test.hdf5')
+    parser.add_argument('--dataset', default='', help='stem of the files; unset: the only one')
+    cli.add_run_options(parser, OUTPUT_PATH)
+    parser.add_argument('--preset', choices=sorted(PRESETS), default=None,
+                        help='sizes and epochs; unset: original with --data_path, else quick')
+    parser.add_argument('--train_epochs', '--epoch', '--total_epoch', type=cli.positive_int,
+                        default=None, help='epochs of the autoencoder in all, instead of --epochs: '
+                        'the stages get the preset\'s shares, each at least one if there are three')
+    parser.add_argument('--training_steps', '--train_steps', '--training-steps',
+                        type=cli.positive_int, default=None,
+                        help='steps of each stage of the autoencoder and of IM-SVR, counted from '
+                             'the beginning, instead of epochs')
+    parser.add_argument('--stages', nargs='+', choices=STAGES, default=list(STAGES),
+                        help='what to do')
+    parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
+                        help='shapes in a step of the autoencoder')
+    parser.add_argument('--num_meshes', type=cli.positive_int, default=4,
+                        help='shapes in each gallery')
+    parser.add_argument('--checkpoint', '--ckpt_path', default='', help='weights to start from')
+    group = parser.add_argument_group('instead of the preset\'s')
+    group.add_argument('--epochs', nargs=3, type=cli.positive_int, default=None,
+                       metavar=('E16', 'E32', 'E64'), help='last epochs of the three stages')
+    for name, kind, text in (
+            ('gan_epochs', cli.positive_int, 'of the GAN'),
+            ('svr_epochs', cli.positive_int, 'of IM-SVR'),
+            ('z_dim', cli.positive_int, 'latent dimension'),
+            ('ef_dim', cli.positive_int, 'width unit of the voxel encoder'),
+            ('svr_ef_dim', cli.positive_int, 'width unit of the picture encoder'),
+            ('gf_dim', cli.positive_int, 'width unit of the decoder'),
+            ('gan_dim', cli.positive_int, 'width of the GAN'),
+            ('learning_rate', cli.positive_float, 'of the autoencoder and the GAN'),
+            ('svr_learning_rate', cli.positive_float, 'of IM-SVR'),
+            ('svr_batch_size', cli.positive_int, 'shapes in a step of IM-SVR'),
+            ('checkpoint_every', cli.positive_int, 'epochs between checkpoints')):
+        group.add_argument('--' + name, type=kind, default=None, help=text)
+    group.add_argument('--resolution', type=int, choices=RESOLUTIONS, default=None,
+                       help='of the meshes')
+    group.add_argument('--extraction', choices=('exact', 'octree'), default=None,
+                       help='how surfaces are extracted')
+    for name in ('he_init', 'leaky_clip'):
+        cli.add_flag(group, '--' + name, default=None, help='see IMGAN/main.py')
+    parser.set_defaults(save_every=None, keep_checkpoints=2)
+    return parser.parse_args(argv)
+
+
+def parse_imgan(argv: Optional[Sequence[str]] = None, doc: str = 'Autoencoder and GAN.'
+                ) -> argparse.Namespace:
+    """Reads the command line of IMGAN/main.py."""
+    parser = cli.make_parser(doc)
+    cli.add_flag(parser, '--ae', help='the autoencoder; else the GAN of its codes')
+    _add_shared_options(parser, 32)
+    parser.add_argument('--mode', choices=('codes', 'test', 'interp', 'mesh', 'samples'),
+                        default=None,
+                        help='without --train: codes of the shapes of a split; test: meshes of '
+                             'shapes; interp: between two; mesh: of --mesh; samples: of the GAN. '
+                             'Unset: codes with --ae, samples without')
+    parser.add_argument('--mesh', default='', help='a closed mesh to encode and decode')
+    add_solid_options(parser)
+    parser.add_argument('--real_size', type=int, choices=sorted(POINTS), default=64,
+                        help='which set of points')
+    parser.add_argument('--batch_size_input', type=cli.positive_int, default=16384,
+                        help='points of a shape in that set')
+    parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
+                        help='shapes in a step; the original has 1')
+    group = parser.add_argument_group('GAN')
+    group.add_argument('--z_path', default='',
+                       help='file of codes; unset: <output_path>/<dataset>_z.hdf5')
+    for name, value, text in (('noise_dim', 128, 'dimension of the noise'),
+                              ('gan_dim', 2048, 'width of the layers')):
+        group.add_argument('--' + name, type=cli.positive_int, default=None,
+                           help='{} ({} unless a checkpoint says another)'.format(text, value))
+    group.add_argument('--num_samples', type=cli.positive_int, default=16, help='shapes to sample')
+    group.add_argument('--penalty_epsilon', type=cli.non_negative_float, default=0.,
+                       help='under the root of the gradient\'s norm, such as 1e-12')
+    cli.add_flag(group, '--epsilon_per_code', help='draw the penalty\'s interpolation weight for '
+                 'each code, not once a batch')
+    cli.add_flag(group, '--shuffle_codes', help='take the codes in a new order each epoch; the '
+                 'original shuffles a list that it does not use')
+    return parser.parse_args(argv)
+
+
+def parse_imsvr(argv: Optional[Sequence[str]] = None, doc: str = 'Single-view reconstruction.'
+                ) -> argparse.Namespace:
+    """Reads the command line of IMSVR/main.py."""
+    parser = cli.make_parser(doc)
+    _add_shared_options(parser, 64)
+    parser.add_argument('--mode', choices=('test', 'interp', 'all', 'image'), default=None,
+                        help='without --train: test: meshes of shapes --start to --end; interp: '
+                             'between two; all: every shape, view 23; image: of --image. Unset: '
+                             'test')
+    parser.add_argument('--image', nargs='+', default=[], help='pictures to make meshes of')
+    parser.add_argument('--background', choices=('auto', 'white', 'border'), default='auto',
+                        help='of a picture without alpha: white, or what its border looks like; '
+                             'auto finds out where the object is centred')
+    parser.add_argument('--crop', choices=('auto', 'none', 'middle', 'object'), default='auto',
+                        help='none: scale the whole picture, as the original; middle: cut the '
+                             'centre as in training (views of 137 x 137); object: centre the '
+                             'object; auto: none for such views, else object')
+    parser.add_argument('--batch_size', type=cli.positive_int, default=64, help='shapes in a step')
+    parser.add_argument('--pretrained_model_dir', default='',
+                        help='folder of the autoencoder\'s checkpoints; unset: that below '
+                             '--checkpoint_dir')
+    parser.add_argument('--pretrained_z_dir', default='',
+                        help='file of codes; unset: <output_path>/<dataset>_z.hdf5')
+    parser.set_defaults(split='test')
+    return parser.parse_args(argv)
+
+
+def parse_evaluate(argv: Optional[Sequence[str]] = None, doc: str = 'Measures reconstructions.'
+                   ) -> argparse.Namespace:
+    """Reads the command line of evaluate.py."""
+    parser = cli.make_parser(doc)
+    _add_shared_options(parser, 32, cli.add_expert_group(parser, 'of training; no effect here'))
+    parser.add_argument('--kind', choices=('ae', 'svr'), default='ae',
+                        help='from voxels, or from pictures')
+    parser.add_argument('--truth', default='',
+                        help='folder of <category>/<shape>.ply (or .obj): true surfaces in '
+                             '[-0.5, 0.5]^3')
+    cli.add_flag(parser, '--baseline', default=True, help='the nearest training shape too')
+    cli.add_flag(parser, '--lfd', help='Light Field Distance too (seconds a shape), against the '
+                 'surface of the 64^3 voxels')
+    parser.add_argument('--pictures', type=cli.non_negative_int, default=8,
+                        help='shapes in the picture of truth and reconstruction')
+    parser.set_defaults(split='test', view=None)
+    return parser.parse_args(argv)
+
+
+def _add_shared_options(parser: argparse.ArgumentParser, ef_dim: int, training: Any = None
+                        ) -> None:
+    """Adds the options of IMGAN/main.py, IMSVR/main.py and evaluate.py.
+
+    Args:
+      parser: of `cli.make_parser`; ef_dim: default width of the encoder.
+      training: group for the options of training, or None.
+    """
+    training = training or parser
+    cli.add_flag(training, '--train', help='train; else use a trained network')
+    parser.add_argument('--data_path', '--data_dir', dest='data_dir', default='./data',
+                        help='folder of <dataset>_train.hdf5 and <dataset>_test.hdf5')
+    parser.add_argument('--dataset', default='',
+                        help='stem of the data files; unset: the only one in the folder, else '
+                             + DATASET)
+    cli.add_run_options(parser, OUTPUT_PATH)
+    parser.set_defaults(save_every=None, keep_checkpoints=2)
+    training.add_argument('--epoch', '--total_epoch', '--train_epochs', type=cli.positive_int,
+                          default=10000, help='epochs in all, earlier runs included')
+    training.add_argument('--training_steps', '--train_steps', '--training-steps',
+                          type=cli.positive_int, default=None,
+                          help='optimizer steps in all, instead of --epoch')
+    training.add_argument('--learning_rate', type=cli.positive_float, default=5e-5, help='of Adam')
+    training.add_argument('--beta1', type=cli.fraction, default=0.5, help='of Adam')
+    training.add_argument('--checkpoint_every', type=cli.positive_int, default=None,
+                          help='epochs between checkpoints under the original\'s names')
+    cli.add_flag(training, '--original_resume', help='go on with fresh moments of Adam, from the '
+                 'checkpoint under the original\'s name')
+    parser.add_argument('--checkpoint', '--ckpt_path', default='',
+                        help='weights to start from, or to use without --train')
+    parser.add_argument('--checkpoint_dir', default='',
+                        help='folder of the folders of checkpoints under the original\'s names; '
+                             'unset: <output_path>/checkpoints')
+    parser.add_argument('--sample_dir', default='',
+                        help='folder for meshes and pictures; unset: <output_path>/samples')
+    group = parser.add_argument_group('network (unset: from the checkpoint, else the default)')
+    for name, default, text in (('z_dim', 256, 'latent dimension'),
+                                ('ef_dim', ef_dim, 'width unit of the encoder'),
+                                ('gf_dim', 128, 'width unit of the decoder')):
+        group.add_argument('--' + name, type=cli.positive_int, default=None,
+                           help='{} ({} unless a checkpoint says another)'.format(text, default))
+    cli.add_flag(group, '--leaky_clip', default=None, help='let 0.01 of the decoder\'s value '
+                 'through outside [0, 1], for runs that do not converge; unset: as the '
+                 'autoencoder of this output folder was trained')
+    cli.add_flag(group, '--he_init', help='initial values of the decoder with the standard '
+                 'deviation sqrt(2 / inputs), not 0.02: narrow decoders and small sets leave the '
+                 'plateau of the mean shape much sooner')
+    cli.add_flag(group, '--plain', default=None, help='operations as the original has them; unset: '
+                 'on GPU and NPU')
+    _add_mesh_options(parser)
+
+
+def _add_mesh_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of extraction, and which shapes are extracted."""
+    group = parser.add_argument_group('meshes')
+    group.add_argument('--resolution', type=int, choices=RESOLUTIONS, default=256,
+                       help='cells of a side')
+    group.add_argument('--extraction', choices=('exact', 'octree'), default='exact',
+                       help='exact: the cells of the original; octree: only points beside the '
+                            'surface, several times as fast')
+    cli.add_flag(group, '--refine', help='move vertices to where the field is closer to 0.5 (the '
+                 'original\'s optimize_mesh)')
+    cli.add_flag(group, '--normals', help='write normals, from the gradient of the field')
+    group.add_argument('--formats', nargs='+', choices=('ply', 'obj', 'glb'), default=['ply'],
+                       help='kinds of mesh files')
+    group.add_argument('--split', choices=('train', 'test'), default='train',
+                       help='which shapes')
+    group.add_argument('--start', type=cli.non_negative_int, default=0, help='first shape')
+    group.add_argument('--end', type=cli.positive_int, default=None,
+                       help='shape after the last one; unset: 16, or all for codes')
+    group.add_argument('--view', type=cli.non_negative_int, default=0,
+                       help='which of a shape\'s views')
+    group.add_argument('--steps', type=cli.positive_int, default=8,
+                       help='shapes of an interpolation, both ends included')
+    group.add_argument('--first', type=cli.non_negative_int, default=0,
+                       help='shape where an interpolation starts')
+    group.add_argument('--second', type=cli.non_negative_int, default=None,
+                       help='shape where it ends; unset: 2, of pictures 1, or the last')
+
+
+def add_solid_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of reading meshes and voxel grids."""
+    parser.add_argument('--up', choices=('y', 'z'), default='y',
+                        help='axis of meshes and .binvox grids that points upwards')
+    cli.add_flag(parser, '--allow_open', help='take meshes that are not closed as shells')
+
+
+def add_freeze_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of freezing that are IM-NET's own."""
+    parser.add_argument('--output_path', default=OUTPUT_PATH, help='folder of the training')
+    parser.add_argument('--checkpoint_dir', default='',
+                        help='folder of the folders of checkpoints; unset: that of the '
+                             'output folder')
+    parser.add_argument('--dataset', default='', help='stem of the checkpoints\' folders')
+    parser.add_argument('--checkpoint', '--ckpt_path', default='',
+                        help='an IMAE, IMSVR or ZGAN checkpoint; unset: the newest ones')
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=None,
+                        help='graphs to write; unset: all that the checkpoints have')
+    parser.add_argument('--num_points', type=cli.positive_int, default=POINTS_PER_CALL,
+                        help='points in a call of the decoder; fixed in the graph')
+    cli.add_flag(parser, '--leaky_clip', default=None, help='as the network was trained; unset: '
+                 'as the output folder says')
+    cli.add_flag(parser, '--plain', help='operations as the original has them, for ATC; unset: '
+                 'forms fast on a CPU')
+    cli.add_device_options(parser, 'cpu', 'where the check runs')
+
+
+def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
+    """Settles the options of train.py: the preset, and epochs of the three stages.
+
+    Args:
+      parsed: of `parse_args`; device: 'cpu', 'gpu' or 'npu'.
+    Raises:
+      errors.UsageError: a stage ends before the one that comes before it.
+    """
+    options = settled(parsed, device, checkpoint_dir='', sample_dir='', plain=None)
+    preset = options.preset or ('original' if options.data_path else 'quick')
+    values = {name: value for name, value in PRESETS[preset].items()
+              if vars(options)[name] is None}
+    if options.train_epochs:
+        values['epochs'] = _shared(options.train_epochs, PRESETS[preset]['epochs'])
+    options = options.replace(preset=preset, **values)
+    if sorted(options.epochs) != options.epochs:
+        raise errors.UsageError('--epochs must not fall: {}.'.format(options.epochs))
+    return options
+
+
+def _shared(epochs: int, preset: Any) -> List[int]:
+    """Last epochs of the three stages: the preset's shares of so many, each at least one of three.
+
+    Fewer than three are for the last stages, which meshes need most.
+    """
+    ends = [round(epochs * end / preset[-1]) for end in preset]
+    for number in (0, 1):
+        ends[number] = min(max(ends[number], number + 1), max(0, epochs - 2 + number))
+    return ends[:2] + [epochs]
+
+
+def complete_imgan(parsed: argparse.Namespace, device: str) -> cli.Options:
+    """Settles the options of IMGAN/main.py; `mode` becomes what is done without --train."""
+    if parsed.mode == 'mesh' and not parsed.mesh:
+        raise errors.UsageError('--mode=mesh needs --mesh=FILE.')
+    encodes = bool(parsed.mesh) and parsed.mode is None
+    mode = 'mesh' if encodes else parsed.mode or ('codes' if parsed.ae else 'samples')
+    return settled(parsed, device, ae=parsed.ae or encodes,
+                    mode=parsed.mode if parsed.train else mode)
+
+
+def complete_imsvr(parsed: argparse.Namespace, device: str) -> cli.Options:
+    """Settles the options of IMSVR/main.py; `mode` becomes what is done without --train."""
+    if parsed.mode == 'image' and not parsed.image:
+        raise errors.UsageError('--mode=image needs --image FILE.')
+    mode = 'image' if parsed.image else parsed.mode or 'test'
+    every = {'start': 0, 'end': sys.maxsize, 'view': None} if mode == 'all' else {}
+    return settled(parsed, device, mode=parsed.mode if parsed.train else mode, **every)
+
+
+def settled(parsed: argparse.Namespace, device: str, **changes: Any) -> cli.Options:
+    """Settles the options of any program: `changes`, folders, and `plain` by the device."""
+    options = cli.settled(parsed, **changes)
+    return options.replace(
+        checkpoint_dir=options.checkpoint_dir or os.path.join(options.output_path, 'checkpoints'),
+        sample_dir=options.sample_dir or os.path.join(options.output_path, 'samples'),
+        plain=device != 'cpu' if options.plain is None else options.plain)

@@ -1,0 +1,157 @@
+"""Samples points of all shapes of categories, in parallel; what is done already is kept."""
+import concurrent.futures
+import os
+import shutil
+import time
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from common import cli, errors, files
+from common.training import reporting
+from imnet.point_sampling import sampler, solids, tables
+
+_BROKEN = ('4a32519f44dc84aabafe26e2eb69ebf4',)     # of HSP's rifles, as the author notes
+
+
+def categories(options: cli.Options) -> List[Tuple[str, str, List[str]]]:
+    """Finds the folders of shapes: (name, folder, names of files) each."""
+    if not os.path.isdir(options.input):
+        raise errors.InputError('{} is no folder. Give --input=FOLDER with .mat, .obj, .off, .ply, '
+                                '.stl, .glb, .binvox or .npz files.'.format(options.input))
+    root = os.path.normpath(options.input)
+    places = [root] + sorted(os.path.join(root, name) for name in os.listdir(root)
+                             if os.path.isdir(os.path.join(root, name)))
+    result = []
+    for place in places:
+        file_names = sorted(name for name in os.listdir(place) if solids.readable(name)
+                            and os.path.splitext(name)[0] not in _BROKEN)
+        if file_names:
+            _refuse_twins(place, file_names)
+            name = options.category or os.path.basename(os.path.abspath(place))
+            result.append((name, place, file_names))
+    if not result:
+        raise errors.InputError('{} and its folders hold no .mat, .obj, .off, .ply, .stl, .glb, '
+                                '.binvox or .npz file.'.format(options.input))
+    if options.category and len(result) > 1:
+        raise errors.UsageError('--category={} names one category, but {} holds {}: {}. Leave it '
+                                'out, or give --input of one folder.'.format(
+                                    options.category, options.input, len(result),
+                                    ', '.join(place for _, place, _ in result)))
+    return result
+
+
+def _refuse_twins(place, file_names):
+    """Shapes are named by their files without the ending, so no two files may have the same."""
+    stems = [os.path.splitext(name)[0] for name in file_names]
+    twins = [name for name, stem in zip(file_names, stems) if stems.count(stem) > 1]
+    if twins:
+        raise errors.InputError('{} has several files of one shape: {}. Keep one of each, or give '
+                                'them different names.'.format(place, ', '.join(twins[:6])))
+
+
+def sample_file(path: str, part: str, seed: int, up: str, allow_open: bool) -> Optional[str]:
+    """Samples one shape and writes the result to a file of its own.
+
+    Args:
+      path: of the shape; part: the .npz file to write; seed: of the draws.
+      up, allow_open: see solids.read.
+    Returns:
+      None, or why the shape cannot be used.
+    """
+    name = os.path.splitext(os.path.basename(path))[0]
+    try:
+        sets = sampler.point_sets(solids.read(path, up, allow_open),
+                                  sampler.Draws.of_shape(seed, name))
+    except errors.InputError as error:
+        return '{}: {}'.format(name, error)
+    with files.replacing(part) as temporary:
+        np.savez_compressed(temporary, exceeded=np.array(sets.exceeded), **tables.arrays_of(sets))
+    return None
+
+
+def gather(options: cli.Options) -> None:
+    """Samples all categories."""
+    for name, folder, file_names in categories(options):
+        _category(name, folder, file_names, options)
+
+
+def _category(name, folder, file_names, options):
+    target = os.path.join(options.output, name, '{}_vox256.hdf5'.format(name[:8]))
+    record_path = os.path.join(options.output, name, 'sampling.json')
+    record = {'seed': options.seed, 'up': options.up, 'allow_open': options.allow_open}
+    if os.path.exists(target):
+        before = files.read_json(record_path) if os.path.exists(record_path) else record
+        if before != record:
+            raise errors.InputError('{} was sampled with {}, not {}. Remove it, or give another '
+                                    '--output.'.format(target, *(' '.join(
+                                        '--{}={}'.format(*item) for item in sorted(values.items()))
+                                        for values in (before, record))))
+        cli.say('{}: done already, {}'.format(name, target))
+        return
+    # Parts of other seeds or axes are not these.
+    parts = os.path.join(options.output, name, 'parts_{}_{}{}'.format(
+        options.seed, options.up, '_open' if options.allow_open else ''))
+    os.makedirs(parts, exist_ok=True)
+    paths = {os.path.splitext(file_name)[0]: os.path.join(folder, file_name)
+             for file_name in file_names}
+    todo = [shape for shape in paths if not os.path.exists(_part(parts, shape))]
+    cli.say('{}: {} shapes in {}, {} sampled already'.format(
+        name, len(paths), folder, len(paths) - len(todo)))
+    refused = _sample_all(todo, paths, parts, options)
+    for line in refused:
+        cli.say('left out: {}'.format(line))
+    names = [shape for shape in sorted(paths) if os.path.exists(_part(parts, shape))]
+    if not names:
+        raise errors.InputError('{}: no shape can be used. The first: {}'.format(name, refused[0]))
+    files.write_json(record_path, record)
+    _join(target, names, parts)
+    shutil.rmtree(parts)
+    cli.say('{}: {} shapes in {}'.format(name, len(names), target))
+
+
+def _part(parts, shape):
+    return os.path.join(parts, shape + '.npz')
+
+
+def _sample_all(todo, paths, parts, options):
+    """Samples shapes in parallel; returns why some cannot be used."""
+    refused, began = [], time.perf_counter()
+    workers = options.workers or len(os.sched_getaffinity(0))
+    with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
+        futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
+                               options.up, options.allow_open) for shape in todo]
+        try:
+            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                problem = future.result()
+                if problem and options.strict:
+                    raise errors.InputError(problem)
+                refused += [problem] * bool(problem)
+                if number % 10 == 0 or number == len(todo):
+                    pace = (time.perf_counter() - began) / number
+                    cli.say('{}/{}  {:.2f} s a shape  eta {}'.format(
+                        number, len(todo), pace,
+                        reporting.format_duration(pace * (len(todo) - number))))
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+    return sorted(refused)
+
+
+def _join(target, names, parts):
+    """Writes the parts into one file, the names and the statistics beside it."""
+    exceeded = []
+
+    def rows():
+        for shape in names:
+            with np.load(_part(parts, shape), allow_pickle=False) as content:
+                exceeded.append(content['exceeded'])
+                yield {key: content[key] for key in tables.VOXEL_KEYS}
+
+    tables.write_rows(target, rows(), len(names))
+    tables.write_names(target, names)
+    total, (full_32, full_64) = len(names), np.sum(exceeded, axis=0)
+    files.write_text(os.path.join(os.path.dirname(target), 'statistics.txt'),
+                     'total: {}\nexceed_32: {}\nratio_32: {:.6f}\nexceed_64: {}\nratio_64: {:.6f}\n'
+                     .format(total, full_32, full_32 / total, full_64, full_64 / total))

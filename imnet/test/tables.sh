@@ -1,0 +1,29 @@
+# shellcheck shell=bash disable=SC2034
+# Written by python -m common.launch_tables from imnet/options.py; do not edit.
+entry=train.py
+model_paths=()
+model_values=(
+  'dataset|stem of the files; unset: the only one'
+  'preset|original, quick: sizes and epochs; unset: original with --data_path, else quick'
+  'stages|ae16, ae32, ae64, codes, gan, svr, meshes, freeze, evaluate: what to do'
+  'num_meshes|shapes in each gallery'
+  'gan_epochs|of the GAN'
+  'svr_epochs|of IM-SVR'
+  'z_dim|latent dimension'
+  'ef_dim|width unit of the voxel encoder'
+  'svr_ef_dim|width unit of the picture encoder'
+  'gf_dim|width unit of the decoder'
+  'gan_dim|width of the GAN'
+  'svr_learning_rate|of IM-SVR'
+  'svr_batch_size|shapes in a step of IM-SVR'
+  'checkpoint_every|epochs between checkpoints'
+  'resolution|64, 128, 256, 512: of the meshes'
+  'extraction|exact, octree: how surfaces are extracted'
+)
+model_flags=(
+  'he_init|see IMGAN/main.py'
+  'leaky_clip|see IMGAN/main.py'
+)
+model_aliases=(
+  'shapes_per_step|batch_size'
+)

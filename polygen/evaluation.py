@@ -1,0 +1,80 @@
+"""Measures of trained models on held-out meshes, beside two baselines."""
+import os
+
+import tensorflow.compat.v1 as tf
+
+from common import cli, errors, files
+from common.training import launch
+from polygen import drawing, measures, mesh_sets, networks
+from polygen import options as options_lib
+
+
+def evaluate(options: cli.Options, context: launch.Context) -> None:
+    """Measures a checkpoint, the baselines and samples; prints and writes the figures.
+
+    Args:
+      options: those of evaluate.py.
+      context: launch.Context.
+    Raises:
+      errors.InputError: no trained model, or no meshes.
+      errors.UsageError: nothing tells the meshes for the baseline of token frequencies.
+    """
+    options, weights = networks.trained(options, context.device)
+    train_path = options.train_path
+    if not train_path and options.vertex_checkpoint:
+        raise errors.UsageError('--vertex_checkpoint tells nothing of its training: name the '
+                                'meshes for the baseline by --train_path.')
+    train_path = train_path or networks.recorded(options)['data_path']
+    examples = _load(options, options.data_path, options.split)
+    train_examples = _load(options, train_path, 'train')
+    bits = options.quantization_bits
+    rows = {'uniform': measures.uniform_baseline(examples, bits),
+            'token frequencies': measures.frequency_baseline(train_examples, examples, bits)}
+    models = networks.build_models(options)
+    evaluator = measures.Evaluator(models, examples, options.batch_size, options.num_buckets, bits)
+    sampler = None
+    if options.num_samples:
+        sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
+    figures = {'checkpoint': weights.name, 'meshes': len(examples),
+               'data_path': options.data_path}
+    with tf.Session(config=context.session_config()) as sess:
+        if options.untrained:
+            sess.run(tf.global_variables_initializer())
+            rows['untrained'] = evaluator.run(sess)
+        weights.restore(sess)
+        rows[weights.name] = evaluator.run(sess)
+        if sampler:
+            labels = drawing.labels_to_draw(None, options.num_classes, options.num_samples)
+            figures['samples'] = _shares(sampler.draw(sess, labels, options.seed))
+    figures['figures'] = rows
+    for line in _table(rows):
+        cli.say(line)
+    if sampler:
+        cli.say('{samples} samples: {complete:.1%} complete, {valid:.1%} valid'.format(
+            **figures['samples']))
+    path = os.path.join(options.output_path, 'eval', 'evaluation.json')
+    files.write_json(path, figures)
+    cli.say('results in {}'.format(path))
+
+
+def _load(options, path, split):
+    examples, summary = mesh_sets.load_for(options, path, split=split,
+                                           class_names=options.class_names)
+    cli.say(str(summary))
+    options_lib.check_labels(options, examples)
+    return examples
+
+
+def _table(rows):
+    """Yields Markdown lines of {row name: figures of `measures.Evaluator.run`}."""
+    names = ['bits_vertices', 'bits_faces', 'accuracy_vertices', 'accuracy_faces']
+    yield '| ' + ' | '.join([''] + names) + ' |'
+    yield '|---' * (len(names) + 1) + '|'
+    for label, row in rows.items():
+        yield '| ' + ' | '.join([label] + ['{:.4f}'.format(row[name]) for name in names]) + ' |'
+
+
+def _shares(samples):
+    complete = sum(sample.complete for sample in samples) / len(samples)
+    valid = sum(measures.is_valid(sample) for sample in samples) / len(samples)
+    return {'samples': len(samples), 'complete': complete, 'valid': valid}

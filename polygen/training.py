@@ -1,0 +1,128 @@
+"""The training of PolyGen's two models."""
+import os
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common import cli
+from common.training import launch, reporting, runs
+from polygen import (
+    data_utils,
+    drawing,
+    freeze,
+    measures,
+    mesh_sets,
+    networks,
+    training_graph,
+)
+from polygen import options as options_lib
+
+_VALIDATION_BUCKETS = 4
+_RECENT = 100           # steps whose mean loss says which checkpoint is the best
+
+
+def train(options: cli.Options, context: launch.Context) -> None:
+    """Trains to step `options.training_steps`, going on from a checkpoint in the output folder.
+
+    Args:
+      options: those of `options.complete`.
+      context: launch.Context.
+    """
+    runs.set_seeds(context.seed)
+    if options.data_path == options_lib.SHIPPED_MESHES:
+        cli.say('no --data_path given: using the meshes that ship with PolyGen')
+    examples, summary = mesh_sets.load_for(options, options.data_path, strict=options.strict)
+    if summary.skipped:
+        cli.say(str(summary))
+    options = options_lib.with_classes(options, examples, summary.class_names)
+    batches = mesh_sets.Batches(
+        # Without work on padding there is nothing to gain from buckets.
+        examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
+        options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits)
+    if options.train_epochs:
+        options = options.replace(training_steps=options.train_epochs * batches.steps_per_epoch)
+    step_tensor = tf.placeholder(tf.int32, [], name='step')
+    models = networks.build_models(options, step_tensor, context.on_npu, context.ranks.rank)
+    graph = training_graph.TrainingGraph(models, batches.buckets, options, context, step_tensor)
+    evaluator = _evaluator(models, options)
+    sampler = None
+    if options.sample:
+        sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
+    description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
+    with runs.start(options, context, summary=description) as run:
+        for step in run.steps(options.training_steps):
+            losses = graph.run(run.sess, step, batches.at(step))
+            run.report(step, **losses)
+            with run.paused():
+                _keep_best(run, step, losses, evaluator, options)
+                if (sampler and context.ranks.is_chief and options.sample_every
+                        and step % options.sample_every == 0 and step < options.training_steps):
+                    _draw(run, step, sampler, examples, options)
+        if context.ranks.is_chief:
+            _finish(run, sampler, examples, options, context)
+
+
+def _evaluator(models, options):
+    """Returns what measures the models on --validation_path, or None."""
+    if not options.validation_path:
+        return None
+    examples, summary = mesh_sets.load_for(options, options.validation_path, split='test',
+                                           class_names=options.class_names)
+    options_lib.check_labels(options, examples)
+    cli.say('validation: {}'.format(str(summary).split('\n')[0]))
+    return measures.Evaluator(models, examples, options.batch_size, _VALIDATION_BUCKETS,
+                              options.quantization_bits)
+
+
+def _keep_best(run, step, losses, evaluator, options):
+    """Saves the checkpoint with the lowest validation bits, or the lowest mean of recent losses."""
+    recent = _remember(run, losses)
+    if evaluator is not None:
+        if run.due(step, options.eval_every):
+            figures = evaluator.run(run.sess)
+            run.record(step, **{'validation_' + name: value for name, value in figures.items()})
+            run.save_best(step, figures['bits_vertices'] + figures['bits_faces'])
+    elif run.due(step, options.save_every) and len(recent) == _RECENT:
+        run.save_best(step, np.mean(recent, axis=0).sum())
+
+
+def _remember(run, losses):
+    """Keeps the losses of recent steps in the run's state: list of [vertices, faces]."""
+    recent = run.state.setdefault('recent', [])
+    recent.append([float(losses['loss_' + name]) for name in measures.SEQUENCES])
+    del recent[:-_RECENT]
+    return recent
+
+
+def _draw(run, step, sampler, examples, options):
+    """Draws samples of the classes of the data in turn; targets stand above them."""
+    present = sorted({example['class_label'] for example in examples})
+    labels = [present[number % len(present)] for number in range(options.num_samples)]
+    samples = sampler.draw(run.sess, labels, [options.seed, step])
+    targets = []
+    for label in labels[:4]:
+        target = next(example for example in examples if example['class_label'] == label)
+        targets.append((data_utils.dequantize_verts(target['vertices'], options.quantization_bits),
+                        data_utils.unflatten_faces(target['faces'])))
+    drawing.write(samples, os.path.join(run.samples, 'step_{:06d}'.format(step)), targets)
+    return samples
+
+
+def _finish(run, sampler, examples, options, context):
+    """Draws the last samples and freezes, once; a run that stopped before is made whole."""
+    recent = run.state.get('recent', [])
+    if recent:
+        cli.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
+            len(recent), *map(reporting.format_value, np.mean(recent, axis=0))))
+    picture = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
+    trained = run.step > run.start_step     # else only what is missing is made
+    if sampler and (trained or not os.path.exists(picture)):
+        samples = _draw(run, run.step, sampler, examples, options)
+        for line in measures.describe_matches(samples, examples, options.quantization_bits,
+                                              options.random_shift):
+            cli.say(line)
+        cli.say('samples in {}'.format(os.path.splitext(picture)[0]))
+    if options.freeze and (trained or not freeze.is_up_to_date(context.output_path, run.step)):
+        run.save(run.step)
+        for path in freeze.freeze_run(options, context, run.step):
+            cli.say('frozen: {}'.format(path))

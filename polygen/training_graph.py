@@ -1,0 +1,125 @@
+"""The graph of PolyGen's training step, and the schedule of the learning rate."""
+import math
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import tensorflow.compat.v1 as tf
+
+from common import cli
+from common.training import launch
+from polygen import measures, modules
+
+
+class Bucket(NamedTuple):
+    """Tensors of a bucket of lengths; each list holds the vertex model's, then the face model's.
+
+    Attributes:
+      placeholders: dicts of `measures.placeholders`.
+      losses: scalars, sums over the whole batch in nats.
+      updates: operations.
+    """
+
+    placeholders: Sequence[Dict[str, tf.Tensor]]
+    losses: List[tf.Tensor]
+    updates: List[tf.Operation]
+
+
+class TrainingGraph:
+    """The graph of a training step, one for each bucket of lengths; the variables are shared.
+
+    Args:
+      models: networks.Models.
+      sizes: list of dicts, see `mesh_sets.make_buckets`.
+      options: settled options.
+      context: launch.Context.
+      step: int32 placeholder of the training step.
+
+    Attributes:
+      buckets: list of Bucket.
+      learning_rate: placeholder, scalar.
+    """
+
+    def __init__(self, models: Tuple[modules.VertexModel, modules.FaceModel],
+                 sizes: Sequence[Dict[str, int]], options: cli.Options, context: launch.Context,
+                 step: tf.Tensor):
+        self._options = options
+        self._ranks = context.ranks
+        self._step = step
+        self.learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
+        optimizers = [context.wrap_optimizer(tf.train.AdamOptimizer(self.learning_rate))
+                      for _ in range(1 if options.shared_optimizer else 2)]
+        self.buckets = []
+        for number, size in enumerate(sizes):
+            with tf.name_scope('bucket_{}'.format(number)):
+                self.buckets.append(self._bucket(models, size, optimizers))
+
+    def _bucket(self, models, size, optimizers):
+        feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size))
+        bucket = Bucket(feeds, [], [])
+        for model, feed, name in zip(models, feeds, measures.TARGETS):
+            loss = self._loss(model, feed, name)
+            bucket.losses.append(self._ranks.sum(loss))
+            if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
+                loss *= self._ranks.size
+            optimizer = optimizers[len(bucket.updates) % len(optimizers)]
+            bucket.updates.append(self._update(optimizer, loss, feed[name + '_mask'], model))
+        return bucket
+
+    def _loss(self, model, feed, name):
+        """Sum over a batch of the negative log-likelihood, in nats."""
+        is_training = self._options.is_training
+        if self._options.plain:
+            return measures.sequence_loss(model(feed, is_training=is_training), feed, name)[0]
+        return model.packed_loss(feed, is_training)
+
+    def _update(self, optimizer, loss, mask, model):
+        variables = model.trainable_variables
+        if not self._options.gradient_clip:
+            return optimizer.minimize(loss, var_list=variables)
+        tokens = self._ranks.sum(tf.reduce_sum(mask))
+        pairs = optimizer.compute_gradients(loss / tokens, var_list=variables)
+        # tf.clip_by_global_norm asks IsFinite, which the NPU lacks.
+        norm = tf.global_norm([gradient for gradient, _ in pairs])
+        scale = self._options.gradient_clip / tf.maximum(norm, self._options.gradient_clip)
+        return optimizer.apply_gradients([(gradient * scale, variable)
+                                          for gradient, variable in pairs])
+
+    def run(self, sess: tf.Session, step: int, batch: Any) -> Dict[str, Any]:
+        """Makes one update of each model.
+
+        Args:
+          sess: tf.Session.
+          step: int from 1.
+          batch: what `mesh_sets.Batches.at` gives for the step.
+        Returns:
+          dict: the losses before the update (sums over the batch, nats) and in bits per vertex.
+        """
+        number, *arrays = batch
+        bucket = self.buckets[number]
+        feed = {self._step: step, self.learning_rate: learning_rate(self._options, step)}
+        for tensors, values in zip(bucket.placeholders, arrays):
+            feed.update({tensors[name]: self._ranks.shard(value)
+                         for name, value in values.items()})
+        if self._options.shared_optimizer:   # the order of the updates matters: one call for each
+            losses = [sess.run(pair, feed)[0] for pair in zip(bucket.losses, bucket.updates)]
+        else:
+            losses = sess.run((bucket.losses, bucket.updates), feed)[0]
+        num_vertices = arrays[1]['vertices_mask'].sum()
+        report = {'loss_' + name: loss for name, loss in zip(measures.SEQUENCES, losses)}
+        report.update({'bits_' + name: measures.bits_per_vertex(loss, num_vertices)
+                       for name, loss in zip(measures.SEQUENCES, losses)})
+        return report
+
+
+def learning_rate(options: cli.Options, step: int) -> float:
+    """Returns a step's rate: linear warm-up, then constant or half a cosine to 0 at the last step.
+
+    Args:
+      options: settled options: `learning_rate`, `warmup_steps`, `schedule`, `training_steps`.
+      step: int from 1.
+    """
+    rate = options.learning_rate * min(1., step / max(1, options.warmup_steps))
+    if options.schedule == 'cosine' and step > options.warmup_steps:
+        done = (step - options.warmup_steps) / max(
+            1, options.training_steps - options.warmup_steps)
+        rate *= 0.5 * (1 + math.cos(math.pi * min(1., done)))
+    return rate

@@ -1,0 +1,291 @@
+"""Measures a network: IoU, average precision and loss by category and number of views."""
+import csv
+import io
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import scipy.io
+import tensorflow.compat.v1 as tf
+
+from common import cli, files
+from common.geometry import plots, voxel_grids
+from common.training import launch, reporting
+from r2n2 import networks
+from r2n2.lib import config as config_lib
+from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
+from r2n2.models import net as net_lib
+
+_NUM_DRAWN = 4      # models in reconstructions.png
+
+
+class Row(NamedTuple):
+    """Measures of one model after a number of views.
+
+    Attributes:
+      model: int, place in the list of test models; views: int.
+      loss, average_precision: float; the latter is nan where no cell is occupied.
+      counts: for each threshold what `voxel.evaluate` gives.
+    """
+
+    model: int
+    views: int
+    loss: float
+    average_precision: float
+    counts: List[List[int]]
+
+
+class Predictor:
+    """The graph that predicts after each of up to V views.
+
+    Args:
+      net: models.net.Net.
+      settings: config.Config.
+      views, batch: int, V and B.
+    """
+
+    def __init__(self, net: net_lib.Net, settings: config_lib.Config, views: int, batch: int):
+        size = settings.CONST.IMG_H
+        self.images = tf.placeholder(tf.float32, [views, batch, size, size, 3], name='views')
+        self.voxels = tf.placeholder(tf.float32, [batch] + [settings.CONST.N_VOX] * 3,
+                                     name='voxels')
+        self.outputs = [self._outputs(net.decode(state))
+                        for state in net.build(self.images).states]
+
+    def _outputs(self, logits):
+        """(occupancy [B, 32, 32, 32], loss of each sample [B])."""
+        cells = layers.cross_entropy(layers.margin(logits), self.voxels)
+        return layers.loss(logits, self.voxels)[0], tf.reduce_mean(cells, axis=[1, 2, 3])
+
+    def run(self, sess: tf.Session, images: np.ndarray,
+            voxels: np.ndarray) -> List[Tuple[np.ndarray, np.ndarray]]:
+        """Returns [(occupancy [B, 32, 32, 32], loss [B])] after each view.
+
+        Args:
+          images: uint8 [V, B, S, S, 3]; voxels: bool [B, 32, 32, 32].
+        """
+        return sess.run(self.outputs, {self.images: data_augmentation.scaled(images),
+                                       self.voxels: voxels})
+
+
+def fixed_views(num_renderings: int, seed: int, index: int, views: int) -> np.ndarray:
+    """Returns the renderings of a test sample: int [views], from an order that is its own."""
+    rng = np.random.RandomState([seed, 3, index])
+    return rng.permutation(num_renderings)[:views]
+
+
+def mean_shape(loader: data_process.Loader,
+               thresholds: Sequence[float] = (0.2, 0.3, 0.4, 0.5)) -> np.ndarray:
+    """Returns the mean grid of a loader's models, cut where its IoU with them is highest.
+
+    Returns:
+      bool [32, 32, 32].
+    """
+    grids = np.stack([loader.voxels(index) for index in range(len(loader.pairs))])
+    mean = grids.mean(axis=0)
+    scores = []
+    for threshold in thresholds:
+        counts = [voxel.evaluate(mean, grid, threshold) for grid in grids]
+        scores.append(voxel.intersection_over_union(counts).mean())
+    return mean >= thresholds[int(np.argmax(scores))]
+
+
+def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
+    """Measures the test portion with the weights asked for, or the run's newest; writes tables.
+
+    Args:
+      options: those of `options.complete`; `views` is None for random numbers of views as in the
+        original.
+      context: launch.Context.
+    Returns:
+      dict of figures.
+    """
+    return measure(options, context, data_io.of_run(options))
+
+
+def measure(options: cli.Options, context: launch.Context, data: data_io.Set) -> Dict[str, Any]:
+    """Does what `evaluate` does for a data set that is there."""
+    recorded, weights_path = networks.trained(
+        options.replace(checkpoint='' if options.train else options.checkpoint,
+                        network=options.model), context.device)
+    const = {key: value for key, value in recorded.settings.CONST.items()
+             if key not in ('BATCH_SIZE', 'N_VIEWS')}
+    pairs = data_io.pairs(data, options.settings.TEST.DATASET_PORTION)
+    const['BATCH_SIZE'] = min(options.batch_size, len(pairs))
+    # The network of the weights, all else as asked for.
+    settings = config_lib.replaced(options.settings, CONST=const, NET=recorded.settings.NET)
+    counts = list(range(1, (options.views or settings.CONST.N_VIEWS) + 1))
+    loader = data_process.Loader(settings, data, pairs, False)
+    with tf.Graph().as_default():
+        net = networks.build(settings, options.plain)
+        predictor = Predictor(net, settings, counts[-1], settings.CONST.BATCH_SIZE)
+        with tf.Session(config=context.session_config()) as sess:
+            networks.restore(sess, net, weights_path)
+            rows, drawn = _measure_models(sess, predictor, loader, counts, bool(options.views),
+                                          context.seed)
+    training_models = data_process.Loader(
+        settings, data, data_io.pairs(data, settings.TRAIN.DATASET_PORTION), False)
+    mean = mean_shape(training_models)
+    baseline = np.array([float(voxel.intersection_over_union(
+        voxel.evaluate(mean, loader.voxels(index), 0.5))) for index in range(len(pairs))])
+    folder = os.path.join(context.output_path, 'eval', settings.TEST.EXP_NAME)
+    figures = _write(_Results(rows, baseline, pairs, data.names, counts,
+                              settings.TEST.VOXEL_THRESH), folder,
+                     counts[-1] if options.views else None)
+    draw(os.path.join(folder, 'reconstructions.png'), drawn)
+    cli.say('figures and pictures in {}'.format(folder))
+    return figures
+
+
+def _measure_models(sess, predictor, loader, counts, all_counts, seed):
+    """(list of Row, samples for `draw`); each number of views, or a random one of each model."""
+    settings, num_models = loader.settings, len(loader.pairs)
+    batch = settings.CONST.BATCH_SIZE
+    rows, drawn = [], []
+    for first in range(0, num_models, batch):
+        indices = list(range(first, min(first + batch, num_models)))
+        images, voxels = loader.batch(
+            indices, counts[-1], lambda index: np.random.RandomState([seed, 4, index]),
+            lambda index: fixed_views(settings.TRAIN.NUM_RENDERING, seed, index, counts[-1]))
+        results = predictor.run(sess, images, voxels)
+        for place, index in enumerate(indices):
+            if len(drawn) < _NUM_DRAWN:
+                drawn.append((images[:, place], voxels[place],
+                              [occupancy[place] for occupancy, _ in results]))
+            chosen = counts if all_counts else [
+                int(np.random.RandomState([seed, 5, index]).choice(counts))]
+            for views in chosen:
+                occupancy, loss = results[views - 1]
+                rows.append(Row(index, views, float(loss[place]),
+                                voxel.average_precision(occupancy[place], voxels[place]),
+                                [voxel.evaluate(occupancy[place], voxels[place], threshold)
+                                 for threshold in settings.TEST.VOXEL_THRESH]))
+        cli.say('{}/{} models measured'.format(indices[-1] + 1, num_models))
+    return rows, drawn
+
+
+class _Results(NamedTuple):
+    """What was measured; `baseline` [models] is the IoU of the mean training shape."""
+
+    rows: List[Row]
+    baseline: np.ndarray
+    pairs: List[Tuple[str, str]]
+    category_names: Dict[str, str]
+    view_counts: List[int]
+    thresholds: List[float]
+
+    def scores(self):
+        """{threshold: IoU [rows]}."""
+        return {threshold: voxel.intersection_over_union([row.counts[place] for row in self.rows])
+                for place, threshold in enumerate(self.thresholds)}
+
+
+def _table(title, values, results, with_baseline=False):
+    """Markdown lines: means of a value a row by category and number of views."""
+    row_views = np.array([row.views for row in results.rows])
+    row_category = np.array([results.pairs[row.model][0] for row in results.rows])
+    category = np.array([pair[0] for pair in results.pairs])
+    header = (['category'] + ['mean shape'] * with_baseline
+              + ['{} view{}'.format(views, 's' * (views > 1)) for views in results.view_counts])
+    lines = [title, '', '| ' + ' | '.join(header) + ' |',
+             '|---' + '|---:' * (len(header) - 1) + '|']
+    for name in list(results.category_names) + [None]:
+        models = category == name if name else np.ones(len(category), bool)
+        if not models.any():
+            continue
+        rows = row_category == name if name else np.ones(len(row_category), bool)
+        means = [np.mean(results.baseline[models])] if with_baseline else []
+        means += [_mean(values[rows & (row_views == views)]) for views in results.view_counts]
+        lines.append('| ' + ' | '.join([results.category_names[name] if name else 'all']
+                                       + ['{:.4f}'.format(mean) for mean in means]) + ' |')
+    return lines
+
+
+def _mean(values):
+    """Mean of what is not masked; nan where nothing is left."""
+    values = np.ma.compressed(values)
+    return float(values.mean()) if len(values) else float('nan')
+
+
+def _write(results, folder, headline):
+    """Writes and prints; the figures are of `headline` views, of all rows where that is None."""
+    rows, scores = results.rows, results.scores()
+    first = scores[results.thresholds[0]]
+    row_views = np.array([row.views for row in rows])
+    losses = np.array([row.loss for row in rows])
+    precisions = np.ma.masked_invalid([row.average_precision for row in rows])
+    lines = _table('IoU at threshold {:g}'.format(results.thresholds[0]), first, results,
+                   with_baseline=True)
+    for line in lines:
+        cli.say(line)
+    for title, values in (('Average precision (mAP)', precisions), ('Loss', losses)):
+        lines += [''] + _table(title, values, results)
+    chosen = row_views == headline if headline else np.ones(len(rows), bool)
+    figures = {'models': len(results.pairs), 'views': headline or 'random',
+               'loss': _mean(losses[chosen]), 'mAP': _mean(precisions[chosen]),
+               'iou': float(first[chosen].mean()),
+               'mean_shape_iou': float(np.mean(results.baseline)),
+               'iou_by_views': {str(views): float(first[row_views == views].mean())
+                                for views in results.view_counts if (row_views == views).any()},
+               'iou_by_threshold': {'{:g}'.format(key): float(value[chosen].mean())
+                                    for key, value in scores.items()}}
+    cli.say('With {} views:'.format(figures['views']))
+    cli.say('Total loss: {loss:.6f}'.format(**figures))
+    cli.say('Total mAP: {mAP:.6f}'.format(**figures))
+    cli.say('IoU: {iou:.4f}; of the mean shape of the training models: {mean_shape_iou:.4f}'
+            .format(**figures))
+    cli.say(reporting.accuracy_line(figures['iou']))
+    files.write_json(os.path.join(folder, 'result.json'), figures)
+    files.write_text(os.path.join(folder, 'table.md'), '\n'.join(lines) + '\n')
+    files.write_text(os.path.join(folder, 'models.csv'), _csv_text(results, scores))
+    _write_mat(os.path.join(folder, 'result.mat'), results)
+    return figures
+
+
+def _csv_text(results, scores):
+    """A line for each row, IoU at every threshold."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(['category', 'model', 'views', 'loss', 'average_precision']
+                    + ['iou_{:g}'.format(threshold) for threshold in results.thresholds])
+    for place, row in enumerate(results.rows):
+        writer.writerow(
+            list(results.pairs[row.model]) + [row.views]
+            + ['{:.6f}'.format(value) for value in [row.loss, row.average_precision]
+               + [scores[threshold][place] for threshold in results.thresholds]])
+    return text.getvalue()
+
+
+def _write_mat(path, results):
+    """The original's file: a batch of one sample each; `views` [rows] tells those of a row."""
+    rows = results.rows
+    values = {'views': np.array([row.views for row in rows]),
+              'cost': np.array([row.loss for row in rows]),
+              'mAP': np.array([[row.average_precision] for row in rows])}
+    for place, threshold in enumerate(results.thresholds):
+        values[str(threshold)] = np.array([[row.counts[place]] for row in rows])
+    with files.replacing(path) as temporary:
+        scipy.io.savemat(temporary, values, appendmat=False)
+
+
+Sample = Tuple[np.ndarray, Optional[np.ndarray], Sequence[np.ndarray]]
+
+
+def draw(path: str, samples: Sequence[Sample], threshold: float = 0.4, up: str = 'y') -> None:
+    """Draws a row for each sample: views, surfaces after each, and the truth where it is known.
+
+    Args:
+      path: str, .png.
+      samples: (uint8 [V, S, S, 3], bool [N, N, N] or None, occupancies [N, N, N] after each view).
+      threshold: of the surfaces; up: 'y' or 'z', axis that points upwards.
+    """
+    fields, captions = [], []
+    for images, truth, grids in samples:
+        for number, (image, grid) in enumerate(zip(images, grids), 1):
+            fields += [image, voxel_grids.surface(grid, threshold)]
+            captions += ['view {}'.format(number), 'after {}'.format(number)]
+        if truth is not None:
+            fields.append(voxel_grids.surface(truth))
+            captions.append('truth')
+    columns = len(fields) // len(samples)
+    plots.mesh_grid(path, fields, captions, columns, up=up, edges=False)

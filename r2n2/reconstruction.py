@@ -1,0 +1,118 @@
+"""Pictures of one object to a mesh with a trained network: the work of demo.py."""
+import os
+
+import cv2
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common import cli, errors, files
+from common.geometry import meshes, voxel_grids
+from common.training import launch
+from r2n2 import evaluation, networks
+from r2n2.lib import config as config_lib
+from r2n2.lib import data_augmentation, data_io, voxel
+from r2n2.lib.data_process import read_image
+
+_GREY = 240         # background of the original's test pictures
+_FILL = 0.72        # share of the picture that the object's longer side gets
+_DIFFERENT = 24     # levels by which an object's pixel differs from the border
+
+
+def prepared(path: str, size: int, background: str = 'auto') -> np.ndarray:
+    """Returns a picture as the network wants it: the object at the centre, before light grey.
+
+    Args:
+      path: str; size: int, pixels a side; background: 'auto' or 'keep'.
+    Returns:
+      uint8 [size, size, 3].
+    Raises:
+      errors.InputError: the file is no picture, or shows no object.
+    """
+    image = read_image(path, photo=True)
+    if background == 'keep':
+        return _square(image[..., :3], size)
+    if image.shape[2] == 4 and (image[..., 3] < 128).any():
+        mask = image[..., 3] >= 128
+        share = image[..., 3:].astype(np.float32) / 255
+        image = np.round(image[..., :3] * share + _GREY * (1 - share)).astype(np.uint8)
+    else:
+        image = image[..., :3]
+        mask = _unlike_border(image)
+        image = np.where(mask[..., None], image, np.uint8(_GREY))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows) or mask.all():
+        raise errors.InputError('{} shows no object: everything looks like the border. Give a '
+                                'picture with transparency or a plain background, or '
+                                '--background=keep.'.format(path))
+    part = image[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    return _square(part, size, _FILL)
+
+
+def _unlike_border(image):
+    """Largest connected piece that differs from the usual colour of the border."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(float)
+    differs = np.abs(image - np.median(border, axis=0)).max(axis=2) > _DIFFERENT
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(differs.astype(np.uint8))
+    if count < 2:
+        return np.zeros(differs.shape, bool)
+    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
+
+
+def _square(part, size, fill=1.):
+    """A picture at the centre of a grey square, its longer side `fill` of it."""
+    side = int(np.ceil(max(part.shape[:2]) / fill))
+    square = np.full([side, side, 3], _GREY, np.uint8)
+    top, left = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
+    square[top:top + part.shape[0], left:left + part.shape[1]] = part
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.resize(square, (size, size), interpolation=interpolation)
+
+
+def _generated_views(output_path: str, settings: config_lib.Config) -> np.ndarray:
+    """Three views of the last chair of a run's generated furniture, uint8 [3, S, S, 3]."""
+    folder = os.path.join(output_path, data_io.GENERATED, 'ShapeNetRendering', 'chair')
+    models = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    if not models:
+        raise errors.UsageError('give pictures of an object: python r2n2/demo.py front.png ...')
+    place = os.path.join(folder, models[-1], 'rendering')
+    rng, size = np.random.RandomState(0), settings.CONST.IMG_H
+    return np.stack([data_augmentation.for_test(
+        read_image(os.path.join(place, '{:02d}.png'.format(number))), [[_GREY, _GREY]] * 3,
+        (size, size), rng) for number in range(3)])
+
+
+def reconstruct(options: cli.Options, context: launch.Context) -> None:
+    """Predicts the occupancy of --pictures; writes the meshes and a picture of all views.
+
+    Args:
+      options: those of `options.parse_demo_args`; context: launch.Context.
+    Raises:
+      errors.InputError: no picture or weights, or no cell is occupied.
+    """
+    if os.path.splitext(options.output)[1].lower() != '.obj':
+        raise errors.UsageError('--output must end in .obj, not {}.'.format(options.output))
+    options, weights_path = networks.trained(options, context.device)
+    settings = options.settings
+    if options.pictures:
+        images = np.stack([prepared(path, settings.CONST.IMG_H, options.background)
+                           for path in options.pictures])
+    else:
+        images = _generated_views(options.output_path, settings)
+    net = networks.build(settings, options.plain)
+    predictor = evaluation.Predictor(net, settings, len(images), 1)
+    with tf.Session(config=context.session_config()) as sess:
+        networks.restore(sess, net, weights_path)
+        results = predictor.run(sess, images[:, None], np.zeros([1] + [settings.CONST.N_VOX] * 3))
+    grids = [occupancy[0] for occupancy, _ in results]
+    grid = grids[-1] > options.threshold
+    if not grid.any():
+        raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}): the '
+                                'network sees no object here. Try a lower one, or train longer.'
+                                .format(options.threshold, grids[-1].max()))
+    stem = os.path.splitext(options.output)[0]
+    files.write_text(options.output, voxel.obj_text(*voxel.voxel2mesh(grid, options.surface_view)))
+    vertices, triangles = voxel_grids.surface(grids[-1], options.threshold)
+    meshes.write(stem + '.glb', vertices / settings.CONST.N_VOX - 0.5, triangles.tolist())
+    evaluation.draw(stem + '.png', [(images, None, grids)], options.threshold)
+    cli.say('{} cells occupied; {}, {}.glb and {}.png'.format(
+        int(grid.sum()), options.output, stem, stem))

@@ -1,0 +1,31 @@
+# shellcheck shell=bash disable=SC2034
+# Written by python -m common.launch_tables from r2n2/options.py; do not edit.
+entry=main.py
+model_paths=(
+  'cfg|YAML file of settings; may be given again'
+  'dataset|JSON of the categories to use'
+)
+model_values=(
+  'model|network: LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; CONST.NETWORK_CLASS'
+  'views|measure with one to so many views; unset: random numbers of views, as in the original'
+  'n_views|CONST.N_VIEWS, views of a model at most'
+  'workers|TRAIN.NUM_WORKER, processes that make batches'
+  'exp|TEST.EXP_NAME, folder below eval/'
+  'net|label of the run, as in the original; unused'
+  'gpu|device of the original, e.g. gpu0: hides the other GPUs'
+  'init_iter|of the original; a resumed run knows its step, so it has no effect'
+)
+model_flags=(
+  'train|train'
+  'test|measure only; the same as --notrain --evaluate'
+  'evaluate|measure after training'
+  'freeze|write a .pb at the end'
+  'mask_views|one graph with a mask instead of one for each number of views; always on the NPU'
+  'plain|compute as the original does, view by view; always on GPU and NPU'
+  'rand|a random seed'
+)
+model_aliases=(
+  'iter|training_steps'
+  'weights|checkpoint'
+  'out|output_path'
+)
