@@ -30,6 +30,10 @@ _ACTING = re.compile(r'(posix|nt|os|sys|io|_io|subprocess|importlib|imp|runpy|sh
                      r'|_operator|timeit|pdb|bdb|profile|cProfile|builtins|__builtin__)(\..*)?')
 
 
+class Forbidden(pickle.UnpicklingError):
+    """A pickle wants something to be run."""
+
+
 class Stub:
     """Stands for an object of a package that is not needed, or cannot be had without running it.
 
@@ -384,7 +388,7 @@ class _Reader(_Python._Unpickler):
                 self._count(1)
                 key = self.read(1)
                 if not key:
-                    raise EOFError('it is cut short, get it anew')
+                    raise EOFError('it is cut short')
                 if key[0] not in dispatch:
                     raise pickle.UnpicklingError('it is no pickle, or damaged')
                 dispatch[key[0]](self)
@@ -407,7 +411,7 @@ class _Reader(_Python._Unpickler):
         if _SPARSE.fullmatch(module) and name.endswith(('_matrix', '_array')):
             return Name(full, lambda *arguments: _Sparse(full, arguments))
         if _ACTING.fullmatch(module):
-            raise pickle.UnpicklingError('it wants {}, which is not allowed'.format(
+            raise Forbidden('it wants {}, which is not allowed'.format(
                 errors.quote(full)))
         return Name(full)
 
@@ -419,11 +423,11 @@ class _Reader(_Python._Unpickler):
 
     def get_extension(self, code: int) -> None:
         """Registered extensions: none."""
-        raise pickle.UnpicklingError('it wants the extension {}, which is not allowed'.format(code))
+        raise Forbidden('it wants the extension {}, which is not allowed'.format(code))
 
     def _made(self, kind: Any, arguments: Any) -> None:
         if not isinstance(kind, Name) or not isinstance(arguments, tuple):
-            raise pickle.UnpicklingError('it calls {}, which is not allowed'.format(
+            raise Forbidden('it calls {}, which is not allowed'.format(
                 errors.quote(kind)))
         for one in arguments:
             if isinstance(one, (list, tuple, dict, bytes, str)):
@@ -503,7 +507,7 @@ class _Reader(_Python._Unpickler):
             if isinstance(value, _Array):
                 self._add_bytes(value.array.nbytes)
         elif not isinstance(value, dict):       # what an OrderedDict carries besides
-            raise pickle.UnpicklingError('it sets the state of {}, which is not allowed'.format(
+            raise Forbidden('it sets the state of {}, which is not allowed'.format(
                 errors.quote(value)))
 
     def load_appends(self):
@@ -621,7 +625,7 @@ class _Stream:
         left = self._size - self._stream.tell()
         data = self._stream.read(max(0, min(number, left)))
         if len(data) < number:
-            raise EOFError('it is cut short, get it anew')
+            raise EOFError('it is cut short')
         return data
 
     def readline(self) -> bytes:
@@ -651,11 +655,14 @@ def load(stream: Union[bytes, BinaryIO], path: str, remedy: str = '',
     start = stream.tell()
     size = stream.seek(0, 2)
     stream.seek(start)
-    with limits.telling(path, what, ('Nothing of it was run. ' + remedy).strip()):
+    with limits.telling(path, what, remedy or limits.ANEW):
         try:
             reader = _Reader(_Stream(stream, size), {**_KNOWN, **(known or {})}, persistent,
                              limits.unpacked(size, most))
             return replaced(reader.load())
+        except Forbidden as error:
+            raise errors.InputError('{} cannot be read as {}: {}. Nothing of it was run; take such '
+                                    'files from their makers alone.'.format(path, what, error))
         except pickle.UnpicklingError as error:
             raise ValueError(error)
 

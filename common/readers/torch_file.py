@@ -100,7 +100,7 @@ class _Stores:
         _, kind, number = self.stored[key]
         size = number * _dtype(kind).itemsize
         if size > left:
-            raise EOFError('it is cut short in storage {}, get it anew'.format(key))
+            raise EOFError('it is cut short in storage {}'.format(key))
         self._values[key] = np.frombuffer(stream.read(size), _dtype(kind))
         self._left += 2 * size     # of all tensors; several may share a storage
 
@@ -171,7 +171,7 @@ def _read_row(stream: Any, size: int, path: str, remedy: str) -> Tuple[Any, _Sto
             raise ValueError('nothing uses its storage {}'.format(key))
         number = int.from_bytes(stream.read(8), 'little')
         if number != stores.stored[key].count:
-            raise ValueError('it is cut short in storage {}, get it anew'.format(key))
+            raise ValueError('it is cut short in storage {}'.format(key))
         stores.read(key, stream, size - stream.tell())
     return value, stores
 
