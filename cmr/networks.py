@@ -43,9 +43,8 @@ class Network:
                 options.body, options.mesh_levels, form)
         else:
             self.body, self.mesh, self.arrays = shared.body, shared.mesh, shared.arrays
-        store = None if shared is None else shared.variables
-        self.variables: layers.Parameters = layers.Parameters(is_training, store=store, ranks=ranks,
-                                                              plain=options.plain)
+        self.variables: layers.Parameters = layers.Parameters(
+            is_training, None if shared is None else shared.variables, ranks, options.plain)
 
     def build(self, images: tf.Tensor, has_classifier: bool = True) -> cmr.Outputs:
         """Builds the network on normalised pictures [B, S, S, 3]."""

@@ -77,7 +77,7 @@ def restore(sess: tf.Session, net: net_lib.Net, path: str) -> None:
     if options_lib.is_npy(path):
         weights.load(sess, net, path)
     else:
-        checkpoints.restore(sess, path, list(net.layers.variables.values()))
+        checkpoints.restore(sess, path, list(net.layers.by_name.values()))
     cli.say('weights of {}'.format(path))
 
 
@@ -94,7 +94,7 @@ def inference_graph(net: net_lib.Net, num_views: int, batch: int,
     feed = np.random.RandomState(0).uniform(size=views.shape.as_list()).astype(np.float32)
     return frozen_networks.InferenceGraph(
         {'views': views}, {'occupancy': occupancy}, {'prediction': 'occupancy'}, {'views': feed},
-        list(net.layers.variables.values()), _BATCH_AXES)
+        list(net.layers.by_name.values()), _BATCH_AXES)
 
 
 def rows() -> List[frozen_networks.Network]:

@@ -20,21 +20,21 @@ class VariableStore:
       shared: another store whose variables and updates this one uses too; None: a new, empty one.
 
     Attributes:
-      variables: {name: variable}, in the order in which they were first made.
+      by_name: {name: variable}, in the order in which they were first made.
       updates: operations that move the running statistics, to be run with each training step.
     """
 
     def __init__(self, shared: Optional['VariableStore'] = None):
-        self.variables: Dict[str, tf.Variable] = (
-            collections.OrderedDict() if shared is None else shared.variables)
+        self.by_name: Dict[str, tf.Variable] = (
+            collections.OrderedDict() if shared is None else shared.by_name)
         self.updates: List[tf.Operation] = [] if shared is None else shared.updates
         self._prefix = ''
 
     @property
     def trainable(self) -> Dict[str, tf.Variable]:
-        """Those of `variables` that the optimizer moves, in the same order."""
+        """Those of `by_name` that the optimizer moves, in the same order."""
         return collections.OrderedDict(
-            (name, variable) for name, variable in self.variables.items() if variable.trainable)
+            (name, variable) for name, variable in self.by_name.items() if variable.trainable)
 
     def scope(self: _Store, name: str) -> _Store:
         """Returns the same store with `name` and a dot before every name."""
@@ -54,13 +54,13 @@ class VariableStore:
           ValueError: the variable is there with another shape.
         """
         name = self._prefix + name
-        if name not in self.variables:
-            self.variables[name] = tf.get_variable(name, shape, tf.float32, initializer,
+        if name not in self.by_name:
+            self.by_name[name] = tf.get_variable(name, shape, tf.float32, initializer,
                                                    trainable=trainable)
-        elif self.variables[name].shape.as_list() != list(shape):
+        elif self.by_name[name].shape.as_list() != list(shape):
             raise ValueError('the variable {} has the shape {}, asked for {}.'.format(
-                name, self.variables[name].shape.as_list(), list(shape)))
-        return self.variables[name]
+                name, self.by_name[name].shape.as_list(), list(shape)))
+        return self.by_name[name]
 
     def move(self, statistic: tf.Variable, batch_value: tf.Tensor, momentum: float) -> None:
         """Adds to `updates` a step of an exponential moving average.

@@ -69,7 +69,7 @@ class Net:
     @property
     def statistics(self) -> Dict[str, tf.Variable]:
         """{name: moving mean or variance} of batch normalisation."""
-        return {name: variable for name, variable in self.layers.variables.items()
+        return {name: variable for name, variable in self.layers.by_name.items()
                 if not variable.trainable}
 
     def build(self, images: tf.Tensor, is_training: bool = False,

@@ -31,7 +31,7 @@ def test_a_variable_is_made_once_and_found_again(store):
 def test_variables_keep_their_order_and_those_of_statistics_are_not_trained(store):
     for name in ('b', 'c', 'a'):
         store.get(name, [1], tf.ones_initializer(), trainable=name != 'c')
-    assert list(store.variables) == ['b', 'c', 'a'] and list(store.trainable) == ['b', 'a']
+    assert list(store.by_name) == ['b', 'c', 'a'] and list(store.trainable) == ['b', 'a']
     assert [variable.op.name for variable in tf.trainable_variables()] == ['b', 'a']
 
 
@@ -39,7 +39,7 @@ def test_scopes_name_and_share_the_variables_and_keep_the_layers_options():
     layers = Layers(0.5)
     inner = layers.scope('layer1').scope('0')
     weight = inner.get('weight', [1], tf.ones_initializer())
-    assert weight.op.name == 'layer1.0.weight' and layers.variables == {'layer1.0.weight': weight}
+    assert weight.op.name == 'layer1.0.weight' and layers.by_name == {'layer1.0.weight': weight}
     assert layers.scope('layer1').get('0.weight', [1], tf.ones_initializer()) is weight
     assert type(inner) is Layers and inner.rate == 0.5
     inner.move(weight, tf.zeros([1]), 0.9)
@@ -52,7 +52,7 @@ def test_layers_with_other_options_share_what_is_there():
     inference = Layers(0., shared=training)
     assert inference.get('bias', [1], tf.ones_initializer()) is bias and inference.rate == 0.
     inference.get('scale', [1], tf.ones_initializer())
-    assert list(training.variables) == ['bias', 'scale']
+    assert list(training.by_name) == ['bias', 'scale']
 
 
 def test_running_statistics_move_by_what_momentum_leaves(store, run):

@@ -58,7 +58,7 @@ def run_layers(case, path):
     fetches.update(softmax_prediction=occupancy, softmax_loss=loss)
     with tf.Session() as sess:
         for name, value in values.items():
-            make.variables[name].load(value, sess)
+            make.by_name[name].load(value, sess)
         found = sess.run(fetches)
     occupied = found['softmax_prediction']
     found['softmax_error'] = np.mean((occupied >= 0.5) == (given['softmax_voxels_u8'] > 0))

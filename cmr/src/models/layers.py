@@ -3,56 +3,34 @@
 Names are those of the original's state dicts. Matrices keep its layout [out, in]; kernels of
 convolutions are [h, w, in, out] here and [out, in, h, w] there.
 """
-import collections
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from common.device import ranks as ranks_lib
+from common.ops import variable_store
 
 BATCH_NORM_EPSILON = 1e-5
 _MOMENTUM = 0.9         # of the running statistics; 1 - 0.1, PyTorch's momentum
 
 
-class Parameters:
-    """Makes variables by name once and keeps them in the order in which they were first made.
+class Parameters(variable_store.VariableStore):
+    """The variables of CMR's layers, and the layers that keep some.
 
     Args:
       is_training: bool, batch statistics in normalisation; `updates` collects what moves the
         running ones.
-      prefix: str, before every name.
-      store: None, or Parameters whose variables and updates these share.
+      shared: None, or Parameters whose variables and updates these share.
       ranks: ranks.Ranks whose statistics are normalised by together; each alone by default.
       plain: bool, layers compute as the original does; else what is the same for all nodes or all
         pictures once, and in other orders that are faster.
-
-    Attributes:
-      by_name: OrderedDict {name: variable}; updates: list of tf.Operation.
     """
 
-    def __init__(self, is_training: bool = False, prefix: str = '',
-                 store: Optional['Parameters'] = None,
+    def __init__(self, is_training: bool = False, shared: Optional['Parameters'] = None,
                  ranks: ranks_lib.Ranks = ranks_lib.ALONE, plain: bool = False):
+        super().__init__(shared)
         self.is_training, self.plain, self._ranks = is_training, plain, ranks
-        self.by_name: Dict[str, tf.Variable] = (
-            collections.OrderedDict() if store is None else store.by_name)
-        self.updates: List[tf.Operation] = [] if store is None else store.updates
-        self._prefix = prefix
-
-    def scope(self, name: str) -> 'Parameters':
-        """Returns the same store with `name` and a dot before every name."""
-        return Parameters(self.is_training, self._prefix + name + '.', self, self._ranks,
-                          self.plain)
-
-    def get(self, name: str, shape: Sequence[int], initializer: Any,
-            trainable: bool = True) -> tf.Variable:
-        """Returns a float32 variable of `shape`; one that exists is found again by its name."""
-        name = self._prefix + name
-        if name not in self.by_name:
-            self.by_name[name] = tf.get_variable(name, shape, tf.float32, initializer,
-                                                 trainable=trainable)
-        return self.by_name[name]
 
     def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """Normalises over all axes but the last (Ioffe, Szegedy 2015), as PyTorch does.
@@ -74,8 +52,8 @@ class Parameters:
             x = tf.reshape(x, [x.shape[0].value, 1, 1, channels])
         if self.is_training:
             x, batch_mean, batch_variance = self._normalised(x, scale, shift)
-            for old, new in ((mean, batch_mean), (variance, batch_variance)):
-                self.updates.append(tf.assign_sub(old, (1 - _MOMENTUM) * (old - new)))
+            self.move(mean, batch_mean, _MOMENTUM)
+            self.move(variance, batch_variance, _MOMENTUM)
         else:
             # The kernel of tf.nn.fused_batch_norm; all outputs of this version have known sizes.
             x = tf.raw_ops.FusedBatchNormV2(x=x, scale=scale, offset=shift, mean=mean,

@@ -88,7 +88,7 @@ def update(total: tf.Tensor, variables: layers.Parameters, optimizer: tf.train.O
     Returns:
       tf.Operation; it moves the running statistics too.
     """
-    trainable = [variable for variable in variables.by_name.values() if variable.trainable]
+    trainable = list(variables.trainable.values())
     pairs = []
     for gradient, variable in optimizer.compute_gradients(total, var_list=trainable):
         name = variable.op.name
