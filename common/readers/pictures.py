@@ -3,6 +3,8 @@
 Upright as the camera says, 16 bits brought to their upper 8, of several frames the first, colours
 that are hidden by transparency composed over white.
 """
+import io
+import logging
 import warnings
 from typing import Optional
 
@@ -54,6 +56,7 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
     if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1', b'msf1', b'avif'):
         raise errors.InputError('{} is a HEIC or AVIF picture, which is not read; save it as JPEG '
                                 'or PNG.'.format(path))
+    logging.getLogger('PIL').setLevel(logging.CRITICAL)     # the error of ours says it
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')     # of pictures between Pillow's own two limits
         try:
