@@ -50,8 +50,7 @@ def read(path: str, channels: Optional[int] = 3, max_pixels: int = MAX_PIXELS,
 
 def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
            remedy: str) -> np.ndarray:
-    import io  # Pillow is imported here, since scripts without pictures need none of it
-
+    # Pillow is imported here, since scripts without pictures need none of it.
     from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (they register formats)
     if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1', b'msf1', b'avif'):
         raise errors.InputError('{} is a HEIC or AVIF picture, which is not read; save it as JPEG '
