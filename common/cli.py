@@ -79,7 +79,7 @@ class _HelpAll(argparse.Action):
         parser.exit()
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Refuses shortened and unknown options, and names the nearest known one.
 
     `--help` leaves out the groups of `add_expert_group` and further names of options; `--help_all`
@@ -144,7 +144,7 @@ class _Flag(argparse.Action):
         setattr(namespace, self.dest, not negative if values is None else values)
 
 
-def make_parser(doc: str) -> '_Parser':
+def make_parser(doc: str) -> 'Parser':
     """Makes the parser of a script from its docstring.
 
     Args:
@@ -155,7 +155,7 @@ def make_parser(doc: str) -> '_Parser':
       process with exit code 2 and one line on stderr.
     """
     paragraphs = doc.strip().split('\n\n', 1)
-    parser = _Parser(description=paragraphs[0], allow_abbrev=False,
+    parser = Parser(description=paragraphs[0], allow_abbrev=False,
                      epilog=paragraphs[1] if len(paragraphs) > 1 else None,
                      formatter_class=_HelpFormatter)
     parser.add_argument('--help_all', action=_HelpAll,
@@ -163,7 +163,7 @@ def make_parser(doc: str) -> '_Parser':
     return parser
 
 
-def add_expert_group(parser: '_Parser', title: str) -> Any:
+def add_expert_group(parser: 'Parser', title: str) -> Any:
     """Adds a group of options that --help leaves out and --help_all shows.
 
     Args:
@@ -260,7 +260,7 @@ def add_device_options(parser: Any, device: str = 'auto',
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
 
 
-def add_run_options(parser: '_Parser', output_path: str) -> None:
+def add_run_options(parser: 'Parser', output_path: str) -> None:
     """Adds the options that every training script has.
 
     Args:

@@ -3,16 +3,18 @@
 Example: python -m common.rank_table --server=host-a --device_ips=192.0.2.1,192.0.2.2
          --output=rank_table.json
 """
+import argparse
 import ipaddress
 import os
 import sys
+from typing import Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, errors, files
 from common.device import rank_table
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--server', required=True, help='id or IP of the machine')
@@ -26,7 +28,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def write(options):
+def write(options: argparse.Namespace) -> None:
     """Writes the table of one machine."""
     addresses = options.device_ips.split(',')
     for address in addresses:
@@ -34,14 +36,15 @@ def write(options):
             ipaddress.ip_address(address)
         except ValueError as error:
             raise errors.UsageError('--device_ips: {}.'.format(error)) from error
-    table = rank_table.make([(options.server, {options.first_device + number: address
-                                   for number, address in enumerate(addresses)})])
+    devices = {options.first_device + number: address
+               for number, address in enumerate(addresses)}
+    table = rank_table.make([(options.server, devices)])
     files.write_json(options.output, table)
     print('{}: {} ranks; start a process for each with RANK_TABLE_FILE, RANK_SIZE={}, RANK_ID and '
           'ASCEND_DEVICE_ID'.format(options.output, len(addresses), len(addresses)))
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code."""
     return cli.run(write, parse_args(argv))
 

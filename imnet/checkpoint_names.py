@@ -171,7 +171,7 @@ def save(sess: tf.Session, variables: Sequence[tf.Variable], options: cli.Option
         raise errors.InputError('cannot save {} ({}). Earlier checkpoints are whole.'.format(
             prefix, checkpoints.first_words(error)))
     saved = [other for other in checkpoints.in_folder(place, stem)
-             if checkpoints.step_of(other) <= epoch]
+             if (checkpoints.step_of(other) or 0) <= epoch]
     checkpoints.write_list(place, saved[-_KEPT[kind]:])
     for other in saved[:-_KEPT[kind]]:
         checkpoints.remove(other)

@@ -61,7 +61,8 @@ def start_from_original(run: runs.Run, options: cli.Options, kind: str,
     checkpoints.restore(run.sess, prefix, variables)
     run.sess.run(tf.variables_initializer([variable for variable in tf.global_variables()
                                            if variable not in variables]))
-    run.step = run.start_step = (checkpoints.step_of(prefix) + 1) * options.steps_per_epoch
+    epoch = checkpoints.step_of(prefix) or 0
+    run.step = run.start_step = (epoch + 1) * options.steps_per_epoch
     cli.say('goes on from {}, with fresh moments of Adam, at step {}'.format(
         prefix, run.step))
 

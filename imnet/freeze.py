@@ -62,10 +62,12 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
 
 def _sources(options: cli.Options) -> Dict[str, str]:
     """{part: prefix} of the graphs to write."""
-    prefixes = ([checkpoints.latest(options.checkpoint)] if options.checkpoint else
-                [checkpoint_names.newest(options, kind) for kind in checkpoint_names.NAMES])
     sources: Dict[str, str] = {}
-    for prefix in filter(None, prefixes):
+    for kind in checkpoint_names.NAMES:
+        prefix = (checkpoints.latest(options.checkpoint) if options.checkpoint
+                  else checkpoint_names.newest(options, kind))
+        if prefix is None:
+            continue
         names = checkpoints.variables_of(prefix)
         if 'encoder/conv_1/Matrix' in names:
             sources.update(encoder=prefix, decoder=prefix)

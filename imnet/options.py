@@ -164,8 +164,7 @@ def parse_evaluate(argv: Optional[Sequence[str]] = None, doc: str = 'Measures re
     return parser.parse_args(argv)
 
 
-def _add_shared_options(parser: argparse.ArgumentParser, ef_dim: int, training: Any = None
-                        ) -> None:
+def _add_shared_options(parser: Any, ef_dim: int, training: Any = None) -> None:
     """Adds the options of IMGAN/main.py, IMSVR/main.py and evaluate.py.
 
     Args:

@@ -52,9 +52,9 @@ class Ranks:
         not depend on the number of processes.
 
         Args:
-          items: list or array, rows first; the same in all processes.
+          items: list or array [rows, ...]; the same in all processes.
         Returns:
-          the same kind, len(items) / size rows.
+          the same kind, [rows / size, ...].
         Raises:
           errors.UsageError: see `per_rank`.
         """
@@ -62,7 +62,7 @@ class Ranks:
         return items[self.rank * part:(self.rank + 1) * part]
 
     def mean(self, tensor: tf.Tensor) -> tf.Tensor:
-        """Averages a float tensor over the processes; every process has to run it."""
+        """Averages a float tensor of any shape over the processes; every process has to run it."""
         if self.size == 1:
             return tensor
         if self.backend == 'horovod':
@@ -70,7 +70,7 @@ class Ranks:
         return npu.hccl().allreduce(tensor, 'sum') / self.size
 
     def sum(self, tensor: tf.Tensor) -> tf.Tensor:
-        """Adds up a float tensor over the processes; every process has to run it."""
+        """Adds up a float tensor of any shape over the processes; every process has to run it."""
         return tensor if self.size == 1 else self.mean(tensor) * self.size
 
     def averaging(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:

@@ -4,6 +4,7 @@
 """
 import hashlib
 import os
+from typing import Any, Dict, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -15,8 +16,10 @@ from common.frozen import export, graph, lint, model
 TOLERANCE = 1e-6  # of the self-check, times the largest output where that is above 1
 
 
-def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=None,
-           batch_axes=None):
+def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf.Tensor],
+           path: str, aliases: Optional[Dict[str, str]] = None, notes: Any = None,
+           check_feed: Optional[Dict[str, Any]] = None,
+           batch_axes: Optional[Dict[str, Optional[int]]] = None) -> Dict[str, Any]:
     """Writes a network with the values that its variables have in a session.
 
     The graph is checked for what an NPU cannot run, reloaded, and run on one batch beside the
@@ -29,7 +32,7 @@ def freeze(sess, inputs, outputs, path, aliases=None, notes=None, check_feed=Non
       path: str, the .pb file; the manifest takes its place with the ending .json.
       aliases: dict {further name of an output: name of that output}.
       notes: JSON value for the manifest, such as checkpoint and options.
-      check_feed: dict {input name: array} to check with; inputs that it lacks get zeros.
+      check_feed: dict {input: array [batch, ...]} to check with; inputs that it lacks get zeros.
       batch_axes: dict {name of an input or output: axis of its rows, None: it has none}; the others
         have their rows along axis 0 where that is as long as the first axis of the other inputs.
     Returns:

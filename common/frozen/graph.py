@@ -88,7 +88,7 @@ def ends_of(path: str, graph_def: tf.GraphDef) -> Tuple[List[str], List[str]]:
 
 
 def read_sample(path: str) -> Dict[str, np.ndarray]:
-    """Reads the inputs that a .pb file was checked with, {name: array}.
+    """Reads the inputs that a .pb file was checked with, {name: array [batch, ...]}.
 
     Raises:
       errors.InputError: they are not there, or damaged.
@@ -128,7 +128,7 @@ def imported(graph_def: tf.GraphDef) -> tf.Graph:
 
 
 def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
-    """Gives the largest difference of two arrays; equal infinities and NaN count as equal."""
+    """Gives the largest difference of two arrays [...]; equal infinities and NaN count as equal."""
     array, expected = array.astype(np.float64), expected.astype(np.float64)
     equal = (array == expected) | (np.isnan(array) & np.isnan(expected))
     if equal.all():
@@ -137,7 +137,7 @@ def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
 
 
 def read_array(path: str) -> np.ndarray:
-    """Reads a .npy file.
+    """Reads a .npy file, an array of any shape.
 
     Raises:
       errors.InputError: it cannot be read, or is no array.

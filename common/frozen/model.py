@@ -119,7 +119,7 @@ class FrozenModel:
         The last portion is filled up with its last row, and its outputs are cut again.
 
         Args:
-          **arrays: an array for each input; with a batch axis all of the same number of rows.
+          **arrays: an array [rows, ...] for each input; with a batch axis all of as many rows.
         Returns:
           dict {output name: array}; of an output without a batch axis, the first portion's.
         Raises:

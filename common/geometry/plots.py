@@ -4,7 +4,7 @@ Only matplotlib's objects and its Agg canvas are used, never pyplot: no window s
 a backend, no state shared between threads. Files are written in one exchange (`files.replacing`).
 """
 import importlib
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -136,7 +136,7 @@ def _displayable(image):
     return np.round(np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
 
 
-def curves(path: str, series: Dict[str, Tuple[Sequence[float], Sequence[float]]],
+def curves(path: str, series: Mapping[str, Tuple[Sequence[float], Sequence[float]]],
            xlabel: str = 'step', ylabel: str = '', title: str = '', log: bool = False,
            size: Tuple[float, float] = (7., 4.)) -> None:
     """Draws lines over steps, with a legend.

@@ -44,7 +44,7 @@ class VariableStore:
 
     def get(self, name: str, shape: Sequence[int], initializer: Any,
             trainable: bool = True) -> tf.Variable:
-        """Returns the variable of a name, float32, made at the first call.
+        """Returns the variable of a name, float32 [*shape], created by the first call.
 
         Args:
           name: str, below the scopes; shape: ints.

@@ -254,7 +254,7 @@ def read(prefix: str, names: Optional[Sequence[str]] = None) -> Dict[str, np.nda
       prefix: str.
       names: list of names in the file, or None for all.
     Returns:
-      dict {name: array}.
+      dict {name: array of any shape}.
     Raises:
       errors.InputError: a name is not in the file (the message lists those that are), or the file
         is damaged.

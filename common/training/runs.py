@@ -154,7 +154,7 @@ class Run:
 
         Args:
           step: int.
-          **losses: numbers (or arrays of one element) under the names to print.
+          **losses: numbers (or arrays [1]) under the names to print.
         Raises:
           errors.NonFiniteLossError: a loss is NaN or infinite; nothing is saved after that.
         """
@@ -185,7 +185,7 @@ class Run:
 
         Args:
           step: int.
-          **values: numbers (or arrays of one element); NaN is recorded as it comes.
+          **values: numbers (or arrays [1]); NaN is recorded as it comes.
         """
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if self._recorder is not None:
