@@ -25,7 +25,7 @@ import zlib
 import numpy as np
 
 from common import errors
-from common.readers import arrays, child, hdf5, matlab, pickles, pictures, text, torch_file
+from common.readers import arrays, child, hdf5, matlab, pickled, pickles, pictures, text, torch_file
 
 FIELD_CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'field_cases')
 _SECONDS, _CLOCK, _MEMORY, _LENGTH = 10, 120, 1 << 30, 300
@@ -176,7 +176,7 @@ def _read_weights(path):
 def _read_pickle(path):
     value = pickles.read(path)
     for name, one in value.items() if isinstance(value, dict) else ():
-        if isinstance(one, pickles.Stub) and one.name.startswith('chumpy'):
+        if isinstance(one, pickled.Stub) and one.name.startswith('chumpy'):
             pickles.plain(one, path, str(name))
     return value
 

@@ -3,6 +3,8 @@
 Upright as the camera says, 16 bits brought to their upper 8, of several frames the first, colours
 that are hidden by transparency composed over white.
 """
+import io
+import logging
 import warnings
 from typing import Optional
 
@@ -48,12 +50,12 @@ def read(path: str, channels: Optional[int] = 3, max_pixels: int = MAX_PIXELS,
 
 def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
            remedy: str) -> np.ndarray:
-    import io  # Pillow is imported here, since scripts without pictures need none of it
-
+    # Pillow is imported here, since scripts without pictures need none of it.
     from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (they register formats)
     if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1', b'msf1', b'avif'):
         raise errors.InputError('{} is a HEIC or AVIF picture, which is not read; save it as JPEG '
                                 'or PNG.'.format(path))
+    logging.getLogger('PIL').setLevel(logging.CRITICAL)     # the error of ours says it
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')     # of pictures between Pillow's own two limits
         try:

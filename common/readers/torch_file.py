@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from common import errors
-from common.readers import archives, limits, pickles
+from common.readers import archives, limits, pickled, pickles, unpickler
 
 _MAGIC = 0x1950a86a20f9469cfc6c
 _PROTOCOL = 1001
@@ -57,7 +57,7 @@ def _parameter(data: Any, *unused) -> Any:
     return data
 
 
-_KNOWN: pickles.Known = {
+_KNOWN: unpickler.Known = {
     ('torch._utils', '_rebuild_tensor'): _tensor, ('torch._utils', '_rebuild_tensor_v2'): _tensor,
     ('torch._utils', '_rebuild_parameter'): _parameter,
     ('torch._utils', '_rebuild_parameter_with_state'): _parameter,
@@ -71,7 +71,7 @@ def _storage(pid: Any) -> _Storage:
                                      'state_dict(), path)'.format(errors.quote(pid, 30)))
     if len(pid) > 5 and pid[5] is not None:
         raise pickle.UnpicklingError('a view of a storage, which only very old files have')
-    kind = _STORAGES.get(pid[1].name.rsplit('.', 1)[1] if isinstance(pid[1], pickles.Name) else '')
+    kind = _STORAGES.get(pid[1].name.rsplit('.', 1)[1] if isinstance(pid[1], pickled.Name) else '')
     if kind is None:
         raise pickle.UnpicklingError('a storage of {}'.format(errors.quote(pid[1])))
     if not isinstance(pid[4], int) or not 0 <= pid[4] < 1 << 62:
@@ -139,7 +139,7 @@ def read(path: str, remedy: str = '', most: int = 0) -> Any:
       most: int, bytes that an archive may take unpacked; 0: see `limits.unpacked`.
     Returns:
       What was saved: dict, list, numbers, text, arrays of any shape in place of tensors
-      (bfloat16 as float32), and `pickles.Stub` for all other objects.
+      (bfloat16 as float32), and `pickled.Stub` for all other objects.
     Raises:
       errors.InputError: the file is missing, cut short, of another kind, or wants to run something.
     """
@@ -155,7 +155,7 @@ def read(path: str, remedy: str = '', most: int = 0) -> Any:
 
 def _read_row(stream: Any, size: int, path: str, remedy: str) -> Tuple[Any, _Stores]:
     """The format before 1.6: four pickles, the names of the storages, their values."""
-    def load(known: Optional[pickles.Known] = None, persistent=None) -> Any:
+    def load(known: Optional[unpickler.Known] = None, persistent=None) -> Any:
         return pickles.load(stream, path, remedy, known, persistent, what=_WHAT)
 
     if stream.peek(1)[:1] not in (b'\x80', b'\x8a'):
@@ -220,7 +220,7 @@ def weights(value: Any) -> Tuple[Dict[str, Any], List[str]]:
     if not isinstance(value, dict):
         raise ValueError('it holds {}, expected named weights; save them by torch.save(model.'
                          'state_dict(), path)'.format(errors.quote(
-                             value if isinstance(value, pickles.Stub) else type(value).__name__)))
+                             value if isinstance(value, pickled.Stub) else type(value).__name__)))
     return _unprefixed(value, notes), notes
 
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse
 
 from common import errors
-from common.readers import arrays, pickles
+from common.readers import arrays, pickled, pickles, unpickler
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'field_cases')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(CASES)))
@@ -78,7 +78,7 @@ def test_bodies_saved_by_chumpy_are_read(name):
 
 
 def _chumpy(kind, **state):
-    stub = pickles.Stub('chumpy.' + kind)
+    stub = pickled.Stub('chumpy.' + kind)
     stub.state = state
     return stub
 
@@ -201,8 +201,8 @@ def test_objects_of_other_packages_are_left_aside(tmp_path):
              'log': [collections.Counter('aab'), Call(os.path.join, 'a')]}
     data = pickle.dumps(value, 2).replace(b'posixpath', b'otherpath')
     found = loaded(data)
-    assert isinstance(found['options'], pickles.Stub) and found['weights'].tolist() == [1, 1]
-    assert found['log'][0] == {'a': 2, 'b': 1} and isinstance(found['log'][1], pickles.Stub)
+    assert isinstance(found['options'], pickled.Stub) and found['weights'].tolist() == [1, 1]
+    assert found['log'][0] == {'a': 2, 'b': 1} and isinstance(found['log'][1], pickled.Stub)
     assert repr(found['options']) == 'argparse.Namespace'
 
 
@@ -243,8 +243,8 @@ def test_arrays_that_share_their_bytes_are_bounded():
         one[first + 5 + (1 << 20) + 2:]) + (one[:first] + b'j\0\1\0\0'
                                             + one[first + 5 + (1 << 20) + 2:]) * 40 + b'e.'
     assert len(loaded(data)) == 41
-    reader = pickles._Reader(pickles._Stream(io.BytesIO(data), len(data)), pickles._KNOWN, None,
-                             8 << 20)
+    reader = unpickler.Unpickler(unpickler.Bounded(io.BytesIO(data), len(data)),
+                                 unpickler.KNOWN, None, 8 << 20)
     with pytest.raises(pickle.UnpicklingError, match='more memory than such a file may'):
         reader.load()
 

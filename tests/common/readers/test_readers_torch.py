@@ -9,7 +9,7 @@ import pytest
 
 from cmr.src.utils import torch_file as writer
 from common import errors
-from common.readers import pickles, torch_file
+from common.readers import pickled, torch_file
 
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'field_cases')
 
@@ -27,7 +27,7 @@ def test_weights_beside_other_objects_are_read(name):
     if name == 'numpy2_scalar':
         assert weights['epoch'] == 3 and round(float(weights['best']), 1) == 50.1
     if name == 'namespace':
-        assert isinstance(weights['options'], pickles.Stub)
+        assert isinstance(weights['options'], pickled.Stub)
 
 
 def test_wrappers_are_taken_off():
@@ -40,7 +40,7 @@ def test_wrappers_are_taken_off():
             ({'net': {'a': array}, 'b': array}, {'net': {'a': array}, 'b': array}, 0)):
         found, notes = torch_file.weights(value)
         assert found == expected and len(notes) == count
-    for value in ([1], 3, pickles.Stub('net.Net')):
+    for value in ([1], 3, pickled.Stub('net.Net')):
         with pytest.raises(ValueError, match='expected named weights; save them by torch.save'):
             torch_file.weights(value)
 
