@@ -84,5 +84,5 @@ def read_json(path: str) -> Any:
             return json.load(stream)
     except OSError as error:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.InputError('{} is not JSON: {}.'.format(path, error))

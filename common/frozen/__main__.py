@@ -37,7 +37,8 @@ def run_action(options: argparse.Namespace) -> None:
     """Lists the inputs and outputs of a graph, or runs it on files."""
     import numpy as np  # here, and TensorFlow below, since --help needs neither
 
-    from common.frozen import graph, model
+    from common.frozen import model
+    from common.readers import arrays as array_files
     with model.load(options.graph, options.timeout) as network:
         if options.action == 'list':
             print(network)
@@ -45,7 +46,7 @@ def run_action(options: argparse.Namespace) -> None:
         arrays = {}
         for pair in options.input:
             name, _, path = pair.partition('=')
-            arrays[name] = graph.read_array(path)
+            arrays[name] = array_files.read(path, remedy='Expected an array (.npy).')
         for name, value in network.predict_all(**arrays).items():
             path = os.path.join(options.output, name.replace('/', '_') + '.npy')
             with files.replacing(path) as temporary:
@@ -53,13 +54,37 @@ def run_action(options: argparse.Namespace) -> None:
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs the script; returns its exit code."""
-    parsed = parse_args(argv)
+def _work(options: argparse.Namespace) -> int:
     from common.device import choice  # here, since --help needs no TensorFlow
-    if not parsed.debug:
+    if not options.debug:
         choice.quieten()
-    return cli.run(run_action, parsed)
+    return cli.run(run_action, options)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs the script; returns its exit code.
+
+    A graph runs in a child process where there is `fork`: a damaged one may abort TensorFlow.
+    """
+    options = parse_args(argv)
+    if options.action == 'list' or not hasattr(os, 'fork') or not os.path.isfile(options.graph):
+        return _work(options)
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = _work(options)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        print('error: {} cannot be run: TensorFlow died of it (signal {}). Freeze it again.'.format(
+            options.graph, os.WTERMSIG(status)), file=sys.stderr)
+        return 1
+    return os.WEXITSTATUS(status)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common import errors, files
+from common.readers import arrays
 
 MANIFEST = 'expected.json'
 
@@ -26,7 +27,9 @@ def compare(folder: str, results: str, cosine: float = 0.999
     """
     rows: List[Tuple[str, Optional[float], float, bool]] = []
     for number, output in enumerate(_read_expected(folder)):
-        expected = _read_npy(os.path.join(folder, output['file']))
+        expected = arrays.read(
+            os.path.join(folder, output['file']),
+            remedy='Make the folder again with freeze_graph.py --atc.')
         result = _read_result(results, number, expected)
         difference = float(np.max(np.abs(
             result.astype(np.float64) - expected.astype(np.float64)), initial=0))
@@ -48,17 +51,6 @@ def _read_expected(folder):
             and re.match(r'[A-Za-z0-9_.]+$', str(output.get('file', ''))) for output in outputs):
         raise errors.InputError('{} is not what freeze_graph.py --atc writes.'.format(path))
     return outputs
-
-
-def _read_npy(path):
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise errors.InputError('cannot read {} ({}). Make the folder again with freeze_graph.py '
-                                '--atc.'.format(path, ' '.join(str(error).split()))) from error
-    if not isinstance(array, np.ndarray):
-        raise errors.InputError('{} holds several arrays; one was expected.'.format(path))
-    return array
 
 
 def _read_result(results, number, expected):

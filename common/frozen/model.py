@@ -29,6 +29,9 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
     """
     graph_def = graph_lib.read_graph(path)
     names_in, names_out = graph_lib.ends_of(path, graph_def)
+    manifest = graph_lib.read_manifest(path)
+    if manifest is None:
+        graph_lib.check_import(path, graph_def)
     graph = open_graph(path, graph_def)
     try:
         tensors = {name: graph.get_tensor_by_name(name + ':0') for name in names_in + names_out}
@@ -39,7 +42,6 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
                    tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
     inputs, outputs = [{name: {'shape': list(ends[name][0] or ())} for name in names}
                        for names in (names_in, names_out)]
-    manifest = graph_lib.read_manifest(path)
     if manifest is None:
         graph_lib.add_batch_axes(inputs, outputs, {})
     else:

@@ -196,7 +196,7 @@ def test_an_expected_output_that_is_damaged_is_told(graph, tmp_path):
     folder = export.write_atc(graph, 'Ascend310')
     results = returned(folder, tmp_path)
     os.truncate(os.path.join(folder, 'expected_0_scores.npy'), 30)
-    with pytest.raises(errors.InputError, match='cannot read .*expected_0_scores.npy'):
+    with pytest.raises(errors.InputError, match='expected_0_scores.npy cannot be read'):
         comparison.compare(folder, results)
 
 

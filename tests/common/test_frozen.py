@@ -1,5 +1,8 @@
 """Tests of common/frozen.py."""
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ from common.frozen import __main__ as command
 from common.frozen import freezing
 from common.frozen import graph as graph_lib
 from common.frozen import model as model_lib
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def a_network():
@@ -370,7 +375,7 @@ def test_wrong_command_lines_are_refused(arguments, message, capsys):
 def test_files_that_hold_no_array_are_refused(content, tmp_path):
     frozen_network(tmp_path / 'model.pb')
     (tmp_path / 'x.npy').write_bytes(content)
-    with pytest.raises(errors.InputError, match='cannot read .*x.npy'):
+    with pytest.raises(errors.InputError, match='x.npy.*Expected an array'):
         command.run_action(command.parse_args([
             'run', str(tmp_path / 'model.pb'), '--input=points={}'.format(tmp_path / 'x.npy'),
             '--output=' + str(tmp_path)]))
@@ -383,3 +388,14 @@ def test_the_inputs_of_the_check_are_kept(tmp_path):
     (tmp_path / 'model_sample.npz').write_bytes(b'cut')
     with pytest.raises(errors.InputError, match='Freeze .* again'):
         graph_lib.read_sample(str(tmp_path / 'model.pb'))
+
+
+def test_a_graph_that_aborts_tensorflow_ends_in_a_line(tmp_path):
+    graph = os.path.join(ROOT, 'tests', 'field_cases', 'damaged', 'pb-5403-a.pb')
+    np.save(str(tmp_path / 'points.npy'), np.ones([2, 3], np.float32))
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'common.frozen', 'run', graph,
+         '--input=points={}'.format(tmp_path / 'points.npy'), '--output={}'.format(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 1
+    assert 'pb-5403-a.pb cannot be run' in done.stderr.splitlines()[-1]

@@ -24,7 +24,7 @@ def _writes(target):
     return build
 
 
-def test_a_graph_that_writes_a_file_is_refused_and_writes_nothing(tmp_path, capsys):
+def test_a_graph_that_writes_a_file_is_refused_and_writes_nothing(tmp_path, capfd):
     target = tmp_path / 'written'
     path = write(tmp_path / 'a.pb', _writes(str(target)))
     with pytest.raises(errors.InputError, match='1 operation beyond computation .WriteFile.'):
@@ -32,7 +32,7 @@ def test_a_graph_that_writes_a_file_is_refused_and_writes_nothing(tmp_path, caps
     (tmp_path / 'x.npy').write_bytes(b'')
     assert command.main(['run', path, '--input', 'x={}'.format(tmp_path / 'x.npy'),
                          '--output', str(tmp_path / 'out')]) == 1
-    message = capsys.readouterr().err
+    message = capfd.readouterr().err
     assert 'WriteFile' in message and message.count('\n') == 1 and len(message) < 300
     assert not target.exists() and not (tmp_path / 'out').exists()
 
