@@ -149,12 +149,8 @@ def voxelize(path: str, up: str) -> np.ndarray:
         if up == 'y':
             grid = np.flip(grid, 2).transpose(0, 2, 1)
         return voxel_grids.resized(grid, data_utils.GRID, EXTENT)
-    mesh = meshes.read(path)
-    triangles = meshes.triangulate(mesh.faces)
-    used = np.unique(triangles)     # vertices that no face uses must not widen the box
-    vertices = voxel_grids.turn_up(mesh.vertices, up)
-    return voxel_grids.solid(vertices[used], np.searchsorted(used, triangles), data_utils.GRID,
-                             EXTENT)
+    vertices, triangles = meshes.read_triangles(path)
+    return voxel_grids.solid(voxel_grids.turn_up(vertices, up), triangles, data_utils.GRID, EXTENT)
 
 
 def _work(job):

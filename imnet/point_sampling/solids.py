@@ -15,7 +15,7 @@ from common.geometry import meshes, voxel_grids
 from imnet.point_sampling import sampler
 
 SIZE = sampler.SIZE
-_READABLE = ('.mat', '.binvox', '.npz', '.obj', '.off', '.ply', '.stl', '.glb')
+_READABLE = ('.mat', '.binvox', '.npz') + meshes.READABLE
 
 
 class Solid(NamedTuple):
@@ -79,9 +79,8 @@ def from_mesh(path: str, up: str = 'y', allow_open: bool = False) -> Solid:
     Raises:
       errors.InputError: the mesh cannot be read, has no extent, or is not closed.
     """
-    mesh = meshes.read(path)
-    vertices = np.asarray(mesh.vertices, np.float64)
-    triangles = meshes.triangulate(mesh.faces)
+    vertices, triangles = meshes.read_triangles(path)
+    vertices = vertices.astype(np.float64)
     if not len(triangles):
         raise errors.InputError('{} has no faces.'.format(path))
     if up == 'z':

@@ -99,8 +99,8 @@ def _solid(job):
         vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
         grid = furniture.voxels(parts, GRID, GRID).transpose(0, 2, 1)[:, :, ::-1]
         return vertices, triangles, grid
-    mesh = meshes.read(job.source)
-    vertices, triangles = mesh.vertices.astype(np.float64), meshes.triangulate(mesh.faces)
+    vertices, triangles = meshes.read_triangles(job.source)
+    vertices = vertices.astype(np.float64)
     if not len(triangles):
         raise errors.InputError('{} has no faces.'.format(job.source))
     if job.up == 'z':

@@ -383,7 +383,7 @@ def test_coco_annotations_that_are_none(tmp_path):
 
 def test_joints_of_human36m_have_their_places():
     position = np.zeros([32, 3])
-    position[:, 0] = np.arange(1, 33)
+    position[:, 0] = np.arange(32)
     actual = h36m.joints(position)
     assert actual[14, 3] == 1 and actual[14, 0] == 0          # the root
     assert actual[0, 0] == 3 - 11 and actual[6, 0] == 27 - 11  # ankle and wrist on the right
@@ -441,8 +441,8 @@ def test_every_fifth_picture_of_human36m_becomes_a_sample(tmp_path, monkeypatch,
         for subject in ('S9', 'S11') for number in (1, 6)]
     np.testing.assert_allclose(actual.rows['center'][:2], [[20, 10], [20, 12.5]])
     np.testing.assert_allclose(actual.rows['scale'][:2], 0.1)
-    root = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[10] / 1000
-    knee = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[1] / 1000
+    root = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[11] / 1000
+    knee = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[2] / 1000
     np.testing.assert_allclose(actual.rows['S'][1, 1, :3], knee - root)
     for index, brightness in ((0, 20), (1, 120)):       # the first picture is thrown away
         assert abs(actual.image(index).mean() - brightness) < 5

@@ -16,7 +16,7 @@ from common import cli, errors, files
 _SUBJECTS = ('S9', 'S11')
 _STEP = 5                   # frames between samples
 _CAMERA = '60457274'        # the only one of protocol 2
-# 17 of the 32 stored joints, and their places among the 24.
+# 17 of the 32 stored joints, from 0, and their places among the 24.
 _STORED = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
 _PLACES = (14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6)
 
@@ -121,7 +121,7 @@ def box(mask: np.ndarray) -> Tuple[np.ndarray, float]:
 
 def joints(position: np.ndarray) -> np.ndarray:
     """Returns joints [24, 4] relative to the root, with confidence, of [32, 3]; metres."""
-    chosen = position[np.array(_STORED) - 1]
+    chosen = position[list(_STORED)]
     chosen = chosen - chosen[0]
     result = np.zeros([24, 4])
     result[list(_PLACES), :3], result[list(_PLACES), 3] = chosen, 1
