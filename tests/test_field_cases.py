@@ -30,3 +30,48 @@ def test_meshes_of_other_programs_become_the_solid_that_they_are(voxelized, name
     grid, expected = [voxelized(os.path.join(FIELD, 'meshes', one)) for one in (name, reference)]
     assert 0 < expected.sum() < expected.size
     np.testing.assert_array_equal(grid, expected)
+
+
+def test_older_sets_of_imnet_are_scaled_to_256_cells(capsys, tmp_path):
+    import shutil
+
+    import h5py
+    from common import errors
+    from imnet import data_utils
+    path = os.path.join(FIELD, 'imnet', 'cells64_vox256_img_train.hdf5')
+    for size in (16, 32, 64):
+        data = data_utils.Set(path, size, keys=('pixels',))
+        assert 'count in {} cells a side'.format(size) in capsys.readouterr().out
+        voxels = data_utils.Set(path).voxels(1)[..., 0]
+        cells, values = data.points(1)
+        positions = data_utils.coordinates(cells)
+        assert positions.min() == 0.5 / size - 0.5 and positions.max() == 0.5 - 0.5 / size
+        if size == 64:
+            np.testing.assert_array_equal(
+                voxels[tuple(np.floor((positions + 0.5) * 64).astype(int).T)], values[:, 0])
+    copy = str(tmp_path / 'mixed.hdf5')
+    shutil.copy(path, copy)
+    with h5py.File(copy, 'r+') as stream:
+        stream['values_32'][...] = 1 - stream['values_32'][...]
+    with pytest.raises(errors.InputError, match='neither in cells of 256 nor of 32'):
+        data_utils.Set(copy, 32)
+
+
+def test_solids_and_views_of_imnet_have_the_levels_that_the_files_have():
+    from imnet.IMSVR import photos
+    from imnet.point_sampling import solids
+    share = solids.read(os.path.join(FIELD, 'imnet', 'probabilities.npz')).mean()
+    assert 0.01 < share < 0.5
+    view = photos.read(os.path.join(FIELD, 'imnet', 'grey16.png'), crop='none')
+    assert abs(view.min() * 255 - (2000 >> 8)) < 8 and abs(view.max() * 255 - (60000 >> 8)) < 3
+
+
+def test_views_in_16_bit_grey_are_gathered_with_their_upper_8_bits(tmp_path):
+    import shutil
+
+    from imnet.point_sampling import view_sets
+    for number in range(24):
+        shutil.copy(os.path.join(FIELD, 'imnet', 'grey16.png'),
+                    str(tmp_path / '{:02d}.png'.format(number)))
+    views = view_sets.read_views(str(tmp_path))
+    assert (views.min(), views.max()) == (2000 >> 8, 60000 >> 8)
