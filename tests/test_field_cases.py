@@ -36,6 +36,7 @@ def test_older_sets_of_imnet_are_scaled_to_256_cells(capsys, tmp_path):
     import shutil
 
     import h5py
+
     from common import errors
     from imnet import data_utils
     path = os.path.join(FIELD, 'imnet', 'cells64_vox256_img_train.hdf5')

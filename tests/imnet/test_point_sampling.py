@@ -97,7 +97,7 @@ def test_views_of_other_shapes_and_damaged_sources_are_told(tmp_path, capsys):
     tables.write_names(str(folder / 'box_img.hdf5'), ['a b', 'c'])
     assert gather_all.main(['--data_path', str(tmp_path)]) == 0
     assert (tmp_path / 'all_vox256_img_train.txt').read_text() == 'box/a b\n'
-    for names in (['a b'], ['a b', 'c', 'd']):      # else a shape gets the next one's name and views
+    for names in (['a b'], ['a b', 'c', 'd']):
         for kind in ('vox256', 'img'):
             tables.write_names(str(folder / 'box_{}.hdf5'.format(kind)), names)
         capsys.readouterr()

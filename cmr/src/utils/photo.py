@@ -105,18 +105,20 @@ def _rows(content):
 
 
 def _is_of(row, content, picture):
-    """Whether a row belongs to a picture, as far as the file says: by its name, or COCO's number."""
-    image = row.get('image_id')
-    if image is None or 'bbox' in row and not isinstance(content, list) and (
-            'images' not in content):
+    """Whether a row belongs to a picture, as far as the file says."""
+    listed = isinstance(content, list)
+    if 'image_id' not in row or not listed and 'images' not in content:
         return True
-    names = {one['id']: one['file_name'] for one in content.get('images', ())} if isinstance(
-        content, dict) else {}
-    name, stem = str(names.get(image, image)), os.path.basename(picture)
-    if isinstance(image, int) and not names:    # COCO's names end in the number
-        return re.sub(r'\D', '', os.path.splitext(stem)[0])[-12:].lstrip('0') == str(image) or len(
-            {one.get('image_id') for one in content}) == 1
-    return os.path.basename(name) in (stem, os.path.splitext(stem)[0])
+    image, name = row['image_id'], os.path.basename(picture)
+    if not listed:      # COCO's annotations
+        names = {one['id']: one['file_name'] for one in content['images']}
+        return os.path.basename(str(names.get(image))) == name
+    if isinstance(image, str):      # AlphaPose's
+        return os.path.basename(image) in (name, os.path.splitext(name)[0])
+    # COCO's results: its pictures are named after their numbers.
+    numbers = re.findall(r'\d+', os.path.splitext(name)[0])
+    return bool(numbers) and int(numbers[-1]) == image or len(
+        {one.get('image_id') for one in content}) == 1
 
 
 def _person(number, row, kind):

@@ -7,11 +7,10 @@ import os
 from typing import Dict, List, Tuple
 
 import cv2
-import h5py
 import numpy as np
 
-from cmr.src.utils import pickles
 from common import cli, errors, files
+from common.readers import hdf5, limits
 
 _SUBJECTS = ('S9', 'S11')
 _STEP = 5                   # frames between samples
@@ -54,7 +53,7 @@ def _positions(path):
                                 'install cdflib==0.4.9.'.format(path))
     try:
         return np.asarray(cdflib.CDF(path)['Pose'][0], np.float64).reshape(-1, 32, 3) / 1000.
-    except (OSError, *pickles.ARCHIVE_ERRORS, TypeError, IndexError, AttributeError) as error:
+    except limits.DAMAGE as error:
         raise errors.InputError('{} has no positions of 32 joints: {!r}.'.format(path, error))
 
 
@@ -73,7 +72,7 @@ def _sequence(folder, subject, action, camera, positions, samples):
         if not video.read()[0]:
             raise errors.InputError('{} shows no picture: it is damaged, or this OpenCV cannot '
                                     'decode it.'.format(video_path))
-        with h5py.File(box_path, 'r') as boxes:
+        with hdf5.open_file(box_path, 'masks of a body for each picture') as boxes:
             for frame in range(len(positions)):
                 has_picture, image = video.read()
                 if not has_picture:
@@ -89,7 +88,7 @@ def _sequence(folder, subject, action, camera, positions, samples):
                 for key, value in zip(samples, ('images/' + name, center, scale,
                                                 joints(positions[frame]))):
                     samples[key].append(value)
-    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+    except limits.DAMAGE as error:
         raise errors.InputError('{} has no mask of a body for each picture: {}.'.format(
             box_path, error))
     finally:

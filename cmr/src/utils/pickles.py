@@ -1,3 +1,0 @@
-"""Pickles of SMPL and GraphCMR: see common.readers.pickles."""
-from common.readers.limits import DAMAGE as ARCHIVE_ERRORS  # noqa: F401
-from common.readers.pickles import Stub, load, plain  # noqa: F401
