@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import hdf5, text
+from common.readers import folders, hdf5, text
 from imnet import options as options_lib
 
 MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
@@ -43,8 +43,7 @@ def find(folder: str, dataset: str, split: str) -> str:
         return _beside(folder, split)
     ending, others = '_{}.hdf5'.format(split), []
     for place in (folder, os.path.join(folder, 'data')):
-        names = sorted(name for name in (os.listdir(place) if os.path.isdir(place) else [])
-                       if name.endswith(ending))
+        names = [name for name in folders.names(place) if name.endswith(ending)]
         name = (dataset or options_lib.DATASET) + ending
         if name not in names and not dataset and len(names) == 1:
             name = names[0]

@@ -76,3 +76,59 @@ def test_views_in_16_bit_grey_are_gathered_with_their_upper_8_bits(tmp_path):
                     str(tmp_path / '{:02d}.png'.format(number)))
     views = view_sets.read_views(str(tmp_path))
     assert (views.min(), views.max()) == (2000 >> 8, 60000 >> 8)
+
+
+def _meshes(root, *paths):
+    import shutil
+    for path in paths:
+        place = os.path.join(str(root), path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        shutil.copy(os.path.join(FIELD, 'meshes', 'a00_base.obj'), place)
+
+
+def test_what_is_no_data_becomes_no_class_and_test_meshes_are_not_trained_on(tmp_path):
+    from common import errors
+    from imnet.point_sampling import gather_vox, voxel_sets
+    from polygen import mesh_sets
+    from r2n2.tools import make_dataset as views
+    from vsl import make_dataset as voxels
+    litter = ['__MACOSX/car/._1.obj', '.ipynb_checkpoints/1.obj', 'car/._a.obj']
+    _meshes(tmp_path, 'car/a.obj', 'tv/b.obj', *litter)
+    folder = str(tmp_path)
+    assert voxels.find_sources(folder, ('.obj',))[1] == ['car', 'tv']
+    assert sorted(views.find_meshes(folder)[0]) == [('car', 'a'), ('tv', 'b')]
+    assert mesh_sets.load_meshes(folder)[1].class_names == ['car', 'tv']
+    assert [name for name, *_ in voxel_sets.categories(gather_vox.parse_args([
+        '--input', folder, '--output', folder]))] == ['car', 'tv']
+    for layout in (('train/car/a.obj', 'test/car/b.obj'), ('car/train/a.obj', 'car/test/b.obj')):
+        place = tmp_path / layout[0].replace('/', '_')
+        _meshes(place, *layout)
+        for split, name in zip(('train', 'test'), layout):
+            examples, summary = mesh_sets.load_meshes(str(place), split=split)
+            assert [one['name'] for one in examples] == [name] and summary.num_meshes == 1
+            assert summary.class_names == ['car']
+    with pytest.raises(errors.InputError, match='none for test'):
+        only = tmp_path / 'only'
+        _meshes(only, 'train/car/a.obj')
+        mesh_sets.load_meshes(str(only), split='test')
+    upper = str(tmp_path / 'train_car_a.obj')
+    for refuses in (lambda: voxels.find_sources(upper, ('.obj',)), lambda: views.find_meshes(upper),
+                    lambda: voxel_sets.categories(gather_vox.parse_args([
+                        '--input', upper, '--output', upper]))):
+        with pytest.raises(errors.InputError, match='train'):
+            refuses()
+
+
+def test_the_two_versions_of_shapenet_are_paired_with_their_views(tmp_path):
+    from r2n2.tools import make_dataset as views
+    from vsl import make_dataset as voxels
+    _meshes(tmp_path / 'in', '03001627/a1/model.obj', '03001627/b2/models/model_normalized.obj')
+    for name in ('a1', 'b2'):
+        place = tmp_path / 'views' / '03001627' / name / 'rendering'
+        place.mkdir(parents=True)
+        (place / '00.png').write_bytes(b'')
+    assert sorted(views.find_meshes(str(tmp_path / 'in'))[0]) == [
+        ('03001627', 'a1'), ('03001627', 'b2')]
+    sources, _ = voxels.find_sources(str(tmp_path / 'in'), ('.obj',))
+    images = voxels.find_images(str(tmp_path / 'views'), sources)
+    assert [len(images[source.path]) for source in sources] == [1, 1]

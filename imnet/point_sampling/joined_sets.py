@@ -2,7 +2,7 @@
 import os
 
 from common import cli, errors
-from common.readers import hdf5
+from common.readers import folders, hdf5
 from imnet.point_sampling import tables
 
 # The author's order; other categories follow by name.
@@ -16,7 +16,7 @@ _AGAIN = 'Make it again.'
 
 def _categories(root):
     """Names of the folders that hold sampled points, in order, with the files in them."""
-    names = [name for name in (sorted(os.listdir(root)) if os.path.isdir(root) else [])
+    names = [name for name in folders.names(root)
              if os.path.exists(os.path.join(root, name, name[:8] + '_vox256.hdf5'))]
     if not names:
         raise errors.InputError('{} has no folder <category>/ with <id8>_vox256.hdf5. Make them '

@@ -30,7 +30,8 @@ def rows(folder: str, protocol: int) -> Dict[str, np.ndarray]:
     """
     samples: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'S': []}
     for subject in _SUBJECTS:
-        pattern = os.path.join(folder, subject, 'MyPoseFeatures', 'D3_Positions_mono', '*.cdf')
+        pattern = os.path.join(glob.escape(os.path.join(folder, subject)), 'MyPoseFeatures',
+                               'D3_Positions_mono', '*.cdf')
         paths = sorted(glob.glob(pattern))
         if not paths:
             raise errors.InputError('no positions of {}: nothing matches {}.'.format(
