@@ -132,3 +132,96 @@ def test_the_two_versions_of_shapenet_are_paired_with_their_views(tmp_path):
     sources, _ = voxels.find_sources(str(tmp_path / 'in'), ('.obj',))
     images = voxels.find_images(str(tmp_path / 'views'), sources)
     assert [len(images[source.path]) for source in sources] == [1, 1]
+
+
+def test_pictures_are_read_by_all_models_alike(tmp_path):
+    from cmr import prediction
+    from common import errors
+    from imnet.IMSVR import photos
+    from r2n2 import reconstruction
+    from vsl import make_dataset
+    hidden = os.path.join(FIELD, 'rgba_hidden.png')
+    for picture in (make_dataset.read_image(hidden), reconstruction.prepared(hidden, 64, 'keep'),
+                    np.round(255 * prediction.people(hidden, 64, stretch=False)[0][1])):
+        magenta = (picture[..., 0] > 200) & (picture[..., 1] < 60) & (picture[..., 2] > 200)
+        assert not magenta.any() and (picture > 240).all(axis=-1).any()
+    trailing = os.path.join(FIELD, 'png_trailing.png')
+    assert reconstruction.prepared(trailing, 64, 'keep').shape == (64, 64, 3)
+    assert photos.read(trailing, crop='none').shape == (128, 128, 1)
+    heic = tmp_path / 'a.heic'
+    heic.write_bytes(b'\0\0\0\x18ftypheic' + bytes(40))
+    for refuses in (lambda: make_dataset.read_image(str(heic)),
+                    lambda: reconstruction.prepared(str(heic), 64),
+                    lambda: photos.read(str(heic)), lambda: prediction.people(str(heic), 64)):
+        with pytest.raises(errors.InputError, match='HEIC .* save it as JPEG'):
+            refuses()
+    for refuses in (lambda: make_dataset.read_image(hidden, 100),
+                    lambda: reconstruction.prepared(hidden, 64, max_pixels=100),
+                    lambda: photos.read(hidden, max_pixels=100),
+                    lambda: prediction.people(hidden, 64, max_pixels=100)):
+        with pytest.raises(errors.InputError, match='more than the 100'):
+            refuses()
+
+
+def test_a_rendering_with_alpha_is_turned_as_its_camera_says():
+    from r2n2 import reconstruction
+    picture = reconstruction.prepared(os.path.join(FIELD, 'alpha_exif6.png'), 127)
+    rows, columns = np.nonzero(np.abs(picture.astype(int) - 240).max(axis=2) > 20)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (18, 108, 41, 85)
+
+
+def test_text_may_have_a_byte_order_mark_and_other_text_is_named(tmp_path):
+    from common import errors
+    from imnet.point_sampling import tables
+    from r2n2.lib import config, data_io
+    from vsl import data_utils
+    mark = b'\xef\xbb\xbf'
+    (tmp_path / 'classes.txt').write_bytes(mark + b'chair\r\ntable\r\n')
+    assert data_utils.class_names('never.mat', 2, str(tmp_path / 'classes.txt')) == [
+        'chair', 'table']
+    (tmp_path / 'a.json').write_bytes(mark + b'{"01": {"name": "chair"}}')
+    assert data_io.read_names(str(tmp_path / 'a.json')) == {'01': 'chair'}
+    (tmp_path / 'a.yaml').write_bytes(mark + b'TRAIN:\n  PAD_X: 3\n')
+    settings = config.defaults()
+    assert config.merge_file(settings, str(tmp_path / 'a.yaml')) == {'TRAIN', 'TRAIN.PAD_X'}
+    assert settings.TRAIN.PAD_X == 3
+    (tmp_path / 'a.txt').write_bytes(mark + b'a b\nc\n\n')
+    assert tables.read_names(str(tmp_path / 'a.txt')) == ['a b', 'c']
+    (tmp_path / 'a.txt').write_bytes('a\nSt\xfchle\n'.encode('latin-1'))
+    for read in (tables.read_names, lambda path: data_utils.class_names('never.mat', 2, path)):
+        with pytest.raises(errors.InputError, match='a.txt: line 2 is no UTF-8 text'):
+            read(str(tmp_path / 'a.txt'))
+
+
+def test_sets_of_voxels_that_matlab_5_wrote_are_read(tmp_path):
+    from scipy import io
+    from vsl import data_utils
+    rows = (np.random.RandomState(0).rand(3, 27001) < 0.3).astype(np.uint8)
+    rows[:, 0] = 1, 2, 1
+    io.savemat(str(tmp_path / 'a.mat'), {'train': rows, 'test': rows[:1]})
+    split = data_utils.read_split(str(tmp_path / 'a.mat'), 'train')
+    np.testing.assert_array_equal(split.voxels, rows[:, 1:])
+    assert split.labels.tolist() == [1, 2, 1]
+    assert data_utils.class_names(str(tmp_path / 'a.mat'), 2) == ['class1', 'class2']
+
+
+def test_sets_of_views_lie_in_folders_of_any_name_and_say_how_many_views_there_are(tmp_path):
+    from common import errors
+    from r2n2.lib import config, data_io, data_process
+    from r2n2.tools import make_dataset
+    folder = str(tmp_path / 'my 100% [set]')
+    assert make_dataset.main(['--furniture', '--models=1', '--views=2', '--workers=1',
+                              '--output', folder]) == 0
+    for litter in ('ShapeNetVox32/__MACOSX/x', 'ShapeNetVox32/.ipynb_checkpoints/x',
+                   'ShapeNetVox32/chair/.ipynb_checkpoints'):
+        os.makedirs(os.path.join(folder, litter))
+    data = data_io.find(folder)
+    pairs = data_io.pairs(data, [0, 1])
+    assert len(pairs) == len(data.names) == 10
+    settings = config.defaults()
+    loader = data_process.Loader(settings, data, pairs, True)
+    rng = np.random.RandomState(0)
+    assert loader.sample(0, [0, 1], rng)[0].shape == (2, 127, 127, 3)
+    with pytest.raises(errors.InputError, match='has 2 views, and TRAIN.NUM_RENDERING is 24. '
+                                                'Give --set TRAIN.NUM_RENDERING 2'):
+        loader.sample(0, [5], rng)
