@@ -166,7 +166,8 @@ def test_pictures_are_read_by_all_models_alike(tmp_path):
 def test_a_rendering_with_alpha_is_turned_as_its_camera_says():
     from r2n2 import reconstruction
     picture = reconstruction.prepared(os.path.join(FIELD, 'alpha_exif6.png'), 127)
-    rows, columns = np.nonzero(np.abs(picture.astype(int) - 240).max(axis=2) > 20)
+    differs = np.abs(picture.astype(int) - 240).max(axis=2)
+    rows, columns = np.nonzero(differs > differs.max() / 2)     # the border is smooth
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (18, 108, 41, 85)
 
 
@@ -195,6 +196,7 @@ def test_text_may_have_a_byte_order_mark_and_other_text_is_named(tmp_path):
 
 def test_sets_of_voxels_that_matlab_5_wrote_are_read(tmp_path):
     from scipy import io
+
     from vsl import data_utils
     rows = (np.random.RandomState(0).rand(3, 27001) < 0.3).astype(np.uint8)
     rows[:, 0] = 1, 2, 1
