@@ -1,16 +1,23 @@
 """Turns a photo of a person into body meshes: .obj, .glb and pictures.
 
 The box of the person is given by --bbox ({"bbox": [left, top, width, height]}) or by --openpose
-(keypoints of OpenPose), else the whole picture is taken.
+(keypoints of OpenPose), else the whole picture is taken. Of several people --person picks.
 
 Example: python cmr/demo.py --img=photo.jpg --bbox=photo_bbox.json
 """
+import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from cmr import options
 from common import cli
+
+
+def _person(text):
+    if text != 'all' and not text.isdecimal():
+        raise argparse.ArgumentTypeError('a number from 0, or all')
+    return text
 
 
 def parse_args(argv=None):
@@ -20,7 +27,12 @@ def parse_args(argv=None):
     parser.add_argument('--outfile', default='', help='start of the names of what is written; '
                         'unset: the photo\'s without extension')
     parser.add_argument('--bbox', default='', help='JSON of a box; comes before --openpose')
-    parser.add_argument('--openpose', default='', help='JSON of OpenPose, first person')
+    parser.add_argument('--openpose', default='', help='JSON of keypoints: OpenPose, AlphaPose, '
+                        'COCO')
+    parser.add_argument('--person', type=_person, default='', metavar='N|all',
+                        help='which person of that file, from 0; all: each, to names of its own; '
+                             'unset: the largest that is confident')
+    cli.add_max_pixels(parser)
     options.add_checkpoint(parser, 'folder of a run')
     options.add_network_options(parser)
     cli.add_device_options(parser.add_argument_group('run'))

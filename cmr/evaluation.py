@@ -15,6 +15,7 @@ from cmr.src.netCell import evalNet
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, pose_utils, renderer
 from common import cli, errors, files
+from common.readers import pictures
 from common.training import launch
 from common.training import workers as workers_lib
 
@@ -122,11 +123,9 @@ class Figures:
                 self._columns['{} ({})'.format(name, kind)] = [getattr(one, figure)]
 
     def _annotation(self, name):
-        path = os.path.join(self._annotations, name)
-        image = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise errors.InputError('cannot read the annotation {} (of UPi-S1h).'.format(path))
-        return image
+        image = pictures.read(os.path.join(self._annotations, name),
+                              remedy='The annotations of LSP are in UPi-S1h.')
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
     def means(self) -> Dict[str, float]:
         """Returns the figures so far, {name: value} in order; lengths in millimetres."""

@@ -4,7 +4,8 @@ import os
 import sys
 
 from cmr.src import config as config_lib
-from common import cli, errors, files
+from common import cli, errors
+from common.readers import text as text_lib
 
 OUTPUT_PATH = os.path.join(config_lib.MODEL_DIR, 'output')
 GENERATED = 'generated'     # folder of the quick start's set below the output folder
@@ -151,7 +152,7 @@ def _read_json(path, parser):
       errors.UsageError: there is no such option.
       errors.InputError: the file cannot be read or holds no options.
     """
-    values = files.read_json(path)
+    values = text_lib.read_json(path, 'JSON of options')
     if not isinstance(values, dict):
         raise errors.InputError('{} holds no options.'.format(path))
     if isinstance(values.get('options'), dict):
@@ -285,7 +286,7 @@ def complete_evaluation(parsed, device):
       errors.InputError: the file cannot be read, or a size is none.
     """
     del device
-    sizes = files.read_json(parsed.config) if parsed.config else {}
+    sizes = text_lib.read_json(parsed.config, 'JSON of sizes') if parsed.config else {}
     if not isinstance(sizes, dict):
         raise errors.InputError('{} holds no options.'.format(parsed.config))
     sizes = {name: sizes[name] for name in NETWORK if sizes.get(name) is not None}

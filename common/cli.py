@@ -241,6 +241,12 @@ def _number(text, kind, accepts, meaning):
     return value
 
 
+def add_max_pixels(parser: Any) -> None:
+    """Adds --max_pixels, for scripts that read pictures from outside."""
+    parser.add_argument('--max_pixels', type=positive_int, default=50000000,
+                        help='the largest picture that is read, in pixels')
+
+
 def add_device_options(parser: Any, device: str = 'auto',
                        device_help: str = 'auto takes an NPU, else a GPU, else the CPU') -> None:
     """Adds the options of every script that runs a network, in training or not.

@@ -12,16 +12,19 @@ import h5py
 import numpy as np
 
 from common import cli, errors, files
+from common.readers import folders, hdf5, text
 from imnet import options as options_lib
 
 MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
 _BLOCK = 64 << 20           # bytes that are read at once when a file is rewritten
+_CHECKED = 8                # shapes whose points are compared with their voxels
+_AGREE = 0.9                # share of the points that do, at least
 _MAKE = ('Make it with python imnet/point_sampling/gather_vox.py and gather_all.py, or try '
          'python imnet/make_dataset.py.')
 
 
 def coordinates(points: np.ndarray) -> np.ndarray:
-    """Computes the centres float32 [..., 3] in [-0.5, 0.5] of cells of 256^3, uint8 [..., 3]."""
+    """Computes the centres float32 [..., 3] in [-0.5, 0.5] of cells of 256^3, numbers [..., 3]."""
     return (points.astype(np.float32) + 0.5) / 256 - 0.5
 
 
@@ -40,8 +43,7 @@ def find(folder: str, dataset: str, split: str) -> str:
         return _beside(folder, split)
     ending, others = '_{}.hdf5'.format(split), []
     for place in (folder, os.path.join(folder, 'data')):
-        names = sorted(name for name in (os.listdir(place) if os.path.isdir(place) else [])
-                       if name.endswith(ending))
+        names = [name for name in folders.names(place) if name.endswith(ending)]
         name = (dataset or options_lib.DATASET) + ending
         if name not in names and not dataset and len(names) == 1:
             name = names[0]
@@ -101,19 +103,12 @@ class Set:
             self._points, self._values = ('{}_{}'.format(kind, real_size)
                                           for kind in ('points', 'values'))
             names += [self._points, self._values]
-        try:
-            self._file = h5py.File(path, 'r')
-        except OSError as error:
-            raise errors.InputError('cannot read {}: {}; it is missing, cut short or no HDF5 '
-                                    'file. {}'.format(path, _short(error), _MAKE))
-        self._data = {}
-        for name in names:
-            if name not in self._file:
-                raise errors.InputError('{} has no dataset "{}" (found: {}). {}'.format(
-                    path, name, ', '.join(sorted(self._file)) or 'none', _MAKE))
-            self._data[name] = self._file[name]
+        self._file = hdf5.open_file(path, 'a set of IM-NET (.hdf5)', _MAKE)
+        self._data = {name: hdf5.dataset(self._file, path, name, remedy=_MAKE) for name in names}
         self._check(num_points)
         self._arrange(cache)
+        self._scale = 256 // self._cells()
+        self._names = self._read_names()
 
     def _check(self, num_points):
         lengths = {name: len(data) for name, data in self._data.items()}
@@ -149,15 +144,35 @@ class Set:
         """Keeps small sets in memory; copies datasets whose chunks hold many shapes."""
         total = sum(data.size for data in self._data.values())
         for name, data in self._data.items():
-            try:
+            with hdf5.telling(self.path, name, _MAKE):
                 if total <= MEMORY_LIMIT:
                     self._data[name] = data[:]
                 elif data.chunks and data.chunks[0] > 1 and cache:
                     self._data[name] = _by_shape(data, os.path.join(
                         cache, '{}_{}.npy'.format(_digest(self.path), name)), self.path)
-            except OSError as error:
-                raise errors.InputError('{}: "{}" cannot be read ({}); the file is damaged or cut '
-                                        'short. {}'.format(self.path, name, _short(error), _MAKE))
+
+    def _cells(self):
+        """Cells a side that points count in: 256, or `real_size` as in the author's older sets.
+
+        Both have the same keys and sizes: where all points fit the fewer cells, the values tell.
+        """
+        size, rows = self.real_size, range(min(self.count, _CHECKED))
+        if not size or any(self._row(self._points, row).max() >= size for row in rows):
+            return 256
+        if 'voxels' not in self._data:
+            self._data['voxels'] = hdf5.dataset(self._file, self.path, 'voxels', remedy=_MAKE)
+        shares = {cells: np.mean([_agreement(self._row('voxels', row), self._row(self._points, row),
+                                             self._row(self._values, row), cells) for row in rows])
+                  for cells in (256, size)}
+        cells = max(shares, key=shares.__getitem__)
+        if shares[cells] < _AGREE:
+            raise errors.InputError('{}: all {} lie below cell {}, and their values agree with the '
+                                    'voxels neither in cells of 256 nor of {} a side. {}'.format(
+                                        self.path, self._points, size, size, _MAKE))
+        if cells != 256:
+            cli.say('note: {} of {} count in {} cells a side, as in the author\'s older sets, not '
+                    'in 256; they are scaled'.format(self._points, self.path, cells))
+        return cells
 
     def __len__(self):
         return self.count
@@ -171,8 +186,14 @@ class Set:
         return grid
 
     def points(self, row: int) -> Tuple[np.ndarray, np.ndarray]:
-        """Reads the points of a shape: (cells uint8 [P, 3], values uint8 [P, 1])."""
-        return self._row(self._points, row), self._bits(self._values, row)
+        """Reads the points of a shape: (cells of 256^3 [P, 3], values uint8 [P, 1]).
+
+        The cells are uint8; those of an older set are centres of larger ones, float32.
+        """
+        cells = self._row(self._points, row)
+        if self._scale > 1:
+            cells = (cells.astype(np.float32) + 0.5) * self._scale - 0.5
+        return cells, self._bits(self._values, row)
 
     def sample(self, row: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads what a step needs: (voxels, positions float32 [P, 3], values uint8 [P, 1])."""
@@ -191,21 +212,31 @@ class Set:
         return bits
 
     def _row(self, name, row):
-        try:
+        with hdf5.telling(self.path, name, _MAKE):
             return np.asarray(self._data[name][int(row)])
-        except OSError as error:
-            raise errors.InputError('{}: "{}" of shape {} cannot be read ({}); the file is damaged '
-                                    'or cut short. {}'.format(self.path, name, row, _short(error),
-                                                              _MAKE))
 
     def names(self) -> List[str]:
         """Returns the names of the shapes: the lines of the .txt file beside, or their numbers."""
+        return self._names
+
+    def _read_names(self):
         path = os.path.splitext(self.path)[0] + '.txt'
-        lines = []
-        if os.path.exists(path):
-            with open(path, encoding='utf-8') as stream:
-                lines = stream.read().splitlines()
-        return lines if len(lines) == self.count else [str(row) for row in range(self.count)]
+        numbers = [str(row) for row in range(self.count)]
+        if not os.path.exists(path):
+            return numbers
+        lines = text.read_lines(path)
+        if len(lines) != self.count:
+            cli.say('note: {} has {} names for {} shapes; they are called by their numbers'.format(
+                path, len(lines), self.count))
+        return lines if len(lines) == self.count else numbers
+
+
+def _agreement(grid, cells, values, size):
+    """Share of the points, in cells of `size` a side, whose value is that of the voxels there."""
+    factor, side = max(1, 64 // size), min(64, size)
+    pooled = grid.reshape(side, factor, side, factor, side, factor).max(axis=(1, 3, 5))
+    places = tuple(cells.astype(int).T // max(1, size // 64))
+    return np.mean(pooled[places] == values[:, 0])
 
 
 def opened(options: cli.Options, split: str, real_size: Optional[int] = None,
@@ -221,10 +252,6 @@ def opened(options: cli.Options, split: str, real_size: Optional[int] = None,
     path = find(options.data_dir, options.dataset, split)
     return options.replace(dataset=split_name(path)[0]), Set(
         path, real_size, num_points, keys, os.path.join(options.output_path, 'cache'))
-
-
-def _short(error):
-    return ' '.join(str(error).split())[:200]
 
 
 def _digest(path):
@@ -254,11 +281,8 @@ def _by_shape(data, path, source):
 
 
 def _block(data, place, source):
-    try:
+    with hdf5.telling(source, data.name.strip('/'), _MAKE):
         return data[place]
-    except OSError as error:
-        raise errors.InputError('{}: "{}" cannot be read ({}); the file is damaged or cut short. {}'
-                                .format(source, data.name.strip('/'), _short(error), _MAKE))
 
 
 class _Rows:
@@ -324,12 +348,10 @@ def read_codes(path: str) -> np.ndarray:
       errors.InputError: the file is missing, damaged, or has no `zs`.
     """
     remedy = 'Make it with python imnet/IMGAN/main.py --ae on the trained autoencoder.'
-    try:
-        with h5py.File(path, 'r') as stream:
-            if 'zs' not in stream:
-                raise errors.InputError('{} has no dataset "zs" (found: {}). {}'.format(
-                    path, ', '.join(sorted(stream)), remedy))
-            return stream['zs'][:].astype(np.float32)
-    except OSError as error:
-        raise errors.InputError('cannot read the codes {}: {}. {}'.format(
-            path, _short(error), remedy))
+    content = hdf5.read(path, None, 'codes of shapes', remedy)
+    codes = content.get('zs')
+    if codes is None or codes.ndim != 2 or codes.dtype.kind not in 'fiu' or not (
+            np.isfinite(codes).all()):
+        raise errors.InputError('{} has no codes, finite numbers "zs" [shapes, dimension] (found: '
+                                '{}). {}'.format(path, errors.listed(sorted(content)), remedy))
+    return codes.astype(np.float32)

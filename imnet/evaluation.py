@@ -42,10 +42,8 @@ def _truth(options, name, grid, rng):
         if os.path.exists(path):
             loaded = trimesh.load(path, process=False)
             if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):
-                surface = meshes.read(path)
-                return measures.sample_surface(surface.vertices,
-                                               meshes.triangulate(surface.faces),
-                                               measures.POINTS, rng), mesh
+                return measures.sample_surface(*meshes.read_triangles(path), measures.POINTS,
+                                               rng), mesh
             return _cloud(path), mesh
     raise errors.InputError('{} has no {}.ply or .obj, the true surface of a shape.'.format(
         options.truth, name))

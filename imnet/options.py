@@ -135,6 +135,7 @@ def parse_imsvr(argv: Optional[Sequence[str]] = None, doc: str = 'Single-view re
                         help='none: scale the whole picture, as the original; middle: cut the '
                              'centre as in training (views of 137 x 137); object: centre the '
                              'object; auto: none for such views, else object')
+    cli.add_max_pixels(parser)
     parser.add_argument('--batch_size', type=cli.positive_int, default=64, help='shapes in a step')
     parser.add_argument('--pretrained_model_dir', default='',
                         help='folder of the autoencoder\'s checkpoints; unset: that below '

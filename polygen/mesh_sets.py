@@ -7,8 +7,6 @@ example) alone, the order of an epoch on (seed, epoch) alone, so that a run can 
 """
 import collections
 import os
-import zipfile
-import zlib
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
@@ -16,6 +14,8 @@ from scipy import special
 
 from common import errors
 from common.geometry import meshes
+from common.readers import arrays as arrays_lib
+from common.readers import folders
 from polygen import data_utils
 
 TOY_MESHES = ('cube', 'cylinder', 'cone', 'icosphere')  # labels 0 to 3, as the original has them
@@ -55,13 +55,14 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
 
     Args:
       data_path: str, one of: a folder of .obj, .off, .ply, .stl or .glb files (y up, at any depth,
-        in order of their relative paths); an .npz file with the keys of `_PACKED_KEYS` (ragged
+        in order of their relative paths; of folders train/ and test/, uppermost or below those of
+        the classes, that of the split); an .npz file with the keys of `_PACKED_KEYS` (ragged
         arrays, y up); a folder with such files named `meshes_<split>.npz`; a folder that holds one
         of these as `meshes`.
       quantization_bits: int.
       max_vertices, max_face_tokens: int, larger meshes (after quantising) are left out.
       strict: bool, raise an error where a mesh would be left out.
-      split: str, which packed file of a folder.
+      split: str, which packed file of a folder, or which of its folders.
       class_names: list of str, sub-folders by label, to give a second folder the labels of a first;
         None: those that are there, sorted. Files without sub-folders are one class, but for the
         toy meshes, which are 0 to 3 in the order of `TOY_MESHES`.
@@ -74,7 +75,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
     """
     path = _locate(data_path, split)
     if os.path.isdir(path):
-        sources, names = _folder_sources(path, class_names)
+        sources, names = _folder_sources(path, class_names, split)
     else:
         sources, names = _packed_sources(path), None
     examples, skipped, num_meshes = [], collections.OrderedDict(), 0
@@ -139,12 +140,12 @@ def _locate(data_path, split):
     packed = os.path.join(data_path, 'meshes_{}.npz'.format(split))
     if os.path.isfile(packed):
         return packed
-    others = sorted(name for name in os.listdir(data_path)
-                    if name.startswith('meshes_') and name.endswith('.npz'))
+    others = [name for name in folders.names(data_path)
+              if name.startswith('meshes_') and name.endswith('.npz')]
     if others:
         raise errors.InputError('{} has no meshes_{}.npz (found: {}).'.format(
             data_path, split, ', '.join(others)))
-    names = _mesh_files(data_path)
+    names = folders.below(data_path, meshes.READABLE)
     inner = os.path.join(data_path, 'meshes')
     if os.path.isdir(inner) and all(name.split(os.sep)[0] == 'meshes' for name in names):
         return _locate(inner, split)
@@ -154,29 +155,23 @@ def _locate(data_path, split):
     return data_path
 
 
-def _mesh_files(folder):
-    """Returns the relative paths of the mesh files below a folder, sorted, without hidden ones."""
-    paths, seen = [], set()
-    for directory, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(directory) in seen:  # a link back to a folder above
-            folders[:] = []
-            continue
-        seen.add(os.path.realpath(directory))
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        paths.extend(os.path.relpath(os.path.join(directory, name), folder) for name in names
-                     if not name.startswith('.')
-                     and os.path.splitext(name)[1].lower() in meshes.READABLE)
-    return sorted(paths, key=lambda name: name.split(os.sep))
-
-
-def _folder_sources(folder, class_names):
+def _folder_sources(folder, class_names, split):
     """Returns ([(relative path, label, function that reads)], class names or None)."""
-    names = _mesh_files(folder)
-    if any(os.sep in name for name in names):
-        kinds = [name.split(os.sep)[0] if os.sep in name else '.' for name in names]
+    items = folders.items(folder, meshes.READABLE)
+    found = sorted({item.split for item in items} - {''})
+    if found:
+        items = [item for item in items if item.split in ('', split)]
+        if not any(item.split for item in items):
+            raise errors.InputError('{} has folders for {}, none for {}. Give the folder that is '
+                                    'meant, such as {}.'.format(
+                                        folder, ', '.join(found), split,
+                                        os.path.join(folder, found[0])))
+    names = [item.path for item in items]
+    if any(item.folders for item in items):
+        kinds = [item.folders[0] if item.folders else '.' for item in items]
         class_names = sorted(set(kinds)) if class_names is None else list(class_names)
     else:
-        kinds = [os.path.splitext(name)[0].lower() for name in names]
+        kinds = [os.path.splitext(os.path.basename(name))[0].lower() for name in names]
         if set(kinds) <= set(TOY_MESHES):
             class_names = list(TOY_MESHES)
             names, kinds = zip(*sorted(zip(names, kinds), key=lambda p: TOY_MESHES.index(p[1])))
@@ -226,18 +221,11 @@ def _packed_reader(place, vertices, flat, sizes):
 
 def _read_packed(path):
     """Loads a packed file and checks its arrays."""
-    if not zipfile.is_zipfile(path):
-        raise errors.InputError('{} is no .npz file, or cut short.'.format(path))
-    try:
-        with np.load(path, allow_pickle=False) as packed:
-            arrays = {key: packed[key] for key in packed.files if key in _PACKED_KEYS}
-            keys = packed.files
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise errors.InputError('cannot read {}: {}.'.format(path, error)) from None
+    arrays = arrays_lib.read_archive(path, what='a packed set of meshes (.npz)')
     missing = sorted(set(_PACKED_KEYS) - set(arrays))
     if missing:
         raise errors.InputError('{} lacks {} (found: {}).'.format(
-            path, ', '.join(missing), ', '.join(keys)))
+            path, ', '.join(missing), errors.listed(arrays)))
     for key, (kinds, rank) in _PACKED_KEYS.items():
         array = arrays[key]
         negative = array.dtype.kind == 'i' and array.size and array.min() < 0

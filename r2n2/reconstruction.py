@@ -7,30 +7,31 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
 from common.geometry import meshes, voxel_grids
+from common.readers import pictures
 from common.training import launch
 from r2n2 import evaluation, networks
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, voxel
-from r2n2.lib.data_process import read_image
 
 _GREY = 240         # background of the original's test pictures
 _FILL = 0.72        # share of the picture that the object's longer side gets
 _DIFFERENT = 24     # levels by which an object's pixel differs from the border
 
 
-def prepared(path: str, size: int, background: str = 'auto') -> np.ndarray:
+def prepared(path: str, size: int, background: str = 'auto',
+             max_pixels: int = pictures.MAX_PIXELS) -> np.ndarray:
     """Returns a picture as the network wants it: the object at the centre, before light grey.
 
     Args:
-      path: str; size: int, pixels a side; background: 'auto' or 'keep'.
+      path: str; size: int, pixels a side; background: 'auto' or 'keep'; max_pixels: int.
     Returns:
       uint8 [size, size, 3].
     Raises:
       errors.InputError: the file is no picture, or shows no object.
     """
-    image = read_image(path, photo=True)
     if background == 'keep':
-        return _square(image[..., :3], size)
+        return _square(pictures.read(path, max_pixels=max_pixels), size)
+    image = pictures.read(path, None, max_pixels)
     if image.shape[2] == 4 and (image[..., 3] < 128).any():
         mask = image[..., 3] >= 128
         share = image[..., 3:].astype(np.float32) / 255
@@ -77,7 +78,7 @@ def _generated_views(output_path: str, settings: config_lib.Config) -> np.ndarra
     place = os.path.join(folder, models[-1], 'rendering')
     rng, size = np.random.RandomState(0), settings.CONST.IMG_H
     return np.stack([data_augmentation.for_test(
-        read_image(os.path.join(place, '{:02d}.png'.format(number))), [[_GREY, _GREY]] * 3,
+        pictures.read(os.path.join(place, '{:02d}.png'.format(number)), None), [[_GREY, _GREY]] * 3,
         (size, size), rng) for number in range(3)])
 
 
@@ -94,8 +95,8 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
     options, weights_path = networks.trained(options, context.device)
     settings = options.settings
     if options.pictures:
-        images = np.stack([prepared(path, settings.CONST.IMG_H, options.background)
-                           for path in options.pictures])
+        images = np.stack([prepared(path, settings.CONST.IMG_H, options.background,
+                                    options.max_pixels) for path in options.pictures])
     else:
         images = _generated_views(options.output_path, settings)
     net = networks.build(settings, options.plain)

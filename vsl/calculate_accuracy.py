@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from common import cli, errors
+from common.readers import text
 from vsl import mat2bin
 
 
@@ -31,10 +32,10 @@ def parse_args(argv=None):
 
 def _labels(folder, split):
     path = os.path.join(folder, mat2bin.LABELS.format(split))
+    lines = text.read_lines(path, 'labels', 'Make it with python vsl/mat2bin.py.')
     try:
-        with open(path, encoding='utf-8') as stream:
-            return np.array([int(line) for line in stream])
-    except (OSError, ValueError) as error:
+        return np.array([int(line) for line in lines])
+    except ValueError as error:
         raise errors.InputError('{} cannot be read ({}). Make it with python vsl/mat2bin.py.'
                                 .format(path, error))
 
@@ -44,9 +45,8 @@ def _rows(path, latent_size):
     try:
         if path.endswith('.bin'):
             return np.fromfile(path, np.float32).reshape(-1, latent_size)
-        with open(path, encoding='utf-8') as stream:
-            return np.array([[float(word) for word in line.replace(',', ' ').split()]
-                             for line in stream if line.strip()], np.float32)
+        return np.array([[float(word) for word in line.replace(',', ' ').split()]
+                         for line in text.read_lines(path, 'codes')], np.float32)
     except (OSError, ValueError) as error:
         raise errors.InputError('{} does not hold codes ({}).'.format(path, error))
 

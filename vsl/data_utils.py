@@ -7,8 +7,6 @@ in C order; images are [3, 100, 100, N], RGB. Occupancies stay uint8: 27 kB for 
 
 N: shapes of a split, B: of a batch.
 """
-import contextlib
-import json
 import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -16,12 +14,15 @@ import h5py
 import numpy as np
 
 from common import errors, files
+from common.readers import folders, hdf5, matlab, text
 
 GRID = 30
 CELLS = GRID ** 3
 ROW = CELLS + 1         # class id and cells
 IMAGE = 100
 MOST_CLASSES = 65535    # each id up to the largest has a name
+_WHAT = 'a set of voxels (.mat)'
+_REMEDY = 'Make the file with python vsl/make_dataset.py.'
 _BLOCK_BYTES = 32 << 20  # of a dataset that are in memory at once
 PASCAL_NAMES = ('aero', 'bike', 'boat', 'bus', 'car', 'chair', 'mbike', 'sofa', 'train', 'tv')
 MODELNET10_NAMES = ('bathtub', 'bed', 'chair', 'desk', 'dresser', 'monitor', 'night_stand', 'sofa',
@@ -67,8 +68,7 @@ def find_file(path: str, preferred: str = '') -> str:
         raise errors.InputError('--data_path {} does not exist. Give a .mat file or its folder; '
                                 'python vsl/make_dataset.py makes one.'.format(path))
     for folder in (path, os.path.join(path, 'dataset')):
-        names = sorted(name for name in os.listdir(folder) if name.endswith('.mat')) if (
-            os.path.isdir(folder)) else []
+        names = [name for name in folders.names(folder) if name.endswith('.mat')]
         if preferred in names or len(names) == 1:
             return os.path.join(folder, preferred if preferred in names else names[0])
         if names:
@@ -79,36 +79,17 @@ def find_file(path: str, preferred: str = '') -> str:
 
 
 def _open(path):
-    try:
-        return h5py.File(path, 'r')
-    except OSError as error:
-        raise errors.InputError('{} cannot be read as a MATLAB 7.3 (HDF5) file: {}. Is it whole? '
-                                'MATLAB writes this kind with save(..., \'-v7.3\').'.format(
-                                    path, ' '.join(str(error).split())))
-
-
-@contextlib.contextmanager
-def _reading(path, key):
-    """Turns what h5py raises in a damaged file into an InputError of one line."""
-    try:
-        yield
-    except (KeyError, RuntimeError, OSError) as error:
-        raise errors.InputError('{}: "{}" is damaged ({}). Copy or make the file again.'.format(
-            path, key, ' '.join(str(error).split())))
+    if matlab.is_hdf5(path, _WHAT, _REMEDY):
+        return hdf5.open_file(path, _WHAT, _REMEDY)
+    stream = h5py.File('of MATLAB 5', 'w', driver='core', backing_store=False)   # in memory
+    for name, value in matlab.read(path, None, _WHAT, _REMEDY).items():
+        if value.dtype.kind in 'biuf':
+            stream[name] = value.T
+    return stream
 
 
 def _dataset(stream, path, key):
-    with _reading(path, key):
-        if key not in stream or not isinstance(stream[key], h5py.Dataset):
-            raise errors.InputError('{} has no dataset "{}" (found: {}). Make the file with python '
-                                    'vsl/make_dataset.py.'.format(
-                                        path, key, ', '.join(sorted(stream)) or 'none'))
-        dataset = stream[key]
-        kind = dataset.dtype
-    if kind.kind not in 'biuf':
-        raise errors.InputError('{}: "{}" holds {}, not numbers. Make the file with python '
-                                'vsl/make_dataset.py.'.format(path, key, kind))
-    return dataset
+    return hdf5.dataset(stream, path, key, remedy=_REMEDY)
 
 
 def _blocks(dataset, path, key):
@@ -121,7 +102,7 @@ def _blocks(dataset, path, key):
     for start in range(0, dataset.shape[axis], step):
         index = [slice(None)] * dataset.ndim
         index[axis] = slice(start, start + step)
-        with _reading(path, key):
+        with hdf5.telling(path, key, _REMEDY):
             block = dataset[tuple(index)]
         yield tuple(index), block
 
@@ -211,20 +192,17 @@ def _names_of_file(path):
     Raises:
       errors.InputError: it cannot be read, or is neither.
     """
+    remedy = 'Give a text file with a name a line, or a .json list or table of names.'
+    if not path.endswith('.json'):
+        return text.read_lines(path, '--class_names', remedy)
+    table = text.read_json(path, '--class_names', remedy)
     try:
-        with open(path, encoding='utf-8') as stream:
-            text = stream.read()
-        if not path.endswith('.json'):
-            return [line.strip() for line in text.splitlines() if line.strip()]
-        table = json.loads(text)
-        if isinstance(table, dict):
-            rows = [table[key] for key in sorted(table, key=_id_order)]
-        else:
-            rows = list(table)
+        rows = [table[key] for key in sorted(table, key=_id_order)] if isinstance(
+            table, dict) else list(table)
         return [str(row['name'] if isinstance(row, dict) else row) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise errors.InputError('--class_names {} cannot be read ({}): a text file with a name a '
-                                'line, or a .json list or table of names.'.format(path, error))
+    except (KeyError, TypeError) as error:
+        raise errors.InputError('--class_names {} holds no names ({}). {}'.format(
+            path, errors.reason(error), remedy))
 
 
 def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
@@ -246,7 +224,7 @@ def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
         names = _names_of_file(names_path)
         return names + _numbered(names, num_classes)
     with _open(path) as stream:
-        with _reading(path, 'class_names'):
+        with hdf5.telling(path, 'class_names', _REMEDY):
             attribute = stream.attrs.get('class_names')
     beside = os.path.join(os.path.dirname(path), 'classes.txt')
     names = []

@@ -3,8 +3,9 @@
 Shapes lie in `<class>/train/`, `<class>/test/` or anywhere below `<class>/` (then --test_fraction
 of them are for testing). Classes get ids from 1 in alphabetical order. Grids are [x, y, z] with z
 up; the longest side fills 24 of 30 cells, centred; the inside is filled. Images of a shape `name`
-are `name.png`, `name_*.png` or in a folder `name/`, in the same tree; .jpg likewise. A file that
-cannot be used is reported and left out; the same command after an interruption goes on.
+are `name.png`, `name_*.png` or in a folder `name/`, in the same tree; .jpg likewise; ShapeNet's
+`name/model.obj` is the shape `name`. A file that cannot be used is reported and left out; the same
+command after an interruption goes on.
 
 Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
   python vsl/make_dataset.py --meshes=ModelNet10 --output=data/ModelNet10_res30_raw.mat
@@ -23,15 +24,15 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
-from PIL import Image
 
 from common import cli, errors, files
 from common.geometry import furniture, meshes, voxel_grids
+from common.readers import folders, pictures
 from vsl import data_utils
 
 EXTENT = 24             # cells that the longest side fills
 _AXES = 'C order x, y, z; z up; longest side {} of 30 cells, centred'.format(EXTENT)
-_IMAGES = ('.png', '.jpg', '.jpeg')
+_IMAGES = pictures.EXTENSIONS
 
 
 class Source(NamedTuple):
@@ -59,6 +60,7 @@ def parse_args(argv=None):
     source.add_argument('--binvox', default='', help='folder of .binvox files')
     cli.add_flag(source, '--furniture', help='ten procedural classes')
     parser.add_argument('--images', default='', help='folder of the images of the shapes')
+    cli.add_max_pixels(parser)
     parser.add_argument('--output', required=True, help='the .mat file to write')
     parser.add_argument('--up', choices=('y', 'z'), default='z', help='vertical axis of the shapes')
     parser.add_argument('--test_fraction', type=cli.fraction, default=0.2,
@@ -109,28 +111,27 @@ def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 
     """
     if not os.path.isdir(folder):
         raise errors.InputError('{} is no folder.'.format(folder))
-    matches = []
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        parts = os.path.relpath(place, folder).split(os.sep)
-        for name in sorted(names) if parts != ['.'] else ():
-            stem, extension = os.path.splitext(name)
-            if extension.lower() in extensions:
-                matches.append((parts, '/'.join(parts + [stem]), os.path.join(place, name)))
-    if not matches:
+    items = [item for item in folders.items(folder, extensions) if os.sep in item.path]
+    if not items:
         raise errors.InputError('{} has no {} files in folders named after their classes '
                                 '(<class>/train/..., <class>/test/... or <class>/...).'.format(
                                     folder, ' '.join(extensions)))
-    classes = sorted({parts[0] for parts, _, _ in matches})
-    if {'train', 'test'} == set(classes):
+    if any(item.is_split_first for item in items):
         raise errors.InputError('{} has the layout train/<class>/, test/<class>/; arrange it as '
                                 '<class>/train/, <class>/test/.'.format(folder))
+    other = next((item for item in items if item.split == 'val'), None)
+    if other:
+        raise errors.InputError('{}: {} is for validation, and a set has train and test alone; '
+                                'move such files into one of these, or away.'.format(
+                                    folder, other.path))
+    classes = sorted({item.folders[0] for item in items})
     sources = []
-    for parts, name, path in matches:
-        named = [part for part in parts[1:] if part in ('train', 'test')]
+    for item in items:
+        name = os.path.splitext(item.path)[0].replace(os.sep, '/')
         draw = zlib.crc32('{}:{}'.format(seed, name).encode()) / 2 ** 32
-        split = named[0] if named else ('test' if draw < test_fraction else 'train')
-        sources.append(Source(path, name, classes.index(parts[0]) + 1, split))
+        split = item.split or ('test' if draw < test_fraction else 'train')
+        sources.append(Source(os.path.join(folder, item.path), name,
+                              classes.index(item.folders[0]) + 1, split))
     return sources, classes
 
 
@@ -149,12 +150,8 @@ def voxelize(path: str, up: str) -> np.ndarray:
         if up == 'y':
             grid = np.flip(grid, 2).transpose(0, 2, 1)
         return voxel_grids.resized(grid, data_utils.GRID, EXTENT)
-    mesh = meshes.read(path)
-    triangles = meshes.triangulate(mesh.faces)
-    used = np.unique(triangles)     # vertices that no face uses must not widen the box
-    vertices = voxel_grids.turn_up(mesh.vertices, up)
-    return voxel_grids.solid(vertices[used], np.searchsorted(used, triangles), data_utils.GRID,
-                             EXTENT)
+    vertices, triangles = meshes.read_triangles(path)
+    return voxel_grids.solid(voxel_grids.turn_up(vertices, up), triangles, data_utils.GRID, EXTENT)
 
 
 def _work(job):
@@ -214,40 +211,30 @@ def find_images(folder: str, sources: Sequence[Source]) -> Dict[str, List[str]]:
     Returns:
       dict {path of a shape: list of paths of its images}.
     """
-    names = {source.name: source.path for source in sources}
+    names = {folders.shape_name(source.name): source.path for source in sources}
+    names.update((source.name, source.path) for source in sources)
     images: Dict[str, List[str]] = collections.defaultdict(list)
-    for place, folders, entries in os.walk(folder):
-        folders.sort()
-        for entry in sorted(entries):
-            stem, extension = os.path.splitext(entry)
-            if extension.lower() not in _IMAGES:
-                continue
-            name = '/'.join(os.path.relpath(place, folder).split(os.sep) + [stem])
-            for end in range(len(name), 0, -1):
-                if (end == len(name) or name[end] in '/_') and name[:end] in names:
-                    images[names[name[:end]]].append(os.path.join(place, entry))
-                    break
+    for path in folders.below(folder, _IMAGES):
+        name = os.path.splitext(path)[0].replace(os.sep, '/')
+        for end in range(len(name), 0, -1):
+            if (end == len(name) or name[end] in '/_') and name[:end] in names:
+                images[names[name[:end]]].append(os.path.join(folder, path))
+                break
     return images
 
 
-def read_image(path: str) -> np.ndarray:
+def read_image(path: str, max_pixels: int = pictures.MAX_PIXELS) -> np.ndarray:
     """Reads an image as RGB uint8 [100, 100, 3]; what is transparent becomes white.
 
     Raises:
-      errors.InputError: the file is no image.
+      errors.InputError: the file is no image, or has more than `max_pixels` pixels.
     """
-    try:
-        with Image.open(path) as image:
-            image = image.convert('RGBA')
-            white = Image.new('RGBA', image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, image).convert('RGB')
-            size = (data_utils.IMAGE, data_utils.IMAGE)
-            return np.asarray(image.resize(size, Image.BICUBIC))
-    except (OSError, ValueError) as error:
-        raise errors.InputError('{} cannot be read as an image: {}.'.format(path, error))
+    from PIL import Image  # here, since --help needs none of it
+    image = Image.fromarray(pictures.read(path, max_pixels=max_pixels))
+    return np.asarray(image.resize((data_utils.IMAGE, data_utils.IMAGE), Image.BICUBIC))
 
 
-def _with_images(usable, images, problems):
+def _with_images(usable, images, problems, max_pixels):
     """Rows (source, image) of shapes that have images."""
     rows = []
     for source in usable:
@@ -255,7 +242,7 @@ def _with_images(usable, images, problems):
             problems.append('{} has no image'.format(source.path))
         for path in images.get(source.path, ()):
             try:
-                rows.append((source, read_image(path)))
+                rows.append((source, read_image(path, max_pixels)))
             except errors.InputError as error:
                 problems.append(str(error))
     return rows
@@ -271,7 +258,7 @@ def _convert(options):
     grids, problems = voxelize_all(sources, options.output + '.parts', options.up, options.workers)
     usable = [source for source in sources if source.path in grids]
     rows = ([(source, None) for source in usable] if images is None
-            else _with_images(usable, images, problems))
+            else _with_images(usable, images, problems, options.max_pixels))
     splits = {}
     for split in ('train', 'test'):
         chosen = [row for row in rows if row[0].split == split]

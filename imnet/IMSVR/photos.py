@@ -1,16 +1,17 @@
 """Photographs as IM-SVR wants it: one object, grey, on white, as large as in the rendered views."""
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
 
 from common import errors
+from common.readers import pictures
 from imnet.IMSVR import model, views
 
 _FILL = 0.8         # share of the network's input that the object's longer side gets
 _DIFFERENT = 24     # levels by which an object's pixel differs from the background
 
 
-def read(path: str, background: str = 'auto', crop: str = 'auto') -> np.ndarray:
+def read(path: str, background: str = 'auto', crop: str = 'auto',
+         max_pixels: int = pictures.MAX_PIXELS) -> np.ndarray:
     """Reads one picture.
 
     Alpha is composed over white. `crop`: 'none' scales the whole picture to 128 x 128, as the
@@ -21,13 +22,13 @@ def read(path: str, background: str = 'auto', crop: str = 'auto') -> np.ndarray:
     does that to centre the object, unless the border is white already.
 
     Args:
-      path: of the picture; background, crop: as above.
+      path: of the picture; background, crop: as above; max_pixels: the most that is read.
     Returns:
       float32 [128, 128, 1] in [0, 1].
     Raises:
       errors.InputError: the file cannot be read, or shows no object.
     """
-    rgba = _rgba(path)
+    rgba = pictures.read(path, 4, max_pixels)
     grey = views.over_white(rgba)
     is_view = grey.shape == (model.VIEW_SIZE, model.VIEW_SIZE)
     if crop == 'auto':
@@ -55,21 +56,6 @@ def read(path: str, background: str = 'auto', crop: str = 'auto') -> np.ndarray:
         raise errors.InputError('the object fills all of {}, so there is no background to tell it '
                                 'from: leave a margin, or give --crop=none.'.format(path))
     return _centred(grey, mask)
-
-
-def _rgba(path):
-    """uint8 [H, W, 4], upright as the camera says, grey of 16 bits brought to 8."""
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith('I'):      # 16 bits; Pillow would cut off values above 255
-                levels = np.array(image).astype(np.int64)
-                image = Image.fromarray((levels >> 8 if levels.max() > 255 else levels).astype(
-                    np.uint8))
-            return np.array(image.convert('RGBA'))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise errors.InputError('cannot read the picture {}: {}.'.format(
-            path, ' '.join(str(error).split())[:200]))
 
 
 def _border(image):

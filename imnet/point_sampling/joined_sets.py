@@ -1,9 +1,8 @@
 """Joins the files of categories and splits them into training and test."""
 import os
 
-import h5py
-
 from common import cli, errors
+from common.readers import folders, hdf5
 from imnet.point_sampling import tables
 
 # The author's order; other categories follow by name.
@@ -12,10 +11,12 @@ CATEGORIES = ('02691156_airplane', '02828884_bench', '02933112_cabinet', '029583
               '04090263_rifle', '04256520_couch', '04379243_table', '04401088_phone',
               '04530566_vessel')
 
+_AGAIN = 'Make it again.'
+
 
 def _categories(root):
     """Names of the folders that hold sampled points, in order, with the files in them."""
-    names = [name for name in (sorted(os.listdir(root)) if os.path.isdir(root) else [])
+    names = [name for name in folders.names(root)
              if os.path.exists(os.path.join(root, name, name[:8] + '_vox256.hdf5'))]
     if not names:
         raise errors.InputError('{} has no folder <category>/ with <id8>_vox256.hdf5. Make them '
@@ -28,8 +29,8 @@ def _rows(root, category, half, with_views):
     """(name, arrays) of the shapes of one half of a category."""
     stem = _stem(root, category)
     names = tables.read_names(stem + '_vox256.txt')
-    with _open(stem + '_vox256.hdf5') as points:
-        pictures = _open(stem + '_img.hdf5') if with_views else None
+    with _open(stem + '_vox256.hdf5', names) as points:
+        pictures = _open(stem + '_img.hdf5', names) if with_views else None
         for row in tables.split(names)[half]:
             arrays = {key: _row(points, key, row) for key in tables.VOXEL_KEYS}
             if pictures is not None:
@@ -39,22 +40,20 @@ def _rows(root, category, half, with_views):
             pictures.close()
 
 
-def _open(path):
-    try:
-        return h5py.File(path, 'r')
-    except OSError as error:
-        raise errors.InputError('cannot read {}: {}; it is damaged or cut short. Make it again.'
-                                .format(path, ' '.join(str(error).split())[:200]))
+def _open(path, names):
+    """Opens a file of as many shapes as there are names; else a name would be another shape's."""
+    stream = hdf5.open_file(path, remedy=_AGAIN)
+    for key in ('pixels',) if path.endswith('_img.hdf5') else tables.VOXEL_KEYS:
+        count = len(hdf5.dataset(stream, path, key, remedy=_AGAIN))
+        if count != len(names):
+            raise errors.InputError('{}: "{}" has {} shapes, and the .txt file beside {} names. {}'
+                                    .format(path, key, count, len(names), _AGAIN))
+    return stream
 
 
 def _row(source, key, row):
-    try:
+    with hdf5.telling(source.filename, key, _AGAIN):
         return source[key][row]
-    except (OSError, KeyError, ValueError) as error:
-        raise errors.InputError('{}: "{}" of shape {} cannot be read ({}); the file is damaged, '
-                                'cut short or another kind. Make it again.'.format(
-                                    source.filename, key, row,
-                                    ' '.join(str(error).split())[:200]))
 
 
 def _count(root, category, half):

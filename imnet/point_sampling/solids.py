@@ -3,19 +3,17 @@
 Grids are indexed [i, j, k] along x, y, z with y up; a unit is the side of the box [-0.5, 0.5]^3.
 """
 import os
-import zipfile
-import zlib
 from typing import Callable, NamedTuple
 
 import numpy as np
-from scipy import io as scipy_io
 
 from common import cli, errors
 from common.geometry import meshes, voxel_grids
+from common.readers import arrays, matlab
 from imnet.point_sampling import sampler
 
 SIZE = sampler.SIZE
-_READABLE = ('.mat', '.binvox', '.npz', '.obj', '.off', '.ply', '.stl', '.glb')
+_READABLE = ('.mat', '.binvox', '.npz') + meshes.READABLE
 
 
 class Solid(NamedTuple):
@@ -57,12 +55,8 @@ def readable(path: str) -> bool:
 
 def from_hsp(path: str) -> np.ndarray:
     """Reads an HSP file and carves it: uint8 [256, 256, 256]."""
-    try:
-        content = scipy_io.loadmat(path)
-    except Exception as error:  # of a broken file loadmat raises almost any kind
-        raise errors.InputError('cannot read {}: {}; it is missing, damaged or no MATLAB 5 file. '
-                                'Some files of HSP are broken: leave them out.'.format(
-                                    path, ' '.join(str(error).split())[:200]))
+    content = matlab.read(path, ('b', 'bi'), 'a solid of HSP',
+                          'Some files of HSP are broken: leave them out.')
     missing = [name for name in ('b', 'bi') if name not in content]
     if missing:
         raise errors.InputError('{} has no {}; an HSP file has the blocks "b" and their numbers '
@@ -79,9 +73,8 @@ def from_mesh(path: str, up: str = 'y', allow_open: bool = False) -> Solid:
     Raises:
       errors.InputError: the mesh cannot be read, has no extent, or is not closed.
     """
-    mesh = meshes.read(path)
-    vertices = np.asarray(mesh.vertices, np.float64)
-    triangles = meshes.triangulate(mesh.faces)
+    vertices, triangles = meshes.read_triangles(path)
+    vertices = vertices.astype(np.float64)
     if not len(triangles):
         raise errors.InputError('{} has no faces.'.format(path))
     if up == 'z':
@@ -126,22 +119,24 @@ def _has_border(vertices, triangles):
 
 def _from_npz(path):
     """The grid of a .npz file, under the key `voxels` or the only one there."""
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            names = content.files
-            name = 'voxels' if 'voxels' in names else names[0] if len(names) == 1 else None
-            grid = content[name] if name else None
-    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile,
-            zlib.error) as error:   # a renamed .npy gives an array, which has no `files`
-        raise errors.InputError('cannot read {}: {}; it is damaged, cut short or no .npz file. '
-                                'Write it with numpy.savez(path, voxels=grid).'.format(
-                                    path, ' '.join(str(error).split())[:200]))
-    if grid is None or grid.ndim != 3:
-        raise errors.InputError('{} needs an array "voxels" [X, Y, Z] (found: {}).'.format(
-            path, ', '.join(names)))
+    remedy = 'Write it with numpy.savez(path, voxels=grid).'
+    content = arrays.read_archive(path, what='a solid (.npz)', remedy=remedy)
+    grid = content.get('voxels', next(iter(content.values())) if len(content) == 1 else None)
+    if grid is None or grid.ndim != 3 or grid.dtype.kind not in 'biuf':
+        raise errors.InputError('{} needs an array "voxels" [X, Y, Z] of numbers (found: {}). {}'
+                                .format(path, errors.listed(content), remedy))
+    if grid.dtype.kind == 'f' and grid.size and not 0 <= grid.min() <= grid.max() <= 1:
+        raise errors.InputError('{}: the grid holds {}, which is no occupancy; give bits, or '
+                                'probabilities from 0 to 1.'.format(
+                                    path, 'values outside [0, 1]' if np.isfinite(grid).all()
+                                    else 'what is no number'))
+    if grid.dtype.kind == 'i' and (grid < 0).any():
+        raise errors.InputError('{}: the grid holds values below 0, which are no occupancy.'
+                                .format(path))
+    grid = grid > (0.5 if grid.dtype.kind == 'f' else 0)
     if grid.shape == (SIZE, SIZE, SIZE) and grid.any():
-        return (grid > 0).astype(np.uint8)
-    return _fitted_grid(grid > 0, path)
+        return grid.astype(np.uint8)
+    return _fitted_grid(grid, path)
 
 
 def _y_up(grid, up):

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from common import errors, files
+from common.readers import text
 from imnet import options
 
 VOXEL_KEYS = ('voxels', 'points_16', 'values_16', 'points_32', 'values_32', 'points_64',
@@ -91,8 +92,7 @@ def write_names(path: str, names: Sequence[str]) -> None:
 
 def read_names(path: str) -> List[str]:
     """Reads the names of the shapes, one a line; they may have blanks."""
-    with open(path, encoding='utf-8') as stream:
-        return stream.read().splitlines()
+    return text.read_lines(path)
 
 
 def split(names: Sequence[str], share: float = 0.8) -> Dict[str, List[int]]:

@@ -2,9 +2,9 @@
 import os
 
 import numpy as np
-from PIL import Image
 
 from common import cli, errors
+from common.readers import pictures
 from imnet.IMSVR import views
 from imnet.point_sampling import tables
 
@@ -24,12 +24,7 @@ def read_views(folder: str) -> np.ndarray:
     result = np.zeros([VIEWS, SIDE, SIDE], np.uint8)
     for number in range(VIEWS):
         path = os.path.join(folder, '{:02d}.png'.format(number))
-        try:
-            with Image.open(path) as image:
-                rgba = np.array(image.convert('RGBA'))
-        except (OSError, SyntaxError) as error:
-            raise errors.InputError('cannot read the view {}: {}.'.format(
-                path, ' '.join(str(error).split())[:200]))
+        rgba = pictures.read(path, 4)
         if rgba.shape != (SIDE, SIDE, 4):
             raise errors.InputError('{} has {} x {} pixels; views are {} x {}.'.format(
                 path, rgba.shape[1], rgba.shape[0], SIDE, SIDE))

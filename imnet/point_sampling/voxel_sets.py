@@ -8,6 +8,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common import cli, errors, files
+from common.readers import folders
 from common.training import reporting
 from imnet.point_sampling import sampler, solids, tables
 
@@ -20,12 +21,16 @@ def categories(options: cli.Options) -> List[Tuple[str, str, List[str]]]:
         raise errors.InputError('{} is no folder. Give --input=FOLDER with .mat, .obj, .off, .ply, '
                                 '.stl, .glb, .binvox or .npz files.'.format(options.input))
     root = os.path.normpath(options.input)
-    places = [root] + sorted(os.path.join(root, name) for name in os.listdir(root)
-                             if os.path.isdir(os.path.join(root, name)))
+    inner = folders.subfolders(root)
+    if {'train', 'test'} <= {name.lower() for name in inner}:
+        raise errors.InputError('{} holds train/ and test/, and gather_all.py splits the shapes of '
+                                'a category by itself. Give one of them: --input={}'.format(
+                                    root, os.path.join(root, 'train')))
+    places = [root] + [os.path.join(root, name) for name in inner]
     result = []
     for place in places:
-        file_names = sorted(name for name in os.listdir(place) if solids.readable(name)
-                            and os.path.splitext(name)[0] not in _BROKEN)
+        file_names = [name for name in folders.names(place) if solids.readable(name)
+                      and os.path.splitext(name)[0] not in _BROKEN]
         if file_names:
             _refuse_twins(place, file_names)
             name = options.category or os.path.basename(os.path.abspath(place))

@@ -3,9 +3,8 @@ import ast
 import copy
 from typing import Any, Dict, Sequence, Set
 
-import yaml  # type: ignore[import]
-
 from common import errors
+from common.readers import text
 
 _DEFAULTS = {
     'DATASET': '',
@@ -98,12 +97,7 @@ def merge_file(config: Config, path: str) -> Set[str]:
     Raises:
       errors.InputError: the file is missing, no YAML, or does not fit.
     """
-    try:
-        with open(path, encoding='utf-8') as stream:
-            values = yaml.safe_load(stream)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise errors.InputError('cannot read the config {}: {}.'.format(
-            path, ' '.join(str(error).split())))
+    values = text.read_yaml(path)
     if values is None:
         return set()
     if not isinstance(values, dict):
@@ -145,11 +139,11 @@ def merge_pairs(config: Config, words: Sequence[str]) -> Set[str]:
     if len(words) % 2:
         raise errors.UsageError('--set takes pairs KEY VALUE; "{}" has no value.'.format(words[-1]))
     keys = set()
-    for key, text in zip(words[::2], words[1::2]):
+    for key, word in zip(words[::2], words[1::2]):
         try:
-            value = ast.literal_eval(text)
+            value = ast.literal_eval(word)
         except (ValueError, SyntaxError):
-            value = text
+            value = word
         *sections, last = key.split('.')
         for section in reversed([*sections, last]):
             value = {section: value}

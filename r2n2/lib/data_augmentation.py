@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from common import errors
+from common.readers import text
 from r2n2.lib import config as config_lib
 
 _VOC_CLASSES = ('aeroplane', 'boat', 'bus', 'car', 'chair', 'diningtable', 'sofa', 'tvmonitor')
@@ -75,12 +76,8 @@ def voc_backgrounds(path: str) -> List[str]:
     for name in _VOC_CLASSES:
         for part in ('val', 'train', 'trainval'):
             source = os.path.join(path, 'ImageSets', 'Main', '{}_{}.txt'.format(name, part))
-            try:
-                with open(source, encoding='utf-8') as stream:
-                    rows = [line.split() for line in stream if line.strip()]
-            except OSError as error:
-                raise errors.InputError('cannot read {}: {}. TRAIN.VOC_PATH must be the folder '
-                                        'VOC2012.'.format(source, error.strerror))
+            rows = [line.split() for line in text.read_lines(
+                source, 'a list of pictures', 'TRAIN.VOC_PATH must be the folder VOC2012.')]
             known.update(row[0] for row in rows)
             positive.update(row[0] for row in rows if row[1] != '-1')
     return sorted(known - positive)

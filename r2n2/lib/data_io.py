@@ -3,11 +3,11 @@
 <folder>/ShapeNetRendering/<category>/<model>/rendering/00.png .. 23.png
 <folder>/ShapeNetVox32/<category>/<model>/model.binvox
 """
-import json
 import os
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from common import cli, errors
+from common.readers import folders, text
 from r2n2.tools import make_dataset
 
 GENERATED = 'furniture'     # folder of the generated data, in the output folder
@@ -61,14 +61,14 @@ def find(data_path: str, dataset: str = '') -> Set:
         raise errors.InputError(
             '{} holds no folders ShapeNetRendering and ShapeNetVox32. Give --data_path the folder '
             'that holds both; tools/make_dataset.py makes them of meshes.'.format(data_path))
-    beside = [name for name in sorted(os.listdir(folder)) if name.endswith('.json')]
+    beside = [name for name in folders.names(folder) if name.endswith('.json')]
     if not dataset and len(beside) == 1:
         dataset = os.path.join(folder, beside[0])
     names = read_names(dataset) if dataset else {
-        name: NAMES.get(name, name) for name in sorted(os.listdir(query))
-        if os.path.isdir(os.path.join(query, name))}
-    return Set(os.path.join(query, '%s', '%s', 'model.binvox'),
-               os.path.join(folder, 'ShapeNetRendering', '%s', '%s', 'rendering'), query, names)
+        name: NAMES.get(name, name) for name in folders.subfolders(query)}
+    pattern = folder.replace('%', '%%')
+    return Set(os.path.join(pattern, 'ShapeNetVox32', '%s', '%s', 'model.binvox'),
+               os.path.join(pattern, 'ShapeNetRendering', '%s', '%s', 'rendering'), query, names)
 
 
 def of_run(options: cli.Options) -> Set:
@@ -93,14 +93,11 @@ def of_run(options: cli.Options) -> Set:
 
 def read_names(path: str) -> Dict[str, str]:
     """Reads a category JSON, {id: {"id": ..., "name": ...}}; returns {id: name} in id order."""
+    categories = text.read_json(path, 'JSON of categories', 'Give another --dataset.')
     try:
-        with open(path, encoding='utf-8') as stream:
-            categories = json.load(stream)
         if not categories or not isinstance(categories, dict):
             raise ValueError('no categories')
         return {key: str(categories[key]['name']) for key in sorted(categories)}
-    except OSError as error:
-        raise errors.InputError('cannot read --dataset {}: {}.'.format(path, error.strerror))
     except (ValueError, TypeError, KeyError) as error:
         raise errors.InputError('--dataset {} is no JSON of categories {{"id": {{"name": ...}}}}: '
                                 '{!r}.'.format(path, error))
@@ -123,8 +120,7 @@ def pairs(data: Set, portion: Sequence[float]) -> List[Tuple[str, str]]:
         if not os.path.isdir(folder):
             raise errors.InputError('category {} ({}): there is no folder {}.'.format(
                 category, data.names[category], folder))
-        models = sorted(name for name in os.listdir(folder)
-                        if os.path.isdir(os.path.join(folder, name)))
+        models = folders.subfolders(folder)
         if not models:
             raise errors.InputError('category {} ({}): {} holds no models; add some, or take the '
                                     'category out of --dataset.'.format(

@@ -5,39 +5,14 @@ V: views, B: batch, S: side of an image in pixels, N: side of a grid in cells.
 import os
 from typing import Callable, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from common import errors
 from common.device import ranks as ranks_lib
 from common.geometry import voxel_grids
+from common.readers import folders, pictures
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io
-
-
-def read_image(path: str, photo: bool = False) -> np.ndarray:
-    """Reads a rendering.
-
-    Args:
-      path: str.
-      photo: bool, take grey pictures too, and rotate a camera's as its EXIF says.
-    Returns:
-      uint8 [H, W, 3 or 4], RGB or RGBA.
-    Raises:
-      errors.InputError: the file is missing, cut short, or no picture.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise errors.InputError('cannot read the view {}: {}.'.format(path, error.strerror))
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if photo and image is not None and image.shape[2:] != (4,):
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    whole = bytes(data[-12:-4]) == b'\0\0\0\0IEND' or bytes(data[:4]) != b'\x89PNG'
-    if image is None or image.dtype != np.uint8 or image.ndim != 3 or not whole:
-        raise errors.InputError('{} is no whole colour picture of 8 bits; make it anew.'.format(
-            path))
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
 
 
 class Order:
@@ -81,7 +56,7 @@ class Loader:
     def __init__(self, settings: config_lib.Config, data: data_io.Set, pairs: List[Tuple[str, str]],
                  train: bool, backgrounds: Optional[List[str]] = None):
         self.settings, self.data, self.pairs, self._train = settings, data, pairs, train
-        self._backgrounds = [lambda path=path: read_image(path) for path in backgrounds or ()]
+        self._backgrounds = [lambda path=path: pictures.read(path) for path in backgrounds or ()]
 
     def views(self, rng: np.random.RandomState) -> int:
         """Returns how many views a batch has."""
@@ -108,7 +83,13 @@ class Loader:
         images = []
         for number in ids:
             path = os.path.join(folder, '{:02d}.png'.format(number))
-            image = read_image(path)
+            if not os.path.exists(path) and os.path.isdir(folder):
+                there = sum(name.endswith('.png') for name in folders.names(folder))
+                raise errors.InputError(
+                    'cannot read {}: {} has {} views, and TRAIN.NUM_RENDERING is {}. Give '
+                    '--set TRAIN.NUM_RENDERING {}'.format(
+                        path, folder, there, self.settings.TRAIN.NUM_RENDERING, there))
+            image = pictures.read(path, None)
             if image.shape[:2] != stored:
                 raise errors.InputError(
                     '{}: a picture of {} x {}, expected {} x {} (CONST.IMG_W and IMG_H with '

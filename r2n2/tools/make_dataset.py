@@ -1,8 +1,9 @@
 """Makes a data set of meshes: 24 rendered views and a grid of 32^3 cells of each.
 
 --meshes takes <category>/<any folders>/<model>.obj|off|ply|stl|glb, y up (--up=z rotates them), or
-ShapeNet's <category>/<model>/model.obj. --furniture makes ten procedural classes instead. What is
-there already is kept, so the same command goes on after an interruption.
+ShapeNet's <category>/<model>/model.obj or <category>/<model>/models/model_normalized.obj.
+--furniture makes ten procedural classes instead. What is there already is kept, so the same command
+goes on after an interruption.
 
 Example: python r2n2/tools/make_dataset.py --meshes=my_meshes --output=data/mine
 """
@@ -18,6 +19,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import furniture, meshes, voxel_grids
+from common.readers import folders
 from r2n2.lib import rendering
 
 VIEWS, GRID = 24, 32
@@ -70,21 +72,27 @@ def find_meshes(folder: str) -> Tuple[Dict[Tuple[str, str], str], List[str]]:
     if not os.path.isdir(folder):
         raise errors.InputError('--meshes {}: no such folder.'.format(folder))
     paths: Dict[Tuple[str, str], str] = {}
-    twice = []
-    for category in sorted(os.listdir(folder)):
-        for place, below, names in os.walk(os.path.join(folder, category)):
-            below.sort()
-            for name in sorted(names):
-                stem, extension = os.path.splitext(name)
-                if extension.lower() not in meshes.READABLE or name.startswith('.'):
-                    continue
-                inner = os.path.relpath(place, os.path.join(folder, category))
-                parts = [] if inner == '.' else inner.split(os.sep)
-                model = '-'.join(parts + ([] if parts and stem == 'model' else [stem]))
-                path = os.path.join(place, name)
-                if paths.setdefault((category, model), path) != path:
-                    twice.append('{}: another mesh is {}/{} already; rename one of them'.format(
-                        path, category, model))
+    twice, splits = [], set()
+    for item in folders.items(folder, meshes.READABLE):
+        *parts, file_name = item.path.split(os.sep)
+        if not parts:
+            continue
+        if item.is_split_first:
+            raise errors.InputError('--meshes {}: {}/ is the folder of a split, not of a category, '
+                                    'and a data set here is divided by TRAIN.DATASET_PORTION. Give '
+                                    'one of them: --meshes={}'.format(
+                                        folder, parts[0], os.path.join(folder, parts[0])))
+        splits.add(item.split)
+        stem = os.path.splitext(file_name)[0]
+        model = folders.shape_name('/'.join(parts[1:] + [stem])).replace('/', '-')
+        path = os.path.join(folder, item.path)
+        if paths.setdefault((parts[0], model), path) != path:
+            twice.append('{}: another mesh is {}/{} already; rename one of them'.format(
+                path, parts[0], model))
+    if splits - {''}:
+        cli.say('note: {} has folders of splits ({}); a data set here is divided by '
+                'TRAIN.DATASET_PORTION, in the order of the names, not by them'.format(
+                    folder, ', '.join(sorted(splits - {''}))))
     if not paths:
         raise errors.InputError('--meshes {}: no {} below a folder of a category.'.format(
             folder, ', '.join(meshes.READABLE)))
@@ -99,8 +107,8 @@ def _solid(job):
         vertices = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
         grid = furniture.voxels(parts, GRID, GRID).transpose(0, 2, 1)[:, :, ::-1]
         return vertices, triangles, grid
-    mesh = meshes.read(job.source)
-    vertices, triangles = mesh.vertices.astype(np.float64), meshes.triangulate(mesh.faces)
+    vertices, triangles = meshes.read_triangles(job.source)
+    vertices = vertices.astype(np.float64)
     if not len(triangles):
         raise errors.InputError('{} has no faces.'.format(job.source))
     if job.up == 'z':
@@ -188,7 +196,7 @@ def make(options: argparse.Namespace) -> None:
     if failed == len(jobs):
         raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
             options.meshes, len(jobs)))
-    there = sorted(os.listdir(os.path.join(options.output, 'ShapeNetVox32')))
+    there = folders.subfolders(os.path.join(options.output, 'ShapeNetVox32'))
     files.write_json(os.path.join(options.output, 'categories.json'),
                      {name: {'id': name, 'name': name} for name in there})
     cli.say('{} models of {} categories in {}'.format(

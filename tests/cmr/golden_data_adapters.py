@@ -1,11 +1,17 @@
 """Runs CMR's data functions on golden cases; `tests/golden.py` compares."""
 import json
+import os
+import sys
+import tempfile
+import types
+from unittest import mock
 
+import h5py
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr.src.dataset import base_dataset
-from cmr.src.dataset.preprocess import sets
+from cmr.src.dataset.preprocess import h36m, sets
 from cmr.src.models import smpl
 from cmr.src.utils import imutils, metrics, photo, pose_utils
 from tests.cmr import synthetic
@@ -225,10 +231,57 @@ def preprocess_up3d(case, path):
     return {name: np.array([row[name] for row in rows]) for name in case.expected}
 
 
+class _Video:
+    """Stands for OpenCV's reader of videos: pictures without end."""
+
+    def __init__(self, path):
+        assert os.path.exists(path)
+
+    def read(self):
+        """A picture."""
+        return True, np.zeros([6, 8, 3], np.uint8)
+
+    def release(self):
+        """Nothing."""
+
+
+class _Cdf(dict):
+    """Stands for cdflib's reader: the file is NumPy's."""
+
+    def __init__(self, path):
+        super().__init__(Pose=np.load(path, allow_pickle=False)[None])
+
+
+def preprocess_h36m(case, path):
+    """Human3.6M, from files in its published layout; no CDF library and no video are needed."""
+    del path
+    with tempfile.TemporaryDirectory() as folder:
+        for number, name in enumerate(case.inputs['sequences']):
+            subject, stem = str(name).split('/')
+            masks = case.inputs['masks_{}'.format(number)]
+            paths = [os.path.join(folder, subject, *parts) for parts in (
+                ('MyPoseFeatures', 'D3_Positions_mono', stem + '.cdf'),
+                ('MySegmentsMat', 'ground_truth_bb', stem + '.mat'), ('Videos', stem + '.mp4'))]
+            for place in paths:
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                open(place, 'w').close()
+            with open(paths[0], 'wb') as stream:
+                np.save(stream, case.inputs['pose_{}'.format(number)])
+            with h5py.File(paths[1], 'w') as stream:
+                references = stream.create_dataset(
+                    'Masks', (len(masks), 1), h5py.special_dtype(ref=h5py.Reference))
+                for frame, mask in enumerate(masks):
+                    references[frame, 0] = stream.create_dataset(str(frame), data=mask.T).ref
+        with mock.patch.dict(sys.modules, cdflib=types.SimpleNamespace(CDF=_Cdf)), \
+                mock.patch.object(h36m.cv2, 'VideoCapture', _Video):
+            return h36m.rows(folder, case.config['protocol'])
+
+
 ADAPTERS = {('cmr_data', kind): function for kind, function in [
     ('augment-draws', augment_draws), ('crop', crops), ('crop-uint8', crop_uint8), ('rgb', rgb),
     ('transform', transforms), ('uncrop', uncrop), ('keypoints-pose', keypoints_pose),
     ('item', item), ('demo', demo), ('eval', evaluate), ('mixture', mixture),
     ('procrustes', procrustes),
     ('preprocess-lsp', preprocess_lsp), ('preprocess-mpii', preprocess_mpii),
-    ('preprocess-coco', preprocess_coco), ('preprocess-up3d', preprocess_up3d)]}
+    ('preprocess-coco', preprocess_coco), ('preprocess-up3d', preprocess_up3d),
+    ('preprocess-h36m', preprocess_h36m)]}

@@ -21,8 +21,11 @@ from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m
 from cmr.src.utils import imutils
 from common import errors
+from common.readers import pictures
 from common.training import workers
 from tests.cmr import tiny
+
+FIELD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'field_cases')
 
 OPTIONS = dict(batch_size=4, seed=1, img_res=64, shuffle=True, augmentation=True,
                augmentation_rgb=True, noise_factor=0.4, rot_factor=30., scale_factor=0.25,
@@ -123,10 +126,10 @@ def _nan(array):
     ({'pose': lambda array: array[:, :71]}, r'pose is \(8, 71\), expected \(8, 72\)'),
     ({'part': lambda array: array[:5]}, r'part is \(5, 24, 3\), expected \(8, 24, 3\)'),
     ({'center': _nan}, 'center of sample 2 is not finite'),
-    ({'scale': np.zeros_like}, 'scale of sample 0 is not positive'),
+    ({'scale': np.zeros_like}, r'scale of sample 0 \(00000.*\) is not positive'),
     ({'scale': lambda array: array.astype(str)}, 'scale is <U.*, expected numbers'),
     ({'shape': None}, 'one of pose and shape without the other'),
-    ({'imgname': lambda array: np.arange(8)}, 'imgname is .*, expected 8 names'),
+    ({'imgname': lambda array: np.arange(8)}, '"imgname" is .*, expected names'),
     ({'pose': None, 'shape': None, 'part': np.zeros_like}, 'nothing to learn from'),
     ({'imgname': lambda array: np.array(['../../x.png'] * 8)}, 'leads out of the set')])
 def test_bad_sample_files(folder, tmp_path, rows, message):
@@ -150,7 +153,7 @@ def test_files_that_are_cut_short_or_hold_one_array_are_named(folder, tmp_path):
                     array.getvalue()):
         with open(path, 'wb') as stream:
             stream.write(content)
-        with pytest.raises(errors.InputError, match='up_3d_trainval.npz is damaged'):
+        with pytest.raises(errors.InputError, match='up_3d_trainval.npz .*preprocess.py makes it'):
             batches(place)
 
 
@@ -184,10 +187,10 @@ def test_pictures_of_cameras_with_more_behind_their_end_are_whole(tmp_path):
         with open(path, 'wb') as stream:
             stream.write(data)
         if is_whole:
-            assert datasets.read_image(path).shape == (64, 64, 3)
+            assert pictures.read(path).shape == (64, 64, 3)
         else:
-            with pytest.raises(errors.InputError, match='no whole picture'):
-                datasets.read_image(path)
+            with pytest.raises(errors.InputError, match='x.jpg cannot be read'):
+                pictures.read(path)
 
 
 @pytest.mark.parametrize('center, scale, problem', [
@@ -230,8 +233,9 @@ def test_bad_pictures(folder, tmp_path):
     shutil.rmtree(place)
     shutil.copytree(folder, place)
     path = os.path.join(place, 'up-3d', '00003_image.png')
-    for data, message in ((b'', 'no whole picture'), (b'\xff\xd8\xff\xe0 nothing', 'no whole'),
-                          (None, 'cannot read the picture .*00003_image.png')):
+    for data, message in ((b'', '00003_image.png is empty'),
+                          (b'\xff\xd8\xff\xe0 no', 'cannot be read'),
+                          (None, 'cannot read .*00003_image.png')):
         os.remove(path)
         if data is not None:
             with open(path, 'wb') as stream:
@@ -241,7 +245,7 @@ def test_bad_pictures(folder, tmp_path):
     jpeg = cv2.imencode('.jpg', np.zeros([96, 96, 3], np.uint8))[1].tobytes()
     with open(path, 'wb') as stream:
         stream.write(jpeg[:len(jpeg) * 2 // 3])
-    with pytest.raises(errors.InputError, match='no whole picture'):
+    with pytest.raises(errors.InputError, match='00003_image.png cannot be read'):
         batches(place, shuffle=False).at(0)
 
 
@@ -336,13 +340,13 @@ def _few_parts(place):
     (_white, 'up_3d_trainval.npz', '00007_.*: the render shows no body'),
     (_few_betas, 'up_3d_trainval.npz', r'00007_.*: betas are \(9,\), expected \(10,\)'),
     (lambda place: open(_up3d(place, 'trainval.txt'), 'w').close(), 'up_3d_trainval.npz',
-     'trainval.txt names no picture'),
+     'trainval.txt is empty'),
     (lambda place: _cut(place, 'UP_3D', 'up-3d', '00007_joints.npy'), 'up_3d_trainval.npz',
-     '00007_joints.npy is no array'),
+     '00007_joints.npy cannot be read as an array'),
     (lambda place: _cut(place, 'UP_3D', 'up-3d', '00007_body.pkl'), 'up_3d_trainval.npz',
      '00007_body.pkl cannot be read'),
     (lambda place: _cut(place, 'LSP', 'lsp_dataset_original', 'joints.mat'),
-     'lsp_dataset_original_train.npz', 'joints.mat has no joints'),
+     'lsp_dataset_original_train.npz', 'joints.mat cannot be read as the annotations of LSP'),
     (lambda place: _cut(place, 'MPII', 'train.h5'), 'mpii_train.npz', 'train.h5'),
     (_few_parts, 'mpii_train.npz', 'train.h5 is no annotation of MPII')])
 def test_a_damaged_set_is_named_and_the_others_are_made(tmp_path, capsys, damage, name, message):
@@ -374,6 +378,44 @@ def test_preprocessing_without_any_set_fails_with_the_places(tmp_path, capsys):
     assert preprocess.main(['--data_path', str(tmp_path), '--train_files', '--sets=lps']) == 2
 
 
+def _coco(place, people):
+    folder = place / 'coco2014' / 'annotations'
+    folder.mkdir(parents=True, exist_ok=True)
+    points = np.stack([np.arange(17.), np.arange(17.), np.full(17, 2)], axis=1).ravel().tolist()
+    (folder / 'person_keypoints_train2014.json').write_text(json.dumps({
+        'images': [{'id': 1, 'file_name': 'a.jpg'}], 'annotations': [
+            dict({'id': 40 + number, 'image_id': 1, 'keypoints': points, 'bbox': [1, 2, 30, 40]},
+                 **changes) for number, changes in enumerate(people)]}))
+    return preprocess.main(['--data_path', str(place), '--train_files', '--sets=coco'])
+
+
+def test_bad_annotations_of_coco_are_named_by_their_id(tmp_path, capsys):
+    assert _coco(tmp_path, [{}, {'bbox': [1, 2, 0, 40]}, {}]) == 0
+    out = capsys.readouterr().out
+    assert 'annotation 41 is left out, since its box has no extent' in out
+    assert '2 samples' in out and '2 of the 2 pictures of coco are missing, such as ' in out
+    for changes, message in (({'bbox': [1, 2]}, 'no box of four numbers'),
+                             ({'keypoints': [1, 2, 2]}, 'no 17 keypoints'),
+                             ({'image_id': 9}, 'a picture that is not listed')):
+        assert _coco(tmp_path, [{}, {}, changes]) == 1
+        assert re.search('annotation 42 .*{}'.format(message), capsys.readouterr().out)
+
+
+def test_names_of_mpii_as_character_codes_are_names(tmp_path, capsys):
+    (tmp_path / 'MPII').mkdir()
+    shutil.copy(os.path.join(FIELD, 'mpii_codes_train.h5'), str(tmp_path / 'MPII' / 'train.h5'))
+    assert preprocess.main(['--data_path', str(tmp_path), '--train_files', '--sets=mpii']) == 0
+    with np.load(str(tmp_path / 'extras' / config_lib.TRAIN_FILES['mpii'])) as rows:
+        for name in rows['imgname'].tolist():
+            assert re.fullmatch(r'images/\w+\.jpg', name)
+    with h5py.File(str(tmp_path / 'MPII' / 'train.h5'), 'r+') as stream:
+        codes = stream['imgname'][...]
+        codes[:, 0] = 7
+        stream['imgname'][...] = codes
+    assert preprocess.main(['--data_path', str(tmp_path), '--train_files', '--sets=mpii']) == 1
+    assert 'no name of a file' in capsys.readouterr().out
+
+
 def test_coco_annotations_that_are_none(tmp_path):
     place = tmp_path / 'coco2014' / 'annotations'
     place.mkdir(parents=True)
@@ -383,7 +425,7 @@ def test_coco_annotations_that_are_none(tmp_path):
 
 def test_joints_of_human36m_have_their_places():
     position = np.zeros([32, 3])
-    position[:, 0] = np.arange(1, 33)
+    position[:, 0] = np.arange(32)
     actual = h36m.joints(position)
     assert actual[14, 3] == 1 and actual[14, 0] == 0          # the root
     assert actual[0, 0] == 3 - 11 and actual[6, 0] == 27 - 11  # ankle and wrist on the right
@@ -441,8 +483,8 @@ def test_every_fifth_picture_of_human36m_becomes_a_sample(tmp_path, monkeypatch,
         for subject in ('S9', 'S11') for number in (1, 6)]
     np.testing.assert_allclose(actual.rows['center'][:2], [[20, 10], [20, 12.5]])
     np.testing.assert_allclose(actual.rows['scale'][:2], 0.1)
-    root = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[10] / 1000
-    knee = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[1] / 1000
+    root = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[11] / 1000
+    knee = _Cdf.__getitem__(_Cdf(place), 'Pose')[0, 5].reshape(32, 3)[2] / 1000
     np.testing.assert_allclose(actual.rows['S'][1, 1, :3], knee - root)
     for index, brightness in ((0, 20), (1, 120)):       # the first picture is thrown away
         assert abs(actual.image(index).mean() - brightness) < 5

@@ -7,8 +7,10 @@ import pytest
 
 from cmr import prediction
 from cmr.src import config as config_lib
+from cmr.src.utils import photo
 from common import errors
 
+FIELD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'field_cases')
 PHOTO = os.path.join(config_lib.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
 
 
@@ -25,10 +27,10 @@ def _file(tmp_path, content):
     ('{"bbox": [NaN, 10, 50, 60]}', 'not finite'), ('{"bbox": [1, 1, Infinity, 6]}', 'not finite'),
     ({'bbox': [10, 10, 50]}, 'four numbers'), ({'bbox': None}, 'no such file'),
     ({'bbox': 'abcd'}, 'no such file'), ({'box': [1, 2, 3, 4]}, 'no such file'),
-    ([1, 2, 3, 4], 'no such file'), ('[', 'no such file')])
+    ([1, 2, 3, 4], 'no such file'), ('[', 'cannot be read as JSON')])
 def test_boxes_that_are_none_are_told(tmp_path, content, message):
     with pytest.raises(errors.InputError, match=message):
-        prediction.person(PHOTO, 64, _file(tmp_path, content))
+        prediction.people(PHOTO, 64, _file(tmp_path, content))
 
 
 @pytest.mark.parametrize('people, message', [
@@ -37,11 +39,66 @@ def test_boxes_that_are_none_are_told(tmp_path, content, message):
     ([{'pose_keypoints_2d': [1., 2.]}], 'no such file'), ([{}], 'no such file')])
 def test_keypoints_that_show_nobody_are_told(tmp_path, people, message):
     with pytest.raises(errors.InputError, match=message):
-        prediction.person(PHOTO, 64, openpose=_file(tmp_path, {'people': people}))
+        prediction.people(PHOTO, 64, openpose=_file(tmp_path, {'people': people}))
 
 
 def test_the_crop_is_stretched_as_in_training(tmp_path):
     box = _file(tmp_path, {'bbox': [40, 30, 30, 30]})
-    stretched, unstretched = [prediction.person(PHOTO, 64, box, stretch=stretch)[0]
+    stretched, unstretched = [prediction.people(PHOTO, 64, box, stretch=stretch)[0][1]
                               for stretch in (True, False)]
     assert stretched.max() > 0.97 and np.abs(stretched - unstretched).max() > 0.02
+
+
+def _pose(left, top, side, confidence=0.9):
+    """25 keypoints on the diagonal of a box."""
+    return [value for share in np.linspace(0, 1, 25)
+            for value in (left + share * side, top + share * side, confidence)]
+
+
+def _keypoints(tmp_path, people):
+    return _file(tmp_path, {'people': [{'pose_keypoints_2d': row} for row in people]})
+
+
+def test_the_largest_confident_person_is_taken_and_named(tmp_path, capsys):
+    path = _keypoints(tmp_path, [_pose(10, 10, 30), _pose(0, 0, 90, 0.1), _pose(40, 30, 60),
+                                 [5., 5., 0.9] + [99., 99., 0.9] + [0.] * 69])
+    people = photo.read_people(path, 'openpose', PHOTO)
+    assert [one.number for one in photo.chosen(people, '', path)] == [2]
+    said = capsys.readouterr().out
+    assert 'has 4 people; person 2 is taken' in said and '--person=N' in said
+    np.testing.assert_allclose(people[2].center, [70, 60])
+    assert [one.number for one in photo.chosen(people, '0', path)] == [0]
+    assert [one.number for one in photo.chosen(people, 'all', path)] == [0, 2, 3]
+    for wanted, message in (('4', 'people 0, 1, 2, 3'), ('1', 'more certain than')):
+        with pytest.raises(errors.InputError, match=message):
+            photo.chosen(people, wanted, path)
+    assert not capsys.readouterr().out
+
+
+def test_people_of_the_field_cases_are_told_apart(capsys):
+    numbers = [number for number, *_ in prediction.people(
+        os.path.join(FIELD, 'two.png'), 64, openpose=os.path.join(FIELD, 'two.json'))]
+    assert numbers == [1] and 'person 1 is taken' in capsys.readouterr().out
+    assert len(prediction.people(os.path.join(FIELD, 'two.png'), 64, wanted='all',
+                                 openpose=os.path.join(FIELD, 'two.json'))) == 2
+    with pytest.raises(errors.InputError, match='"pose_keypoints", as OpenPose wrote before'):
+        prediction.people(PHOTO, 64, openpose=os.path.join(FIELD, 'old.json'))
+
+
+def test_lists_of_alphapose_and_coco_are_read(tmp_path):
+    rows = [dict(keypoints=_pose(10, 10, 30)[:51], score=2.5, image_id=name, category_id=1,
+                 box=[10, 10, 30, 40]) for name in ('a.jpg', 'im1010.jpg', 'b.jpg')]
+    for content in (rows, {'images': [{'id': 7, 'file_name': 'im1010.jpg'}, {
+            'id': 8, 'file_name': 'a.jpg'}], 'annotations': [
+                dict(row, image_id=7 if number == 1 else 8) for number, row in enumerate(rows)]}):
+        for kind in ('openpose', 'bbox'):
+            people = photo.read_people(_file(tmp_path, content), kind, PHOTO)
+            assert [one.number for one in people] == [1]
+    assert people[0].scale == 0.2 and list(people[0].center) == [25, 30]
+    with pytest.raises(errors.InputError, match='nobody in .*im1010'):
+        photo.read_people(_file(tmp_path, rows[:1]), 'openpose', PHOTO)
+
+
+def test_boxes_of_five_numbers_are_told_how_to_become_four(tmp_path):
+    with pytest.raises(errors.InputError, match='x2 - x1, y2 - y1'):
+        photo.read_people(_file(tmp_path, {'bbox': [1, 2, 30, 40, 0.9]}), 'bbox', PHOTO)

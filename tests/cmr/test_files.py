@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,12 +16,14 @@ import tensorflow.compat.v1 as tf
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pickles, pth2ckpt, torch_file, torch_weights
+from cmr.src.utils import pth2ckpt, torch_file, torch_weights
 from common import errors
+from common.readers import pickles
 from common.training import checkpoints
 from tests.cmr import synthetic, tiny
 
 # Written by PyTorch 1.7.1 in both formats from the same tensors; expected.npz by NumPy.
+FIELD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'field_cases')
 FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'torch_files')
 
 
@@ -75,12 +78,49 @@ def test_what_belongs_to_the_optimizer_stays_out_of_a_file_for_pytorch(tmp_path)
     np.testing.assert_array_equal(back['graph_cnn.resnet.conv1.weight'], kernel)
 
 
+def _encoder():
+    """A small array under each name of a ResNet-50 of PyTorch."""
+    return {name[len(torch_weights.ENCODER):]: np.full(
+        [4, 3, 2, 1] if 'conv' in name or 'downsample.0' in name else [4], number, np.float32)
+            for number, name in enumerate(torch_weights.encoder_names())}
+
+
+def _renamed_encoder():
+    return {'stem.' + name: value for name, value in _encoder().items()}
+
+
+def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path, capsys):
+    for file_name in ('x.pth', 'x.pth.tar', 'pytorch_model.bin', 'last.ckpt'):
+        path, ckpt = str(tmp_path / file_name), str(tmp_path / 'ours' / 'encoder')
+        torch_file.write(path, {'state_dict': {}})
+        assert torch_weights.is_torch(path)
+    weights = {'module.' + name: value for name, value in _encoder().items()
+               if not name.startswith('fc.')}
+    torch_file.write(path, {'state_dict': weights, 'epoch': 3})
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', ckpt]) == 0
+    out = capsys.readouterr().out
+    assert 'taken out of "state_dict"' in out and 'prefix "module." taken off' in out
+    names = set(torch_weights.encoder_names())
+    assert set(checkpoints.read(ckpt)) == {name for name in names if '.fc.' not in name}
+    assert not torch_weights.is_torch(ckpt)
+    del weights['module.bn1.bias']
+    weights['module.bn1.offset'] = np.zeros(4, np.float32)
+    torch_file.write(path, weights)
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'other')]) == 1
+    err = capsys.readouterr().err
+    assert 'missing: graph_cnn.resnet.bn1.bias; unexpected: graph_cnn.resnet.bn1.offset' in err
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('other')]
+
+
 def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
     path, table, ckpt = [str(tmp_path / name) for name in ('x.pth', 'names.json', 'out/x.ckpt')]
-    torch_file.write(path, {'stem.weight': np.arange(24, dtype=np.float64).reshape(4, 3, 2, 1),
-                            'inner': {'a': np.zeros(1)}})
+    theirs = _renamed_encoder()
+    torch_file.write(path, dict(theirs, inner={'a': np.zeros(1)}))
+    table_of = {name: torch_weights.ENCODER + name[len('stem.'):] for name in theirs}
     arguments = ['--pth-path', path, '--ckpt-path', ckpt, '--dict-file', table]
-    for names, message in (({'stem.weight': 'graph_cnn.resnet.conv1.weight'}, ''),
+    for names, message in ((table_of, ''),
+                           (dict(table_of, **{'stem.conv1.weight': 'x'}), 'conv1.weight; unexp'),
+                           (dict(list(table_of.items())[1:]), 'missing: graph_cnn.resnet.conv1'),
                            (['stem.weight'], 'no table'), ({'stem.weight': 3}, 'no table'),
                            ({'stem.bias': 'x'}, 'has no stem.bias'),
                            ({'inner': 'x'}, 'inner are no arrays')):
@@ -89,24 +129,22 @@ def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
         assert pth2ckpt.main(arguments) == bool(message)
         assert message in capsys.readouterr().err
     contents = checkpoints.read(ckpt)
-    assert {name: value.shape for name, value in contents.items()} == {
-        'graph_cnn.resnet.conv1.weight': (2, 1, 3, 4)}
+    assert set(contents) == set(torch_weights.encoder_names())
+    assert contents['graph_cnn.resnet.conv1.weight'].shape == (2, 1, 3, 4)
     (tmp_path / 'file').write_text('')
     with open(table, 'w', encoding='utf-8') as stream:
-        json.dump({'stem.weight': 'x'}, stream)
+        json.dump(table_of, stream)
     arguments[3] = str(tmp_path / 'file' / 'x.ckpt')
     assert pth2ckpt.main(arguments) == 1
     assert capsys.readouterr().err.startswith('error: cannot write ')
 
 
 def test_a_conversion_leaves_the_memory_of_a_gpu_alone(tmp_path, monkeypatch):
-    path, table = str(tmp_path / 'x.pth'), tmp_path / 'names.json'
-    torch_file.write(path, {'a': np.zeros(2, np.float32)})
-    table.write_text('{"a": "b"}')
+    path = str(tmp_path / 'x.pth')
+    torch_file.write(path, _encoder())
     settings, session = [], tf.Session
     monkeypatch.setattr(tf, 'Session', lambda config=None: settings.append(config) or session())
-    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'x.ckpt'),
-                          '--dict-file', str(table)]) == 0
+    assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'x.ckpt')]) == 0
     assert [one.device_count['GPU'] for one in settings] == [0]
 
 
@@ -261,6 +299,53 @@ pickle.dump({'plain': plain, 'chosen': chosen, 'other': {}}, open(sys.argv[1], '
     np.testing.assert_array_equal(pickles.plain(actual['chosen'], path, 'chosen'), [[5, 0], [2, 1]])
     with pytest.raises(errors.InputError, match='other is dict, expected an array'):
         pickles.plain(actual['other'], path, 'other')
+
+
+@pytest.mark.parametrize('name', ['chumpy_plain', 'chumpy_select', 'chumpy_expression'])
+def test_bodies_that_chumpy_saved_are_read(tmp_path, name):
+    shutil.copy(os.path.join(FIELD, 'smpl', name + '.pkl'), str(tmp_path))
+    np.save(str(tmp_path / 'J_regressor_extra.npy'), np.ones([14, 60]))
+    actual = body_lib.load(str(tmp_path))
+    with np.load(os.path.join(FIELD, 'smpl', 'expected.npz')) as expected:
+        for key in set(expected.files) & set(actual):
+            value = actual[key].toarray() if scipy.sparse.issparse(actual[key]) else actual[key]
+            np.testing.assert_array_equal(value, expected[key])
+    assert 'shapedirs' in actual and 'J_regressor' in actual
+
+
+def test_of_several_bodies_the_neutral_one_is_taken(tmp_path):
+    levels = tiny.make_body(tmp_path)
+    os.remove(os.path.join(levels, 'body_model.npz'))
+    (tmp_path / 'gmm_08.pkl').write_bytes(pickle.dumps({'means': np.zeros(3)}))
+    taken = []
+    for file_name in ('basicModel_f_lbs_10_207_0_v1.0.0.pkl', 'basicmodel_m_lbs_10.pkl', 'body.pkl',
+                      'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl'):
+        _smpl_pickle(str(tmp_path / file_name))
+        taken.append(os.path.basename(body_lib.find(str(tmp_path))))
+    assert taken == ['basicModel_f_lbs_10_207_0_v1.0.0.pkl', 'basicModel_f_lbs_10_207_0_v1.0.0.pkl',
+                     'body.pkl', 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl']
+    for name in os.listdir(str(tmp_path)):
+        if name.endswith('.pkl') and name != 'gmm_08.pkl':
+            os.remove(str(tmp_path / name))
+    with pytest.raises(errors.InputError, match='no body model'):
+        body_lib.find(str(tmp_path))
+    np.savez(str(tmp_path / 'SMPL_NEUTRAL.npz'), **tiny.arrays())
+    assert os.path.basename(body_lib.find(str(tmp_path))) == 'SMPL_NEUTRAL.npz'
+    body_lib.load_all(str(tmp_path))
+
+
+@pytest.mark.parametrize('kind', ['csc', 'csr', 'coo', 'lil', 'dok', 'bsr', 'dia'])
+def test_regressors_of_every_sparse_format_are_read(tmp_path, kind):
+    dense = tiny.arrays()['J_regressor']
+    sparse = getattr(scipy.sparse, kind + '_matrix')(dense)
+    _smpl_pickle(str(tmp_path / 'smpl.pkl'))
+    contents = dict(tiny.arrays(), J_regressor=sparse)
+    (tmp_path / 'smpl.pkl').write_bytes(pickle.dumps(contents, 2))
+    np.testing.assert_array_equal(body_lib.load(str(tmp_path))['J_regressor'].toarray(), dense)
+    contents['J_regressor'] = np.array(sparse, object)
+    np.savez(str(tmp_path / 'other.npz'), **contents)
+    actual = body_lib.load(str(tmp_path / 'other.npz'))['J_regressor']
+    np.testing.assert_array_equal(actual.toarray(), dense)
 
 
 def test_a_malicious_body_runs_nothing(tmp_path):

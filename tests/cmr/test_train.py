@@ -167,10 +167,10 @@ def test_a_file_with_wrong_options_is_refused(tmp_path, content, code, message, 
 
 
 def _encoder(path):
-    names = ('conv1.weight', 'layer4.2.conv3.weight')
-    torch_file.write(path, {name: np.full([2, 2, 1, 1], number, np.float32)
-                            for number, name in enumerate(names, 1)})
-    return [torch_weights.ENCODER + name for name in names]
+    names = torch_weights.encoder_names()
+    torch_file.write(path, {name[len(torch_weights.ENCODER):]: np.full(
+        [2, 2, 1, 1], number, np.float32) for number, name in enumerate(names, 1)})
+    return names
 
 
 def test_an_encoder_starts_a_run_as_it_is_and_converted(tmp_path):
@@ -190,7 +190,8 @@ def test_an_encoder_starts_a_run_as_it_is_and_converted(tmp_path):
             sess.run(tf.global_variables_initializer())
             load(sess)
             actual = [sess.run(variables[name]).ravel() for name in names]
-        np.testing.assert_array_equal(actual, [[1] * 4, [2] * 4])
+        np.testing.assert_array_equal(actual, [[number] * 4
+                                               for number in range(1, len(names) + 1)])
 
 
 def test_a_run_that_goes_on_does_not_read_its_first_weights_again(tmp_path):

@@ -201,7 +201,7 @@ def test_a_truncated_file_is_told(path, tmp_path):
     cut = str(tmp_path / 'cut_train.hdf5')
     shutil.copy(path, cut)
     os.truncate(cut, os.path.getsize(path) // 2)
-    with pytest.raises(errors.InputError, match='cut short'):
+    with pytest.raises(errors.InputError, match='truncated'):
         data_utils.Set(cut, 16)
     with pytest.raises(errors.InputError, match='zs'):
         data_utils.read_codes(path)

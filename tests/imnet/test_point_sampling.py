@@ -97,6 +97,15 @@ def test_views_of_other_shapes_and_damaged_sources_are_told(tmp_path, capsys):
     tables.write_names(str(folder / 'box_img.hdf5'), ['a b', 'c'])
     assert gather_all.main(['--data_path', str(tmp_path)]) == 0
     assert (tmp_path / 'all_vox256_img_train.txt').read_text() == 'box/a b\n'
+    for names in (['a b'], ['a b', 'c', 'd']):
+        for kind in ('vox256', 'img'):
+            tables.write_names(str(folder / 'box_{}.hdf5'.format(kind)), names)
+        capsys.readouterr()
+        assert gather_all.main(['--data_path', str(tmp_path)]) == 1
+        assert 'has 2 shapes, and the .txt file beside {} names'.format(
+            len(names)) in capsys.readouterr().err
+    for kind in ('vox256', 'img'):
+        tables.write_names(str(folder / 'box_{}.hdf5'.format(kind)), ['a b', 'c'])
     os.truncate(str(folder / 'box_img.hdf5'), 3000)
     capsys.readouterr()
     assert gather_all.main(['--data_path', str(tmp_path)]) == 1
@@ -140,6 +149,20 @@ def test_grids_of_all_files_agree(tmp_path):
     np.testing.assert_array_equal(first, second)
     sizes = np.ptp(np.argwhere(first), axis=0) + 1
     np.testing.assert_allclose(np.linalg.norm(sizes), 256, atol=3)
+
+
+def test_probabilities_are_cut_at_a_half_and_distances_are_refused(tmp_path):
+    grid = np.full([64, 64, 64], 0.03)
+    grid[20:40, 10:30, 15:25] = 0.97
+    path = str(tmp_path / 'a.npz')
+    np.savez(path, voxels=grid)
+    soft = solids.read(path)
+    np.savez(path, voxels=grid > 0.5)
+    np.testing.assert_array_equal(soft, solids.read(path))
+    for wrong in (0.5 - grid, np.where(grid > 0.5, np.nan, 0.), 1 - 2 * (grid > 0.5)):
+        np.savez(path, voxels=wrong)
+        with pytest.raises(errors.InputError, match='a.npz: the grid holds'):
+            solids.read(path)
 
 
 def test_the_encoder_sees_points_as_the_grid_has_them():

@@ -202,7 +202,7 @@ def test_a_packed_file_gives_the_meshes_that_files_give(tmp_path):
     ({'vertex_counts': np.array([10, 6])}, 'do not fit together'),
     ({'face_counts': np.array([7, -1])}, 'with negative numbers'),
     ({'labels': np.zeros(3, int)}, 'do not fit together'),
-    ({'ids': np.array([{}, {}], object)}, 'cannot read'),
+    ({'ids': np.array([{}, {}], object)}, 'expected plain values'),
 ])
 def test_a_packed_file_that_does_not_fit_together_is_refused(tmp_path, changes, words):
     path = pack(tmp_path / 'a.npz', [prism(5), (VERTICES, FACES)], **changes)

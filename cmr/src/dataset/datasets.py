@@ -1,53 +1,21 @@
 """Sets of samples, their mixture, and batches; each a function of seed, epoch and index alone."""
 import argparse
 import os
-from typing import Dict, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset
-from cmr.src.utils import imutils, pickles
+from cmr.src.utils import imutils
 from common import errors
+from common.readers import arrays, pictures, text
 
 _SHAPES = {'center': (2,), 'scale': (), 'part': (24, 3), 'pose': (72,), 'shape': (10,),
            'S': (24, 4)}
 _REQUIRED = ('imgname', 'center', 'scale')
 _NAMES = ('imgname', 'maskname', 'partname')
 NUM_JOINTS, NUM_POSE, NUM_BETAS = 24, 72, 10
-
-
-def read_image(path: str) -> np.ndarray:
-    """Reads a picture.
-
-    Returns:
-      uint8 [H, W, 3], RGB.
-    Raises:
-      errors.InputError: the file is missing, cut short, or no picture.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise errors.InputError('cannot read the picture {}: {}.'.format(path, error.strerror))
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None or not _is_whole(data.tobytes()):
-        raise errors.InputError('{} is no whole picture; get it anew.'.format(path))
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _is_whole(data):
-    """Whether a JPEG has its picture's end; OpenCV reads one cut short with a warning only.
-
-    A small picture in the header has an end too, and cameras write more behind the picture.
-    """
-    if data[:2] != b'\xff\xd8':
-        return True
-    place = 2
-    while data[place:place + 1] == b'\xff' and data[place + 1:place + 2] not in (b'\xda', b''):
-        is_filling = data[place + 1] == 0xff
-        place += 1 if is_filling else 2 + int.from_bytes(data[place + 2:place + 4], 'big')
-    return data.find(b'\xff\xd9', place) >= 0
 
 
 class Set:
@@ -89,13 +57,18 @@ class Set:
         return ('pose' in self.rows or 'S' in self.rows
                 or part is not None and bool((part[..., 2] > 0).any()))
 
+    def missing_pictures(self) -> List[str]:
+        """Returns the paths of the pictures that are not there."""
+        paths = [self.image_path(index) for index in range(len(self))]
+        return [path for path in paths if not os.path.exists(path)]
+
     def row(self, index: int) -> Dict[str, np.ndarray]:
         """Returns the numbers of a sample by name: center, scale, and what else the file has."""
         return {name: self.rows[name][index] for name in _SHAPES if name in self.rows}
 
     def image(self, index: int) -> np.ndarray:
         """Reads the picture of a sample, uint8 [H, W, 3] RGB."""
-        return read_image(self.image_path(index))
+        return pictures.read(self.image_path(index))
 
     def image_path(self, index: int) -> str:
         """Returns the path of the picture of a sample."""
@@ -118,19 +91,8 @@ class Set:
 
 
 def _read_rows(path):
-    try:
-        with open(path, 'rb') as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError('one array alone')
-            rows = {name: archive[name] for name in archive.files}
-    except OSError as error:
-        raise errors.InputError('cannot read the sample file {}: {}. python cmr/preprocess.py '
-                                'makes it.'.format(path, error.strerror or error))
-    except pickles.ARCHIVE_ERRORS as error:
-        raise errors.InputError('{} is damaged, or no .npz of plain arrays: {}. python '
-                                'cmr/preprocess.py makes it.'.format(path, error))
-    return checked(path, rows)
+    return checked(path, arrays.read_archive(path, what='a sample file (.npz)', remedy=(
+        'python cmr/preprocess.py makes it.')))
 
 
 def checked(path: str, rows: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -157,32 +119,34 @@ def checked(path: str, rows: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         if name in rows:
             _check_numbers(path, name, rows[name], (count,) + shape)
     if (rows['scale'] <= 0).any():
-        raise errors.InputError('{}: scale of sample {} is not positive.'.format(
-            path, np.flatnonzero(rows['scale'] <= 0)[0]))
+        first = np.flatnonzero(rows['scale'] <= 0)[0]
+        raise errors.InputError('{}: scale of sample {} ({}) is not positive.'.format(
+            path, first, rows['imgname'][first]))
     if ('pose' in rows) != ('shape' in rows):
         raise errors.InputError('{} has one of pose and shape without the other.'.format(path))
     return rows
 
 
 def _texts(path, name, array, count):
-    """Names as str; files written by Python 2 have bytes."""
-    try:
-        texts = np.char.decode(array, 'utf-8') if array.dtype.kind == 'S' else array
-    except UnicodeDecodeError as error:
-        raise errors.InputError('{}: {} is no text: {}.'.format(path, name, error))
-    if texts.shape != (count,) or texts.dtype.kind != 'U':
-        raise errors.InputError('{}: {} is {} {}, expected {} names.'.format(
-            path, name, texts.dtype, texts.shape, count))
-    for text in texts:
-        if os.path.isabs(text) or '..' in text.replace('\\', '/').split('/'):
-            raise errors.InputError('{}: {} {} leads out of the set.'.format(path, name, text))
+    """Names as str; files written by Python 2 have bytes, those of MATLAB and Torch codes."""
+    texts = np.array(text.names(array, path, name))
+    if texts.shape != (count,):
+        raise errors.InputError('{}: {} has {} names, expected {}.'.format(
+            path, name, len(texts), count))
+    for one in texts:
+        if os.path.isabs(one) or '..' in one.replace('\\', '/').split('/'):
+            raise errors.InputError('{}: {} {} leads out of the set.'.format(
+                path, name, errors.quote(one)))
+        if not one.isprintable() or not one.strip():
+            raise errors.InputError('{}: {} has {!r}, which is no name of a file.'.format(
+                path, name, errors.quote(one)))
     return texts
 
 
 def _check_numbers(path, name, array, shape):
     if array.shape != shape:
         raise errors.InputError('{}: {} is {}, expected {}.'.format(path, name, array.shape, shape))
-    if array.dtype.kind not in 'fiub':
+    if array.dtype.kind not in arrays.NUMBERS:
         raise errors.InputError('{}: {} is {}, expected numbers.'.format(path, name, array.dtype))
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):

@@ -4,8 +4,9 @@ A body's folder holds a model file (.npz of plain arrays, or SMPL's .pkl) and me
 (of plain arrays, or the original's with pickled matrices); for SMPL also J_regressor_extra.npy, for
 Human3.6M J_regressor_h36m.npy.
 """
+import mmap
 import os
-import zipfile
+import re
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -14,33 +15,47 @@ import scipy.sparse
 from cmr.src import config as config_lib
 from cmr.src.models import smpl
 from cmr.src.utils import mesh as mesh_lib
-from cmr.src.utils import pickles
 from common import errors, files
+from common.readers import arrays as arrays_lib
+from common.readers import limits, pickles
 
 _SHAPES = {'v_template': ('V', 3), 'weights': ('V', 24), 'shapedirs': ('V', 3, None),
            'posedirs': ('V', 3, 207), 'J_regressor': (24, 'V'), 'kintree_table': (2, 24),
            'f': (None, 3)}
 _EXTRA = {'J_regressor_extra': 14, 'J_regressor_h36m': 17, 'J_regressor_24': 24}
-_MODEL_NAMES = ('body_model.npz', 'smpl.npz', 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl',
-                'smpl.pkl')
+_EXAMPLES = 'body_model.npz, SMPL_NEUTRAL.pkl'
+_NEUTRAL = re.compile('neutral|body_model', re.IGNORECASE)
+_SEX = re.compile(r'(^|[_.-])(f|m|female|male)([_.-]|$)', re.IGNORECASE)
 _LEVELS_NAME = 'mesh_downsampling.npz'
 
 
 def find(path: str) -> str:
     """Returns the path of the model file in a folder, or of the file itself.
 
+    Of several the neutral one is taken, then one whose name tells no sex.
+
     Raises:
       errors.InputError: the folder has none.
     """
     if not os.path.isdir(path):
         return path
-    names = [name for name in _MODEL_NAMES if os.path.exists(os.path.join(path, name))]
-    names += sorted(name for name in os.listdir(path) if name.endswith('.pkl'))
+    names = sorted((name for name in os.listdir(path) if not name.startswith('.')
+                    and name.lower().endswith(('.pkl', '.npz'))
+                    and _is_body(os.path.join(path, name))),
+                   key=lambda name: (not _NEUTRAL.search(name), bool(_SEX.search(name)), name))
     if not names:
-        raise errors.InputError('{} has no body model ({}). Get SMPL from its makers, or leave '
-                                '--body out: the free body that ships is used then.'.format(
-                                    path, ', '.join(_MODEL_NAMES)))
+        raise errors.InputError('{} has no body model (such as {}). Get SMPL from its makers, or '
+                                'leave --body out: the free body that ships is used then.'.format(
+                                    path, _EXAMPLES))
     return os.path.join(path, names[0])
+
+
+def _is_body(path):
+    """Whether a file names the arrays of a body, unlike the priors and levels that lie beside."""
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return False
+    with open(path, 'rb') as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b'v_template') >= 0
 
 
 def load(path: str = config_lib.SHIPPED_BODY) -> Dict[str, Any]:
@@ -54,15 +69,8 @@ def load(path: str = config_lib.SHIPPED_BODY) -> Dict[str, Any]:
       errors.InputError: a file is missing, damaged or has other arrays.
     """
     path = find(path)
-    try:
-        with open(path, 'rb') as stream:
-            is_archive = stream.read(4) == b'PK\3\4'
-            stream.seek(0)
-            values = {} if is_archive else pickles.load(stream, path)
-    except OSError as error:
-        raise errors.InputError('cannot read the body model {}: {}.'.format(path, error.strerror))
-    if is_archive:
-        values = _archive(path)
+    head, _ = limits.look(path, 'a body model', 'Get SMPL from its makers.')
+    values = _archive(path) if head[:4] == b'PK\3\4' else pickles.read(path, 'a body model')
     if not isinstance(values, dict):
         raise errors.InputError('{} is no body model: it holds no names.'.format(path))
     missing = sorted(set(_SHAPES) - set(values))
@@ -111,13 +119,7 @@ def read_array(path: str) -> np.ndarray:
     Raises:
       errors.InputError: it is missing, damaged, or holds no numbers.
     """
-    try:
-        array = np.load(path, allow_pickle=False)
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in 'fiub':
-            raise ValueError('it holds something else')
-    except (OSError, *pickles.ARCHIVE_ERRORS) as error:
-        raise errors.InputError('{} is no array of numbers: {}.'.format(path, error))
-    return array
+    return arrays_lib.read(path, 'fiub', 'an array of numbers (.npy)')
 
 
 def _check(path, name, value, shape):
@@ -133,36 +135,10 @@ def _check(path, name, value, shape):
 
 
 def _archive(path):
-    """Arrays of an .npz; object arrays by `pickles`, keys named M left out (they hold meshes)."""
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                name = os.path.splitext(member)[0]
-                if name == 'M' or not member.endswith('.npy'):
-                    continue
-                with archive.open(member) as stream:
-                    arrays[name] = _member(stream, path, name)
-    except (OSError, *pickles.ARCHIVE_ERRORS) as error:
-        raise errors.InputError('{} cannot be read as an .npz: {}. Get it anew.'.format(
-            path, error))
-    return arrays
-
-
-def _member(stream, path, name):
-    version = np.lib.format.read_magic(stream)
-    read = {(1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError('{} has format {}'.format(name, version))
-    shape, fortran, dtype = read(stream)
-    if dtype.hasobject:
-        return pickles.load(stream, '{} ({})'.format(path, name))
-    count = int(np.prod(shape, dtype=np.int64))
-    raw = stream.read(count * dtype.itemsize)
-    if len(raw) != count * dtype.itemsize:
-        raise ValueError('{} is cut short'.format(name))
-    return np.frombuffer(raw, dtype).reshape(shape, order='F' if fortran else 'C')
+    """Arrays of an .npz; object arrays by `pickles`, the one named M left out (it holds meshes)."""
+    values = arrays_lib.read_archive(path, objects=pickles.objects, leave_out=('M',))
+    return {name: value.item() if value.dtype.kind == 'O' and not value.ndim else value
+            for name, value in values.items()}
 
 
 def load_levels(path: str, num_vertices: int) -> Tuple[List, List, List]:

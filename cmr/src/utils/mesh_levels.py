@@ -192,10 +192,10 @@ def make(options: argparse.Namespace) -> None:
         raise errors.UsageError('--output must end in .npz, unlike {}.'.format(options.output))
     if options.factor <= 1:
         raise errors.UsageError('--factor must be above 1, not {:g}.'.format(options.factor))
-    if os.path.splitext(options.body)[1].lower() in ('.obj', '.ply', '.off', '.stl', '.glb'):
+    if os.path.splitext(options.body)[1].lower() in meshes.READABLE:
         mesh = meshes.read(options.body)
         vertices = np.asarray(mesh.vertices, np.float64)
-        triangles = np.asarray(meshes.triangulate(mesh.faces), np.int64)
+        triangles = np.asarray(meshes.triangulate(mesh.faces, mesh.vertices), np.int64)
     else:
         arrays = body_lib.load(options.body or config_lib.SHIPPED_BODY)
         vertices = np.asarray(arrays['v_template'], np.float64)

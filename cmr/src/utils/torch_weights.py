@@ -5,24 +5,67 @@ the whole network.
 """
 import argparse
 import os
-from typing import Dict, Iterable
+import re
+from typing import Dict, Iterable, List
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from cmr.src.utils import torch_file
-from common import cli, errors, files
+from cmr.src.utils import torch_file as torch_writer
+from common import cli, errors
 from common.device import session
+from common.readers import text, torch_file
 from common.training import checkpoints
 
 PARTS = ('graph_cnn', 'smpl_param_regressor')
 ENCODER = 'graph_cnn.resnet.'
 _COUNTER = 'num_batches_tracked'
+_UNUSED = {ENCODER + 'fc.weight', ENCODER + 'fc.bias'}     # ImageNet's classes; nothing reads them
+_OTHERS = re.compile(r'graph_cnn\.(gc|shape|camera_fc)\.|smpl_param_regressor\.')
 
 
 def is_torch(path: str) -> bool:
-    """Whether a path names a file of PyTorch."""
+    """Whether a path is a file of PyTorch: by its content, where it is there, else by its name."""
+    if os.path.isfile(path):
+        with open(path, 'rb') as stream:
+            if stream.read(4)[:2] in (b'PK', b'\x80\2', b'\x80\4', b'\x80\5', b'\x8a\n'):
+                return True
     return os.path.splitext(path)[1].lower() in ('.pth', '.pt')
+
+
+def encoder_names() -> List[str]:
+    """Returns the names of the encoder's weights, of ResNet-50 below `ENCODER`."""
+    names = ['conv1.weight', 'fc.weight', 'fc.bias'] + _norm('bn1')
+    for stage, blocks in enumerate((3, 4, 6, 3), 1):
+        for block in range(blocks):
+            prefix = 'layer{}.{}.'.format(stage, block)
+            for number in '123':
+                names += [prefix + 'conv{}.weight'.format(number)] + _norm(prefix + 'bn' + number)
+            if not block:
+                names += [prefix + 'downsample.0.weight'] + _norm(prefix + 'downsample.1')
+    return [ENCODER + name for name in names]
+
+
+def _norm(name):
+    return ['{}.{}'.format(name, part)
+            for part in ('weight', 'bias', 'running_mean', 'running_var')]
+
+
+def check_names(names: Iterable[str], path: str) -> None:
+    """Compares names of weights with those of the network.
+
+    Raises:
+      errors.InputError: a weight is none of the network's, or one of the encoder's is missing.
+    """
+    names, encoder = set(names), set(encoder_names())
+    unexpected = sorted(name for name in names - encoder if not _OTHERS.match(name))
+    missing = sorted(encoder - names - _UNUSED)
+    problems = ['{}: {}'.format(kind, errors.listed(some))
+                for kind, some in (('missing', missing), ('unexpected', unexpected)) if some]
+    if problems:
+        raise errors.InputError('{} does not fit the network, so nothing is written ({}). For a '
+                                'ResNet-50 under other names give --dict-file.'.format(
+                                    path, '; '.join(problems)))
 
 
 def to_ours(array: np.ndarray) -> np.ndarray:
@@ -45,10 +88,7 @@ def read(path: str) -> Dict[str, np.ndarray]:
     Raises:
       errors.InputError: the file is neither.
     """
-    content = torch_file.read(path)
-    if not isinstance(content, dict):
-        raise errors.InputError('{} holds {}, expected named weights.'.format(
-            path, type(content).__name__))
+    content = _content(path)
     if all(isinstance(content.get(part), dict) for part in PARTS):
         named = {'{}.{}'.format(part, name): value
                  for part in PARTS for name, value in content[part].items()}
@@ -56,7 +96,7 @@ def read(path: str) -> Dict[str, np.ndarray]:
         named = {ENCODER + name: value for name, value in content.items()}
     else:
         raise errors.InputError('{} is neither a ResNet-50 nor a checkpoint of GraphCMR (found: '
-                                '{}).'.format(path, ', '.join(sorted(map(str, content))[:5])))
+                                '{}).'.format(path, errors.listed(sorted(map(str, content)))))
     weights = {}
     for name, value in named.items():
         if name.endswith(_COUNTER):
@@ -65,6 +105,17 @@ def read(path: str) -> Dict[str, np.ndarray]:
             raise errors.InputError('{}: {} is no array of finite numbers.'.format(path, name))
         weights[name] = to_ours(value.astype(np.float32))
     return weights
+
+
+def _content(path):
+    """Named weights of a file; says which wrappers were taken off."""
+    try:
+        content, notes = torch_file.weights(torch_file.read(path))
+    except ValueError as error:
+        raise errors.InputError('{}: {}.'.format(path, error))
+    for note in notes:
+        cli.say('{}: {}'.format(path, note))
+    return content
 
 
 def is_encoder(names: Iterable[str]) -> bool:
@@ -84,7 +135,7 @@ def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[st
       errors.InputError: some are missing, have another shape, or are not known; all are listed.
     """
     wanted = {name: one for name, one in variables.items() if name.startswith(prefix)}
-    problems = [('missing', sorted(set(wanted) - set(weights))),
+    problems = [('missing', sorted(set(wanted) - set(weights) - _UNUSED)),
                 ('unexpected', sorted(set(weights) - set(variables))),
                 ('of another shape', sorted(
                     '{} {} in the file, {} here'.format(name, list(weights[name].shape),
@@ -93,11 +144,12 @@ def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[st
                     if name in weights and list(weights[name].shape) != one.shape.as_list()))]
     listed = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
     if listed:
-        raise errors.InputError('{} belongs to another network ({}). Give the sizes of its network '
-                                '(--num_layers, --num_channels, --resnet_width).'.format(
-                                    path, '; '.join(listed)))
+        raise errors.InputError('{} belongs to another network ({}). Give its --body and the sizes '
+                                'of its network (--num_layers, --num_channels, --resnet_width).'
+                                .format(path, '; '.join(listed)))
     for name, variable in wanted.items():
-        variable.load(weights[name], sess)
+        if name in weights:
+            variable.load(weights[name], sess)
 
 
 def export(values: Dict[str, np.ndarray], path: str) -> None:
@@ -120,16 +172,14 @@ def export(values: Dict[str, np.ndarray], path: str) -> None:
         if not parts[part]:
             raise errors.InputError('the checkpoint has no weights of {}, which GraphCMR needs in '
                                     '{}.'.format(part, path))
-    torch_file.write(path, parts)
+    torch_writer.write(path, parts)
 
 
 def _renamed(path, table):
     """Weights of a file under the names of a table."""
-    names, content = files.read_json(table), torch_file.read(path)
+    names, content = text.read_json(table), _content(path)
     if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
         raise errors.InputError('{} is no table {{name in the file: our name}}.'.format(table))
-    if not isinstance(content, dict):
-        raise errors.InputError('{} holds no named weights.'.format(path))
     missing = sorted(set(names) - set(content))
     if missing:
         raise errors.InputError('{} has no {}, which {} names.'.format(
@@ -149,10 +199,12 @@ def convert(options: argparse.Namespace) -> None:
         return
     values = (_renamed(options.pth_path, options.dict_file) if options.dict_file
               else read(options.pth_path))
+    check_names(values, options.pth_path)
     with tf.Graph().as_default(), tf.Session(config=session.session_config()) as sess:
         variables = [tf.get_variable(name, value.shape) for name, value in values.items()]
-        for variable, value in zip(variables, values.values()):
-            variable.load(value, sess)
+        sess.run([variable.initializer for variable in variables], {
+            variable.initializer.inputs[1]: value
+            for variable, value in zip(variables, values.values())})
         try:
             os.makedirs(os.path.dirname(os.path.abspath(options.ckpt_path)), exist_ok=True)
             tf.train.Saver(variables).save(sess, options.ckpt_path, write_meta_graph=False,

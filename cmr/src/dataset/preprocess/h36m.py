@@ -7,16 +7,15 @@ import os
 from typing import Dict, List, Tuple
 
 import cv2
-import h5py
 import numpy as np
 
-from cmr.src.utils import pickles
 from common import cli, errors, files
+from common.readers import hdf5, limits
 
 _SUBJECTS = ('S9', 'S11')
 _STEP = 5                   # frames between samples
 _CAMERA = '60457274'        # the only one of protocol 2
-# 17 of the 32 stored joints, and their places among the 24.
+# 17 of the 32 stored joints, from 0, and their places among the 24.
 _STORED = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
 _PLACES = (14, 3, 4, 5, 2, 1, 0, 16, 12, 17, 18, 9, 10, 11, 8, 7, 6)
 
@@ -31,7 +30,8 @@ def rows(folder: str, protocol: int) -> Dict[str, np.ndarray]:
     """
     samples: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'S': []}
     for subject in _SUBJECTS:
-        pattern = os.path.join(folder, subject, 'MyPoseFeatures', 'D3_Positions_mono', '*.cdf')
+        pattern = os.path.join(glob.escape(os.path.join(folder, subject)), 'MyPoseFeatures',
+                               'D3_Positions_mono', '*.cdf')
         paths = sorted(glob.glob(pattern))
         if not paths:
             raise errors.InputError('no positions of {}: nothing matches {}.'.format(
@@ -54,7 +54,7 @@ def _positions(path):
                                 'install cdflib==0.4.9.'.format(path))
     try:
         return np.asarray(cdflib.CDF(path)['Pose'][0], np.float64).reshape(-1, 32, 3) / 1000.
-    except (OSError, *pickles.ARCHIVE_ERRORS, TypeError, IndexError, AttributeError) as error:
+    except limits.DAMAGE as error:
         raise errors.InputError('{} has no positions of 32 joints: {!r}.'.format(path, error))
 
 
@@ -73,7 +73,7 @@ def _sequence(folder, subject, action, camera, positions, samples):
         if not video.read()[0]:
             raise errors.InputError('{} shows no picture: it is damaged, or this OpenCV cannot '
                                     'decode it.'.format(video_path))
-        with h5py.File(box_path, 'r') as boxes:
+        with hdf5.open_file(box_path, 'masks of a body for each picture') as boxes:
             for frame in range(len(positions)):
                 has_picture, image = video.read()
                 if not has_picture:
@@ -89,7 +89,7 @@ def _sequence(folder, subject, action, camera, positions, samples):
                 for key, value in zip(samples, ('images/' + name, center, scale,
                                                 joints(positions[frame]))):
                     samples[key].append(value)
-    except (OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:
+    except limits.DAMAGE as error:
         raise errors.InputError('{} has no mask of a body for each picture: {}.'.format(
             box_path, error))
     finally:
@@ -121,7 +121,7 @@ def box(mask: np.ndarray) -> Tuple[np.ndarray, float]:
 
 def joints(position: np.ndarray) -> np.ndarray:
     """Returns joints [24, 4] relative to the root, with confidence, of [32, 3]; metres."""
-    chosen = position[np.array(_STORED) - 1]
+    chosen = position[list(_STORED)]
     chosen = chosen - chosen[0]
     result = np.zeros([24, 4])
     result[list(_PLACES), :3], result[list(_PLACES), 3] = chosen, 1

@@ -4,17 +4,15 @@ import os
 from typing import Dict, Tuple
 
 import cv2
-import h5py
 import numpy as np
-import scipy.io
 
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.dataset.preprocess import h36m, sets
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pickles
 from common import cli, errors, files
 from common.geometry import plots
+from common.readers import hdf5, matlab, pickles, pictures, text
 
 _SOURCES = {
     'up-3d': 'up-3d.zip of Unite the People (files.is.tuebingen.mpg.de/classner/up)',
@@ -40,26 +38,15 @@ def _need(path):
     return path
 
 
-def _read_picture(path):
-    image = cv2.imread(_need(path))
-    if image is None:
-        raise errors.InputError('{} is no picture; get it anew.'.format(path))
-    return image
-
-
 def up3d(folder: str, list_path: str) -> Rows:
     """Reads the pictures of UP-3D that a list names."""
     rows = []
-    with open(_need(list_path), encoding='utf-8') as stream:
-        lines = [line.strip() for line in stream if line.strip()]
-    if not lines:
-        raise errors.InputError('{} names no picture.'.format(list_path))
-    for line in lines:
+    for line in text.read_lines(_need(list_path), 'a list of pictures'):
         number = line[1:-10]
         stem = os.path.join(folder, number)
         body = _pickled(_need(stem + '_body.pkl'))
         joints = body_lib.read_array(_need(stem + '_joints.npy'))
-        render = _read_picture(stem + '_render_light.png')
+        render = pictures.read(_need(stem + '_render_light.png'))
         try:
             rows.append(sets.up3d(number, joints, render, body['pose'], body['betas']))
         except ValueError as error:
@@ -68,8 +55,7 @@ def up3d(folder: str, list_path: str) -> Rows:
 
 
 def _pickled(path):
-    with open(path, 'rb') as stream:
-        body = pickles.load(stream, path)
+    body = pickles.read(path)
     missing = [name for name in ('pose', 'betas') if not isinstance(body, dict) or name not in body]
     if missing:
         raise errors.InputError('{} has no {}.'.format(path, ', '.join(missing)))
@@ -79,11 +65,10 @@ def _pickled(path):
 def lsp(folder: str, numbers: Tuple[int, int], with_masks: bool) -> Rows:
     """Reads the pictures of the Leeds Sports Pose set from the first to the last number."""
     path = _need(os.path.join(folder, 'joints.mat'))
-    try:
-        joints = np.asarray(scipy.io.loadmat(path)['joints'], np.float64)
-    except (OSError, TypeError, IndexError, scipy.io.matlab.miobase.MatReadError,
-            *pickles.ARCHIVE_ERRORS) as error:
-        raise errors.InputError('{} has no joints: {}.'.format(path, error))
+    content = matlab.read(path, ['joints'], 'the annotations of LSP')
+    if 'joints' not in content or content['joints'].ndim != 3:
+        raise errors.InputError('{} has no joints.'.format(path))
+    joints = np.asarray(content['joints'], np.float64)
     if joints.shape[:2] == (14, 3):     # the high-resolution set's layout
         joints = joints.transpose(1, 0, 2)
     if joints.shape[:2] != (3, 14) or joints.shape[2] < numbers[0]:
@@ -97,20 +82,24 @@ def mpii(folder: str) -> Rows:
     places = [os.path.join(place, 'train.h5')
               for place in (folder, os.path.join(config_lib.MODEL_DIR, 'data'))]
     path = next((place for place in places if os.path.exists(place)), places[0])
+    names = ('center', 'scale', 'part', 'imgname')
+    content = hdf5.read(_need(path), names, 'the annotations of MPII')
     try:
-        with h5py.File(_need(path), 'r') as stream:
-            return sets.mpii(*[stream[name][:] for name in ('center', 'scale', 'part', 'imgname')])
-    except (OSError, KeyError, ValueError, IndexError, TypeError) as error:
+        content['imgname'] = np.array(text.names(content['imgname'], path, 'imgname'))
+        return sets.mpii(*[content[name] for name in names])
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise errors.InputError('{} is no annotation of MPII: {}.'.format(path, error))
 
 
 def coco(folder: str) -> Rows:
     """Reads the annotations of COCO."""
     path = _need(os.path.join(folder, 'annotations', 'person_keypoints_train2014.json'))
-    annotations = files.read_json(path)
+    annotations = text.read_json(path, 'the annotations of COCO')
     try:
         return sets.coco(annotations)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:
+        raise errors.InputError('{}: {}.'.format(path, error))
+    except (KeyError, TypeError, AttributeError) as error:
         raise errors.InputError('{} has no annotations of people: {!r}.'.format(path, error))
 
 
@@ -173,13 +162,17 @@ def preprocess(options: argparse.Namespace) -> None:
         with files.replacing(path) as temporary:
             np.savez(temporary, **rows)
         cli.say('{}: {} samples in {}'.format(file_name, len(rows['imgname']), path))
-        written.append((name, path))
+        samples = datasets.Set(name, path, config_lib.root(options.data_path, name))
+        missing = samples.missing_pictures()
+        if missing:
+            cli.say('note: {} of the {} pictures of {} are missing, such as {}; they are in {}'
+                    .format(len(missing), len(samples), name, missing[0], _SOURCES[name]))
+        written.append(samples)
     if not written:
         raise errors.InputError('nothing of {} could be made; the lines above name what is '
                                 'missing.'.format(', '.join(wanted) or 'the sets'))
-    for name, path in written if options.check else ():
-        check(datasets.Set(name, path, config_lib.root(options.data_path, name)), options.check,
-              os.path.splitext(path)[0] + '_check.png')
+    for samples in written if options.check else ():
+        check(samples, options.check, os.path.splitext(samples.path)[0] + '_check.png')
     if damaged:
         raise errors.InputError('{} could not be made; the lines above say why.'.format(
             ', '.join(damaged)))

@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
+from common import cli, errors
+
 _EXPANSION = 1.2
 _MPII_JOINTS = (0, 1, 2, 3, 4, 5, 14, 15, 12, 13, 6, 7, 8, 9, 10, 11)
 _COCO_JOINTS = (19, 20, 21, 22, 23, 9, 8, 10, 7, 11, 6, 3, 2, 4, 1, 5, 0)
@@ -45,7 +47,7 @@ def mpii(center: np.ndarray, scale: np.ndarray, part: np.ndarray,
     """Returns the rows of MPII; people with a coordinate that is not positive are left out.
 
     Args:
-      center: [n, 2]; scale: [n]; part: [n, 16, 2]; imgname: bytes [n]; of train.h5.
+      center: [n, 2]; scale: [n]; part: [n, 16, 2]; imgname: str or bytes [n]; of train.h5.
     """
     part = np.asarray(part, np.float64)
     valid = (part > 0).all(axis=(1, 2))
@@ -63,22 +65,40 @@ def coco(annotations: Dict[str, Any]) -> Dict[str, np.ndarray]:
 
     Args:
       annotations: dict of person_keypoints_train2014.json.
+    Raises:
+      ValueError: an annotation has no 17 keypoints, or no box of four finite numbers; its id is
+        named. A box without extent is left out and its id told.
     """
     names = {image['id']: image['file_name'] for image in annotations['images']}
     rows: Dict[str, List] = {'imgname': [], 'center': [], 'scale': [], 'part': []}
     for person in annotations['annotations']:
-        points = np.reshape(np.asarray(person['keypoints'], np.float64), [17, 3])
+        points = np.asarray(person['keypoints'], np.float64)
+        box = np.asarray(person.get('bbox', ()), np.float64)
+        if points.size != 51 or not np.isfinite(points).all():
+            raise ValueError('annotation {} has no 17 keypoints'.format(_id(person)))
+        points = points.reshape(17, 3)
         points[:, 2] = points[:, 2] > 0
         if not points[_COCO_BODY, 2].all():
             continue
-        x, y, width, height = person['bbox']
-        center, scale = _box(np.array([x, y], float), np.array([x + width, y + height], float))
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise ValueError('annotation {} has no box of four numbers'.format(_id(person)))
+        if (box[2:] <= 0).any():
+            cli.say('note: annotation {} is left out, since its box has no extent'.format(
+                _id(person)))
+            continue
+        if person['image_id'] not in names:
+            raise ValueError('annotation {} is of a picture that is not listed'.format(_id(person)))
+        center, scale = _box(box[:2], box[:2] + box[2:])
         part = np.zeros([24, 3])
         part[list(_COCO_JOINTS)] = points
         for name, value in zip(rows, ('train2014/' + names[person['image_id']], center, scale,
                                       part)):
             rows[name].append(value)
     return {name: np.array(value) for name, value in rows.items()}
+
+
+def _id(person):
+    return errors.quote(person.get('id', 'without an id'))
 
 
 def up3d(number: str, joints: np.ndarray, render: np.ndarray, pose: np.ndarray,
