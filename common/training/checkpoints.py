@@ -194,7 +194,7 @@ def remove_temporary(folder: str) -> None:
     finished = {name[:-len('.index')] for name in names if name.endswith('.index')}
     finished.update(_named_in_list(folder))
     for name in names:
-        stem = re.match(r'((?:model|best)-\d+)\.(data-\d{5}-of-\d{5}|state\.json)$', name)
+        stem = re.match(r'(.+)\.(data-\d{5}-of-\d{5}|state\.json)$', name)
         if '.tempstate' in name or stem and stem.group(1) not in finished:
             os.remove(os.path.join(folder, name))
 
