@@ -31,19 +31,20 @@ class Results:
         if self._rows != rows:
             self._write()
 
-    def is_of(self, name: str, step: int) -> bool:
+    def is_of(self, name: str, step: Optional[int]) -> bool:
         """Says whether a result is there, with all its files, and of a step."""
         row = self._rows.get(name)
         return row is not None and row['step'] == step and all(
             os.path.exists(os.path.join(self._folder or '', path)) for path in row['files'])
 
-    def once(self, name: str, step: int, write: Callable[[], Optional[Sequence[str]]],
+    def once(self, name: str, step: Optional[int], write: Callable[[], Optional[Sequence[str]]],
              again: bool = False) -> bool:
         """Writes a result unless it is there and of this step; then records it.
 
         Args:
           name: str, such as 'weights.npy'.
-          step: int, the step of the variables that it is made of.
+          step: int, the step of the variables that it is made of. None: of others than those of
+            this run; it is written, and what was recorded of it no longer holds.
           write: function () -> the files that it wrote, or None; each appears as a whole.
           again: bool, whether it is written in any case.
         Returns:
@@ -51,10 +52,14 @@ class Results:
         """
         if self._folder is None or (self.is_of(name, step) and not again):
             return False
+        before = self._rows.pop(name, None)
+        if before and step is None:
+            self._write()
         paths = write() or ()
-        self._rows[name] = {'step': step, 'files': [os.path.relpath(path, self._folder)
-                                                    for path in paths]}
-        self._write()
+        if step is not None:
+            self._rows[name] = {'step': step, 'files': [os.path.relpath(path, self._folder)
+                                                        for path in paths]}
+            self._write()
         return True
 
     def _write(self):
