@@ -4,6 +4,8 @@ import contextlib
 import difflib
 import errno
 import functools
+import gc
+import io
 import math
 import os
 import signal
@@ -395,10 +397,16 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
             # end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except (KeyboardInterrupt, Exception) as error:  # the last resort: reported, not swallowed
+        except (KeyboardInterrupt, Exception) as caught:  # the last resort: reported, not swallowed
             if arguments[0].debug:
                 traceback.print_exc()
-            return _told(error, received)
+            error: Optional[BaseException] = caught
+        code = _told(error, received)
+        if code > 128:  # objects that the signal left half made complain when they are deleted
+            with contextlib.redirect_stderr(io.StringIO()):
+                error = None
+                gc.collect()
+        return code
 
 
 def _told(error, received):

@@ -1,11 +1,11 @@
 """Kills trainings, resumes them, and compares what they leave with an unbroken run.
 
 A kill (SIGKILL, SIGTERM, SIGINT) comes at a random moment, at a chosen call that changes files, or
-while TensorFlow saves. Each run is a process forked after the imports. A killed run is given the
-same command until it is done; then the last checkpoint has to equal the unbroken run's to the bit,
-all results have to be there and of the last step, and nothing else may be left. A checkpoint that
-is lost, a traceback, or another exit code is a finding: it is printed, its folder is kept, and the
-exit code is 1. The same command again goes on with the count.
+while TensorFlow saves. Each run is a process forked after the imports, and its pictures are a line
+each. A killed run is given the same command until it is done; then the last checkpoint has to equal
+the unbroken run's to the bit, all results have to be there and of the last step, and nothing else
+may be left. A checkpoint that is lost, a traceback, or another exit code is a finding: it is
+printed, its folder is kept, and the exit code is 1. The same command again goes on with the count.
 
 Example: python -m tests.kill --model toy --kills 1000
 """
@@ -30,6 +30,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, files
+from common.geometry import plots
 from common.training import checkpoints
 
 _MOST_KILLS = 8     # of one run
@@ -62,9 +63,8 @@ def _toy(folder):
 
 def _vsl(folder):
     from tests.vsl import test_scripts
-    from vsl import data_utils, draw, evaluation, make_dataset, training, vsl_main
+    from vsl import data_utils, evaluation, make_dataset, training, vsl_main
     del evaluation, training    # imported here, as a script imports them late
-    draw._MOST_TRIANGLES = 500
     path = os.path.join(folder, 'shapes.mat')
     if not os.path.exists(path):
         data_utils.write(path, *make_dataset.make_furniture(0, 2, 1))
@@ -122,6 +122,13 @@ def _cmr(folder):
         '--data_path=' + data, '--body=' + body, '--dataset=up-3d', '--training_steps=4',
         '--batch_size=2', '--report_every=1', '--save_every=2', '--num_workers=1', '--evaluate',
         '--freeze'] + tiny.NETWORK, [''])
+
+
+def _quick_pictures():
+    """Writes a line for each picture, which would take most of the time of a tiny run."""
+    for name, place in (('mesh_grid', 0), ('image_grid', 0), ('curves', 0), ('save_figure', 1)):
+        setattr(plots, name, lambda *arguments, place=place, **options: files.write_text(
+            arguments[place], 'a picture'))
 
 
 CASES = {'toy': _toy, 'vsl': _vsl, 'polygen': _polygen, 'imnet': _imnet, 'r2n2': _r2n2, 'cmr': _cmr}
@@ -315,6 +322,7 @@ class Killer:
         os.makedirs(data, exist_ok=True)
         _in_child(functools.partial(CASES[name], data))     # with sessions of TensorFlow
         self.case = CASES[name](data)
+        _quick_pictures()
         self._log = os.path.join(folder, 'kills.jsonl')
         self.rows = _rows(self._log) if os.path.exists(self._log) else []
         self._measure()

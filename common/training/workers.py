@@ -21,7 +21,7 @@ from common import errors
 def fork_context() -> Any:
     """Returns the way to start processes: by a fork, where the system has that."""
     has_fork = 'fork' in multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context('fork' if has_fork else None)
+    return multiprocessing.get_context('fork' if has_fork else 'spawn')
 
 
 def num_cpus() -> int:
