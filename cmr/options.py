@@ -6,6 +6,7 @@ import sys
 from cmr.src import config as config_lib
 from common import cli, errors
 from common.readers import text as text_lib
+from common.training import workers
 
 OUTPUT_PATH = os.path.join(config_lib.MODEL_DIR, 'output')
 GENERATED = 'generated'     # folder of the quick start's set below the output folder
@@ -308,6 +309,6 @@ def parse_dataset_args(argv=None, doc='Draws pictures of posed bodies.'):
     parser.add_argument('--body', default='', help='body model; unset: the one that ships')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of every random draw')
     parser.add_argument('--processes', type=cli.positive_int,
-                        default=max(1, len(os.sched_getaffinity(0))), help='that draw')
+                        default=workers.num_cpus(), help='that draw')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)

@@ -60,12 +60,18 @@ def train(options: cli.Options, context: launch.Context) -> None:
                 return
             workers.close()
             run.say_waiting(workers.waited)
-            if test and run.step > run.start_step:
-                test.measure(run, run.step)
-                test.draw(run)
-    if options.freeze and ranks.is_chief:
-        for path in freeze.freeze_run(options, context, run.step):
-            cli.say('frozen: {}'.format(path))
+            if test:
+                run.results.once('evaluation', run.step, lambda: (
+                    test.measure(run, run.step) + [test.draw(run)]))
+    if options.freeze:
+        run.results.once('frozen', run.step, lambda: _freeze(options, context, run.step))
+
+
+def _freeze(options, context, step):
+    paths = freeze.freeze_run(options, context, step)
+    for path in paths:
+        cli.say('frozen: {}'.format(path))
+    return paths
 
 
 def _run_steps(run, steps, workers, test, per_epoch, options):
@@ -224,7 +230,11 @@ class _Test:
         return evaluation.batches(self._set, self._predictor.batch, self._options)
 
     def measure(self, run, step):
-        """Prints and records the figures of a step; at the first, those of the mean pose too."""
+        """Prints and records the figures of a step; at the first, those of the mean pose too.
+
+        Returns:
+          the files.
+        """
         self._predictor.sess = run.sess
         make, count = self._batches()
         figures = evaluation.measure(self._predictor, self._set, 'up-3d', map(make, range(count)))
@@ -234,11 +244,15 @@ class _Test:
             cli.say('{}: {}'.format(name, value))
         run.record(step, **{name.lower().replace(' ', '_').replace('(', '').replace(')', ''): value
                             for name, value in figures.items()})
-        evaluation.write(run.output_path, 'up-3d', step, figures)
-        _draw_errors(run)
+        path = evaluation.write(run.output_path, 'up-3d', step, figures)
+        return [path, _draw_errors(run)]
 
     def draw(self, run):
-        """Draws the first samples: photo, both bodies over it, one from the side."""
+        """Draws the first samples: photo, both bodies over it, one from the side.
+
+        Returns:
+          str, the picture.
+        """
         _, batch = self._batches()[0](0)
         outputs = self._predictor.predict(batch['img'])
         faces, size = self._predictor.network.body.faces, max(self._options.img_res, _DRAWN_SIZE)
@@ -258,6 +272,7 @@ class _Test:
         plots.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
                          columns=len(_CAPTIONS))
         cli.say('pictures in {}'.format(path))
+        return path
 
 
 def _draw_errors(run):
@@ -270,5 +285,7 @@ def _draw_errors(run):
     for row in rows:
         if 'shape_error_mean_pose' in row:
             series['mean training pose'] = (steps, [row['shape_error_mean_pose']] * len(steps))
-    plots.curves(os.path.join(run.eval_dir, 'errors.png'), series,
+    path = os.path.join(run.eval_dir, 'errors.png')
+    plots.curves(path, series,
                  ylabel='shape error on unseen bodies, mm', log=True)
+    return path

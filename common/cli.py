@@ -1,18 +1,25 @@
 """Command lines: parser, option types, the options that every training script has, exit codes."""
 import argparse
+import contextlib
 import difflib
 import errno
+import functools
+import gc
+import io
 import math
 import os
+import signal
 import sys
+import threading
 import traceback
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from common import errors
 
 TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
 _STOPPED = 'stopped at once; what was saved before is whole'
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 class Options(argparse.Namespace):
@@ -332,6 +339,48 @@ def say(line: str) -> None:
     print(errors.escaped(line), flush=True)
 
 
+def script(main: Callable[[], int]) -> None:
+    """Ends the process with the exit code of a script's `main`.
+
+    SIGINT and SIGTERM that come before its work begins, among imports say, end it in one line.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, functools.partial(_stop, os.getpid()))
+    sys.exit(main())
+
+
+def _stop(owner, number, frame):
+    """Ends the process; those that were forked from the script's own say nothing."""
+    del frame
+    if os.getpid() == owner:
+        os.write(2, (_STOPPED + '\n').encode())
+    os._exit(128 + number)
+
+
+def _interrupt(owner, received, number, frame):
+    """Notes the first signal and raises KeyboardInterrupt, so that what is open is closed."""
+    if received or os.getpid() != owner:
+        _stop(owner, number, frame)
+    received.append(number)
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[List[int]]:
+    """Turns signals into KeyboardInterrupt; gives the list of those received."""
+    received: List[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    handler = functools.partial(_interrupt, os.getpid(), received)
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    try:
+        yield received
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
+
+
 def run(function: Callable[..., Any], *arguments: Any) -> int:
     """Calls the work of a script and turns what goes wrong into one line and an exit code.
 
@@ -344,30 +393,38 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
       int: 0 done, 1 bad data or environment, 2 wrong usage, 3 loss not finite, 130 or 143 after
       SIGINT or SIGTERM.
     """
-    debug = arguments[0].debug
-    try:
-        result = function(*arguments)
-        sys.stdout.flush()
-        return result if isinstance(result, int) and not isinstance(result, bool) else 0
-    except BrokenPipeError:
-        # The reader of the pipe has gone (`| head`); keeps Python quiet when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        if debug:
-            traceback.print_exc()
+    with _interruptible() as received:
+        try:
+            result = function(*arguments)
+            sys.stdout.flush()
+            return result if isinstance(result, int) and not isinstance(result, bool) else 0
+        except BrokenPipeError:
+            # The reader of the pipe has gone (`| head`); keeps Python quiet when it flushes at its
+            # end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (KeyboardInterrupt, Exception) as caught:  # the last resort: reported, not swallowed
+            if arguments[0].debug:
+                traceback.print_exc()
+            error: Optional[BaseException] = caught
+        code = _told(error, received)
+        if code > 128:  # objects that the signal left half made complain when they are deleted
+            with contextlib.redirect_stderr(io.StringIO()):
+                error = None
+                gc.collect()
+        return code
+
+
+def _told(error, received):
+    """Prints the line that stands for an exception; returns the exit code."""
+    # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
+    cause = (isinstance(error, SystemError) and error.__cause__) or error
+    # C code may also replace the exception of a signal by one of its own.
+    if isinstance(cause, KeyboardInterrupt) or received and not hasattr(cause, 'exit_code'):
         print(_STOPPED, file=sys.stderr)
-        return 130
-    except Exception as error:  # the last resort of a script: reported, never swallowed
-        if debug:
-            traceback.print_exc()
-        # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
-        cause = (isinstance(error, SystemError) and error.__cause__) or error
-        if isinstance(cause, KeyboardInterrupt):
-            print(_STOPPED, file=sys.stderr)
-            return 130
-        print(_message(cause), file=sys.stderr)
-        return getattr(cause, 'exit_code', 1)
+        return 128 + (received or [signal.SIGINT])[0]
+    print(_message(cause), file=sys.stderr)
+    return getattr(cause, 'exit_code', 1)
 
 
 def _message(error):

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 
 from common import errors
 
+LOCK = '.lock'      # one process at a time writes where this is
 _MARK = '.tmp-'     # in the names of temporary files
 _TEMPORARY = re.escape(_MARK) + r'[a-z0-9_]{8}(\.\w+)?$'
 
@@ -16,9 +17,12 @@ def remove_temporary(folder: str) -> None:
     """Deletes the temporary files that killed processes have left in a folder and below it.
 
     Args:
-      folder: str; nobody else writes there now.
+      folder: str; nobody else writes there now. Folders below it that have a lock of their own are
+        left to those who hold it.
     """
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders
+                      if not os.path.exists(os.path.join(place, name, LOCK))]
         for name in names:
             if name.startswith('.') and re.search(_TEMPORARY, name):
                 os.remove(os.path.join(place, name))

@@ -7,7 +7,8 @@ networks: 'ae', 'gan', 'svr'.
 """
 import glob
 import os
-from typing import Optional, Sequence
+import re
+from typing import List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -155,14 +156,17 @@ def restore(sess: tf.Session, prefix: str, variables: Sequence[tf.Variable]) -> 
 
 
 def save(sess: tf.Session, variables: Sequence[tf.Variable], options: cli.Options, kind: str,
-         epoch: int) -> None:
+         epoch: int) -> List[str]:
     """Saves variables under the original's name and drops the oldest checkpoints of that name.
 
+    Returns:
+      the files.
     Raises:
       errors.InputError: the disk is full, or the folder cannot be written.
     """
     place, stem = folder(options, kind), NAMES[kind]
     os.makedirs(place, exist_ok=True)
+    checkpoints.remove_temporary(place, re.escape(stem) + r'-\d+')
     prefix = os.path.join(place, '{}-{}'.format(stem, epoch))
     try:
         tf.train.Saver(variables).save(sess, prefix, write_meta_graph=False, write_state=False)
@@ -175,3 +179,4 @@ def save(sess: tf.Session, variables: Sequence[tf.Variable], options: cli.Option
     checkpoints.write_list(place, saved[-_KEPT[kind]:])
     for other in saved[:-_KEPT[kind]]:
         checkpoints.remove(other)
+    return checkpoints.files_of(prefix)

@@ -1,6 +1,6 @@
 """What the trainings of IM-NET's three networks share: runs that count epochs, as the original."""
 import os
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -65,6 +65,25 @@ def start_from_original(run: runs.Run, options: cli.Options, kind: str,
     run.step = run.start_step = (epoch + 1) * options.steps_per_epoch
     cli.say('goes on from {}, with fresh moments of Adam, at step {}'.format(
         prefix, run.step))
+
+
+def goes_on(run: runs.Run) -> bool:
+    """Says whether the run goes on from a checkpoint of its own."""
+    return checkpoints.exists(os.path.join(run.checkpoints, 'model-{}'.format(run.start_step)))
+
+
+def finish(run: runs.Run, step: int, write: Callable[[], Sequence[str]]) -> None:
+    """Saves the run, then what has the original's name, unless that is there.
+
+    In this order, since a run that finds the original's checkpoint alone has no moments.
+
+    Args:
+      run: at the end of `step`.
+      step: int.
+      write: function () -> the files that it wrote.
+    """
+    run.save(step)
+    run.results.once('original checkpoint', step, write)
 
 
 class EpochMean:

@@ -7,8 +7,8 @@ import argparse
 import os
 from typing import Any, Callable, Dict
 
-from common import cli, errors
-from common.training import launch, reporting
+from common import cli, errors, files
+from common.training import launch, locks, reporting
 from imnet import data_utils, evaluation, freeze, furniture_set, inference
 from imnet import options as options_lib
 from imnet.IMGAN import training as gan_training
@@ -26,7 +26,13 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if context.ranks.size > 1:
         raise errors.UsageError('imnet/train.py runs its stages in one process; with several, '
                                 'train by imnet/IMGAN/main.py and imnet/IMSVR/main.py.')
-    options = _with_data(options)
+    os.makedirs(options.output_path, exist_ok=True)
+    with locks.held(options.output_path):
+        files.remove_temporary(options.output_path)
+        _run_stages(_with_data(options), context)
+
+
+def _run_stages(options, context):
     has_test = _has_test_split(options)
     if not has_test:
         cli.say('note: no test split: its galleries and the evaluation are left out')

@@ -7,8 +7,8 @@ from typing import List
 
 import tensorflow.compat.v1 as tf
 
-from common import cli, files
-from common.frozen import freezing, graph
+from common import cli
+from common.frozen import freezing
 from common.training import checkpoints, launch
 from polygen import networks
 from polygen import options as options_lib
@@ -66,15 +66,3 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
         output=context.output_path, parts=options_lib.PARTS, single_loop=False, onnx=False,
         batch_size=min(options.num_samples, 4), checkpoint=prefix, vertex_checkpoint='',
         face_checkpoint=''), context.replace(device='cpu'))
-
-
-def is_up_to_date(output_path: str, step: int) -> bool:
-    """Says whether both .pb files of a run are there and of this step."""
-    for name in _FILES.values():
-        path = os.path.join(output_path, name + '.pb')
-        if not os.path.exists(path) or not os.path.exists(graph.manifest_path(path)):
-            return False
-        notes = files.read_json(graph.manifest_path(path)).get('notes') or {}
-        if notes.get('checkpoint') != 'model-{}'.format(step):
-            return False
-    return True

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli
+from common.frozen import graph as graph_lib
 from common.training import launch, reporting, runs
 from polygen import (
     data_utils,
@@ -114,15 +115,25 @@ def _finish(run, sampler, examples, options, context):
     if recent:
         cli.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
             len(recent), *map(reporting.format_value, np.mean(recent, axis=0))))
-    picture = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
-    trained = run.step > run.start_step     # else only what is missing is made
-    if sampler and (trained or not os.path.exists(picture)):
-        samples = _draw(run, run.step, sampler, examples, options)
-        for line in measures.describe_matches(samples, examples, options.quantization_bits,
-                                              options.random_shift):
-            cli.say(line)
-        cli.say('samples in {}'.format(os.path.splitext(picture)[0]))
-    if options.freeze and (trained or not freeze.is_up_to_date(context.output_path, run.step)):
-        run.save(run.step)
-        for path in freeze.freeze_run(options, context, run.step):
-            cli.say('frozen: {}'.format(path))
+    if sampler:
+        run.results.once('samples', run.step, lambda: _sample(run, sampler, examples, options))
+    if options.freeze:
+        run.results.once('frozen', run.step, lambda: _freeze(run, options, context))
+
+
+def _sample(run, sampler, examples, options):
+    samples = _draw(run, run.step, sampler, examples, options)
+    for line in measures.describe_matches(samples, examples, options.quantization_bits,
+                                          options.random_shift):
+        cli.say(line)
+    stem = os.path.join(run.samples, 'step_{:06d}'.format(run.step))
+    cli.say('samples in {}'.format(stem))
+    return [stem + '.png']
+
+
+def _freeze(run, options, context):
+    run.save(run.step)
+    paths = freeze.freeze_run(options, context, run.step)
+    for path in paths:
+        cli.say('frozen: {}'.format(path))
+    return paths + [graph_lib.manifest_path(path) for path in paths]

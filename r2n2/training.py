@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
-from common.training import launch, runs
+from common.training import launch, results, runs
 from common.training import workers as workers_lib
 from r2n2 import evaluation, freeze, networks
 from r2n2 import options as options_lib
@@ -27,14 +27,28 @@ def train(options: cli.Options, context: launch.Context) -> None:
       errors.NonFiniteLossError: a loss or a parameter is NaN, or the loss exceeds the limit.
     """
     data = data_io.of_run(options)
-    step = _run_steps(options, context, data) if options.train else None
+    run = _run_steps(options, context, data) if options.train else None
     if not context.ranks.is_chief:
         return
-    if options.evaluate:
-        evaluation.measure(options, context, data)
+    record, step = (run.results, run.step) if run else (results.Results(context.output_path), None)
+    if options.evaluate:    # in any case, as its figures are printed
+        record.once('evaluation', step, lambda: _measure(options, context, data), again=True)
     if options.freeze:
-        for path in freeze.freeze_run(options, context, step):
-            cli.say('frozen: {}'.format(path))
+        record.once('frozen, views: {}'.format(options.views), step,
+                    lambda: _freeze(options, context, step))
+
+
+def _measure(options, context, data):
+    evaluation.measure(options, context, data)
+    folder = os.path.join(context.output_path, 'eval', options.settings.TEST.EXP_NAME)
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+
+
+def _freeze(options, context, step):
+    paths = freeze.freeze_run(options, context, step)
+    for path in paths:
+        cli.say('frozen: {}'.format(path))
+    return paths
 
 
 def rate_at(train_settings: config_lib.Config, step: int) -> float:
@@ -147,7 +161,7 @@ def _loaders(settings, data, options, context):
 
 
 def _run_steps(options, context, data):
-    """Trains to step TRAIN.NUM_ITERATION; returns the last step."""
+    """Trains to step TRAIN.NUM_ITERATION; returns the runs.Run."""
     runs.set_seeds(context.seed)
     settings = config_lib.replaced(
         options.settings, CONST={'BATCH_SIZE': context.ranks.per_rank(options.batch_size)})
@@ -174,9 +188,11 @@ def _run_steps(options, context, data):
                 _after_step(run, net, trainer, validation_batch, step, train_settings)
         workers.close()
         run.say_waiting(workers.waited)
-        if context.ranks.is_chief:
-            _export(run, net)
-        return run.step
+        if net.batch_norm:
+            cli.say("no weights.npy: the original's list has no place for NET.BATCH_NORM")
+        else:
+            run.results.once('weights.npy', run.step, lambda: _export(run, net))
+        return run
 
 
 def _initial_weights(options: cli.Options, net: net_lib.Net
@@ -207,13 +223,9 @@ def _after_step(run, net, trainer, validation_batch, step, train_settings):
 
 
 def _export(run, net):
-    """Leaves the weights in the original's format too, where it has a place for them."""
-    path = os.path.join(run.checkpoints, 'weights.npy')
-    if net.batch_norm:
-        cli.say("no weights.npy: the original's list has no place for NET.BATCH_NORM")
-        return
-    if run.step > run.start_step or not os.path.exists(path):
-        weights.save(run.sess, net, path)
-        files.write_text(os.path.join(run.checkpoints, 'weights.txt'),
-                         'weights.npy is of step {}\n'.format(run.step))
-        cli.say("weights in the original's format: {}".format(path))
+    """Leaves the weights in the original's format too, and a line of which step they are."""
+    paths = [os.path.join(run.checkpoints, 'weights' + ending) for ending in ('.npy', '.txt')]
+    weights.save(run.sess, net, paths[0])
+    files.write_text(paths[1], 'weights.npy is of step {}\n'.format(run.step))
+    cli.say("weights in the original's format: {}".format(paths[0]))
+    return paths

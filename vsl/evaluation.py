@@ -1,4 +1,5 @@
 """Evaluates a network of shapes: classification, reconstruction, generation, interpolation."""
+import functools
 import os
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 
 from common import cli, errors, files
 from common.geometry import plots
-from common.training import checkpoints, launch, reporting, runs
+from common.training import checkpoints, launch, reporting, results, runs
 from vsl import data_utils, datasets, draw, freeze, inference, measures, networks
 from vsl import options as options_lib
 
@@ -32,7 +33,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     seed, epochs = order_of_training(options, len(data.train.labels))
     orders = data_utils.Order(len(data.train.labels), seed).to_classify(
         epochs, len(data.test.labels))
-    run_shape_stages(model, data, orders, options, context, None)
+    run_shape_stages(model, data, orders, options, context)
 
 
 def open_set(options):
@@ -66,21 +67,31 @@ def order_of_training(options, count):
     return values['seed'], -(-(steps or values['training_steps']) // per_epoch)
 
 
-def run_stages(work, options):
+def run_stages(work, options, run=None):
     """Runs the stages after training; results go to eval/<stage>.json.
 
     Args:
       work: dict {stage: function () -> JSON value}; options: settled options.
+      run: runs.Run, of the training, whose step is recorded; None: there was none.
     """
     folder = os.path.join(options.output_path, 'eval')
     stages = [stage for stage in options.stages if stage != 'train']
+
+    record = run.results if run else results.Results(options.output_path)
+
+    def write(stage):
+        path = os.path.join(folder, stage + '.json')
+        files.write_json(path, work[stage]())
+        return [path]
+
     for stage in stages:
-        files.write_json(os.path.join(folder, stage + '.json'), work[stage]())
+        # Always, as its figures are printed.
+        record.once(stage, run and run.step, functools.partial(write, stage), again=True)
     if stages:
         cli.say('{}: figures and pictures in {}'.format(', '.join(stages), folder))
 
 
-def run_shape_stages(model, data, orders, options, context, step):
+def run_shape_stages(model, data, orders, options, context, run=None):
     """Runs the stages of vsl_main.py after training; see `run_stages`.
 
     Args:
@@ -88,7 +99,7 @@ def run_shape_stages(model, data, orders, options, context, step):
       data: ShapeSet.
       orders: dict {'train', 'test': int [N]}, see `classify`.
       options, context: of the run.
-      step: int, the step to freeze; None: the newest.
+      run: runs.Run, of the training; None: the newest weights are frozen.
     """
     folder = os.path.join(options.output_path, 'eval')
     codes = {}
@@ -102,7 +113,7 @@ def run_shape_stages(model, data, orders, options, context, step):
         'interpolate': lambda: interpolate(model, data, folder, options),
         'tsne': lambda: tsne(codes['train'], data, folder),
         'metrics': lambda: generation(model, codes, data, options),
-        'freeze': lambda: freeze.freeze_run(options, context, step)}, options)
+        'freeze': lambda: freeze.freeze_run(options, context, run and run.step)}, options, run)
 
 
 def has_one_class(labels):

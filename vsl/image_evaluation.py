@@ -30,10 +30,10 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     networks.restore(model, prefix, context)
     seed, epochs = evaluation.order_of_training(options, len(data.train.labels))
     order = data_utils.Order(len(data.train.labels), seed, permute=True)
-    run_image_stages(model, data, order.at(max(0, epochs - 1)), options, context, None)
+    run_image_stages(model, data, order.at(max(0, epochs - 1)), options, context)
 
 
-def run_image_stages(model, data, order, options, context, step):
+def run_image_stages(model, data, order, options, context, run=None):
     """Runs the stages of vsl_imrec.py after training; see `evaluation.run_stages`.
 
     Args:
@@ -41,14 +41,14 @@ def run_image_stages(model, data, order, options, context, step):
       data: ImageSet.
       order: int [N], rows of the training split in the order of the last epoch.
       options, context: of the run.
-      step: int, the step to freeze; None: the newest.
+      run: runs.Run, of the training; None: the newest weights are frozen.
     """
     folder = os.path.join(options.output_path, 'eval')
     evaluation.run_stages({
         'iou': lambda: measure_iou(model, data, order, options),
         'retrieve': lambda: retrieve(model, data, folder, options),
         'pictures': lambda: draw_images(model, data, folder, options),
-        'freeze': lambda: freeze.freeze_run(options, context, step)}, options)
+        'freeze': lambda: freeze.freeze_run(options, context, run and run.step)}, options, run)
 
 
 def decoded(model, images, scale):

@@ -44,16 +44,17 @@ def train(options: cli.Options, context: launch.Context) -> None:
                 if means is not None and context.ranks.is_chief:
                     _end_epoch(run, model, data, epoch, means, options)
         run.say_waiting(epochs.seconds)
-        training.draw_curves(run, context)
+        run.results.once('curves', run.step, lambda: training.draw_curves(run))
         run.save(run.step)
         if 'last_total' in run.state:
-            training.save_as_original(
-                run, context, model, '{}-{:03d}-{}-{}-{}-cost-{:.4f}.ckpt'.format(
-                    data.title, run.state['last_epoch'], options.local_latent_num,
-                    options.local_latent_dim, options.global_latent_dim, run.state['last_total']))
+            name = '{}-{:03d}-{}-{}-{}-cost-{:.4f}.ckpt'.format(
+                data.title, run.state['last_epoch'], options.local_latent_num,
+                options.local_latent_dim, options.global_latent_dim, run.state['last_total'])
+            run.results.once('original checkpoint', run.step,
+                             lambda: training.save_as_original(run, model, name))
         if context.ranks.is_chief:
             order = epochs.order.at(max(0, epochs.begun(run.step) - 1))
-            image_evaluation.run_image_stages(model, data, order, options, context, run.step)
+            image_evaluation.run_image_stages(model, data, order, options, context, run)
 
 
 def _end_epoch(run, model, data, epoch, means, options):

@@ -41,14 +41,16 @@ def train(options: cli.Options, context: launch.Context) -> None:
                 if means is not None and context.ranks.is_chief:
                     _end_epoch(run, model, data, step, epoch, means, voxels, options)
         run.say_waiting(epochs.seconds)
-        draw_curves(run, context)
+        run.results.once('curves', run.step, lambda: draw_curves(run))
         run.save(run.step)
         if 'last_total' in run.state:
-            save_as_original(run, context, model, '{}-{:04d}-cost-{:.4f}.ckpt'.format(
-                options.preset, run.state['last_epoch'], run.state['last_total']))
+            name = '{}-{:04d}-cost-{:.4f}.ckpt'.format(
+                options.preset, run.state['last_epoch'], run.state['last_total'])
+            run.results.once('original checkpoint', run.step,
+                             lambda: save_as_original(run, model, name))
         if context.ranks.is_chief:
             orders = epochs.order.to_classify(epochs.begun(run.step), len(data.test.labels))
-            evaluation.run_shape_stages(model, data, orders, options, context, run.step)
+            evaluation.run_shape_stages(model, data, orders, options, context, run)
 
 
 def _end_epoch(run, model, data, step, epoch, means, voxels, options):
@@ -140,36 +142,37 @@ class Epochs:
         return sums
 
 
-def save_as_original(run: runs.Run, context: launch.Context, model: vsl.VarShapeLearner,
-                     name: str) -> None:
+def save_as_original(run: runs.Run, model: vsl.VarShapeLearner, name: str) -> List[str]:
     """Saves variables and moments under a name of the original's kind, beside the run's own.
 
     Args:
-      run: runs.Run; context: launch.Context; model: VarShapeLearner.
+      run: runs.Run; model: VarShapeLearner.
       name: str, such as modelnet40-0499-cost-0.0076.ckpt; an earlier one of this kind is removed.
+    Returns:
+      its files.
     """
-    if not context.ranks.is_chief:
-        return
-    for other in os.listdir(run.checkpoints):
-        if '-cost-' in other and other.endswith('.ckpt.index') and other != name + '.index':
-            checkpoints.remove(os.path.join(run.checkpoints, other[:-len('.index')]))
+    prefix = os.path.join(run.checkpoints, name)
+    checkpoints.remove_temporary(run.checkpoints, r'.+-cost-.+\.ckpt')
     names = set(model.params) | {'beta1_power', 'beta2_power'}
     variables = [variable for variable in tf.global_variables()
                  if variable.op.name.split('/')[0] in names]
-    tf.train.Saver(variables).save(run.sess, os.path.join(run.checkpoints, name),
-                                   write_meta_graph=False, write_state=False)
+    tf.train.Saver(variables).save(run.sess, prefix, write_meta_graph=False, write_state=False)
+    for other in os.listdir(run.checkpoints):
+        if '-cost-' in other and other.endswith('.ckpt.index') and other != name + '.index':
+            checkpoints.remove(os.path.join(run.checkpoints, other[:-len('.index')]))
+    return checkpoints.files_of(prefix)
 
 
-def draw_curves(run: runs.Run, context: launch.Context) -> None:
+def draw_curves(run: runs.Run) -> List[str]:
     """Draws the rows of metrics.jsonl over the steps, those of earlier runs too, into eval/.
 
     Args:
       run: runs.Run; `eval/losses.png` is written and, where there are measurements,
         `eval/measures.png`.
-      context: launch.Context; only the process of rank 0 has the figures.
+    Returns:
+      the pictures.
     """
-    if not context.ranks.is_chief:
-        return
+    paths = []
     rows = records.read_metrics(os.path.join(run.output_path, 'metrics.jsonl'))
     for name, is_chosen in (('losses', lambda key: key in ('loss', 'loss_rec')),
                             ('measures', lambda key: key.endswith(('_iou', '_accuracy')))):
@@ -180,4 +183,6 @@ def draw_curves(run: runs.Run, context: launch.Context) -> None:
                 steps.append(row['step'])
                 values.append(row[key])
         if series:
-            plots.curves(os.path.join(run.eval_dir, name + '.png'), series)
+            paths.append(os.path.join(run.eval_dir, name + '.png'))
+            plots.curves(paths[-1], series)
+    return paths

@@ -43,12 +43,8 @@ def note(*prefixes: str) -> Dict[str, str]:
     """
     digest, names = hashlib.sha256(), []
     for prefix in sorted(set(prefixes)):
-        folder, stem = os.path.split(prefix)
-        names.append(stem)
-        pattern = re.compile(re.escape(stem) + r'\.(index|data-\d{5}-of-\d{5})$')
-        paths = [os.path.join(folder, name) for name in sorted(_listed(folder or '.'))
-                 if pattern.match(name)] or [prefix]
-        for path in paths:
+        names.append(os.path.basename(prefix))
+        for path in files_of(prefix) or [prefix]:
             try:
                 with open(path, 'rb') as stream:
                     for part in iter(lambda: stream.read(1 << 20), b''):
@@ -57,6 +53,14 @@ def note(*prefixes: str) -> Dict[str, str]:
                 raise errors.InputError('cannot read {}: {}.'.format(
                     path, error.strerror)) from error
     return {'checkpoint': ' and '.join(sorted(set(names))), 'checkpoint_sha256': digest.hexdigest()}
+
+
+def files_of(prefix: str) -> List[str]:
+    """Lists the files of a checkpoint that are there: of values and the index, in that order."""
+    folder, stem = os.path.split(prefix)
+    pattern = re.compile(re.escape(stem) + r'\.(index|data-\d{5}-of-\d{5})$')
+    return [os.path.join(folder, name) for name in sorted(_listed(folder or '.'))
+            if pattern.match(name)]
 
 
 def in_folder(folder: str, stem: str = 'model') -> List[str]:
@@ -184,17 +188,21 @@ def remove(prefix: str) -> None:
         os.remove(os.path.join(folder, name))
 
 
-def remove_temporary(folder: str) -> None:
+def remove_temporary(folder: str, names: str = r'(?:model|best)-\d+') -> None:
     """Deletes what saves that were cut off (killed process, full disk) have left in a folder.
 
     These are temporary files, and files of a checkpoint that has no index yet and that the list of
     checkpoints does not name.
+
+    Args:
+      folder: str.
+      names: str, regular expression of the names of checkpoints that are ours.
     """
-    names = _listed(folder)
-    finished = {name[:-len('.index')] for name in names if name.endswith('.index')}
+    listed = _listed(folder)
+    finished = {name[:-len('.index')] for name in listed if name.endswith('.index')}
     finished.update(_named_in_list(folder))
-    for name in names:
-        stem = re.match(r'((?:model|best)-\d+)\.(data-\d{5}-of-\d{5}|state\.json)$', name)
+    for name in listed:
+        stem = re.match('({})'.format(names) + r'\.(data-\d{5}-of-\d{5}|state\.json)$', name)
         if '.tempstate' in name or stem and stem.group(1) not in finished:
             os.remove(os.path.join(folder, name))
 

@@ -4,7 +4,7 @@ import errno
 import os
 from typing import Any, Iterator
 
-from common import cli, errors
+from common import cli, errors, files
 
 try:
     import fcntl
@@ -52,7 +52,7 @@ def held(output_path: str) -> Iterator[Lock]:
     Raises:
       errors.InputError: another process has it, or the folder cannot be written to.
     """
-    path = os.path.join(output_path, '.lock')
+    path = os.path.join(output_path, files.LOCK)
     try:
         stream = open(path, 'a+', encoding='utf-8')
     except OSError as error:

@@ -47,6 +47,8 @@ class Recorder:
         self._writer: Any = None
         rows = [row for row in read_metrics(self.path) if row['step'] <= start_step]
         files.write_text(self.path, ''.join(json.dumps(row) + '\n' for row in rows))
+        # What is measured again at the step that the run goes on from.
+        self._recorded = {json.dumps(row) for row in rows if row['step'] == start_step}
 
     def add(self, step: int, values: Dict[str, float]) -> None:
         """Records the numbers of one step.
@@ -55,8 +57,11 @@ class Recorder:
           step: int.
           values: dict {name: int or float}.
         """
+        line = json.dumps(dict(values, step=step))
+        if line in self._recorded:
+            return
         with open(self.path, 'a', encoding='utf-8') as stream:
-            stream.write(json.dumps(dict(values, step=step)) + '\n')
+            stream.write(line + '\n')
         if self._writer is None:
             self._writer = tf.summary.FileWriter(self._folder)
             # Tells TensorBoard to drop what a run that was cut off had shown beyond this step.

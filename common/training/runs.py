@@ -1,7 +1,7 @@
 """A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
-`samples/`, `eval/`, `config.json`, `metrics.jsonl` and TensorBoard's `events*`.
+`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json` and TensorBoard's `events*`.
 
 Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
 reports; the others need the same output folder to know the step that a resumed run goes on from.
@@ -28,7 +28,7 @@ import common
 from common import cli, errors, files, redact
 from common.device import npu
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
-from common.training import checkpoints, launch, locks, records, reporting
+from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
@@ -82,6 +82,7 @@ class Run:
       start_step: int, the step that the run goes on from.
       step: int, the last step that ended well.
       state: dict of JSON values; saved with each checkpoint and restored with it.
+      results: results.Results, what is written once behind the last step; it outlives the run.
     """
 
     def __init__(self, options, context, sess, variables, state, lock=None):
@@ -92,6 +93,7 @@ class Run:
             for name in (checkpoints.RUN_FOLDER, 'samples', 'eval'))
         self.state = dict(state or {})
         self.start_step = self.step = 0
+        self.results = results.Results(None)
         self._options = options
         self._context = context
         self._lock = lock
@@ -427,6 +429,7 @@ def start(options: cli.Options, context: launch.Context,
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
             stack.callback(run._recorder.close)
+            run.results = results.Results(output_path, run.start_step)
             _write_config(options, context)
         _print_start(run, context, summary, notes)
         try:
@@ -521,7 +524,7 @@ def _set_aside(run):
     target = '{}-{}'.format(run.checkpoints, number)
     os.rename(run.checkpoints, target)
     os.makedirs(run.checkpoints)
-    names = ('metrics.jsonl', 'config.json', 'samples', 'eval')
+    names = (results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval')
     graphs = [os.path.basename(path)[:-3]
               for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
     for name in itertools.chain(names, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')

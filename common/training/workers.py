@@ -18,12 +18,26 @@ from typing import Any, Callable
 from common import errors
 
 
+def fork_context() -> Any:
+    """Returns the way to start processes: by a fork, where the system has that."""
+    has_fork = 'fork' in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context('fork' if has_fork else 'spawn')
+
+
+def num_cpus() -> int:
+    """Returns how many processors this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Workers:
     """Processes that make batches ahead; a context manager. `begin` says where they start.
 
     Args:
       make: function (number) -> batch; it runs in the workers.
-      count: int, processes; 0 makes batches when they are asked for.
+      count: int, processes; 0 makes batches when they are asked for, as does a system without
+        fork.
       depth: int, batches that wait at most, in all.
 
     Attributes:
@@ -34,7 +48,9 @@ class Workers:
         self._make = make
         self._first = self._next = 0
         self.waited = 0.
-        context = multiprocessing.get_context('fork')
+        context = fork_context()
+        if context.get_start_method() != 'fork':    # Windows
+            count = 0
         starts = [context.Pipe(duplex=False) for _ in range(count)]
         batches = [context.Pipe(duplex=False) for _ in range(count)]
         self._starts = [sender for _, sender in starts]

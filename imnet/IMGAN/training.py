@@ -1,4 +1,5 @@
 """The training loops of IM-AE and z-GAN."""
+import functools
 import os
 from typing import Any, Dict
 
@@ -49,38 +50,45 @@ def _ae_loop(run, network, step_op, data, size, options, context):
         rows = context.ranks.shard(rows)
         return rows, [np.stack(part) for part in zip(*[data.sample(row) for row in rows])]
 
+    def is_due(step):
+        epoch, rest = divmod(step, options.steps_per_epoch)
+        return (not rest and epoch % options.checkpoint_every == 0
+                or step == options.training_steps)
+
+    def feed(arrays):
+        return dict(zip((network.vox3d, network.point_coord, network.point_value), arrays))
+
+    def finish(step, rows, arrays):
+        epoch = (step - 1) // options.steps_per_epoch
+        if not step % options.steps_per_epoch:
+            cells, truth = data.points(rows[-1])
+            draw.write_projections(os.path.join(options.sample_dir, str(epoch)), cells,
+                                   run.sess.run(network.values, feed(arrays))[-1], truth)
+        return checkpoint_names.save(run.sess, network.variables, options, 'ae', epoch)
+
+    if epochs.goes_on(run) and is_due(run.step):
+        epochs.finish(run, run.step, lambda: finish(run.step, *batch(run.step)))
     ahead, means = data_utils.Ahead(batch), epochs.EpochMean(run, options.steps_per_epoch)
     mean_loss, result = context.ranks.mean(network.loss), {}
     for step in run.steps(options.training_steps):
         rows, arrays = ahead.get(step, step + 1 if step < options.training_steps else None)
-        feed = dict(zip((network.vox3d, network.point_coord, network.point_value), arrays))
-        loss, _ = run.sess.run([mean_loss, step_op], feed)
+        loss, _ = run.sess.run([mean_loss, step_op], feed(arrays))
         run.report(step, loss_ae=loss)
         mean = means.add(step, loss_ae=loss, inside=arrays[2].mean())
-        if mean is None:
-            continue
-        epoch = step // options.steps_per_epoch - 1
-        result = {'loss': mean['loss_ae']}
         with run.paused():
-            cli.say('epoch {}/{}  mean loss_ae {}'.format(
-                epoch, -(-options.training_steps // options.steps_per_epoch),
-                reporting.format_value(mean['loss_ae'])))
-            _warn_if_dead(mean)
-            if context.ranks.is_chief and ((epoch + 1) % options.checkpoint_every == 0
-                                           or step == options.training_steps):
-                values = run.sess.run(network.values, feed)[-1]
-                cells, truth = data.points(rows[-1])
-                draw.write_projections(os.path.join(options.sample_dir, str(epoch)), cells, values,
-                                       truth)
-                checkpoint_names.save(run.sess, network.variables, options, 'ae', epoch)
+            if mean is not None:
+                result = {'loss': mean['loss_ae']}
+                cli.say('epoch {}/{}  mean loss_ae {}'.format(
+                    step // options.steps_per_epoch - 1,
+                    -(-options.training_steps // options.steps_per_epoch),
+                    reporting.format_value(mean['loss_ae'])))
+                _warn_if_dead(mean)
+            if is_due(step):
+                epochs.finish(run, step, functools.partial(finish, step, rows, arrays))
     if run.step and not result:     # ended within an epoch, or nothing was to be done
         result = {'loss': run.state.get('last_mean')}
     run.state['last_mean'] = result.get('loss')
     result['seconds_per_step'] = run.seconds_per_step
-    if (run.step % options.steps_per_epoch and run.step > run.start_step
-            and context.ranks.is_chief):
-        checkpoint_names.save(run.sess, network.variables, options, 'ae',
-                              run.step // options.steps_per_epoch)
     return result
 
 
@@ -122,7 +130,8 @@ def _gan_loop(run, network, steps, codes, size, options, context):
     means, result, ranks = epochs.EpochMean(run, options.steps_per_epoch), {}, context.ranks
     d_mean, g_mean = ranks.mean(network.d_loss), ranks.mean(network.g_loss)
     shared = network.epsilon.shape.ndims == 0   # one interpolation weight for all codes
-    for step in run.steps(options.training_steps):
+
+    def batch(step):
         epoch, number = divmod(step - 1, options.steps_per_epoch)
         rng = np.random.RandomState([context.seed, step])
         # The original shuffles a list of numbers and then takes the codes in their own order.
@@ -130,22 +139,33 @@ def _gan_loop(run, network, steps, codes, size, options, context):
                 else np.arange(len(codes)))[number * size:(number + 1) * size]
         noise = rng.normal(0, modelz.NOISE_STDDEV, [size, options.noise_dim])
         epsilon = rng.uniform(size=[] if shared else [size, 1])
-        feed = {network.real: codes[ranks.shard(rows)], network.noise: ranks.shard(noise),
-                network.epsilon: epsilon if shared else ranks.shard(epsilon)}
+        return rows, {network.real: codes[ranks.shard(rows)], network.noise: ranks.shard(noise),
+                      network.epsilon: epsilon if shared else ranks.shard(epsilon)}
+
+    def is_due(step):
+        epoch, rest = divmod(step - 1, options.steps_per_epoch)
+        return rest == options.steps_per_epoch - 1 and (
+            epoch % options.checkpoint_every == 0 or step == options.training_steps)
+
+    def finish(step, rows, feed):
+        files = checkpoint_names.save(run.sess, network.variables, options, 'gan',
+                                      (step - 1) // options.steps_per_epoch)
+        for name, values in (('train', codes[rows]), ('gen', run.sess.run(network.fake, feed))):
+            files.append(os.path.join(run.samples, 'z_{}.png'.format(name)))
+            draw.write_image(files[-1], histogram(values))
+        return files
+
+    if epochs.goes_on(run) and is_due(run.step):
+        epochs.finish(run, run.step, lambda: finish(run.step, *batch(run.step)))
+    for step in run.steps(options.training_steps):
+        rows, feed = batch(step)
         d_loss, _ = run.sess.run([d_mean, steps[0]], feed)
-        g_loss, _, fake = run.sess.run([g_mean, steps[1], network.fake], feed)
+        g_loss, _ = run.sess.run([g_mean, steps[1]], feed)
         run.report(step, loss_d=d_loss, loss_g=g_loss)
-        mean = means.add(step, d_loss=d_loss, g_loss=g_loss)
-        if mean is None:
-            continue
-        result = mean
-        if ranks.is_chief and (epoch % options.checkpoint_every == 0
-                               or step == options.training_steps):
+        result = means.add(step, d_loss=d_loss, g_loss=g_loss) or result
+        if is_due(step):
             with run.paused():
-                checkpoint_names.save(run.sess, network.variables, options, 'gan', epoch)
-                for name, batch in (('train', codes[rows]), ('gen', fake)):
-                    draw.write_image(os.path.join(run.samples, 'z_{}.png'.format(name)),
-                                     histogram(batch))
+                epochs.finish(run, step, functools.partial(finish, step, rows, feed))
     return result
 
 

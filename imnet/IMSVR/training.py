@@ -1,4 +1,5 @@
 """The training loop of IM-SVR."""
+import functools
 import os
 from typing import Any, Dict
 
@@ -74,6 +75,21 @@ def _loop(run, network, step_op, data, codes, size, options, context):
         rng = np.random.RandomState([context.seed, step])
         return ranks.shard(rows), ranks.shard(views.batch(data.pixels(), rows, rng))
 
+    def is_due(step):
+        epoch, rest = divmod(step, options.steps_per_epoch)
+        return (not rest and (epoch - 1) % options.checkpoint_every == 0
+                or step == options.training_steps)
+
+    def finish(step, rows, pixels, mean):
+        epoch = (step - 1) // options.steps_per_epoch
+        cli.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(mean)))
+        _write_pictures(run, network, data, rows[0], pixels[0],
+                        os.path.join(options.sample_dir, str(epoch)))
+        return checkpoint_names.save(run.sess, network.variables, options, 'svr', epoch)
+
+    if epochs.goes_on(run) and is_due(run.step):
+        epochs.finish(run, run.step, lambda: finish(
+            run.step, *batch(run.step), mean=run.state.get('last_mean', float('nan'))))
     ahead, means = data_utils.Ahead(batch), epochs.EpochMean(run, options.steps_per_epoch)
     mean_loss, result = ranks.mean(network.loss), {'loss': run.state.get('last_mean')}
     for step in run.steps(options.training_steps):
@@ -82,17 +98,13 @@ def _loop(run, network, step_op, data, codes, size, options, context):
                                {network.view: pixels, network.target: codes[rows]})
         run.report(step, loss_svr=loss)
         mean = means.add(step, loss_svr=loss)
-        epoch = (step - 1) // options.steps_per_epoch
         if mean is not None:
             run.state['last_mean'] = result['loss'] = mean['loss_svr']
-        if ranks.is_chief and (step == options.training_steps or (
-                mean is not None and epoch % options.checkpoint_every == 0)):
+        if is_due(step):
             with run.paused():
-                cli.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(
-                    result['loss'] if result['loss'] is not None else float(loss))))
-                _write_pictures(run, network, data, rows[0], pixels[0],
-                                os.path.join(options.sample_dir, str(epoch)))
-                checkpoint_names.save(run.sess, network.variables, options, 'svr', epoch)
+                epochs.finish(run, step, functools.partial(
+                    finish, step, rows, pixels,
+                    float(loss) if result['loss'] is None else result['loss']))
     return dict(result, seconds_per_step=run.seconds_per_step)
 
 

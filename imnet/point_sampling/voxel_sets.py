@@ -10,6 +10,7 @@ import numpy as np
 from common import cli, errors, files
 from common.readers import folders
 from common.training import reporting
+from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
 
 _BROKEN = ('4a32519f44dc84aabafe26e2eb69ebf4',)     # of HSP's rifles, as the author notes
@@ -122,7 +123,7 @@ def _part(parts, shape):
 def _sample_all(todo, paths, parts, options):
     """Samples shapes in parallel; returns why some cannot be used."""
     refused, began = [], time.perf_counter()
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = options.workers or workers_lib.num_cpus()
     with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
         futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
                                options.up, options.allow_open) for shape in todo]

@@ -9,7 +9,6 @@ Example: python r2n2/tools/make_dataset.py --meshes=my_meshes --output=data/mine
 """
 import argparse
 import hashlib
-import multiprocessing
 import os
 import sys
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -20,6 +19,7 @@ import numpy as np
 from common import cli, errors, files
 from common.geometry import furniture, meshes, voxel_grids
 from common.readers import folders
+from common.training import workers
 from r2n2.lib import rendering
 
 VIEWS, GRID = 24, 32
@@ -184,7 +184,7 @@ def make(options: argparse.Namespace) -> None:
     jobs = [Job(category, model, source,
                 int(model) if source is None else options.seed, options.output, options.views,
                 options.up) for (category, model), source in sources.items()]
-    with multiprocessing.get_context('fork').Pool(min(options.workers, len(jobs))) as pool:
+    with workers.fork_context().Pool(min(options.workers, len(jobs))) as pool:
         for number, (job, reason) in enumerate(zip(jobs, pool.imap(make_model, jobs)), 1):
             if reason:
                 failed += 1
@@ -209,4 +209,4 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.script(main)

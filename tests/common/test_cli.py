@@ -3,6 +3,7 @@ import argparse
 import dataclasses
 import errno
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -236,3 +237,30 @@ def test_a_pipe_whose_reader_has_gone_ends_the_script_quietly():
     process.stdout.close()
     assert process.stderr.read() == b''
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize('number, code', [('SIGINT', 130), ('SIGTERM', 143)])
+@pytest.mark.parametrize('work', [
+    'cli.script(stop)',                             # among the imports of a script
+    'cli.script(lambda: cli.run(stop, options))',   # while it works, before its first step
+    'cli.script(lambda: cli.run(masked, options))'])
+def test_a_signal_at_the_start_ends_a_script_in_one_line(work, number, code):
+    program = '\n'.join([
+        'import argparse, os, signal, time', 'from common import cli',
+        'options = argparse.Namespace(debug=False)',
+        'def stop(*unused):',
+        '    os.kill(os.getpid(), signal.{})'.format(number),
+        '    time.sleep(9)',
+        'def masked(options):',     # C code replaces the exception of a signal
+        '    try:', '        stop()',
+        '    except KeyboardInterrupt:', '        raise ImportError("no module")', work])
+    done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, stderr=subprocess.PIPE,
+                          universal_newlines=True)
+    assert done.returncode == code
+    assert done.stderr == 'stopped at once; what was saved before is whole\n'
+
+
+def test_signals_are_handled_as_before_when_the_work_is_done():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert cli.run(lambda options: 5, argparse.Namespace(debug=False)) == 5
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))

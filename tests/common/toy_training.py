@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli
+from common import cli, files
 from common.training import launch, runs
 
 
@@ -70,7 +70,16 @@ def train(options, context):
             time.sleep(options.step_seconds)
             run.report(step, loss_toy=value)
             losses[step] = float(value)
+        run.results.once('mean', run.step, lambda: write_mean(run))
     return losses
+
+
+def write_mean(run):
+    """Writes what is left behind the last step; returns its path."""
+    path = os.path.join(run.eval_dir, 'mean.json')
+    mean = run.sess.run(next(v for v in tf.global_variables() if v.op.name == 'mean'))
+    files.write_json(path, {'step': run.step, 'mean': mean.tolist()})
+    return [path]
 
 
 def main(argv=None):
@@ -79,4 +88,4 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.script(main)

@@ -14,7 +14,15 @@ import freeze_graph
 from common import errors, frozen
 from common.geometry import meshes
 from common.training import checkpoints, launch
-from imnet import data_utils, decoder, evaluate, extraction, networks, options
+from imnet import (
+    checkpoint_names,
+    data_utils,
+    decoder,
+    evaluate,
+    extraction,
+    networks,
+    options,
+)
 from imnet.IMGAN import main as gan_main
 from imnet.IMGAN import model
 from imnet.IMSVR import main as svr_main
@@ -346,3 +354,21 @@ def test_codes_of_another_set_are_refused(data, trained, tmp_path, capsys):
     assert tiny.call(svr_main, '--train', '--data_dir', data, '--output_path', trained,
                      '--pretrained_z_dir', tmp_path / 'z.hdf5') == 1
     assert '3 codes, but the set has 5 shapes' in capsys.readouterr().err
+
+
+def test_a_copy_that_a_kill_left_out_is_written_by_the_next_run(data, tmp_path, monkeypatch):
+    """The run's own checkpoint comes first: from a copy alone it would start with new moments."""
+    def killed(*unused):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_names, 'save', killed)
+        assert ae(data, str(tmp_path / 'parts'), '--epoch=2', '--threads=1') == 130
+    assert (tmp_path / 'parts' / 'ae' / 'checkpoints' / 'checkpoint').exists()
+    assert not (tmp_path / 'parts' / 'checkpoints').exists()
+    for name in ('parts', 'whole'):
+        assert ae(data, str(tmp_path / name), '--epoch=2', '--threads=1') == 0
+    parts, whole = [checkpoints.read(checkpoints.latest(str(
+        tmp_path / name / 'checkpoints' / (tiny.STEM + '_64')))) for name in ('parts', 'whole')]
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value, err_msg=name)

@@ -10,7 +10,6 @@ import freeze_graph
 from common import errors, frozen
 from common.frozen import export, graph, lint
 from common.training import launch
-from polygen import freeze as freeze_module
 from polygen import measures, mesh_sets, networks, sampling, sequences, training_graph
 from polygen import options as options_lib
 from polygen import sample as sample_script
@@ -189,17 +188,6 @@ def test_a_seed_freezes_to_the_same_bytes(trained, frozen_graphs, tmp_path):
     assert code == 0
     name = 'polygen_faces.pb'
     assert tiny.digests(tmp_path)[name] == tiny.digests(frozen_graphs['greedy'])[name]
-
-
-def test_graphs_of_an_earlier_step_or_cut_short_are_not_up_to_date(trained, tmp_path):
-    assert not freeze_module.is_up_to_date(trained, 30)
-    for name in ('polygen_vertices', 'polygen_faces'):
-        assert not freeze_module.is_up_to_date(str(tmp_path), 30)
-        (tmp_path / (name + '.pb')).write_bytes(b'x')
-        (tmp_path / (name + '.json')).write_text(
-            json.dumps({'notes': {'checkpoint': 'model-30'}}))
-    assert freeze_module.is_up_to_date(str(tmp_path), 30)
-    assert not freeze_module.is_up_to_date(str(tmp_path), 60)
 
 
 @pytest.mark.parametrize('options', [(), ('--is_training', '--dropout_rate=0.2'),

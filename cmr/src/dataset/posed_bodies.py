@@ -1,7 +1,6 @@
 """Pictures of posed bodies in UP-3D's layout, with keypoints, poses and shapes."""
 import argparse
 import concurrent.futures.process
-import multiprocessing
 import os
 from typing import Any, Dict, List
 
@@ -15,6 +14,7 @@ from cmr.src.models import smpl
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import renderer
 from common import cli, errors, files
+from common.training import workers
 
 # Usual range of the joints about x, y, z in degrees (24 joints of SMPL; the root is apart).
 _SPREAD = {1: (35, 12, 18), 2: (35, 12, 18), 3: (12, 10, 8), 4: (35, 0, 0), 5: (35, 0, 0),
@@ -128,7 +128,7 @@ def make(options: argparse.Namespace) -> None:
     betas = np.clip(rng.randn(count, smpl.NUM_BETAS), -2, 2).astype(np.float32)
     rows: List[Dict[str, Any]] = []
     with concurrent.futures.ProcessPoolExecutor(
-            options.processes, multiprocessing.get_context('fork')) as pool:
+            options.processes, workers.fork_context()) as pool:
         pool.submit(os.getpid).result()     # forks now: TensorFlow's session stands none after it
         with tf.Graph().as_default():
             pose = tf.placeholder(tf.float32, [_AT_ONCE, 72])
