@@ -182,7 +182,7 @@ def test_the_note_of_a_manifest_names_the_checkpoint_and_has_its_digest(tmp_path
 
 @pytest.mark.parametrize('model', ['cmr', 'imnet', 'polygen', 'r2n2', 'vsl'])
 def test_the_manifest_of_every_model_has_the_digest(model):
-    with open(os.path.join(os.path.dirname(os.path.abspath(checkpoints.__file__)), os.pardir,
-                           model, 'freeze.py'), encoding='utf-8') as stream:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with open(os.path.join(root, model, 'freeze.py'), encoding='utf-8') as stream:
         text = stream.read()
     assert "'checkpoint':" not in text and ('checkpoints.note(' in text or 'weights.note' in text)
