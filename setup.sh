@@ -3,17 +3,23 @@
 #
 #   bash setup.sh [--dev]                        makes .venv beside this file (about a minute)
 #   python=$(bash setup.sh --print-python)       the same; stdout holds nothing but the interpreter
+#   bash setup.sh --tensorflow=2                 TensorFlow 2, beside a .venv of TensorFlow 1.15
 #
-#   --dev            adds what tests/run.sh needs (requirements-dev.txt)
-#   --print-python   prints the path of the interpreter alone on stdout
-#   --help           this text
+#   --dev              adds what tests/run.sh needs (requirements-dev.txt, requirements-tf2-dev.txt)
+#   --tensorflow=1|2   TensorFlow 1.15 (requirements.txt) or 2 (requirements-tf2.txt); also TENSORFLOW=1|2
+#   --gpu              TensorFlow 2 with NVIDIA's libraries (requirements-tf2-gpu.txt)
+#   --print-python     prints the path of the interpreter alone on stdout
+#   --help             this text
 #
 # Which interpreter, first that fits:
-#   1. $PYTHON, or with an activated environment or CANN the one on PATH, if it imports TensorFlow 1.15:
-#      used as it is, nothing is installed (an Ascend host, a ModelArts container)
+#   1. $PYTHON, or with an activated environment or CANN the one on PATH, if it imports TensorFlow 1.15,
+#      else 2: used as it is, nothing is installed (an Ascend host, a ModelArts container)
 #   2. .venv, if it was completed from the present requirements files
 #   3. the one on PATH, if it imports TensorFlow 1.15
-#   4. .venv, made or completed with a Python 3.7: $PYTHON, PATH, pyenv, conda, and last uv
+#   4. .venv, made or completed with a Python 3.7 and TensorFlow 1.15: $PYTHON, PATH, pyenv, conda
+#   5. .venv with TensorFlow 2 and the newest Python from 3.10 to 3.13 at the same places
+#   6. .venv with TensorFlow 1.15 and a Python 3.7 from uv (aarch64: TensorFlow 2, Python 3.12)
+# The first environment lies in .venv, one for the other TensorFlow in .venv-tf1 or .venv-tf2.
 # pip's own settings in the environment and in its configuration files hold. A broken-off installation
 # is taken up again by the next run; of two runs at once the second waits.
 case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
@@ -22,16 +28,20 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$root/.venv
 tools=(pip==24.0 setuptools==68.0.0 wheel==0.42.0)
+tools_2=(pip==25.3)  # the lock of TensorFlow 2 holds the others
 uv_pin=uv==0.6.0  # later ones no longer offer Python 3.7
 
 # module=package, in the order in which they are imported for the final check
 modules=(
-  tensorflow=tensorflow sonnet=dm-sonnet tensorflow_probability=tensorflow-probability
-  tensor2tensor.layers.common_attention=tensor2tensor cv2=opencv-python-headless h5py=h5py
-  mcubes=PyMCubes scipy=scipy sklearn=scikit-learn skimage=scikit-image trimesh=trimesh
-  networkx=networkx rtree=Rtree matplotlib=matplotlib PIL=Pillow yaml=PyYAML tqdm=tqdm
+  tensorflow=tensorflow cv2=opencv-python-headless h5py=h5py scipy=scipy sklearn=scikit-learn
+  skimage=scikit-image trimesh=trimesh networkx=networkx rtree=Rtree matplotlib=matplotlib
+  PIL=Pillow yaml=PyYAML tqdm=tqdm
 )
-dev_modules=(pytest=pytest ruff=ruff mypy=mypy)
+modules_1=(
+  sonnet=dm-sonnet tensorflow_probability=tensorflow-probability
+  tensor2tensor.layers.common_attention=tensor2tensor mcubes=PyMCubes
+)
+dev_modules=(pytest=pytest ruff=ruff)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -43,11 +53,13 @@ fail() {
 usage() { sed -n '2,/^[^#]/{/^[^#]/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
 
 parse_arguments() {
-  dev='' print_python=''
+  dev='' gpu='' print_python='' forced=${TENSORFLOW:-} forced_by=TENSORFLOW
   while (($#)); do
     case $1 in
       --dev) dev=1 ;;
+      --gpu) gpu=1 ;;
       --print-python) print_python=1 ;;
+      --tensorflow=*) forced=${1#*=} forced_by=--tensorflow ;;
       -h | --help)
         usage
         exit 0
@@ -59,20 +71,64 @@ parse_arguments() {
     esac
     shift
   done
-  lock_files=("$root/requirements.txt")
-  if [[ -n $dev ]]; then
-    lock_files+=("$root/requirements-dev.txt")
-    modules+=("${dev_modules[@]}")
+  if [[ $forced != @(|1|2) ]]; then
+    printf 'error: %s is 1 or 2, not "%s".\n' "$forced_by" "$forced" >&2
+    exit 2
   fi
+  if [[ -n $gpu && $forced == 1 ]]; then
+    printf 'error: --gpu is for TensorFlow 2; for 1.15 see docs/environment.md.\n' >&2
+    exit 2
+  elif [[ -n $gpu && -z $forced ]]; then
+    forced=2 forced_by=--gpu
+  fi
+}
+
+# Sets `runtime` (1 or 2), `why`, `venv` and what is installed there; `base` where a search found it.
+settle() {
+  local made=''
+  base=''
+  if [[ -x $venv/bin/python ]]; then
+    made=1
+    [[ ! -f $venv/.runtime ]] || read -r made _ <"$venv/.runtime"
+  fi
+  if [[ -n $forced ]]; then
+    runtime=$forced why="as $forced_by says"
+  elif [[ -n ${PYTHON:-} ]] && fits 2 "$PYTHON"; then
+    runtime=2 why="since PYTHON names a Python for it"
+  elif [[ -n $made ]]; then
+    runtime=$made why='since .venv has it'
+  elif [[ -z $has_no_wheels ]] && base=$(find_python 1); then
+    runtime=1 why='the reference, since there is a Python 3.7'
+  elif base=$(find_python 2); then
+    runtime=2 why='since there is no '
+    if [[ -n $has_no_wheels ]]; then why+="wheel of 1.15 for $machine"; else why+='Python 3.7'; fi
+  elif [[ -n $has_no_wheels ]]; then
+    runtime=2 why="since there is no wheel of 1.15 for $machine"
+  else
+    runtime=1 why='the reference'
+  fi
+  if [[ -n $made && $made != "$runtime" ]]; then
+    venv+=-tf$runtime
+  fi
+  if ((runtime == 1)); then
+    lock_files=("$root/requirements.txt") modules+=("${modules_1[@]}") dev_modules+=(mypy=mypy)
+    [[ -z $dev ]] || lock_files+=("$root/requirements-dev.txt")
+  else
+    tools=("${tools_2[@]}")
+    lock_files=("$root/requirements-tf2.txt")
+    [[ -z $dev ]] || lock_files+=("$root/requirements-tf2-dev.txt")
+  fi
+  [[ -z $dev ]] || modules+=("${dev_modules[@]}")
 }
 
 # Digest of what the environment is made from: the tools and the given files.
 digest() { { printf '%s\n' "${tools[@]}" && cat "$@"; } | cksum; }
 
-# Is .venv complete? Reads one small file and starts no Python.
+# Is the environment complete? Reads small files and starts no Python.
 complete() {
   local stamp=$venv/.complete${dev:+-dev}
-  [[ -x $venv/bin/python && -f $stamp && $(<"$stamp") == "$(digest "${lock_files[@]}")" ]]
+  [[ -x $venv/bin/python && -f $stamp && $(<"$stamp") == "$(digest "${lock_files[@]}")" &&
+    (-z $gpu || -f $venv/.gpu) ]]
 }
 
 finish() {
@@ -84,22 +140,35 @@ finish() {
   exit 0
 }
 
-has_tensorflow_1_15() {
-  "$1" -c '
+# Can the interpreter $2 import TensorFlow $1 (1: 1.15; 2: 2.16 or later)?
+has_tensorflow() {
+  "$2" -c '
 import importlib.util, sys
 if importlib.util.find_spec("tensorflow") is None:
     sys.exit(1)
 import tensorflow
-sys.exit(not tensorflow.__version__.startswith("1.15"))' >/dev/null 2>&1
+version = tuple(int(part) for part in tensorflow.__version__.split(".")[:2])
+sys.exit(not (version == (1, 15) if sys.argv[1] == "1" else version >= (2, 16)))' "$1" >/dev/null 2>&1
 }
 
-is_python_3_7() {
-  "$1" -I -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 7))' </dev/null >/dev/null 2>&1
+# Is $2 a Python with which an environment for TensorFlow $1 can be made?
+fits() {
+  local versions='[(3, 7)]'
+  [[ $1 == 1 ]] || versions='[(3, 10), (3, 11), (3, 12), (3, 13)]'
+  "$2" -I -c "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in $versions)" \
+    </dev/null >/dev/null 2>&1
 }
 
 # Uses an interpreter that came with TensorFlow; names the packages it lacks but installs none.
 use_as_it_is() {
-  local names name missing=()
+  local names name missing=() files=("$root"/requirements{,-dev}.txt) name_of=1.15
+  if (($1 == 1)); then
+    modules+=("${modules_1[@]}")
+  else
+    files=("$root"/requirements-tf2{,-dev}.txt) name_of=2
+  fi
+  [[ -z $dev ]] || modules+=("${dev_modules[@]}")
+  shift
   names=$("$1" -c '
 import importlib.util, sys
 for pair in sys.argv[1:]:
@@ -107,35 +176,40 @@ for pair in sys.argv[1:]:
     if importlib.util.find_spec(module.split(".")[0]) is None:
         print(package)' "${modules[@]}" 2>/dev/null || true)
   for name in $names; do
-    missing+=("$(grep -h -i "^$name==" "${lock_files[@]}" || printf '%s' "$name")")
+    missing+=("$(grep -h -o -i "^$name==[^;]*" "${files[@]}" || printf '%s' "$name")")
   done
-  say "using $1, which has TensorFlow 1.15; nothing is installed."
+  say "using $1, which has TensorFlow $name_of; nothing is installed."
   if ((${#missing[@]})); then
     say "it lacks ${#missing[@]} packages; where they are needed: $1 -m pip install --no-deps ${missing[*]}"
   fi
   finish "$1"
 }
 
+# The interpreter on PATH with TensorFlow $1.
 use_interpreter_on_path() {
   local name found
+  [[ -z $forced || $forced == "$1" ]] || return 0
   for name in python3.7 python3 python; do
     found=$(command -v "$name") || continue
-    if [[ $found != "$venv/"* ]] && has_tensorflow_1_15 "$found"; then
-      use_as_it_is "$found"
+    if [[ $found != "$root"/.venv* ]] && has_tensorflow "$1" "$found"; then
+      use_as_it_is "$1" "$found"
     fi
   done
 }
 
-# Prints every place where a Python 3.7 may be, one a line, the wanted ones first.
+# Prints every place where a Python for TensorFlow $1 may be, one a line, the wanted ones first.
 candidates() {
-  local name path folder
+  local name path folder names=(python3.7) versions=3.7
+  if (($1 == 2)); then
+    names=(python3.13 python3.12 python3.11 python3.10) versions=3.1
+  fi
   [[ -z ${PYTHON:-} ]] || printf '%s\n' "$PYTHON"
-  for name in python3.7 python3 python; do
+  for name in "${names[@]}" python3 python; do
     command -v "$name" || true
   done
   for folder in "${PYENV_ROOT:-}" "$(pyenv root 2>/dev/null || true)" "${HOME:-}/.pyenv"; do
     [[ -n $folder ]] || continue
-    printf '%s\n' "$folder"/versions/3.7*/bin/python | sort -rV
+    printf '%s\n' "$folder"/versions/"$versions"*/bin/python | sort -rV
   done
   for folder in "$(conda info --base 2>/dev/null || true)" "${CONDA_PREFIX:-}" \
     "${HOME:-}"/{miniconda3,anaconda3,miniforge3,mambaforge}; do
@@ -147,30 +221,37 @@ candidates() {
   fi
 }
 
-find_python_3_7() {
-  local path
+# Prints a Python for TensorFlow $1: the first that fits, for 2 the newest unless PYTHON names one.
+find_python() {
+  local path minor best='' best_minor=0
   while read -r path; do
-    if [[ -x $path || $path == "${PYTHON:-}" ]] && [[ $path != "$venv/"* ]] && is_python_3_7 "$path"; then
-      printf '%s\n' "$path"
-      return
+    if [[ (-x $path || $path == "${PYTHON:-}") && $path != "$root"/.venv* ]] && fits "$1" "$path"; then
+      if (($1 == 1)) || [[ $path == "${PYTHON:-}" ]]; then
+        printf '%s\n' "$path"
+        return
+      fi
+      minor=$("$path" -I -c 'import sys; print(sys.version_info[1])')
+      if ((minor > best_minor)); then best=$path best_minor=$minor; fi
+      ((minor < 13)) || break
     fi
-  done < <(candidates)
-  uv_python
+  done < <(candidates "$1")
+  [[ -n $best ]] && printf '%s\n' "$best"
 }
 
-# Installs a Python 3.7 with uv and prints its path; uv itself goes into .venv/.uv if it is missing.
+# Installs a Python with uv and prints its path; uv itself goes into .venv/.uv if it is missing.
 uv_python() {
-  local uv path
-  say 'no Python 3.7 found on this machine; asking uv for one'
+  local uv path version=3.7
+  (($1 == 1)) || version=3.12
+  say "no Python for TensorFlow $1 found on this machine; asking uv for one"
   for uv in "$(command -v uv || true)" "$venv/.uv/bin/uv"; do
     if [[ $uv == "$venv/.uv/bin/uv" && ! -x $uv ]]; then
       install_uv || return 1
     fi
-    if [[ -z $uv ]] || ! "$uv" python install 3.7 >>"$log" 2>&1; then
+    if [[ -z $uv ]] || ! "$uv" python install "$version" >>"$log" 2>&1; then
       continue
     fi
-    for path in "$("$uv" python dir)"/cpython-3.7*/bin/python3.7; do
-      if is_python_3_7 "$path"; then
+    for path in "$("$uv" python dir)/cpython-$version"*/bin/"python$version"; do
+      if fits "$1" "$path"; then
         printf '%s\n' "$path"
         return
       fi
@@ -190,25 +271,37 @@ install_uv() {
 }
 
 refuse_machines_without_wheels() {
-  case $(uname -m) in
-    aarch64 | arm64)
-      fail "there is no TensorFlow 1.15 wheel for $(uname -m) but Huawei's, which comes with CANN. Install it" \
-        "into a Python 3.7 as the CANN manual says, put that on PATH or name it: PYTHON=/path/to/python bash setup.sh"
-      ;;
-  esac
+  [[ $runtime == 2 || -z $has_no_wheels ]] || fail "there is no TensorFlow 1.15 wheel for $machine but Huawei's," \
+    "which comes with CANN. Install it into a Python 3.7 as the CANN manual says, put that on PATH or name it:" \
+    "PYTHON=/path/to/python bash setup.sh (or take TensorFlow 2: --tensorflow=2)"
 }
 
 make_venv() {
-  local python
-  if [[ -d $venv ]] && is_python_3_7 "$venv/bin/python"; then
+  if [[ -x $venv/bin/python ]] && fits "$runtime" "$venv/bin/python"; then
     return
   fi
-  python=$(find_python_3_7) || fail 'no Python 3.7, which TensorFlow 1.15 needs, and none could be fetched.' \
-    'Install one (pyenv install 3.7.16; conda create -n py37 python=3.7; apt-get install python3.7-venv where' \
-    'the distribution has it) and run this again, or name it: PYTHON=/path/to/python3.7 bash setup.sh'
-  say "making .venv with $python"
-  find "$venv" -mindepth 1 -maxdepth 1 ! -name .lock ! -name .uv ! -name install.log -exec rm -rf {} +
-  "$python" -I -m venv "$venv" >>"$log" 2>&1 || fail "$python could not make $venv; see $log"
+  [[ -n $base ]] || base=$(find_python "$runtime") || base=$(uv_python "$runtime") ||
+    if ((runtime == 1)); then
+      fail 'no Python 3.7, which TensorFlow 1.15 needs, nor one from 3.10 to 3.13 for TensorFlow 2, and none could' \
+        'be fetched. Install one (pyenv install 3.7.16; conda create -n py37 python=3.7; apt-get install python3-venv' \
+        'where the distribution has one) and run this again, or name it: PYTHON=/path/to/python3.7 bash setup.sh'
+    else
+      fail 'no Python from 3.10 to 3.13, which TensorFlow 2 needs, and none could be fetched. Install one' \
+        '(apt-get install python3-venv; pyenv install 3.12) and run this again, or name it: PYTHON=/path/to/python3.12' \
+        'bash setup.sh'
+    fi
+  say "making ${venv##*/} with $base"
+  find "$venv" -mindepth 1 -maxdepth 1 ! -name .lock ! -name .uv ! -name .runtime ! -name install.log \
+    -exec rm -rf {} +
+  "$base" -I -m venv "$venv" >>"$log" 2>&1 || fail "$base could not make $venv; see $log"
+}
+
+# Writes the lock of TensorFlow 2 for NVIDIA cards: the same without TensorFlow for CPUs, and the pins of
+# requirements-tf2-gpu.txt.
+lock_for_gpu() {
+  "$venv/bin/python" -I -m pip uninstall --yes tensorflow-cpu >>"$log" 2>&1 || true
+  grep -v '^tensorflow' "$root/requirements-tf2.txt" >"$venv/.gpu"
+  cat "$root/requirements-tf2-gpu.txt" >>"$venv/.gpu"
 }
 
 # Forgets packages that an interrupted pip left half written, so that pip installs them anew.
@@ -263,12 +356,18 @@ install() {
   log=$venv/install.log
   rm -f "$venv/.complete" "$venv/.complete-dev"
   refuse_machines_without_wheels
+  printf '%s\n' "$runtime" >"$venv/.runtime"
   make_venv
-  for file in "${lock_files[@]}"; do arguments+=(-r "$file"); done
-  say "installing ${lock_files[*]##*/} into .venv (about a minute; tail -f $log shows how far)"
-  drop_damaged_packages
+  say "TensorFlow $(name_of_runtime), $why"
   "$venv/bin/python" -I -m pip --version >>"$log" 2>&1 ||
     "$venv/bin/python" -I -m ensurepip --upgrade >>"$log" 2>&1
+  for file in "${lock_files[@]}"; do arguments+=(-r "$file"); done
+  if [[ -n $gpu || -f $venv/.gpu ]]; then
+    lock_for_gpu
+    arguments[1]=$venv/.gpu
+  fi
+  say "installing ${lock_files[*]##*/} into ${venv##*/} (about a minute; tail -f $log shows how far)"
+  drop_damaged_packages
   pip_install "${tools[@]}"
   pip_install "${arguments[@]}"
   check_imports
@@ -277,23 +376,39 @@ install() {
   say "done in $((SECONDS - started)) s"
 }
 
-main() {
-  parse_arguments "$@"
-  if [[ -n ${PYTHON:-} && $PYTHON != "$venv/bin/python" ]]; then
-    command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program; name a Python 3.7, or unset PYTHON."
+name_of_runtime() { if ((runtime == 1)); then printf 1.15; else printf 2; fi; }
+
+# Uses $PYTHON, or what is activated, if it has a TensorFlow.
+use_what_is_named() {
+  local wanted
+  if [[ -n ${PYTHON:-} && $PYTHON != "$root"/.venv*/bin/python ]]; then
+    command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON is no program; name a Python, or unset PYTHON."
     PYTHON=$(command -v "$PYTHON")
-    if has_tensorflow_1_15 "$PYTHON"; then
-      use_as_it_is "$PYTHON"
-    fi
+    for wanted in ${forced:-1 2}; do
+      if has_tensorflow "$wanted" "$PYTHON"; then
+        use_as_it_is "$wanted" "$PYTHON"
+      fi
+    done
   fi
   if [[ -n ${VIRTUAL_ENV:-}${CONDA_PREFIX:-}${ASCEND_HOME_PATH:-}${ASCEND_OPP_PATH:-} ]]; then
-    use_interpreter_on_path
+    use_interpreter_on_path 1
+    use_interpreter_on_path 2
   fi
+}
+
+main() {
+  parse_arguments "$@"
+  machine=$(uname -m) has_no_wheels=''
+  [[ $machine != @(aarch64|arm64) ]] || has_no_wheels=1
+  [[ -n $gpu ]] || use_what_is_named
+  [[ -x $venv/bin/python ]] || use_interpreter_on_path 1
+  settle
   if complete; then
+    [[ -n $print_python ]] || say "TensorFlow $(name_of_runtime), $why"
     finish "$venv/bin/python"
   fi
-  use_interpreter_on_path
-  mkdir -p "$venv" 2>/dev/null || fail "cannot write to $root: .venv must lie there."
+  use_interpreter_on_path 1
+  mkdir -p "$venv" 2>/dev/null || fail "cannot write to $root: ${venv##*/} must lie there."
   exec 9>"$venv/.lock"
   if command -v flock >/dev/null && ! flock -n 9; then
     say 'another run is installing; waiting for it'

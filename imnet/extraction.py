@@ -7,12 +7,16 @@ touch the box.
 """
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-import mcubes
 import numpy as np
 from scipy import ndimage
 
 from common import errors
 from imnet import options
+
+try:
+    import mcubes
+except ImportError:     # it has wheels for few machines; scikit-image takes its place
+    mcubes = None
 
 FRAME = 64              # cells of a side in the coarse pass
 THRESHOLD = 0.5
@@ -240,7 +244,9 @@ MODES: Dict[str, Callable[..., Extraction]] = {'exact': exact, 'octree': octree}
 
 
 def surface(grid: np.ndarray, threshold: float = THRESHOLD) -> Tuple[np.ndarray, np.ndarray]:
-    """Extracts the surface by marching cubes.
+    """Extracts the surface by marching cubes, of PyMCubes or else of scikit-image.
+
+    Both give the same vertices up to float32 rounding; the triangles of a cell differ.
 
     Args:
       grid: float32 [R + 2, R + 2, R + 2], of an Extraction; threshold: above it is inside.
@@ -256,8 +262,12 @@ def surface(grid: np.ndarray, threshold: float = THRESHOLD) -> Tuple[np.ndarray,
             'is dead: start anew with --leaky_clip or another --seed.'.format(threshold,
                                                                  float(grid.max())))
     resolution = len(grid) - 2
-    vertices, triangles = mcubes.marching_cubes(grid, threshold)
-    return (vertices - 0.5) / resolution - 0.5, triangles.astype(np.int64)
+    if mcubes is None:
+        from skimage import measure  # here, since its import takes a while
+        vertices, triangles = measure.marching_cubes(grid, threshold, gradient_direction='ascent')[:2]
+    else:
+        vertices, triangles = mcubes.marching_cubes(grid, threshold)
+    return (vertices.astype(np.float64) - 0.5) / resolution - 0.5, triangles.astype(np.int64)
 
 
 def refine(field: Field, vertices: np.ndarray, resolution: int = 256,

@@ -2,6 +2,7 @@
 import os
 import re
 
+import pytest
 import yaml
 
 import common
@@ -21,29 +22,34 @@ def test_the_change_log_begins_with_the_version():
     assert others == []     # one place
 
 
-def test_the_lock_is_complete_and_pins_every_package():
-    lines = [line for line in text('requirements.txt').splitlines()
-             if line and not line.startswith('#')]
-    assert len(lines) > 40 and all(re.fullmatch(r'[\w.-]+==[\w.]+', line) for line in lines)
+@pytest.mark.parametrize('name', ['requirements.txt', 'requirements-tf2.txt'])
+def test_the_lock_is_complete_and_pins_every_package(name):
+    lines = [line for line in text(name).splitlines() if line and not line.startswith('#')]
+    assert len(lines) > 40
+    assert all(re.fullmatch(r'[\w.-]+==[\w.]+(; .*)?', line) for line in lines)
     assert len({line.split('==')[0].lower() for line in lines}) == len(lines)
 
 
-def test_the_conda_environment_takes_the_lock_and_the_tools_of_setup_sh():
-    environment = yaml.safe_load(text('environment.yml'))
+@pytest.mark.parametrize('name, lock, python, tools', [
+    ('environment.yml', 'requirements.txt', '3.7', 'tools'),
+    ('environment-tf2.yml', 'requirements-tf2.txt', '3.12', 'tools_2')])
+def test_the_conda_environment_takes_the_lock_and_the_tools_of_setup_sh(name, lock, python, tools):
+    environment = yaml.safe_load(text(name))
     *pins, packages = environment['dependencies']
-    assert packages == {'pip': ['-r requirements.txt']}
-    tools = re.search(r'^tools=\((.*)\)$', text('setup.sh'), re.M).group(1).split()
-    assert pins == ['python=3.7'] + [tool.replace('==', '=') for tool in tools]
-    assert 'PIP_NO_DEPS=1 conda env create -f environment.yml' in text('environment.yml')
+    assert packages == {'pip': ['-r ' + lock]}
+    tools = re.search(r'^{}=\((.*?)\)'.format(tools), text('setup.sh'), re.M).group(1).split()
+    assert pins == ['python=' + python] + [tool.replace('==', '=') for tool in tools]
+    assert 'PIP_NO_DEPS=1 conda env create -f ' + name in text(name)
 
 
-def test_the_image_is_made_by_setup_sh_from_the_lock_alone():
+def test_the_image_is_made_by_setup_sh_from_the_locks_alone():
     steps = [line.split(None, 1) for line in text('Dockerfile').splitlines()
              if line and not line.startswith('#')]
-    assert steps[0] == ['FROM', 'python:3.7-slim-bullseye']
+    assert steps[:2] == [['ARG', 'PYTHON=python:3.7-slim-bullseye'], ['FROM', '$PYTHON']]
+    assert '--build-arg PYTHON=python:3.12-slim ' in text('Dockerfile')
     assert [argument for name, argument in steps if name == 'RUN'] == ['bash setup.sh']
     copied = [argument for name, argument in steps if name == 'COPY']
-    assert copied == ['setup.sh requirements.txt ./', '. .']
+    assert copied == ['setup.sh requirements.txt requirements-tf2.txt ./', '. .']
     # What lies in the image must not be overwritten by what lies in the folder.
-    assert {'.venv', '.git', '**/output'} <= set(text('.dockerignore').split())
+    assert {'.venv', '.venv-tf1', '.venv-tf2', '.git', '**/output'} <= set(text('.dockerignore').split())
     assert ['ENV', 'PATH=/project/.venv/bin:$PATH'] in steps and ['WORKDIR', '/project'] in steps

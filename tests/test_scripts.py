@@ -232,11 +232,15 @@ def _cmr(folder):
             '--report_every=1'] + tiny.NETWORK
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('script, options', [
+# Training script, and what gives its options for a tiny run: function of a folder for the data.
+TRAININGS = [
     ('polygen/train.py', _polygen), ('vsl/vsl_main.py', _vsl), ('vsl/vsl_imrec.py', _vsl_images),
-    ('r2n2/main.py', _r2n2), ('imnet/IMGAN/main.py', _imnet), ('cmr/train.py', _cmr)],
-    ids=lambda value: value if isinstance(value, str) else '')
+    ('r2n2/main.py', _r2n2), ('imnet/IMGAN/main.py', _imnet), ('cmr/train.py', _cmr)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('script, options', TRAININGS,
+                         ids=lambda value: value if isinstance(value, str) else '')
 def test_two_steps_leave_the_same_lines_and_files_in_every_model(script, options, call, tmp_path):
     (tmp_path / 'data').mkdir()
     run = ['--output_path=out', '--training_steps=2', '--device=cpu', '--threads=1']

@@ -2,9 +2,9 @@
 import functools
 import os
 
+import matplotlib
 import numpy as np
 import tensorflow.compat.v1 as tf
-from matplotlib import cm
 from matplotlib.figure import Figure
 
 from common import cli, errors, files
@@ -291,7 +291,7 @@ def tsne(codes, data, folder):
     points = embedding.fit_transform(codes)
     figure = Figure(figsize=(8, 8), dpi=100)
     axes = figure.add_subplot(1, 1, 1)
-    colors = cm.get_cmap('terrain')(np.linspace(0, 0.95, len(data.names)))
+    colors = matplotlib.colormaps['terrain'](np.linspace(0, 0.95, len(data.names)))
     for label in np.unique(data.train.labels):
         of_class = points[data.train.labels == label]
         axes.scatter(of_class[:, 0], of_class[:, 1], s=6, color=colors[label - 1],

@@ -13,6 +13,15 @@ from tensorflow.core.protobuf import rewriter_config_pb2
 from common import errors, files
 from common.frozen import export, graph, lint, model
 
+# Attributes that came after TensorFlow 1.15, which refuses what it does not know: hints for training
+# and settings whose value here is the one of before.
+_LATER_ATTRIBUTES = {
+    'MatMul': ('grad_a', 'grad_b'), 'BatchMatMul': ('grad_x', 'grad_y'),
+    'BatchMatMulV2': ('grad_x', 'grad_y'), 'MaxPool': ('explicit_paddings',),
+    'DepthwiseConv2dNative': ('explicit_paddings',), 'FusedBatchNorm': ('exponential_avg_factor',),
+    'FusedBatchNormV2': ('exponential_avg_factor',),
+    'FusedBatchNormV3': ('exponential_avg_factor',), 'GatherNd': ('bad_indices_policy',),
+    'ScatterNd': ('bad_indices_policy',), 'TopKV2': ('index_type', 'Tk')}
 TOLERANCE = 1e-6  # of the self-check, times the largest output where that is above 1
 
 
@@ -121,6 +130,8 @@ def _constant_graph(sess, inputs, outputs):
         node.device = ''
         node.attr.pop('_class', None)
         node.attr.pop('_gradient_op_type', None)    # a number of this process, for training
+        for name in _LATER_ATTRIBUTES.get(node.op, ()):
+            node.attr.pop(name, None)
     return graph_def
 
 

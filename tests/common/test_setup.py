@@ -6,17 +6,25 @@ import subprocess
 import sys
 import time
 
-import pkg_resources
 import pytest
+
+try:
+    import importlib.metadata as importlib_metadata
+except ImportError:     # Python 3.7
+    import importlib_metadata
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOCKS = ('requirements.txt', 'requirements-dev.txt')
+LOCKS_2 = ('requirements-tf2.txt', 'requirements-tf2-dev.txt', 'requirements-tf2-gpu.txt')
+TOOLS_OF_PIP = {'setuptools', 'wheel', 'pip'}
 TOOLS = ('bash cat cksum cp dirname find flock grep mkdir rm sed sleep sort tail uname').split()
 
-# A Python 3.7 without TensorFlow; writes down how it is called. Its venvs hold copies of itself.
-PYTHON_3_7 = '''#!/bin/bash
+# A Python 3.MINOR without TensorFlow; writes down how it is called. Its venvs hold copies of itself.
+STUB = '''#!/bin/bash
 printf '%s %s\\n' "${0##*/}" "${*//$'\\n'/ }" >>"$STUB_LOG"
 case "$*" in
+  *"print(sys.version_info[1])"*) echo MINOR ;;
+  *"sys.version_info[:2] not in"*) [[ "$*" == *"(3, MINOR)"* ]] ;;
   *"-m venv "*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
   *"-m pip install"*) sleep "${STUB_SLEEP:-0}"; [[ ! -e $STUB_LOG.pip_fails ]] ;;
   *find_spec*) exit 1 ;;
@@ -25,6 +33,8 @@ case "$*" in
     ;;
 esac
 '''
+PYTHON_3_7 = STUB.replace('MINOR', '7')
+PYTHON_3_12 = STUB.replace('MINOR', '12')
 NO_PYTHON_3_7 = '#!/bin/bash\nexit 1\n'
 WITH_TENSORFLOW = '''#!/bin/bash
 case "$*" in *"for pair"*) printf 'dm-sonnet\\ntqdm\\n' ;; esac
@@ -49,7 +59,7 @@ class Project:
         self.log = tmp_path / 'calls'
         for folder in (self.root, self.home, self.bin):
             folder.mkdir()
-        for name in ('setup.sh',) + LOCKS:
+        for name in ('setup.sh',) + LOCKS + LOCKS_2:
             shutil.copy(os.path.join(ROOT, name), str(self.root))
         for name in TOOLS:
             if shutil.which(name):
@@ -100,6 +110,7 @@ def test_makes_the_environment_and_prints_its_interpreter(project):
     assert 'pip==24.0 setuptools==68.0.0 wheel==0.42.0' in installs[0]
     assert [re.findall(r'requirements[-a-z]*\.txt', call) for call in installs] == [
         [], ['requirements.txt']]
+    assert 'TensorFlow 1.15, the reference, since there is a Python 3.7' in done.stderr
 
 
 def test_second_run_starts_no_python_and_is_quick(installed):
@@ -216,10 +227,14 @@ def test_says_that_aarch64_has_only_the_wheel_of_huawei(project):
     (project.bin / 'uname').unlink()
     write_program(project.bin / 'uname', '#!/bin/bash\necho aarch64\n')
     write_program(project.bin / 'python3.7', PYTHON_3_7)
-    done = project.setup()
+    done = project.setup('--tensorflow=1')
     assert done.returncode == 1
     assert 'no TensorFlow 1.15 wheel for aarch64 but Huawei\'s' in done.stderr
     assert not project.calls('pip install')
+    write_program(project.bin / 'python3.12', PYTHON_3_12)
+    done = project.setup()
+    assert done.returncode == 0
+    assert 'TensorFlow 2, since there is no wheel of 1.15 for aarch64' in done.stderr
 
 
 @pytest.mark.parametrize('given', ['variable', 'path'])
@@ -239,6 +254,65 @@ def test_activated_environment_with_tensorflow_comes_before_venv(installed, name
     assert installed.setup('--print-python', **{name: '/opt'}).stdout == python + '\n'
 
 
+def test_without_python_3_7_the_newest_python_gets_tensorflow_2(project):
+    for minor in (10, 12, 9):
+        write_program(project.bin / 'python3.{}'.format(minor), STUB.replace('MINOR', str(minor)))
+    write_program(project.bin / 'python3', STUB.replace('MINOR', '9'))
+    done = project.setup('--print-python')
+    assert (done.returncode, done.stdout) == (0, project.python + '\n')
+    assert 'TensorFlow 2, since there is no Python 3.7' in done.stderr
+    assert 'making .venv with {}'.format(project.bin / 'python3.12') in done.stderr
+    assert project.calls('pip install')[1].endswith('requirements-tf2.txt')
+    before = project.calls()
+    assert project.setup(TENSORFLOW='2').stdout == 'Python: {}\n'.format(project.python)
+    assert project.calls() == before
+
+
+@pytest.mark.parametrize('first', ['1', '2'])
+def test_the_second_tensorflow_lies_beside_the_first(project, first):
+    write_program(project.bin / 'python3.7', PYTHON_3_7)
+    write_program(project.bin / 'python3.12', PYTHON_3_12)
+    second = {'1': '2', '2': '1'}[first]
+    beside = project.python.replace('.venv', '.venv-tf' + second)
+    assert project.setup('--print-python', TENSORFLOW=first).stdout == project.python + '\n'
+    done = project.setup('--print-python', '--tensorflow=' + second)
+    assert done.stdout == beside + '\n' and 'as --tensorflow says' in done.stderr
+    before = project.calls()
+    assert project.setup('--print-python').stdout == project.python + '\n'
+    assert project.setup('--print-python', TENSORFLOW=second).stdout == beside + '\n'
+    assert project.calls() == before
+
+
+def test_a_python_variable_decides_which_tensorflow(project):
+    write_program(project.bin / 'python3.7', PYTHON_3_7)
+    python = write_program(project.bin / 'python3.12', PYTHON_3_12)
+    done = project.setup(PYTHON=python)
+    assert done.returncode == 0 and 'making .venv with ' + python in done.stderr
+    assert 'TensorFlow 2, since PYTHON names a Python for it' in done.stderr
+
+
+def test_the_pins_for_nvidia_take_the_place_of_tensorflow_for_cpus(project):
+    write_program(project.bin / 'python3.12', PYTHON_3_12)
+    assert project.setup().returncode == 0
+    assert project.setup('--gpu').returncode == 0
+    lock = (project.root / '.venv' / '.gpu').read_text()
+    names = re.findall(r'^([\w-]+)==', lock, re.M)
+    assert {'tensorflow', 'nvidia-cudnn-cu12', 'numpy'} <= set(names)
+    assert 'tensorflow-cpu' not in names and len(set(names)) == len(names)
+    assert project.calls('pip uninstall --yes tensorflow-cpu')
+    before = project.calls()
+    for arguments in ([], ['--gpu']):
+        assert project.setup(*arguments).returncode == 0
+    assert project.calls() == before
+
+
+@pytest.mark.parametrize('arguments,message', [
+    (['--tensorflow=3'], '--tensorflow is 1 or 2'), (['--tensorflow=1', '--gpu'], '--gpu is for')])
+def test_refuses_a_tensorflow_that_there_is_not(project, arguments, message):
+    done = project.setup(*arguments)
+    assert done.returncode == 2 and message in done.stderr
+
+
 def test_refuses_a_python_variable_that_is_no_program(installed):
     done = installed.setup(PYTHON='pyton3.7')
     assert done.returncode == 1
@@ -252,27 +326,34 @@ def test_help_and_misspelt_options(project):
     assert done.returncode == 2 and '"--devel"' in done.stderr
 
 
-def _pins():
+def _pins(names):
     pins = {}
-    for name in LOCKS:
+    for name in names:
         with open(os.path.join(ROOT, name), encoding='utf-8') as stream:
             lines = [line.strip() for line in stream if line.strip() and line[0] != '#']
         for line in lines:
-            match = re.match(r'([A-Za-z0-9_.-]+)==([0-9.]+)$', line)
+            match = re.match(r'([A-Za-z0-9_.-]+)==([0-9a-z.]+)(?:; (.+))?$', line)
             assert match, '{}: "{}" is no pin'.format(name, line)
-            key = pkg_resources.safe_name(match.group(1)).lower().replace('_', '-')
+            key = re.sub('[-_.]+', '-', match.group(1)).lower()
             assert key not in pins, line
-            pins[key] = match.group(2)
+            pins[key] = match.group(3)
     return pins
 
 
-def test_locks_hold_everything_that_their_packages_need():
-    pins = _pins()
-    tools = {'setuptools', 'wheel', 'pip'}
+@pytest.mark.parametrize('names', [LOCKS, LOCKS_2[:2]])
+def test_locks_hold_everything_that_their_packages_need(names):
+    requirements = pytest.importorskip('packaging.requirements')
+    pins = _pins(names)
+    if (names == LOCKS) != (sys.version_info < (3, 8)):
+        pytest.skip('this lock is for another Python.')
     missing = set()
-    for distribution in pkg_resources.working_set:
-        key = distribution.key.replace('_', '-')
-        if key in pins and key != 'tensor2tensor':  # which is installed without what it names
-            needed = {need.key.replace('_', '-') for need in distribution.requires()}
-            missing |= {(key, need) for need in needed - set(pins) - tools}
+    for distribution in importlib_metadata.distributions():
+        key = re.sub('[-_.]+', '-', distribution.metadata['Name']).lower()
+        if key not in pins or key == 'tensor2tensor':  # which is installed without what it names
+            continue
+        for line in distribution.requires or ():
+            need = requirements.Requirement(line)
+            name = re.sub('[-_.]+', '-', need.name).lower()
+            if need.marker is None or need.marker.evaluate({'extra': ''}):
+                missing |= {(key, name)} - {(key, there) for there in set(pins) | TOOLS_OF_PIP}
     assert not missing

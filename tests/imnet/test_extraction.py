@@ -93,6 +93,22 @@ def test_doubled_cells_change_the_work_only():
     assert single.evaluated == single.distinct == double.distinct < double.evaluated
 
 
+@pytest.mark.parametrize('shape', ['ball', 'formula'])
+def test_scikit_image_gives_the_same_vertices_and_volume(shape, monkeypatch):
+    pytest.importorskip('mcubes')
+    field = Ball() if shape == 'ball' else formula.field(FORMULA)
+    grid = extraction.octree(field, 64).grid
+    expected, expected_triangles = extraction.surface(grid)
+    monkeypatch.setattr(extraction, 'mcubes', None)
+    vertices, triangles = extraction.surface(grid)
+    assert vertices.dtype == expected.dtype and triangles.dtype == expected_triangles.dtype
+    for some, others in ((vertices, expected), (expected, vertices)):
+        assert spatial.cKDTree(some).query(others)[0].max() < 1e-5 / 64
+    volumes = [np.einsum('ij,ij->', corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+               for corners in (expected[expected_triangles], vertices[triangles])]
+    np.testing.assert_allclose(volumes[1], volumes[0], rtol=1e-4)
+
+
 def test_refinement_brings_the_field_closer_to_one_half():
     field = Ball()
     vertices, _ = extraction.surface(extraction.octree(field, 64).grid)
