@@ -179,8 +179,7 @@ def test_imnet_makes_a_mesh_of_a_picture(imnet, tmp_path, capsys):
 
 
 def test_cmr_makes_a_body_of_a_photo(tmp_path, capsys):
-    from cmr import train
-    from cmr.src.utils import options
+    from cmr import options, train
     from tests.cmr import tiny
     body = tiny.make_body(tmp_path / 'body')
     data = tiny.make_set(tmp_path / 'data', body, num_train=4, num_test=1)

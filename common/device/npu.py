@@ -188,10 +188,10 @@ class NpuOptions:
 
     def folder(self, name: str) -> str:
         """Makes a folder below the output folder (the adapter wants dump folders to exist)."""
-        return _made(os.path.join(os.path.abspath(self.output_path), name))
+        return _ensure_folder(os.path.join(os.path.abspath(self.output_path), name))
 
 
-def _made(path):
+def _ensure_folder(path):
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
@@ -252,7 +252,7 @@ def _file_parameters(options):
               for name in _FILE_OPTIONS if getattr(options, name)}
     if options.op_cache_dir:
         values['op_compiler_cache_mode'] = 'enable'
-        values['op_compiler_cache_dir'] = _made(os.path.abspath(options.op_cache_dir))
+        values['op_compiler_cache_dir'] = _ensure_folder(os.path.abspath(options.op_cache_dir))
     return values
 
 
