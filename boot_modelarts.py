@@ -147,12 +147,12 @@ def _digest(url):
 
 
 def _is_alone():
-    """Says whether this is the only process of the training (the platform's 0 means 1)."""
+    """Returns whether this is the only process of the training (the platform's 0 means 1)."""
     return (os.environ.get('RANK_SIZE') or '1') in ('0', '1')
 
 
 def _brings_data():
-    """Says whether this process brings data and earlier results to its machine."""
+    """Returns whether this process brings data and earlier results to its machine."""
     return _is_alone() or rank_table.is_first_of_machine(os.environ)
 
 
@@ -243,7 +243,7 @@ def _fetch_results(options: cli.Options) -> Dict[str, Any]:
 
 
 def _is_ahead(here, there):
-    """Says whether names of files show checkpoints of later steps, and no folder of earlier ones.
+    """Returns whether names of files show checkpoints of later steps, and none of earlier ones.
 
     Args:
       here, there: names below two places.

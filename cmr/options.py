@@ -259,7 +259,7 @@ def complete_network(parsed, recorded=None):
 
 
 def network_options(*arguments):
-    """Options of the paper's network, or of one that differs from it.
+    """Returns the options of the paper's network, or of one that differs from it.
 
     Args:
       *arguments: str, such as '--num_layers=2'.

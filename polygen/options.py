@@ -228,7 +228,7 @@ def settle_networks(values, device):
 
 
 def with_classes(options, examples, class_names):
-    """Gives options with the classes of a training set.
+    """Returns options with the classes of a training set.
 
     Args:
       options: cli.Options.

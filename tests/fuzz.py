@@ -473,7 +473,8 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('--reader', default='all', choices=sorted(READERS) + ['all'],
                         help='what is to read them')
-    parser.add_argument('--cases', type=cli.positive_int, default=1000, help='files for each reader')
+    parser.add_argument('--cases', type=cli.positive_int, default=1000,
+                        help='files for each reader')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the files')
     parser.add_argument('--keep', default='', help='folder for the files of findings')
     cli.add_flag(parser, '--debug', help='show tracebacks')

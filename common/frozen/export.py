@@ -98,7 +98,7 @@ echo "now: python -m common.deploy '$here' '$here/results'"
 
 
 def atc_command(path: str, inputs: Ends, outputs: Ends, soc_version: str = 'Ascend310') -> str:
-    """Gives the command that converts a .pb file for Atlas inference, on a host with CANN.
+    """Returns the command that converts a .pb file for Atlas inference, on a host with CANN.
 
     Args:
       path: str; the command is for the folder of the file.
@@ -164,14 +164,14 @@ def write_onnx(path: str) -> Tuple[str, float]:
 
 
 def _has_nested_loops(graph_def):
-    """Says whether a loop stands inside another one, by the names of their frames."""
+    """Returns whether a loop stands inside another one, by the names of their frames."""
     frames = {node.attr['frame_name'].s for node in graph_def.node if node.op == 'Enter'}
     scopes = {frame.rpartition(b'/')[0] + b'/' for frame in frames}
     return any(one != other and one.startswith(other) for one in scopes for other in scopes)
 
 
 def _checked_onnx(path, outputs, expected):
-    """Gives the largest difference of the outputs, {name: array}, or refuses it."""
+    """Returns the largest difference of the outputs, {name: array}, or refuses it."""
     largest = 0.0
     for name, value in expected.items():
         if outputs[name].shape != value.shape:

@@ -93,7 +93,7 @@ def _name_outputs(graph, outputs, aliases):
 
 
 def _identity(graph, tensor, name):
-    """Gives `tensor` under a name of its own; a node that already is that is taken as it is."""
+    """Returns `tensor` under a name of its own; a node that already is that is taken as it is."""
     if name in [op.name for op in graph.get_operations()]:
         op = graph.get_operation_by_name(name)
         if op is tensor.op or (op.type == 'Identity' and op.inputs[0] is tensor):

@@ -13,12 +13,12 @@ from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 
 def manifest_path(path: str) -> str:
-    """Gives the name of the manifest that belongs to a .pb file."""
+    """Returns the name of the manifest that belongs to a .pb file."""
     return os.path.splitext(path)[0] + '.json'
 
 
 def sample_path(path: str) -> str:
-    """Gives the name of the file with the inputs that a .pb file was checked with."""
+    """Returns the name of the file with the inputs that a .pb file was checked with."""
     return os.path.splitext(path)[0] + '_sample.npz'
 
 
@@ -47,7 +47,7 @@ def read_graph(path: str) -> tf.GraphDef:
 
 
 def read_manifest(path: str) -> Optional[Dict[str, Any]]:
-    """Gives the manifest of a .pb file, or None; one of another file is an error."""
+    """Returns the manifest of a .pb file, or None; one of another file is an error."""
     name = manifest_path(path)
     if not os.path.exists(name):
         return None
@@ -128,7 +128,7 @@ def imported(graph_def: tf.GraphDef) -> tf.Graph:
 
 
 def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
-    """Gives the largest difference of two arrays [...]; equal infinities and NaN count as equal."""
+    """Returns the largest difference of two arrays [...]; infinities and NaN equal themselves."""
     array, expected = array.astype(np.float64), expected.astype(np.float64)
     equal = (array == expected) | (np.isnan(array) & np.isnan(expected))
     if equal.all():

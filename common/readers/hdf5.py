@@ -60,7 +60,7 @@ def dataset(stream: Any, path: str, key: str, kinds: str = arrays.NUMBERS,
             raise errors.InputError('{}: "{}" holds {}, expected {}. {}'.format(
                 path, key, errors.quote(kind, 30),
                 'numbers' if kinds == arrays.NUMBERS else 'plain values', remedy))
-        return found
+        return dataset
 
 
 def values(data: Any, place: Any, path: str, remedy: str = limits.ANEW,

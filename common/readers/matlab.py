@@ -31,7 +31,7 @@ def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
 
 
 def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
-    """Says whether a .mat file is of version 7.3; errors as in `limits.look`."""
+    """Returns whether a .mat file is of version 7.3; errors as in `limits.look`."""
     head, _ = limits.look(path, what, remedy)
     return head[:8] == _HDF5 or head[:10] == b'MATLAB 7.3'
 

@@ -37,7 +37,7 @@ def read_image(path: str) -> np.ndarray:
 
 
 def _is_whole(data):
-    """Whether a JPEG has its picture's end; OpenCV reads one cut short with a warning only.
+    """Returns whether a JPEG has its picture's end; OpenCV reads one cut short with a warning only.
 
     A small picture in the header has an end too, and cameras write more behind the picture.
     """
@@ -84,7 +84,7 @@ class Set:
 
     @property
     def teaches(self) -> bool:
-        """Whether a loss has something to compare with."""
+        """Returns whether a loss has something to compare with."""
         part = self.rows.get('part')
         return ('pose' in self.rows or 'S' in self.rows
                 or part is not None and bool((part[..., 2] > 0).any()))

@@ -21,7 +21,7 @@ _COUNTER = 'num_batches_tracked'
 
 
 def is_torch(path: str) -> bool:
-    """Whether a path names a file of PyTorch."""
+    """Returns whether a path names a file of PyTorch."""
     return os.path.splitext(path)[1].lower() in ('.pth', '.pt')
 
 
@@ -68,13 +68,13 @@ def read(path: str) -> Dict[str, np.ndarray]:
 
 
 def is_encoder(names: Iterable[str]) -> bool:
-    """Whether names of weights are those of an encoder alone."""
+    """Returns whether names of weights are those of an encoder alone."""
     return all(name.startswith(ENCODER) for name in names)
 
 
 def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[str, np.ndarray],
            path: str, prefix: str = '') -> None:
-    """Gives variables the values of a file.
+    """Assigns the values of a file to variables.
 
     Args:
       sess: tf.Session; variables: dict {our name: variable}.
