@@ -10,7 +10,7 @@ import numpy as np
 from common import errors, files
 from common.frozen import comparison, graph, model
 
-Ends = Mapping[str, Mapping[str, Any]]    # {name: description in a manifest}
+Descriptions = Mapping[str, Mapping[str, Any]]    # {name: description in a manifest}
 _DTYPES = ('float16', 'float32', 'uint8', 'int32', 'int64', 'bool')     # those that ATC takes
 _OPSET = 13
 _ONNX_TOLERANCE = 1e-3  # of an output of floats, times its largest value where that is above 1
@@ -97,7 +97,8 @@ echo "now: python -m common.deploy '$here' '$here/results'"
 '''.format(atc=atc, stem=stem, inputs=','.join(inputs))
 
 
-def atc_command(path: str, inputs: Ends, outputs: Ends, soc_version: str = 'Ascend310') -> str:
+def atc_command(path: str, inputs: Descriptions, outputs: Descriptions,
+                soc_version: str = 'Ascend310') -> str:
     """Returns the command that converts a .pb file for Atlas inference, on a host with CANN.
 
     Args:
@@ -108,12 +109,12 @@ def atc_command(path: str, inputs: Ends, outputs: Ends, soc_version: str = 'Asce
       str.
     """
     name = os.path.basename(path)
-    shapes = ';'.join('{}:{}'.format(end, ','.join(map(str, tensor['shape'])))
-                      for end, tensor in inputs.items())
+    shapes = ';'.join('{}:{}'.format(node, ','.join(map(str, tensor['shape'])))
+                      for node, tensor in inputs.items())
     return ('atc --model={} --framework=3 --output={} --soc_version={} --input_shape="{}" '
             '--out_nodes="{}" --input_format=ND --log=error'.format(
                 shlex.quote(name), shlex.quote(os.path.splitext(name)[0]), soc_version, shapes,
-                ';'.join(end + ':0' for end in outputs)))
+                ';'.join(node + ':0' for node in outputs)))
 
 
 def write_onnx(path: str) -> Tuple[str, float]:
