@@ -234,11 +234,11 @@ def seeds(reader, folder):
     for place, _, names in sorted(os.walk(FIELD_CASES)):
         places += [os.path.join(place, name) for name in sorted(names)
                    if os.path.splitext(name)[1].lower() in _endings(reader)]
-    found = []
+    contents = []
     for path in places:
         with open(path, 'rb') as stream:
-            found.append(stream.read())
-    return [data for data in found if len(data) < 400000]
+            contents.append(stream.read())
+    return [data for data in contents if len(data) < 400000]
 
 
 def _endings(reader):
