@@ -69,7 +69,7 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
 
 
 def is_up_to_date(output_path: str, step: int) -> bool:
-    """Returns whether both .pb files of a run are there and of this step."""
+    """Says whether both .pb files of a run are there and of this step."""
     for name in _FILES.values():
         path = os.path.join(output_path, name + '.pb')
         if not os.path.exists(path) or not os.path.exists(graph.manifest_path(path)):
