@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from common import errors
+from common import collection, errors
 from common.training import checkpoints
 
 
@@ -180,9 +180,8 @@ def test_the_note_of_a_manifest_names_the_checkpoint_and_has_its_digest(tmp_path
         checkpoints.note(str(tmp_path / 'model-2'))
 
 
-@pytest.mark.parametrize('model', ['cmr', 'imnet', 'polygen', 'r2n2', 'vsl'])
+@pytest.mark.parametrize('model', collection.NAMES)
 def test_the_manifest_of_every_model_has_the_digest(model):
-    with open(os.path.join(os.path.dirname(os.path.abspath(checkpoints.__file__)), os.pardir,
-                           model, 'freeze.py'), encoding='utf-8') as stream:
+    with open(os.path.join(collection.ROOT, model, 'freeze.py'), encoding='utf-8') as stream:
         text = stream.read()
     assert "'checkpoint':" not in text and ('checkpoints.note(' in text or 'weights.note' in text)
