@@ -88,7 +88,7 @@ def test_two_processes_train_as_one(model, backend, tmp_path):
         subprocess.run([sys.executable] + arguments(name, 3 if more else 1) + list(more),
                        cwd=test_distribution.ROOT, check=True, stdout=subprocess.DEVNULL)
 
-    alone('start')      # graphs of several processes would draw other first weights
+    alone('start')      # graphs of several processes would draw other initial values
     start = '--checkpoint=' + newest(tmp_path / 'start')
     alone('one', start)
     test_distribution.together(arguments('two', 3) + [start], backend, tmp_path / 'exchange')

@@ -15,7 +15,7 @@ MAX_CORNERS = 10000     # of a concave polygon: a few seconds
 
 
 def misfit_fans(vertices: np.ndarray, triangles: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Returns the polygons that their fan does not triangulate: a triangle of it is turned over.
+    """Returns the polygons that their fan does not triangulate: a triangle of it is flipped.
 
     Args:
       vertices: float [V, 3].

@@ -164,11 +164,11 @@ class _Progress:
 
     def __init__(self, total, every=10.0):
         self._total, self._every = total, every
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def tell(self, copied):
-        if time.monotonic() - self._told >= self._every:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_line >= self._every:
+            self._last_line = time.monotonic()
             storage.say('copying: {} of {} files, {}'.format(
                 len(copied), self._total, places.megabytes(sum(copied.values()))))
 

@@ -46,7 +46,7 @@ def _take(stream):
 
 
 @contextlib.contextmanager
-def held(output_path: str) -> Iterator[Lock]:
+def hold(output_path: str) -> Iterator[Lock]:
     """Holds the lock of an output folder, which ends with the process, however that ends.
 
     Raises:

@@ -411,7 +411,7 @@ def start(options: cli.Options, context: launch.Context,
     with contextlib.ExitStack() as stack:
         _make_folders(output_path)
         if is_chief:
-            lock = stack.enter_context(locks.held(output_path))
+            lock = stack.enter_context(locks.hold(output_path))
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)

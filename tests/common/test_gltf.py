@@ -180,7 +180,7 @@ def test_nodes_stand_where_trimesh_puts_them(tmp_path):
     actual = [np.round(corners[start:end], 4) for start, end in ((0, 4), (4, 6), (6, 10))]
     assert {tuple(sorted(map(tuple, part[:, corner].tolist())))
             for part in actual for corner in range(3)} == expected
-    # Mirrored parts are turned over: volumes stay positive as in the first.
+    # Mirrored parts are flipped: volumes stay positive as in the first.
     volumes = [np.linalg.det(part - part[0, 0]).sum() for part in (actual[0], actual[2])]
     assert volumes[0] > 0 and volumes[1] > 0
 
