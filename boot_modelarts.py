@@ -147,12 +147,12 @@ def _digest(url):
 
 
 def _is_alone():
-    """Says whether this is the only process of the training (the platform's 0 means 1)."""
+    """Returns whether this is the only process of the training (the platform's 0 means 1)."""
     return (os.environ.get('RANK_SIZE') or '1') in ('0', '1')
 
 
 def _brings_data():
-    """Says whether this process brings data and earlier results to its machine."""
+    """Returns whether this process brings data and earlier results to its machine."""
     return _is_alone() or rank_table.is_first_of_machine(os.environ)
 
 
@@ -231,19 +231,19 @@ def _fetch_results(options: cli.Options) -> Dict[str, Any]:
     here = copies.list_files(folder) if os.path.isdir(folder) else {}
     there = copies.list_files(options.train_url, patience) if copies.exists(
         options.train_url, patience) else {}
-    kept = set(here) if _is_ahead(here, there) else set()
-    if kept and there:
+    own = set(here) if _is_ahead(here, there) else set()
+    if own and there:
         print('note: {} is ahead of {}, so what both hold is kept as it is here'.format(
             folder, redact.url(options.train_url)), flush=True)
-    if not set(there) - kept:
+    if not set(there) - own:
         return {}
-    copies.copy_tree(options.train_url, folder, kept.__contains__, None, patience)
+    copies.copy_tree(options.train_url, folder, own.__contains__, None, patience)
     return {name: stamp for name, stamp in copies.stamps(folder).items()
-            if name in there and name not in kept}
+            if name in there and name not in own}
 
 
 def _is_ahead(here, there):
-    """Says whether names of files show checkpoints of later steps, and no folder of earlier ones.
+    """Returns whether names of files show checkpoints of later steps, and none of earlier ones.
 
     Args:
       here, there: names below two places.
@@ -285,7 +285,7 @@ def _wait_for(marker):
 
 
 class _Job:
-    """The script as a process of its own, whose output is passed on and kept."""
+    """The script as a process of its own, whose output is copied to the log."""
 
     def __init__(self, options: cli.Options):
         self._options = options
@@ -406,7 +406,7 @@ def _pass_on(source, log):
 
     It reads on whatever happens to these two: a script whose output nobody takes stands still.
     """
-    told = False
+    has_gaps = False
     while True:
         part = os.read(source.fileno(), 1 << 16)
         if not part:
@@ -416,8 +416,8 @@ def _pass_on(source, log):
                 stream.write(part)
                 stream.flush()
             except (OSError, ValueError) as error:
-                if not told:
-                    told = True
+                if not has_gaps:
+                    has_gaps = True
                     print('note: the log has gaps ({})'.format(error), file=sys.stderr, flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Freezes a trained model to .pb files with fixed shapes and named ends, for inference.
+"""Freezes a trained model to .pb files with fixed shapes and named inputs and outputs.
 
-Beside each .pb stands a .json: names, shapes and dtypes of the ends, and the command for ATC; and a
+Beside each .pb stands a .json: names, shapes and dtypes of both, and the command for ATC; and a
 _sample.npz with the inputs that it was checked with.
 
 Example: python freeze_graph.py --model polygen --output_path=polygen/output --output=pb_model --atc

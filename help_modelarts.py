@@ -54,7 +54,7 @@ def modelarts2obs(config: Any, known: Optional[Dict[str, Any]] = None,
 
 
 def is_unfinished(name: str) -> bool:
-    """Says whether a file is none of a run's results."""
+    """Returns whether a file is none of a run's results."""
     return bool(_UNFINISHED.search(name)) or any(
         part.startswith('.') for part in name.split('/'))
 

@@ -91,7 +91,7 @@ def _recorded(prefix: str) -> Optional[Dict[str, Any]]:
 
 
 def load(sess: tf.Session, network: Network, weights: str) -> None:
-    """Gives a network the weights that `trained` found, ours or the original's."""
+    """Loads into a network the weights that `trained` found, ours or the original's."""
     sess.run(tf.global_variables_initializer())
     variables = network.variables.by_name
     if torch_weights.is_torch(weights):

@@ -120,7 +120,7 @@ def _add_other_names(group):
         dest = 'shuffle' if name == 'shuffle_train' else name
         group.add_argument('--no_' + name, dest=dest, action='store_const', const=False,
                            default=argparse.SUPPRESS, help='the same as --no' + dest)
-    group.add_argument('--from_json', '--config', default='', metavar='FILE',
+    group.add_argument('--from_json', '--config', type=cli.path, default='', metavar='FILE',
                        help='JSON of options; those of the command line are not replaced')
     for name, choices in (('model', ('graphcnn', 'baseline')), ('test_steps', None)):
         group.add_argument('--' + name, choices=choices, default=None,
@@ -203,9 +203,10 @@ def complete(parsed, device):
 def add_network_options(parser):
     """Adds sizes of the network and the body's files."""
     group = parser.add_argument_group('network')
-    group.add_argument('--body', default=None, help='body model (.npz, or SMPL\'s .pkl) or its '
-                                                    'folder; unset: the free body that ships')
-    group.add_argument('--mesh_levels', default=None,
+    group.add_argument('--body', type=cli.path, default=None,
+                       help='body model (.npz, or SMPL\'s .pkl) or its folder; unset: the free '
+                            'body that ships')
+    group.add_argument('--mesh_levels', type=cli.path, default=None,
                        help='mesh_downsampling.npz; unset: beside the body')
     for name, text in (('num_channels', 'width of the graph network'),
                        ('num_layers', 'residual layers of the graph network'),
@@ -261,7 +262,7 @@ def complete_network(parsed, recorded=None):
 
 
 def network_options(*arguments):
-    """Options of the paper's network, or of one that differs from it.
+    """Returns the options of the paper's network, or of one that differs from it.
 
     Args:
       *arguments: str, such as '--num_layers=2'.

@@ -147,7 +147,7 @@ class Steps:
         return losses, camera, anyone > 0
 
     def has_collapsed(self, step: int, camera: np.ndarray) -> bool:
-        """Whether the camera [B, 3] has been the same for all pictures for a while; True once.
+        """Returns whether the camera [B, 3] has long been the same for all pictures; True once.
 
         Scale and height are what stays the same (GraphCMR, issue 22). One picture tells nothing.
         """
@@ -206,7 +206,7 @@ def _initial_weights(options: cli.Options,
 
 
 def _goes_on(options):
-    """Whether the output folder has checkpoints that the run goes on from."""
+    """Returns whether the output folder has checkpoints that the run goes on from."""
     folder = os.path.join(options.output_path, checkpoints.RUN_FOLDER)
     return options.resume and (os.path.exists(os.path.join(folder, checkpoints.STATE_FILE))
                                or bool(checkpoints.in_folder(folder)))

@@ -39,7 +39,7 @@ class Options(argparse.Namespace):
         raise AttributeError('options are settled: {} cannot be deleted'.format(name))
 
     def replace(self, **changes: Any) -> 'Options':
-        """Gives a copy in which some options have other values, or are new."""
+        """Returns a copy in which some options have other values, or are new."""
         return Options(**dict(vars(self), **changes))
 
 
@@ -428,7 +428,7 @@ def _told(error, received):
 
 
 def _message(error):
-    """Gives the one line that stands for an exception."""
+    """Returns the one line that stands for an exception."""
     if isinstance(error, errors.InputError):
         return 'error: {}'.format(error)
     text = errors.one_line(str(error), 200)

@@ -55,7 +55,7 @@ NAMES = tuple(model.name for model in MODELS)
 
 
 def find(name: str) -> Model:
-    """Gives a model by its name.
+    """Returns a model by its name.
 
     Raises:
       errors.UsageError: there is no such model.
@@ -67,5 +67,5 @@ def find(name: str) -> Model:
 
 
 def rows_of(name: str) -> List[Any]:
-    """Gives the networks of a model, a list of frozen.networks.Network."""
+    """Returns the networks of a model, a list of frozen.networks.Network."""
     return find(name).module('networks').rows()

@@ -80,8 +80,8 @@ def quote(value: Any, most: int = _SHORT) -> str:
 def listed(names: Iterable, none: str = 'none') -> str:
     """Returns up to ten names, quoted, and how many there are if there are more; `none` if none."""
     names = list(names)
-    shown = ', '.join(quote(name, 30) for name in names[:_MOST])
-    return shown + ', ... ({} in all)'.format(len(names)) if len(names) > _MOST else shown or none
+    text = ', '.join(quote(name, 30) for name in names[:_MOST])
+    return text + ', ... ({} in all)'.format(len(names)) if len(names) > _MOST else text or none
 
 
 def reason(error: BaseException) -> str:

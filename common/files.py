@@ -30,7 +30,7 @@ def remove_temporary(folder: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Gives the name of a temporary file that takes the place of `path` when the block ends well.
+    """Yields the name of a temporary file that takes the place of `path` when the block ends well.
 
     The temporary file lies in the same folder (so that the exchange is one rename) and keeps the
     extension of `path`. When the block raises, `path` stays as it was and the temporary file goes.

@@ -73,7 +73,7 @@ def lint_file(options: argparse.Namespace) -> int:
     from common.frozen import lint as rules
     graph_def = read(options.graph)
     graph_lib.check_import(options.graph, graph_def)
-    inputs, outputs = graph_lib.ends_of(options.graph, graph_def)
+    inputs, outputs = graph_lib.inputs_and_outputs(options.graph, graph_def)
     findings = rules.waive(rules.lint_graph(
         graph_def, options.feeds.split(',') if options.feeds else inputs,
         options.fetches.split(',') if options.fetches else outputs, options.mode,

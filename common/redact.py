@@ -11,7 +11,7 @@ _SHORTEST = 4   # characters of a value that is worth masking; "0" would mask ev
 
 
 def is_secret(name: str) -> bool:
-    """Says whether an option or a variable of this name may hold a credential."""
+    """Returns whether an option or a variable of this name may hold a credential."""
     return bool(_SECRET_WORDS & set(re.split(r'[^a-z]+', name.lower()))
                 or _SECRET_PARTS.search(name.lower()))
 
@@ -24,7 +24,7 @@ def url(text: str) -> str:
 
 
 def command(arguments: Sequence[str]) -> List[str]:
-    """Gives a command line with the values of secret options and passwords in URLs masked."""
+    """Returns a command line with the values of secret options and passwords in URLs masked."""
     safe, mask_next = [], False
     for argument in arguments:
         name, equals, _ = argument.partition('=')

@@ -29,7 +29,7 @@ def _encoded(args, part, **inputs):
 
 
 def reconstruct(args):
-    """Encodes, extracts the surface of the field, writes it; a mesh comes out where it was."""
+    """Encodes, extracts the surface of the field and writes it, a mesh where the input was."""
     from common.geometry import meshes  # here, since --help needs no TensorFlow and no SciPy
     from imnet import decoder, extraction, meshing
     from imnet.IMSVR import photos

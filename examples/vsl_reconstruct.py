@@ -37,7 +37,7 @@ def _grid(options):
 
 
 def reconstruct(options):
-    """Encodes, decodes, writes."""
+    """Encodes and decodes the shape, and writes the surface of the decoded grid."""
     from common.geometry import plots  # here, since --help needs no matplotlib
     from vsl import draw
     grid = _grid(options)

@@ -123,7 +123,7 @@ def _sizes_in(prefix):
 
 
 def _trained_with_leaky_clip(output_path):
-    """Whether the autoencoder of an output folder was; False where there is no record."""
+    """Returns whether the autoencoder of an output folder was; False where there is no record."""
     place = os.path.join(output_path, 'ae')
     if not os.path.exists(os.path.join(place, 'config.json')):
         return False
@@ -150,7 +150,7 @@ def fitted_gan(options: cli.Options, prefix: Optional[str]) -> cli.Options:
 
 
 def restore(sess: tf.Session, prefix: str, variables: Sequence[tf.Variable]) -> None:
-    """Gives a network the values of a checkpoint; optimizer slots in the file are not looked at."""
+    """Assigns the values of a checkpoint to a network; optimizer slots in it are ignored."""
     checkpoints.restore(sess, prefix, variables)
     cli.say('weights of {}'.format(prefix))
 

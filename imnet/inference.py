@@ -23,7 +23,7 @@ _SECOND = {'ae': 2, 'svr': 1}           # where an interpolation ends, as in the
 
 def encoder_input(options: cli.Options, data: data_utils.Set, kind: str
                   ) -> Callable[[int], np.ndarray]:
-    """Gives the function of a row of a set that reads what its encoder takes.
+    """Returns the function of a row of a set that reads what its encoder takes.
 
     Raises:
       errors.UsageError: the shapes have no view of the number --view.

@@ -124,7 +124,7 @@ def _to_latent(name, inputs, codes, feed, variables):
 
 
 def rows() -> List[Network]:
-    """The networks in the author's sizes, for `python -m common.npu_lint --all`."""
+    """Returns the networks in the author's sizes, for `python -m common.npu_lint --all`."""
     sizes = cli.Options(z_dim=256, ef_dim=32, gf_dim=128, noise_dim=128, gan_dim=2048,
                         leaky_clip=False, plain=True, num_points=4096, batch_size=1)
 

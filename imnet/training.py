@@ -82,7 +82,7 @@ def _with_data(options):
 
 
 def _has_test_split(options):
-    """Whether the data have a test split of their own; a missing training set is an error."""
+    """Returns whether the data have their own test split; a missing training set is an error."""
     train_path = data_utils.find(options.data_path, options.dataset, 'train')
     try:
         return data_utils.find(options.data_path, options.dataset, 'test') != train_path

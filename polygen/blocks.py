@@ -16,7 +16,7 @@ _GLOROT = tf.glorot_uniform_initializer
 def dense(inputs: tf.Tensor, units: int, name: str, use_bias: bool = True,
           activation: Optional[Callable[[tf.Tensor], tf.Tensor]] = None,
           kernel_initializer: Any = None, scale: Any = None) -> tf.Tensor:
-    """Affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`.
+    """Applies an affine layer over the last axis with variables `<name>/kernel` and `<name>/bias`.
 
     Args:
       inputs: [..., channels].
@@ -403,7 +403,7 @@ def conv_residual_block(
         inputs: tf.Tensor, output_channels: int, downsample: bool = False,
         dropout_rate: float = 0., re_zero: bool = True, is_training: bool = False,
         dropout_fn: Optional[Dropout] = None) -> tf.Tensor:
-    """Residual block, ReLU before each convolution, none after the sum (He et al. 2016).
+    """Applies a residual block, ReLU before each convolution, none after the sum (He et al. 2016).
 
     Args:
       inputs: [B, height, width, channels] or [B, depth, height, width, channels].

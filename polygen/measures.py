@@ -56,7 +56,7 @@ def placeholders(size: Dict[str, int],
 @npu.float32_scope()
 def sequence_loss(distribution: Any, batch: Dict[str, tf.Tensor],
                   target: str) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Negative log-likelihood of a batch, summed over tokens and examples as in the original.
+    """Returns the negative log-likelihood of a batch, summed over tokens and examples.
 
     Args:
       distribution: Categorical with batch shape [B, T].
@@ -177,7 +177,7 @@ def _tokens(example, name):
 
 
 def is_valid(sample: Any) -> bool:
-    """Says whether a sample has the canonical form of the training data.
+    """Returns whether a sample has the canonical form of the training data.
 
     Both sequences have a stop token; the vertices are sorted by (z, y, x) without duplicates; each
     face has three or more distinct vertices that exist; every vertex is in a face.

@@ -74,7 +74,7 @@ def parse_args(argv=None, doc=__doc__):
     parser.add_argument('--batch_size', type=cli.positive_int, default=None,
                         help='meshes in a step' + _PRESET)
     parser.add_argument('--learning_rate', type=cli.positive_float, default=5e-4, help='of Adam')
-    parser.add_argument('--validation_path', default='',
+    parser.add_argument('--validation_path', type=cli.path, default='',
                         help='held-out meshes; the best checkpoint is the best on them')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='weights to start from where the output folder has none')
@@ -228,7 +228,7 @@ def settle_networks(values, device):
 
 
 def with_classes(options, examples, class_names):
-    """Gives options with the classes of a training set.
+    """Returns options with the classes of a training set.
 
     Args:
       options: cli.Options.

@@ -175,7 +175,7 @@ class _Results(NamedTuple):
     thresholds: List[float]
 
     def scores(self):
-        """{threshold: IoU [rows]}."""
+        """Returns {threshold: IoU [rows]}."""
         return {threshold: voxel.intersection_over_union([row.counts[place] for row in self.rows])
                 for place, threshold in enumerate(self.thresholds)}
 

@@ -73,7 +73,7 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, str]:
 
 
 def restore(sess: tf.Session, net: net_lib.Net, path: str) -> None:
-    """Gives a built network its weights, of a checkpoint or a .npy file of the original."""
+    """Assigns a built network its weights, of a checkpoint or a .npy file of the original."""
     if options_lib.is_npy(path):
         weights.load(sess, net, path)
     else:

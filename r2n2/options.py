@@ -162,7 +162,7 @@ def _look_up(settings: Dict[str, Any], key: str) -> Any:
 
 
 def is_npy(path: str) -> bool:
-    """Whether a path is a weight list of the original."""
+    """Returns whether a path is a weight list of the original."""
     return path.lower().endswith(('.npy', '.npz'))
 
 

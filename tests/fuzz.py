@@ -1,4 +1,4 @@
-"""Gives readers of files from outside files that are damaged or lie, and counts what comes out.
+"""Fuzzes the readers of files from outside with damaged and lying files, and counts outcomes.
 
 Allowed are a value, or an `InputError` of at most 300 characters that names the file, within 10
 seconds of computing and 1 GiB of memory. Anything else (another exception, a crash, a hang) is a
@@ -24,7 +24,7 @@ import zlib
 
 import numpy as np
 
-from common import errors
+from common import cli, errors
 from common.readers import arrays, child, hdf5, matlab, pickled, pickles, pictures, text, torch_file
 
 FIELD_CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'field_cases')
@@ -234,11 +234,11 @@ def seeds(reader, folder):
     for place, _, names in sorted(os.walk(FIELD_CASES)):
         places += [os.path.join(place, name) for name in sorted(names)
                    if os.path.splitext(name)[1].lower() in _endings(reader)]
-    found = []
+    contents = []
     for path in places:
         with open(path, 'rb') as stream:
-            found.append(stream.read())
-    return [data for data in found if len(data) < 400000]
+            contents.append(stream.read())
+    return [data for data in contents if len(data) < 400000]
 
 
 def _endings(reader):
@@ -468,15 +468,21 @@ def fuzz(reader, cases, seed=0, keep=''):
     return counts, findings
 
 
-def main(argv=None):
-    """Runs the script; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--reader', default='all', choices=sorted(READERS) + ['all'])
-    parser.add_argument('--cases', type=int, default=1000, help='files for each reader')
-    parser.add_argument('--seed', type=int, default=0)
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--reader', default='all', choices=sorted(READERS) + ['all'],
+                        help='what is to read them')
+    parser.add_argument('--cases', type=cli.positive_int, default=1000,
+                        help='files for each reader')
+    parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the files')
     parser.add_argument('--keep', default='', help='folder for the files of findings')
-    options = parser.parse_args(argv)
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def try_out(options):
+    """Fuzzes the readers and prints the counts; returns 1 if there are findings, else 0."""
     wrong = 0
     for reader in sorted(READERS) if options.reader == 'all' else [options.reader]:
         began = time.time()
@@ -488,6 +494,11 @@ def main(argv=None):
             time.time() - began), flush=True)
         wrong += len(findings)
     return 1 if wrong else 0
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(try_out, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -68,15 +68,15 @@ def load_case(directory):
 
 def find_cases(roots, model=''):
     """Folders with a case.json below the roots whose model's name starts with `model`, sorted."""
-    found = []
+    cases = []
     for root in roots:
         for folder, folders, files in os.walk(root):
             folders.sort()
             if 'case.json' in files:
                 name = os.path.basename(os.path.dirname(os.path.abspath(folder)))
                 if name.startswith(model):
-                    found.append(folder)
-    return found
+                    cases.append(folder)
+    return cases
 
 
 def adapter_of(case):

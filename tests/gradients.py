@@ -12,6 +12,6 @@ def assert_same(run, fast, plain, inputs):
     """Fails unless two outputs, and their gradients by the inputs, are the same numbers."""
     assert fast.shape == plain.shape
     upstream = draw(*plain.shape.as_list())
-    found, wanted = run([[out] + tf.gradients(out, inputs, upstream) for out in (fast, plain)])
-    for one, other in zip(found, wanted):
+    actual, wanted = run([[out] + tf.gradients(out, inputs, upstream) for out in (fast, plain)])
+    for one, other in zip(actual, wanted):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())

@@ -91,12 +91,12 @@ def arguments_of(text):
     return json.loads(re.search('arguments (.*)', text).group(1))
 
 
-@pytest.mark.parametrize('given, script', [
+@pytest.mark.parametrize('arguments, script', [
     ((), 'vsl_main.py'), (('--script=vsl_imrec.py',), 'vsl_imrec.py'),
     (('--entry', 'vsl_imrec.py', '--num_gpus=1'), 'vsl_imrec.py')])
-def test_the_readme_of_the_seed_chooses_the_script_by_an_option(given, script, job):
+def test_the_readme_of_the_seed_chooses_the_script_by_an_option(arguments, script, job):
     odd = "--class=a b'c;d$(e)"
-    code, text = job.run('--batch_size=40', odd, '--local_latent_num', '3', *given)
+    code, text = job.run('--batch_size=40', odd, '--local_latent_num', '3', *arguments)
     assert code == 0, text
     assert '{} ended with exit code 0'.format(script) in text
     assert arguments_of(text) == [
@@ -142,23 +142,24 @@ def test_secrets_among_the_options_are_not_printed(job):
     assert code == 0 and '--access_key=***' in text
 
 
-@pytest.mark.parametrize('given, code, message', [
+@pytest.mark.parametrize('arguments, code, message', [
     (['--data_path=x'], 2, '--data_path is set from --data_url'),
     (['--script=../secret.py'], 2, '--script must be a Python file in the folder vsl'),
     (['--script=none.py'], 1, 'has no script none.py'),
     (['--data_url=http://host/x'], 1, 'scheme obs, s3 or file')])
-def test_wrong_options_of_its_own_are_refused(given, code, message, tmp_path, monkeypatch, capsys):
+def test_wrong_options_of_its_own_are_refused(arguments, code, message, tmp_path, monkeypatch,
+                                              capsys):
     monkeypatch.chdir(tmp_path)
     handlers = {number: signal.getsignal(number)
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        found = boot_modelarts.main(['--model=vsl'] + given)
+        exit_code = boot_modelarts.main(['--model=vsl'] + arguments)
     except SystemExit as error:
-        found = error.code
+        exit_code = error.code
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    assert found == code and message in capsys.readouterr().err
+    assert exit_code == code and message in capsys.readouterr().err
 
 
 def test_plain_folders_are_used_as_they_lie_and_urls_get_a_folder_each(tmp_path):
@@ -295,9 +296,9 @@ def test_results_that_could_not_be_brought_out_are_not_lost_at_the_next_start(jo
     older = {'checkpoints/checkpoint': 'older', 'checkpoints/model-5.index': '5', 'new.txt': 'new'}
     newer = {'checkpoints/checkpoint': 'newer', 'checkpoints/model-5.index': '5',
              'checkpoints/model-9.index': '9'}
-    for folder, held in ((job.out, older), (job.cache / 'result', newer)):
+    for folder, names in ((job.out, older), (job.cache / 'result', newer)):
         (folder / 'checkpoints').mkdir(parents=True)
-        for name, text in held.items():
+        for name, text in names.items():
             (folder / name).write_text(text)
     code, text = job.run()
     assert code == 0 and 'is ahead of obs://b/out' in text, text
@@ -384,11 +385,11 @@ def test_a_job_that_was_stopped_goes_on_and_ends_as_one_that_was_not(number, job
 
     assert job.run('--train_url=obs://b/whole',
                    '--modelarts_result_dir=' + str(job.cache / 'whole'), *TOY)[0] == 0
-    name, found = variables(job.out)
+    name, values = variables(job.out)
     expected_name, expected = variables(job.buckets / 'b' / 'whole')
-    assert name == expected_name == 'model-60' and found.keys() == expected.keys()
+    assert name == expected_name == 'model-60' and values.keys() == expected.keys()
     for key, value in expected.items():
-        np.testing.assert_array_equal(found[key], value, key)
+        np.testing.assert_array_equal(values[key], value, key)
     for folder in (job.out, job.buckets / 'b' / 'whole'):
         rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
         assert [row['step'] for row in rows] == list(range(5, 65, 5))

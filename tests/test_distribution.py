@@ -88,13 +88,13 @@ def test_two_processes_train_as_one(model, backend, tmp_path):
         subprocess.run([sys.executable] + arguments(name, 3 if more else 1) + list(more),
                        cwd=test_distribution.ROOT, check=True, stdout=subprocess.DEVNULL)
 
-    alone('start')      # graphs of several processes would draw other first weights
+    alone('start')      # graphs of several processes would draw other initial values
     start = '--checkpoint=' + newest(tmp_path / 'start')
     alone('one', start)
     test_distribution.together(arguments('two', 3) + [start], backend, tmp_path / 'exchange')
-    found, expected = losses(str(tmp_path / 'two')), losses(str(tmp_path / 'one'))
-    assert len(found) == len(expected) >= 3
-    for one, other in zip(found, expected):
+    actual, expected = losses(str(tmp_path / 'two')), losses(str(tmp_path / 'one'))
+    assert len(actual) == len(expected) >= 3
+    for one, other in zip(actual, expected):
         assert one.keys() == other.keys()
         np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-4)
     values, others = checkpoints.read(newest(tmp_path / 'two')), checkpoints.read(

@@ -96,9 +96,9 @@ def test_vsl_decodes_a_shape(vsl, tmp_path, kind):
     level = float(occupancy.min() + occupancy.max()) / 2
     assert call(vsl_reconstruct, shape, '--graphs', vsl, '--output', output,
                 '--threshold', level) == 0
-    found, (vertices, triangles) = meshes.read(str(output)), voxel_grids.surface(occupancy, level)
-    assert np.array_equal(np.array(found.faces), triangles) and len(triangles)
-    np.testing.assert_allclose(found.vertices, vertices, atol=1e-4)
+    mesh, (vertices, triangles) = meshes.read(str(output)), voxel_grids.surface(occupancy, level)
+    assert np.array_equal(np.array(mesh.faces), triangles) and len(triangles)
+    np.testing.assert_allclose(mesh.vertices, vertices, atol=1e-4)
     assert (tmp_path / 'decoded.png').stat().st_size > 1000
 
 
@@ -123,17 +123,18 @@ def test_r2n2_makes_a_mesh_of_pictures(r2n2, tmp_path, capsys):
     from r2n2.lib import data_augmentation
     views = sorted(str(path) for path in (r2n2 / 'data').rglob('chair/*/rendering/*.png'))
     graph, output = r2n2 / 'pb' / 'r2n2_2_views.pb', tmp_path / 'object.obj'
-    for given in (views[:1], views[:2]):
-        shown = np.stack([reconstruction.prepared(path, 127) for path in (given * 2)[:2]])[:, None]
+    for pictures in (views[:1], views[:2]):
+        images = np.stack([reconstruction.prepared(path, 127)
+                           for path in (pictures * 2)[:2]])[:, None]
         with frozen.load(str(graph)) as model:
-            grid = model.predict(views=data_augmentation.scaled(shown))['occupancy'][0]
+            grid = model.predict(views=data_augmentation.scaled(images))['occupancy'][0]
         level = float(grid.min() + grid.max()) / 2
-        assert call(r2n2_reconstruct, *given, '--graph', graph, '--output', output,
+        assert call(r2n2_reconstruct, *pictures, '--graph', graph, '--output', output,
                     '--threshold', level) == 0
-        found = meshes.read(str(output))
+        mesh = meshes.read(str(output))
         vertices, triangles = voxel_grids.surface(grid, level)
-        assert len(found.faces) == len(triangles) > 0
-        np.testing.assert_allclose(found.vertices, vertices / 32 - 0.5, atol=1e-4)
+        assert len(mesh.faces) == len(triangles) > 0
+        np.testing.assert_allclose(mesh.vertices, vertices / 32 - 0.5, atol=1e-4)
     assert call(r2n2_reconstruct, *views[:3], '--graph', graph) == 2
     assert 'takes 2 pictures, not 3. Freeze one with --views=3' in capsys.readouterr().err
 
@@ -157,9 +158,9 @@ def test_imnet_makes_a_mesh_of_a_mesh_where_it_was(imnet, tmp_path):
     shape, output = box(tmp_path / 'box.obj', (4, 0, 1), (6, 1, 3)), tmp_path / 'shape.ply'
     assert call(imnet_reconstruct, shape, '--graphs', imnet, '--output', output,
                 '--resolution=64') == 0
-    found = meshes.read(str(output)).vertices   # the box has the diagonal 3
-    np.testing.assert_allclose(found.min(axis=0), [5 - 3 / 4, 0.5 - 3 / 4, 2 - 3 / 4], atol=0.06)
-    np.testing.assert_allclose(found.max(axis=0), [5 + 3 / 4, 0.5 + 3 / 4, 2 + 3 / 4], atol=0.06)
+    mesh = meshes.read(str(output)).vertices   # the box has the diagonal 3
+    np.testing.assert_allclose(mesh.min(axis=0), [5 - 3 / 4, 0.5 - 3 / 4, 2 - 3 / 4], atol=0.06)
+    np.testing.assert_allclose(mesh.max(axis=0), [5 + 3 / 4, 0.5 + 3 / 4, 2 + 3 / 4], atol=0.06)
 
 
 def test_imnet_makes_a_mesh_of_a_picture(imnet, tmp_path, capsys):
@@ -179,8 +180,7 @@ def test_imnet_makes_a_mesh_of_a_picture(imnet, tmp_path, capsys):
 
 
 def test_cmr_makes_a_body_of_a_photo(tmp_path, capsys):
-    from cmr import train
-    from cmr.src.utils import options
+    from cmr import options, train
     from tests.cmr import tiny
     body = tiny.make_body(tmp_path / 'body')
     data = tiny.make_set(tmp_path / 'data', body, num_train=4, num_test=1)
@@ -190,13 +190,13 @@ def test_cmr_makes_a_body_of_a_photo(tmp_path, capsys):
     graphs = freeze('cmr', tmp_path, '--output_path', tmp_path / 'run')
     photo = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
     arguments = [photo, '--graphs', graphs, '--output', tmp_path / 'body.obj']
-    found = []
+    bodies = []
     for bbox in ([10, 10, 50, 60], [40, 30, 90, 90]):
         (tmp_path / 'box.json').write_text(json.dumps({'bbox': bbox}))
         assert call(cmr_body, *arguments, '--body', body, '--bbox', tmp_path / 'box.json') == 0
-        found.append(meshes.read(str(tmp_path / 'body.obj')))
-    assert np.array_equal(np.array(found[0].faces), tiny.arrays()['f'])
-    assert found[0].vertices.shape == (162, 3)
-    assert np.abs(found[0].vertices - found[1].vertices).max() > 1e-5   # the box counts
+        bodies.append(meshes.read(str(tmp_path / 'body.obj')))
+    assert np.array_equal(np.array(bodies[0].faces), tiny.arrays()['f'])
+    assert bodies[0].vertices.shape == (162, 3)
+    assert np.abs(bodies[0].vertices - bodies[1].vertices).max() > 1e-5   # the box counts
     assert call(cmr_body, *arguments) == 1
     assert 'give the --body that it was trained with' in capsys.readouterr().err

@@ -20,15 +20,15 @@ _READING = ('read', 'load', 'open_file')
 
 
 def test_every_reader_is_fuzzed():
-    found = set()
+    readers = set()
     folder = os.path.join(ROOT, 'common', 'readers')
     for name in os.listdir(folder):
         if name.endswith('.py'):
             with open(os.path.join(folder, name), encoding='utf-8') as stream:
                 tree = ast.parse(stream.read())
-            found.update('{}.{}'.format(name[:-3], node.name) for node in tree.body
+            readers.update('{}.{}'.format(name[:-3], node.name) for node in tree.body
                          if isinstance(node, ast.FunctionDef) and node.name.startswith(_READING))
-    assert found == set(_COVERED) and set(_COVERED.values()) <= set(fuzz.READERS)
+    assert readers == set(_COVERED) and set(_COVERED.values()) <= set(fuzz.READERS)
 
 
 def test_what_each_reader_begins_with_is_read(tmp_path):

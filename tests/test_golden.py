@@ -178,9 +178,9 @@ def test_the_exit_code_says_whether_all_cases_pass(tmp_path, monkeypatch, capsys
 
 
 def test_adapters_are_looked_up_by_model_and_kind():
-    found = {(case.model, case.kind): golden.adapter_of(case)
+    adapters = {(case.model, case.kind): golden.adapter_of(case)
              for case in map(golden.load_case, _SHIPPED)}
-    assert all(found.values())
+    assert all(adapters.values())
     case = _case(model='polygen_face', kind='train')
     assert golden.adapter_of(case).__name__ == 'train'
     assert golden.adapter_of(case._replace(kind='joined')) is None

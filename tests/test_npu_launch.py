@@ -25,11 +25,11 @@ def vsl(folder):
 
 def imnet(folder):
     from tests.imnet import tiny
-    kept, tiny.POINTS = tiny.POINTS, {16: 4096, 32: 4096, 64: 16384}    # as many as it trains on
+    points, tiny.POINTS = tiny.POINTS, {16: 4096, 32: 4096, 64: 16384}    # as many as it trains on
     try:
         return ['--data_path=' + tiny.write(str(folder)), '--stages=ae16'] + tiny.SIZES
     finally:
-        tiny.POINTS = kept
+        tiny.POINTS = points
 
 
 def r2n2(folder):

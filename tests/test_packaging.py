@@ -53,3 +53,13 @@ def test_the_image_is_made_by_setup_sh_from_the_locks_alone():
     # What lies in the image must not be overwritten by what lies in the folder.
     assert {'.venv', '.venv-tf1', '.venv-tf2', '.git', '**/output'} <= set(text('.dockerignore').split())
     assert ['ENV', 'PATH=/project/.venv/bin:$PATH'] in steps and ['WORKDIR', '/project'] in steps
+
+
+def test_the_citation_is_of_the_version():
+    assert yaml.safe_load(text('CITATION.cff'))['version'] == common.__version__
+
+
+def test_the_hook_before_commits_has_the_linter_of_the_checks():
+    hook, = yaml.safe_load(text('.pre-commit-config.yaml'))['repos'][0]['hooks']
+    pins = text('requirements-dev.txt').split()
+    assert hook['additional_dependencies'] == [pin for pin in pins if pin.startswith('ruff==')]

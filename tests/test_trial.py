@@ -10,10 +10,10 @@ from tests import trial
 
 @pytest.mark.parametrize('part', (trial.PROJECT,) + trial.MODELS)
 def test_both_languages_show_the_same_commands(part):
-    shown = trial.commands(trial.ROOT, part)
-    assert shown == trial.commands(trial.ROOT, part, 'README_CN.md')
+    commands = trial.commands(trial.ROOT, part)
+    assert commands == trial.commands(trial.ROOT, part, 'README_CN.md')
     if part != trial.PROJECT:
-        assert any(part + '/test/train_full_1p.sh' in command for command in shown)
+        assert any(part + '/test/train_full_1p.sh' in command for command in commands)
 
 
 def test_a_readme_without_commands_is_an_error(tmp_path):

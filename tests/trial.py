@@ -45,10 +45,10 @@ def commands(root, part, name='README.md'):
     fenced = re.findall(r'^```bash\n(.*?)^```', section.group(1) if section else '',
                         re.DOTALL | re.MULTILINE)
     lines = ''.join(fenced).replace('\\\n', ' ').splitlines()
-    found = [line for line in (re.split(r'\s+# ', line)[0].strip() for line in lines) if line]
-    if not found:
+    texts = [line for line in (re.split(r'\s+# ', line)[0].strip() for line in lines) if line]
+    if not texts:
         raise ValueError('{}: no ```bash command below "## {}"'.format(path, title))
-    return found
+    return texts
 
 
 def _memory_of(session):
@@ -94,9 +94,9 @@ def run(command, folder, log):
 def outputs(folder):
     """{kind: number of files} below a folder, by _KINDS; those of made sets do not count."""
     names = []
-    for _, folders, found in os.walk(folder):
+    for _, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name not in _SETS]
-        names += found
+        names += files
     return {kind: sum(name.endswith(ends) for name in names) for kind, ends in _KINDS}
 
 
@@ -117,11 +117,11 @@ def _try(parts, folder, log):
             if code:
                 wrong.append('{}: exit code {} of {}'.format(part, code, command))
         if part != PROJECT:
-            held = outputs(os.path.join(folder, part, 'test', 'output', '0'))
+            produced = outputs(os.path.join(folder, part, 'test', 'output', '0'))
             rows[-1] = rows[-1][:-1] + (', '.join('{} {}'.format(number, kind)
-                                                  for kind, number in held.items()),)
+                                                  for kind, number in produced.items()),)
             wrong += ['{}: no {} in its output'.format(part, kind)
-                      for kind, number in held.items() if not number]
+                      for kind, number in produced.items() if not number]
     return rows, wrong
 
 

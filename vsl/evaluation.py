@@ -117,7 +117,7 @@ def run_shape_stages(model, data, orders, options, context, run=None):
 
 
 def has_one_class(labels):
-    """Whether all shapes are of one class, so that there is nothing to classify."""
+    """Returns whether all shapes are of one class, so that there is nothing to classify."""
     return len(np.unique(labels)) < 2
 
 

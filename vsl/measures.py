@@ -13,7 +13,7 @@ ACTIVE_VARIANCE = 0.01  # of a unit's mean over the data, above which it counts 
 
 
 def binarize(x_rec: np.ndarray) -> np.ndarray:
-    """Tells occupied cells by floor(v + 0.5) in float32, as the original rounds.
+    """Binarises occupancies by floor(v + 0.5) in float32, as the original rounds.
 
     Args:
       x_rec: float32 array of any shape.

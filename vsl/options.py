@@ -102,7 +102,7 @@ def _add_training_options(parser, presets, stages, default_stages, checkpoint_he
     parser.add_argument('--stages', type=functools.partial(stages_of, known=stages),
                         default=list(default_stages), help='out of {}'.format(','.join(stages)))
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help=checkpoint_help)
-    parser.add_argument('--class_names', default='', metavar='FILE',
+    parser.add_argument('--class_names', type=cli.path, default='', metavar='FILE',
                         help='names of the classes, a line each, or .json; unset: those that the '
                              'data bring, else classes.txt beside them')
     parser.add_argument('--up', choices=('y', 'z'), default='z',

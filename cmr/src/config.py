@@ -32,7 +32,7 @@ GROUP = 8               # channels that the graph network normalises together
 
 
 def can_group(channels: float) -> bool:
-    """Whether so many channels divide into groups."""
+    """Returns whether so many channels divide into groups."""
     return channels >= GROUP and channels % (channels // GROUP) == 0
 
 

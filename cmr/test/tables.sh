@@ -1,7 +1,11 @@
 # shellcheck shell=bash disable=SC2034
 # Written by python -m common.launch_tables from cmr/options.py; do not edit.
 entry=train.py
-model_paths=()
+model_paths=(
+  'body|body model (.npz, or SMPL'\''s .pkl) or its folder; unset: the free body that ships'
+  'mesh_levels|mesh_downsampling.npz; unset: beside the body'
+  'from_json|JSON of options; those of the command line are not replaced (also --config)'
+)
 model_values=(
   'dataset|all, itw, coco, h36m, lsp-orig, mpii, up-3d: mixture or set (itw; up-3d without --data_path)'
   'adam_beta1|decay of the mean gradient in Adam'
@@ -12,15 +16,12 @@ model_values=(
   'num_workers|processes that make batches'
   'eval_every|steps between measurements on the test set, with --evaluate; 0: before and after'
   'time_to_run|seconds after which to save and stop; the same command goes on'
-  'body|body model (.npz, or SMPL'\''s .pkl) or its folder; unset: the free body that ships'
-  'mesh_levels|mesh_downsampling.npz; unset: beside the body'
   'num_channels|width of the graph network (of the run or checkpoint, else 256)'
   'num_layers|residual layers of the graph network (of the run or checkpoint, else 5)'
   'img_res|pixels a side (of the run or checkpoint, else 224)'
   'resnet_width|channels of the encoder'\''s first stage; 64 is ResNet-50 (of the run or checkpoint, else 64)'
   'device_target|Ascend, CPU, GPU: the same as --device, in the MindSpore port'\''s words'
   'name|folder below --output_path'
-  'from_json|JSON of options; those of the command line are not replaced (also --config)'
   'model|graphcnn, baseline: without effect, as in the original'
   'test_steps|without effect, as in the original'
 )

@@ -48,12 +48,12 @@ class Precision(NamedTuple):
 
 
 def is_installed() -> bool:
-    """Whether this Python has npu_bridge; found out without importing it."""
+    """Returns whether this Python has npu_bridge; found out without importing it."""
     return importlib.util.find_spec('npu_bridge') is not None
 
 
 def precision_of(mode: Optional[str], mode_v2: Optional[str], device: str) -> Precision:
-    """Says which precision a run gets.
+    """Returns the precision that a run gets.
 
     Args:
       mode: value of --precision_mode, or None.
@@ -93,7 +93,7 @@ def _check_dump_step(text):
 
 
 def _adapter_mode(mode):
-    """Gives the adapter's mode for `--precision_mode`, or None to leave its parameter unset."""
+    """Returns the adapter's mode for `--precision_mode`, or None to leave its parameter unset."""
     if mode == 'default':
         return None
     return DEFAULT_MODE if mode in (None, 'mix') else mode
@@ -188,10 +188,10 @@ class NpuOptions:
 
     def folder(self, name: str) -> str:
         """Makes a folder below the output folder (the adapter wants dump folders to exist)."""
-        return _made(os.path.join(os.path.abspath(self.output_path), name))
+        return _ensure_folder(os.path.join(os.path.abspath(self.output_path), name))
 
 
-def _made(path):
+def _ensure_folder(path):
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
@@ -247,17 +247,17 @@ def write_parameter_map(custom_optimizer: Any, options: NpuOptions) -> None:
 
 
 def _file_parameters(options):
-    """Gives the parameters that name files and the cache of compiled operators."""
+    """Returns the parameters that name files and the cache of compiled operators."""
     values = {name: os.path.abspath(getattr(options, name))
               for name in _FILE_OPTIONS if getattr(options, name)}
     if options.op_cache_dir:
         values['op_compiler_cache_mode'] = 'enable'
-        values['op_compiler_cache_dir'] = _made(os.path.abspath(options.op_cache_dir))
+        values['op_compiler_cache_dir'] = _ensure_folder(os.path.abspath(options.op_cache_dir))
     return values
 
 
 def _diagnosis_parameters(options):
-    """Gives the parameters of dumps, profiles and tuning, and makes their folders."""
+    """Returns the parameters of dumps, profiles and tuning, and makes their folders."""
     values = {}
     if options.over_dump:
         values.update(enable_dump_debug=True, dump_debug_mode='all',
@@ -276,7 +276,7 @@ def _diagnosis_parameters(options):
 
 
 def explain_ignored(options: NpuOptions, device: str) -> List[str]:
-    """Says which options have no effect on a device: one line for each.
+    """Returns which options have no effect on a device: one line for each.
 
     The precision has its line in `Precision.message`.
     """
@@ -427,12 +427,12 @@ def scale_loss(optimizer: tf.train.Optimizer, loss_scale: Any,
 
 
 def distributed_optimizer(optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
-    """Gives an optimizer that averages gradients over the processes by HCCL."""
+    """Returns an optimizer that averages gradients over the processes by HCCL."""
     if load_adapter():
         return _import('npu_bridge.npu_init').npu_distributed_optimizer_wrapper(optimizer)
     return _import('npu_bridge.estimator.npu.npu_optimizer').NPUDistributedOptimizer(optimizer)
 
 
 def hccl() -> Any:
-    """Gives the module of collective operations of HCCL."""
+    """Returns the module of collective operations of HCCL."""
     return _import('npu_bridge.hccl.hccl_ops')

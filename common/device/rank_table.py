@@ -142,7 +142,7 @@ def _check_devices(numbers, wrong):
 
 
 def is_one_of_several(environment: Mapping[str, str]) -> bool:
-    """Says whether variables tell of distributed training (the platform's 0 means 1)."""
+    """Returns whether variables tell of distributed training (the platform's 0 means 1)."""
     return any((environment.get(name) or '1') not in ('0', '1')
                for name in ('RANK_SIZE', 'CM_WORKER_SIZE'))
 
@@ -189,7 +189,7 @@ def place(environment: Mapping[str, str]) -> Tuple[int, int, int]:
 
 
 def is_first_of_machine(environment: Mapping[str, str]) -> bool:
-    """Says whether this process has the lowest rank of its machine.
+    """Returns whether this process has the lowest rank of its machine.
 
     Without a table it is the one of the logical device 0.
 
@@ -226,7 +226,7 @@ def _completed(path):
 
 
 class Waiting:
-    """Says every 30 seconds what is waited for.
+    """Prints every 30 seconds what is waited for.
 
     Args:
       what: completes the sentence "waiting for ...".
@@ -238,7 +238,7 @@ class Waiting:
         self._began = self._said = time.monotonic()
 
     def is_over(self) -> bool:
-        """Says whether to give up; call it again and again."""
+        """Returns whether to give up; call it again and again."""
         now = time.monotonic()
         if now >= self._said + _SAY_EVERY:
             self._said = now

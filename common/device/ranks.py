@@ -31,11 +31,11 @@ class Ranks:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process saves, reports and draws."""
+        """Returns whether this process saves, reports and draws."""
         return self.rank == 0
 
     def per_rank(self, batch_size: int) -> int:
-        """Gives the rows of a batch that this process computes.
+        """Returns the rows of a batch that this process computes.
 
         Raises:
           errors.UsageError: the batch cannot be shared out equally.
@@ -46,7 +46,7 @@ class Ranks:
         return batch_size // self.size
 
     def shard(self, items: Sequence) -> Any:
-        """Gives the part of a batch that belongs to this process.
+        """Returns the part of a batch that belongs to this process.
 
         All parts together, in the order of the ranks, are the batch: what a step learns from does
         not depend on the number of processes.
@@ -74,7 +74,7 @@ class Ranks:
         return tensor if self.size == 1 else self.mean(tensor) * self.size
 
     def averaging(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
-        """Gives an optimizer whose gradients are means over the processes.
+        """Returns an optimizer whose gradients are means over the processes.
 
         These are what `compute_gradients` and `minimize` give; tf.gradients knows nothing of them.
         In a single process it is the same optimizer.
@@ -87,7 +87,7 @@ class Ranks:
 
     def broadcast(self, variables: Optional[Sequence[tf.Variable]] = None
                   ) -> Optional[tf.Operation]:
-        """Gives the operation that sets variables to their values in the process of rank 0.
+        """Returns the operation that sets variables to their values in the process of rank 0.
 
         Whole numbers travel as float32, which is exact up to 2 ** 24.
 
@@ -114,7 +114,7 @@ class Ranks:
         return npu.hccl().broadcast([tensor], 0)[0]
 
     def barrier(self) -> Optional[tf.Operation]:
-        """Gives the operation that ends when every process has come to it; None in a single one."""
+        """Returns the operation at which all processes meet; None in a single process."""
         return None if self.size == 1 else self.mean(tf.zeros([1])).op
 
 

@@ -10,7 +10,7 @@ _NAMES = {'load': 'model', 'freeze': 'freezing'}
 
 
 def __getattr__(name):
-    """Gives `load` and `freeze`; what only compares files needs no TensorFlow."""
+    """Returns `load` and `freeze`; what only compares files needs no TensorFlow."""
     if name in _NAMES:
         return getattr(importlib.import_module('common.frozen.' + _NAMES[name]), name)
     raise AttributeError(name)

@@ -10,7 +10,7 @@ import numpy as np
 from common import errors, files
 from common.frozen import comparison, graph, model
 
-Ends = Mapping[str, Mapping[str, Any]]    # {name: description in a manifest}
+Descriptions = Mapping[str, Mapping[str, Any]]    # {name: description in a manifest}
 _DTYPES = ('float16', 'float32', 'uint8', 'int32', 'int64', 'bool')     # those that ATC takes
 _OPSET = 13
 _ONNX_TOLERANCE = 1e-3  # of an output of floats, times its largest value where that is above 1
@@ -97,8 +97,9 @@ echo "now: python -m common.deploy '$here' '$here/results'"
 '''.format(atc=atc, stem=stem, inputs=','.join(inputs))
 
 
-def atc_command(path: str, inputs: Ends, outputs: Ends, soc_version: str = 'Ascend310') -> str:
-    """Gives the command that converts a .pb file for Atlas inference, on a host with CANN.
+def atc_command(path: str, inputs: Descriptions, outputs: Descriptions,
+                soc_version: str = 'Ascend310') -> str:
+    """Returns the command that converts a .pb file for Atlas inference, on a host with CANN.
 
     Args:
       path: str; the command is for the folder of the file.
@@ -108,12 +109,12 @@ def atc_command(path: str, inputs: Ends, outputs: Ends, soc_version: str = 'Asce
       str.
     """
     name = os.path.basename(path)
-    shapes = ';'.join('{}:{}'.format(end, ','.join(map(str, tensor['shape'])))
-                      for end, tensor in inputs.items())
+    shapes = ';'.join('{}:{}'.format(node, ','.join(map(str, tensor['shape'])))
+                      for node, tensor in inputs.items())
     return ('atc --model={} --framework=3 --output={} --soc_version={} --input_shape="{}" '
             '--out_nodes="{}" --input_format=ND --log=error'.format(
                 shlex.quote(name), shlex.quote(os.path.splitext(name)[0]), soc_version, shapes,
-                ';'.join(end + ':0' for end in outputs)))
+                ';'.join(node + ':0' for node in outputs)))
 
 
 def write_onnx(path: str) -> Tuple[str, float]:
@@ -164,14 +165,14 @@ def write_onnx(path: str) -> Tuple[str, float]:
 
 
 def _has_nested_loops(graph_def):
-    """Says whether a loop stands inside another one, by the names of their frames."""
+    """Returns whether a loop stands inside another one, by the names of their frames."""
     frames = {node.attr['frame_name'].s for node in graph_def.node if node.op == 'Enter'}
     scopes = {frame.rpartition(b'/')[0] + b'/' for frame in frames}
     return any(one != other and one.startswith(other) for one in scopes for other in scopes)
 
 
 def _checked_onnx(path, outputs, expected):
-    """Gives the largest difference of the outputs, {name: array}, or refuses it."""
+    """Returns the largest difference of the outputs, {name: array}, or refuses it."""
     largest = 0.0
     for name, value in expected.items():
         if outputs[name].shape != value.shape:

@@ -56,14 +56,14 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         raise errors.InputError('a frozen graph needs a name that ends in .pb, not {}.'.format(
             path))
     _check_inputs(inputs)
-    ends = _name_outputs(sess.graph, outputs, aliases)
-    graph_def = _constant_graph(sess, list(inputs), list(ends))
-    findings = lint.lint_graph(graph_def, list(inputs), list(ends), 'infer')
+    named = _name_outputs(sess.graph, outputs, aliases)
+    graph_def = _constant_graph(sess, list(inputs), list(named))
+    findings = lint.lint_graph(graph_def, list(inputs), list(named), 'infer')
     if lint.count(findings)['error']:
         raise errors.InputError('{} would not run on an NPU: {}'.format(path, '; '.join(
             line for line in lint.describe(findings) if line.startswith('error'))))
     feed = _check_feed(inputs, check_feed or {})
-    expected = sess.run(ends, {inputs[name]: value for name, value in feed.items()})
+    expected = sess.run(named, {inputs[name]: value for name, value in feed.items()})
     described = _describe(inputs), _describe(outputs)
     graph.add_batch_axes(*described, batch_axes or {})
     manifest = {
@@ -96,13 +96,13 @@ def _name_outputs(graph, outputs, aliases):
     if unknown:
         raise errors.InputError('aliases name outputs that are not there: {} (outputs: {}).'.format(
             ', '.join(unknown), ', '.join(sorted(outputs))))
-    ends = dict(outputs)
-    ends.update((alias, outputs[name]) for alias, name in aliases.items())
-    return {name: _identity(graph, tensor, name) for name, tensor in ends.items()}
+    named = dict(outputs)
+    named.update((alias, outputs[name]) for alias, name in aliases.items())
+    return {name: _identity(graph, tensor, name) for name, tensor in named.items()}
 
 
 def _identity(graph, tensor, name):
-    """Gives `tensor` under a name of its own; a node that already is that is taken as it is."""
+    """Returns `tensor` under a name of its own; a node that already is that is taken as it is."""
     if name in [op.name for op in graph.get_operations()]:
         op = graph.get_operation_by_name(name)
         if op is tensor.op or (op.type == 'Identity' and op.inputs[0] is tensor):
@@ -170,10 +170,10 @@ def _self_check(path, written, feed, expected):
     rewrites = config.graph_options.rewrite_options
     rewrites.disable_meta_optimizer = True
     rewrites.constant_folding = rewriter_config_pb2.RewriterConfig.OFF
-    ends = {name: (value.shape, value.dtype.name) for name, value in expected.items()}
+    signature = {name: (value.shape, value.dtype.name) for name, value in expected.items()}
     shapes = {name: (value.shape, value.dtype.name) for name, value in feed.items()}
     imported = model.open_graph(path, graph.read_graph(written))
-    with model.FrozenModel(path, imported, shapes, ends, config) as network:
+    with model.FrozenModel(path, imported, shapes, signature, config) as network:
         outputs = network.predict(**feed)
     largest = 0.0
     for name, value in expected.items():

@@ -14,12 +14,12 @@ from common.readers import arrays
 
 
 def manifest_path(path: str) -> str:
-    """Gives the name of the manifest that belongs to a .pb file."""
+    """Returns the name of the manifest that belongs to a .pb file."""
     return os.path.splitext(path)[0] + '.json'
 
 
 def sample_path(path: str) -> str:
-    """Gives the name of the file with the inputs that a .pb file was checked with."""
+    """Returns the name of the file with the inputs that a .pb file was checked with."""
     return os.path.splitext(path)[0] + '_sample.npz'
 
 
@@ -48,7 +48,7 @@ def read_graph(path: str) -> tf.GraphDef:
 
 
 def read_manifest(path: str) -> Optional[Dict[str, Any]]:
-    """Gives the manifest of a .pb file, or None; one of another file is an error."""
+    """Returns the manifest of a .pb file, or None; one of another file is an error."""
     name = manifest_path(path)
     if not os.path.exists(name):
         return None
@@ -56,9 +56,9 @@ def read_manifest(path: str) -> Optional[Dict[str, Any]]:
     if not isinstance(manifest, dict) or not {'inputs', 'outputs', 'sha256'} <= set(manifest):
         return None  # a .json of something else
     for part in ('inputs', 'outputs'):
-        ends = manifest[part]
-        if not isinstance(ends, dict) or not all(isinstance(end, dict) and isinstance(
-                end.get('shape'), list) for end in ends.values()):
+        descriptions = manifest[part]
+        if not isinstance(descriptions, dict) or not all(isinstance(each, dict) and isinstance(
+                each.get('shape'), list) for each in descriptions.values()):
             raise errors.InputError('{}: "{}" must be a dict of ends with their shapes. Freeze {} '
                                     'again.'.format(name, part, path))
     with open(path, 'rb') as stream:
@@ -68,8 +68,8 @@ def read_manifest(path: str) -> Optional[Dict[str, Any]]:
     return manifest
 
 
-def ends_of(path: str, graph_def: tf.GraphDef) -> Tuple[List[str], List[str]]:
-    """Names the ends of a frozen graph.
+def inputs_and_outputs(path: str, graph_def: tf.GraphDef) -> Tuple[List[str], List[str]]:
+    """Returns the names of the inputs and outputs of a frozen graph.
 
     Args:
       path: str, the .pb file; its manifest decides where there is one.
@@ -99,16 +99,17 @@ def read_sample(path: str) -> Dict[str, np.ndarray]:
 
 def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
                    axes: Dict[str, Optional[int]]) -> None:
-    """Adds "batch_axis" to the description of each end; see `freeze`."""
+    """Adds "batch_axis" to the description of each input and output; see `freeze`."""
     unknown = sorted(set(axes) - set(inputs) - set(outputs))
     if unknown:
-        raise errors.InputError('batch_axes names ends that are not there: {}.'.format(
+        raise errors.InputError('batch_axes names what is neither input nor output: {}.'.format(
             ', '.join(unknown)))
-    sizes = {end['shape'][0] for name, end in inputs.items() if end['shape'] and name not in axes}
-    for ends in (inputs, outputs):
-        for name, end in ends.items():
-            along_first = len(sizes) == 1 and end['shape'][:1] == list(sizes)
-            end['batch_axis'] = axes.get(name, 0 if along_first else None)
+    sizes = {description['shape'][0] for name, description in inputs.items()
+             if description['shape'] and name not in axes}
+    for descriptions in (inputs, outputs):
+        for name, description in descriptions.items():
+            along_first = len(sizes) == 1 and description['shape'][:1] == list(sizes)
+            description['batch_axis'] = axes.get(name, 0 if along_first else None)
 
 
 def imported(graph_def: tf.GraphDef) -> tf.Graph:
@@ -123,7 +124,7 @@ def imported(graph_def: tf.GraphDef) -> tf.Graph:
 
 
 def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
-    """Gives the largest difference of two arrays [...]; equal infinities and NaN count as equal."""
+    """Returns the largest difference of two arrays [...]; infinities and NaN equal themselves."""
     array, expected = array.astype(np.float64), expected.astype(np.float64)
     equal = (array == expected) | (np.isnan(array) & np.isnan(expected))
     if equal.all():

@@ -61,11 +61,11 @@ def check(path: str, graph_def: tf.GraphDef) -> None:
     """
     names = sorted(forbidden(graph_def))
     if names:
-        shown = ', '.join(name[:40] for name in names[:3])
+        first = ', '.join(name[:40] for name in names[:3])
         raise errors.InputError(
             '{}: the graph has {} operation{} beyond computation ({}{}), which {} not run. Take a '
             'graph that freeze_graph.py wrote.'.format(
-                path, len(names), 's' if len(names) > 1 else '', shown,
+                path, len(names), 's' if len(names) > 1 else '', first,
                 ', ...' if len(names) > 3 else '', 'are' if len(names) > 1 else 'is'))
 
 

@@ -314,7 +314,7 @@ def count(findings: Sequence[Finding]) -> Dict[str, int]:
 
 
 def describe(findings: Sequence[Finding]) -> List[str]:
-    """Gives lines: one for each error, one for all other findings of a rule and an operation."""
+    """Returns lines: one for each error, one for all other findings of a rule and an operation."""
     lines = ['error {}: {} ({})'.format(finding.rule, finding.node, finding.detail)
              for finding in findings if finding.severity == 'error']
     groups: Dict[Tuple[str, str, str], List[Finding]] = collections.OrderedDict()
@@ -387,7 +387,7 @@ def unknown_operations(graph_def: tf.GraphDef, path: str) -> List[Finding]:
 
 
 def advice(findings: Sequence[Finding]) -> List[str]:
-    """Gives a line with the accepted rewrite for each rule that errors and warnings break."""
+    """Returns a line with the accepted rewrite for each rule that errors and warnings break."""
     rules = sorted({finding.rule for finding in findings
                     if finding.severity in ('error', 'warning') and finding.rule in REWRITES})
     return ['instead ({}): {}'.format(rule, REWRITES[rule]) for rule in rules]

@@ -28,7 +28,7 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
         has operations that do more than compute.
     """
     graph_def = graph_lib.read_graph(path)
-    names_in, names_out = graph_lib.ends_of(path, graph_def)
+    names_in, names_out = graph_lib.inputs_and_outputs(path, graph_def)
     manifest = graph_lib.read_manifest(path)
     if manifest is None:
         graph_lib.check_import(path, graph_def)
@@ -38,18 +38,19 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
     except (KeyError, ValueError) as error:
         raise errors.InputError('{} has no such input or output: {}. Freeze it again.'.format(
             path, error.args[0])) from error
-    ends = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
-                   tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
-    inputs, outputs = [{name: {'shape': list(ends[name][0] or ())} for name in names}
+    signature = {name: (tuple(tensor.shape.as_list()) if tensor.shape.ndims is not None else None,
+                        tensor.dtype.base_dtype.name) for name, tensor in tensors.items()}
+    inputs, outputs = [{name: {'shape': list(signature[name][0] or ())} for name in names}
                        for names in (names_in, names_out)]
     if manifest is None:
         graph_lib.add_batch_axes(inputs, outputs, {})
     else:
         inputs, outputs = manifest['inputs'], manifest['outputs']
-    axes = {name: end.get('batch_axis') for part in (inputs, outputs)
-            for name, end in part.items()}
-    return FrozenModel(path, graph, {name: ends[name] for name in names_in},
-                       {name: ends[name] for name in names_out}, batch_axes=axes, timeout=timeout)
+    axes = {name: description.get('batch_axis') for part in (inputs, outputs)
+            for name, description in part.items()}
+    return FrozenModel(
+        path, graph, {name: signature[name] for name in names_in},
+        {name: signature[name] for name in names_out}, batch_axes=axes, timeout=timeout)
 
 
 def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
@@ -171,11 +172,11 @@ class FrozenModel:
 
     def _refused(self, what):
         return errors.InputError('{}: {}. Expected: {}.'.format(
-            self.path, what, '; '.join(_end_lines(self.inputs))))
+            self.path, what, '; '.join(_lines(self.inputs))))
 
     def __str__(self):
-        return '\n'.join([self.path] + ['  input  ' + line for line in _end_lines(self.inputs)]
-                         + ['  output ' + line for line in _end_lines(self.outputs)])
+        return '\n'.join([self.path] + ['  input  ' + line for line in _lines(self.inputs)]
+                         + ['  output ' + line for line in _lines(self.outputs)])
 
     def close(self) -> None:
         """Frees the session."""
@@ -188,6 +189,6 @@ class FrozenModel:
         self.close()
 
 
-def _end_lines(ends):
+def _lines(signature):
     return ['{} {} {}'.format(name, dtype, 'of any rank' if shape is None else list(shape))
-            for name, (shape, dtype) in ends.items()]
+            for name, (shape, dtype) in signature.items()]

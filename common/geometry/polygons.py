@@ -15,7 +15,7 @@ MAX_CORNERS = 10000     # of a concave polygon: a few seconds
 
 
 def misfit_fans(vertices: np.ndarray, triangles: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Returns the polygons that their fan does not triangulate: a triangle of it is turned over.
+    """Returns the polygons that their fan does not triangulate: a triangle of it is flipped.
 
     Args:
       vertices: float [V, 3].
@@ -66,12 +66,12 @@ def clip_ears(corners: np.ndarray) -> np.ndarray:
         blockers[:, corner] = points[corner] if turns[corner] <= 0 else np.inf
 
     def is_ear(corner):
-        """Says whether the diagonal that cuts off a corner lies inside the polygon."""
+        """Returns whether the diagonal that cuts off a corner lies inside the polygon."""
         return left[corner] and (is_spike(corner) or turns[corner] > 0 and not _contains(
             [places[before[corner]], places[corner], places[after[corner]]], blockers))
 
     def is_spike(corner):
-        """Says whether the outline goes back on itself at a corner, or stays where it is."""
+        """Returns whether the outline goes back on itself at a corner, or stays where it is."""
         (x, y), first, last = places[corner], places[before[corner]], places[after[corner]]
         return turns[corner] == 0 and (
             (first[0] - x) * (last[0] - x) + (first[1] - y) * (last[1] - y) >= 0)
@@ -122,7 +122,7 @@ def _turn(first: Sequence[float], corner: Sequence[float], last: Sequence[float]
 
 
 def _contains(triangle: List[List[float]], points: np.ndarray) -> bool:
-    """Says whether a triangle holds one of the points [2, N], border included, corners not."""
+    """Returns whether a triangle holds one of the points [2, N], border included, corners not."""
     low, high = zip(*((min(axis), max(axis)) for axis in zip(*triangle)))
     x, y = points
     near = np.flatnonzero((x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]))

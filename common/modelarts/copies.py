@@ -70,7 +70,7 @@ def copy_tree(source: str, target: str, skip: Optional[Callable[[str], bool]] = 
 
 
 def exists(url: str, patience: storage.Patience = storage.USUAL) -> bool:
-    """Says whether a file or folder is there."""
+    """Returns whether a file or folder is there."""
     with contextlib.closing(_place(url, patience)) as place:
         return place.exists()
 
@@ -104,7 +104,7 @@ def _place(url, patience):
 
 
 def _same(source, target):
-    """Says whether two places are one; refuses a target inside its own source."""
+    """Returns whether two places are one; refuses a target inside its own source."""
     outer, inner = [places.address(url) + '/' for url in (source, target)]
     if inner.startswith(outer) and inner != outer:
         raise errors.InputError('{} lies inside {}; a copy would never end.'.format(
@@ -164,11 +164,11 @@ class _Progress:
 
     def __init__(self, total, every=10.0):
         self._total, self._every = total, every
-        self._told = time.monotonic()
+        self._last_line = time.monotonic()
 
     def tell(self, copied):
-        if time.monotonic() - self._told >= self._every:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_line >= self._every:
+            self._last_line = time.monotonic()
             storage.say('copying: {} of {} files, {}'.format(
                 len(copied), self._total, places.megabytes(sum(copied.values()))))
 
@@ -237,7 +237,7 @@ class _Folder:
 
     @contextlib.contextmanager
     def receiving(self, origin, sizes, refused):
-        """Gives the function (name, bytes, content or None) -> bytes written, None: vanished."""
+        """Returns the function (name, bytes, content or None) -> bytes written, None: vanished."""
         with places.writing_to(self._path):
             staging = tempfile.mkdtemp(prefix=places.PARTIAL, dir=self._path)
         try:
@@ -330,7 +330,7 @@ class _Bucket:
 
     @contextlib.contextmanager
     def receiving(self, origin, sizes, refused):
-        """Gives the function (name, bytes, content or None) -> bytes written, None: vanished."""
+        """Returns the function (name, bytes, content or None) -> bytes written, None: vanished."""
         del sizes, refused
         try:
             folder = tempfile.mkdtemp()
@@ -366,7 +366,7 @@ class _Bucket:
             attempts.failed(_cut_short(name, arrived, limits[0]))
 
     def _rename(self, partial, final, count, attempts):
-        """Gives an upload its final name."""
+        """Renames an upload to its final name."""
         while True:
             try:
                 self._storage.once('rename', partial, final)

@@ -51,22 +51,22 @@ def address(url: str) -> str:
 
 
 def is_same(first: str, second: str) -> bool:
-    """Says whether two names mean one and the same place."""
+    """Returns whether two names mean one and the same place."""
     return address(first) == address(second)
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Says whether a path lies in a folder, or is it, after following links."""
+    """Returns whether a path lies in a folder, or is it, after following links."""
     return (os.path.realpath(path) + '/').startswith(os.path.realpath(folder).rstrip('/') + '/')
 
 
 def leads_out(name: str) -> bool:
-    """Says whether a file name, taken below a folder, would lead out of it."""
+    """Returns whether a file name, taken below a folder, would lead out of it."""
     return not name or '\0' in name or name.startswith('/') or '..' in name.split('/')
 
 
 def is_partial(name: str) -> bool:
-    """Says whether a file name is one of an unfinished copy."""
+    """Returns whether a file name is one of an unfinished copy."""
     return any(part.startswith(PARTIAL) for part in name.split('/'))
 
 

@@ -44,7 +44,7 @@ def conv3d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = Fals
 
 def conv3d_transpose(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False
                      ) -> tf.Tensor:
-    """Transposed convolution, the gradient of `conv3d` by its inputs.
+    """Applies a transposed convolution, the gradient of `conv3d` by its inputs.
 
     Args:
       inputs: [B, d, d, d, N]; sizes and B are known when the graph is built.

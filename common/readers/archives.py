@@ -68,7 +68,7 @@ class _Member:
         self._stream, self.left = stream, size
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; all that are left without it."""
+        """Returns up to `size` bytes; all that are left without it."""
         size = self.left if size is None or size < 0 else min(size, self.left)
         self.left -= size
         data = self._stream.read(size)

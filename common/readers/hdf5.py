@@ -51,16 +51,16 @@ def dataset(stream: Any, path: str, key: str, kinds: str = arrays.NUMBERS,
     """
     import h5py
     with telling(path, key, remedy):
-        found = stream.get(key)
-        if not isinstance(found, h5py.Dataset):
+        dataset = stream.get(key)
+        if not isinstance(dataset, h5py.Dataset):
             raise errors.InputError('{} has no dataset "{}" (found: {}). {}'.format(
                 path, key, errors.listed(sorted(stream)), remedy))
-        kind = found.dtype
+        kind = dataset.dtype
         if kind.kind not in kinds or kind.fields or kind.subdtype:
             raise errors.InputError('{}: "{}" holds {}, expected {}. {}'.format(
                 path, key, errors.quote(kind, 30),
                 'numbers' if kinds == arrays.NUMBERS else 'plain values', remedy))
-        return found
+        return dataset
 
 
 def values(data: Any, place: Any, path: str, remedy: str = limits.ANEW,
@@ -109,14 +109,14 @@ def probe(path: str, request: Dict[str, Any]) -> child.Answer:
     import h5py
     with h5py.File(path, 'r') as stream:
         left = _PROBE
-        for name, found in _walk(stream):
-            for key in found.attrs:
-                if found.attrs.get_id(key).get_storage_size() > _PROBE:
+        for name, item in _walk(stream):
+            for key in item.attrs:
+                if item.attrs.get_id(key).get_storage_size() > _PROBE:
                     raise ValueError('the attribute {} is too large'.format(errors.quote(key)))
-                _tolerantly(lambda found=found, key=key: found.attrs[key])
-            if isinstance(found, h5py.Dataset):
-                _check(name, found)
-                left = _try(found, left)
+                _tolerantly(lambda item=item, key=key: item.attrs[key])
+            if isinstance(item, h5py.Dataset):
+                _check(name, item)
+                left = _try(item, left)
     return {}, {}
 
 
@@ -137,23 +137,23 @@ def _walk(stream) -> Iterator:
     import h5py
     waiting, seen = [('', stream)], set()
     while waiting:
-        name, found = waiting.pop()
-        place = h5py.h5o.get_info(found.id).addr
+        name, item = waiting.pop()
+        place = h5py.h5o.get_info(item.id).addr
         if place in seen:
             continue
         seen.add(place)
         if len(seen) > _MOST_OBJECTS:
             raise ValueError('it has more than {} objects'.format(_MOST_OBJECTS))
-        yield name, found
-        if isinstance(found, h5py.Group):
-            for key in found:
-                link = found.get(key, getlink=True)
+        yield name, item
+        if isinstance(item, h5py.Group):
+            for key in item:
+                link = item.get(key, getlink=True)
                 if isinstance(link, h5py.ExternalLink):
                     raise ValueError('"{}" is a link to another file ({}), which is not '
                                      'followed'.format(errors.quote(key, 30),
                                                        errors.quote(link.filename, 30)))
                 if isinstance(link, h5py.HardLink):
-                    waiting.append((name + '/' + key if name else key, found[key]))
+                    waiting.append((name + '/' + key if name else key, item[key]))
 
 
 def _check(name: str, data) -> None:
@@ -195,16 +195,16 @@ def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
     import h5py
     result, left = {}, request['most']
     with h5py.File(path, 'r') as stream:
-        for name, found in _walk(stream):
+        for name, item in _walk(stream):
             wanted = request['names'] is None and '/' not in name or name in (
                 request['names'] or ())
-            if not wanted or not isinstance(found, h5py.Dataset):
+            if not wanted or not isinstance(item, h5py.Dataset):
                 continue
-            _check(name, found)
-            size = limits.count(found.shape or ()) * found.id.get_type().get_size()
+            _check(name, item)
+            size = limits.count(item.shape or ()) * item.id.get_type().get_size()
             limits.check_size('"{}"'.format(errors.quote(name)), 'it', size, left, '')
             left -= size
-            value = np.asarray(found[()])
+            value = np.asarray(item[()])
             if value.dtype.kind == 'O':
                 value = _texts(value)
             if value is not None and value.dtype.kind in arrays.NUMBERS + arrays.TEXT and not (

@@ -31,7 +31,7 @@ def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
 
 
 def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
-    """Says whether a .mat file is of version 7.3; errors as in `limits.look`."""
+    """Returns whether a .mat file is of version 7.3; errors as in `limits.look`."""
     head, _ = limits.look(path, what, remedy)
     return head[:8] == _HDF5 or head[:10] == b'MATLAB 7.3'
 
@@ -39,9 +39,9 @@ def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
 def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
     """Reads arrays of any shape with SciPy (in the child)."""
     import scipy.io  # here, since it takes a third of a second
-    found = scipy.io.loadmat(path, variable_names=request['names'], appendmat=False)
+    contents = scipy.io.loadmat(path, variable_names=request['names'], appendmat=False)
     result, size = {}, 0
-    for name, value in found.items():
+    for name, value in contents.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind not in (
                 arrays.NUMBERS + arrays.TEXT) or value.dtype.fields:
             continue

@@ -22,18 +22,18 @@ NameMap = Mapping[str, str]
 
 
 def exists(prefix: str) -> bool:
-    """Says whether the index of a checkpoint (or the single file of the older format) is there."""
+    """Returns whether the index of a checkpoint (or the one file of the older format) is there."""
     return os.path.isfile(prefix + '.index') or os.path.isfile(prefix)
 
 
 def step_of(prefix: str) -> Optional[int]:
-    """Gives the step at the end of a checkpoint's name, `model-200` -> 200, or None."""
+    """Returns the step at the end of a checkpoint's name, `model-200` -> 200, or None."""
     match = re.search(r'-(\d+)$', prefix)
     return int(match.group(1)) if match else None
 
 
 def note(*prefixes: str) -> Dict[str, str]:
-    """Says in a manifest which checkpoint (or weights in one file) a graph was made of.
+    """Returns the note of a manifest: the checkpoint (or file of weights) that a graph is of.
 
     Args:
       prefixes: str, one or several.
@@ -106,7 +106,7 @@ def latest(path: str) -> str:
 
 
 def _newest(folder):
-    """Gives the newest prefix of one folder, or None. Never passes over a damaged newest one."""
+    """Returns the newest prefix of one folder, or None. Never passes over a damaged newest one."""
     if not os.path.isdir(folder):
         return None
     state = None
@@ -163,7 +163,7 @@ def _named_in_list(folder):
 
 
 def _is_whole(prefix):
-    """Whether the index and all files of values of a checkpoint are there."""
+    """Returns whether the index and all files of values of a checkpoint are there."""
     folder, stem = os.path.split(prefix)
     counts = [re.match(re.escape(stem) + r'\.data-\d{5}-of-(\d{5})$', name)
               for name in _listed(folder)]
@@ -172,7 +172,7 @@ def _is_whole(prefix):
 
 
 def others(folder: str, prefix: str) -> str:
-    """Says in a sentence which other checkpoints of a folder `--checkpoint` could name."""
+    """Returns a sentence: which other checkpoints of a folder `--checkpoint` could name."""
     names = [other for other in in_folder(folder)
              if os.path.basename(other) != os.path.basename(prefix)]
     if not names:
@@ -237,7 +237,7 @@ def _damaged(prefix, error):
 
 
 def first_words(error: Exception) -> str:
-    """Gives what an error says in one line, without TensorFlow's list of graph nodes."""
+    """Returns what an error says in one line, without TensorFlow's list of graph nodes."""
     text = ' '.join((getattr(error, 'message', None) or str(error)).split())
     return text.split(' [[')[0][:300]
 
@@ -319,7 +319,7 @@ def differences(prefix: str, variables: Variables, name_map: Optional[NameMap] =
 def restore(sess: tf.Session, prefix: str, variables: Variables,
             name_map: Optional[NameMap] = None, strict: bool = False, remedy: Optional[str] = None
             ) -> None:
-    """Gives variables the values of a checkpoint; all of them, or none and one error.
+    """Assigns the values of a checkpoint to variables; all of them, or none and one error.
 
     Args:
       sess: tf.Session.

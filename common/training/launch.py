@@ -45,11 +45,11 @@ class Context:
 
     @property
     def on_npu(self) -> bool:
-        """Whether the graph is for an NPU."""
+        """Returns whether the graph is for an NPU."""
         return self.device == 'npu'
 
     def replace(self, **changes: Any) -> 'Context':
-        """Gives a copy with some attributes changed, such as `output_path` of a stage."""
+        """Returns a copy with some attributes changed, such as `output_path` of a stage."""
         return dataclasses.replace(self, **changes)
 
     def session_config(self) -> tf.ConfigProto:

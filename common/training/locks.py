@@ -25,7 +25,7 @@ class Lock:
         self._stream = stream
 
     def is_ours(self) -> bool:
-        """Whether the file of that name is still the one that was locked."""
+        """Returns whether the file of that name is still the one that was locked."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self._stream.fileno()))
         except OSError:
@@ -46,7 +46,7 @@ def _take(stream):
 
 
 @contextlib.contextmanager
-def held(output_path: str) -> Iterator[Lock]:
+def hold(output_path: str) -> Iterator[Lock]:
     """Holds the lock of an output folder, which ends with the process, however that ends.
 
     Raises:

@@ -84,7 +84,7 @@ def num_parameters(variables: Sequence[tf.Variable]) -> int:
 
 
 def options_of(options: argparse.Namespace) -> Dict[str, Any]:
-    """Gives the options of a namespace as JSON values, without those that hold secrets."""
+    """Returns the options of a namespace as JSON values, without those that hold secrets."""
     return {name: _json_value(value) for name, value in vars(options).items()
             if not redact.is_secret(name)}
 

@@ -27,7 +27,7 @@ def format_duration(seconds: float) -> str:
 def progress_line(step: int, total: int, values: Dict[str, float],
                   seconds_per_step: Optional[float] = None, first_seconds: Optional[float] = None
                   ) -> str:
-    """Gives the report line, `step 1200/5000  24.0%  loss 0.0184  0.109 s/step  eta 6m54s`.
+    """Returns the report line, `step 1200/5000  24.0%  loss 0.0184  0.109 s/step  eta 6m54s`.
 
     Args:
       step: int, steps done, counted over the whole run.
@@ -49,12 +49,12 @@ def progress_line(step: int, total: int, values: Dict[str, float],
 
 
 def step_time_line(seconds: float) -> str:
-    """Gives the line in which ModelZoo tools look for the mean time of a step, in seconds."""
+    """Returns the line in which ModelZoo tools look for the mean time of a step, in seconds."""
     return 'StepTime: {:.6f}'.format(seconds)
 
 
 def wait_line(seconds: float, steps: int, seconds_per_step: Optional[float]) -> Optional[str]:
-    """Gives the line on data: which share of the steps' time went into making batches.
+    """Returns the line on data: which share of the steps' time went into making batches.
 
     Args:
       seconds: float, spent on batches in all; steps: int.
@@ -68,7 +68,7 @@ def wait_line(seconds: float, steps: int, seconds_per_step: Optional[float]) -> 
 
 
 def loss_lines(values: Dict[str, float]) -> List[str]:
-    """Gives the lines in which ModelZoo tools look for losses, the value last on the line.
+    """Returns the lines in which ModelZoo tools look for losses, the value last on the line.
 
     `loss_faces` is written as `Loss (faces): 0.0131`, `loss` as `Loss: 0.0131`; values under other
     names are no losses.
@@ -83,7 +83,7 @@ def loss_lines(values: Dict[str, float]) -> List[str]:
 
 
 def accuracy_line(value: float, name: Optional[str] = None) -> str:
-    """Gives the line in which ModelZoo tools look for an accuracy, e.g. `Accuracy: 0.9312`."""
+    """Returns the line in which ModelZoo tools look for an accuracy, e.g. `Accuracy: 0.9312`."""
     return 'Accuracy{}: {:.6f}'.format(' ({})'.format(name) if name else '', value)
 
 
@@ -135,5 +135,5 @@ class StepClock:
 
 
 def is_finite(value: Any) -> bool:
-    """Says whether a Python or NumPy number is neither NaN nor infinite."""
+    """Returns whether a Python or NumPy number is neither NaN nor infinite."""
     return math.isfinite(float(value))

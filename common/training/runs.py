@@ -57,7 +57,7 @@ def set_seeds(seed: int) -> None:
 
 
 def read_options(output_path: str) -> Dict[str, Any]:
-    """Gives the options that a run recorded, for scripts that evaluate, sample or freeze.
+    """Returns the options that a run recorded, for scripts that evaluate, sample or freeze.
 
     Args:
       output_path: str, the folder of a run.
@@ -141,7 +141,7 @@ class Run:
             self._in_step = False
 
     def due(self, step: int, every: int) -> bool:
-        """Says whether something that is done every so many steps falls on this one.
+        """Returns whether something that is done every so many steps falls on this one.
 
         Args:
           step: int.
@@ -294,7 +294,7 @@ class Run:
                     self._lock.path, self.output_path, self._last_good()))
 
     def _last_good(self):
-        """Says which checkpoint is the newest whole one."""
+        """Returns which checkpoint is the newest whole one."""
         if self._saved_step is None:
             return 'No checkpoint was saved before.'
         return 'The last good checkpoint is {}.'.format(
@@ -413,7 +413,7 @@ def start(options: cli.Options, context: launch.Context,
     with contextlib.ExitStack() as stack:
         _make_folders(output_path)
         if is_chief:
-            lock = stack.enter_context(locks.held(output_path))
+            lock = stack.enter_context(locks.hold(output_path))
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)
@@ -441,7 +441,7 @@ def start(options: cli.Options, context: launch.Context,
 
 
 def _agreement(ranks):
-    """Gives the function (run) that starts all processes from the values of rank 0."""
+    """Returns the function (run) that starts all processes from the values of rank 0."""
     if ranks.size == 1:
         return lambda run: None
     broadcast = ranks.broadcast()
@@ -511,7 +511,7 @@ def _restore(run, options, context):
 
 
 def _is_own(prefix, run):
-    """Says whether a checkpoint is one of those that the run saved in its folder to go on from."""
+    """Returns whether a checkpoint is one that the run saved in its folder to go on from."""
     folder, name = os.path.split(os.path.realpath(prefix))
     return folder == os.path.realpath(run.checkpoints) and name.startswith('model-')
 
@@ -537,7 +537,7 @@ def _set_aside(run):
 
 
 def _changed_options(options, output_path):
-    """Says which options differ from those that config.json recorded."""
+    """Returns which options differ from those that config.json recorded."""
     if not os.path.exists(os.path.join(output_path, 'config.json')):
         return []
     before, now = [_leaves(values) for values in (read_options(output_path),

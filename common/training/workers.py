@@ -79,7 +79,7 @@ class Workers:
             start.send(first)
 
     def get(self) -> Any:
-        """The next batch, in order.
+        """Returns the next batch, in order.
 
         Raises:
           errors.InputError: what a worker met, or that it died.

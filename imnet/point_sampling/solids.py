@@ -49,7 +49,7 @@ def read(path: str, up: str = 'y', allow_open: bool = False) -> np.ndarray:
 
 
 def readable(path: str) -> bool:
-    """Says whether a file's extension is one that `read` knows."""
+    """Returns whether a file's extension is one that `read` knows."""
     return os.path.splitext(path)[1].lower() in _READABLE
 
 
@@ -108,7 +108,7 @@ def from_mesh(path: str, up: str = 'y', allow_open: bool = False) -> Solid:
 
 
 def _has_border(vertices, triangles):
-    """Says whether an edge belongs to an odd number of triangles; equal corners count as one."""
+    """Returns whether an edge belongs to an odd number of triangles; equal corners count as one."""
     _, same = np.unique(vertices, axis=0, return_inverse=True)
     corners = same[triangles]
     edges = np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]]),

@@ -1,7 +1,9 @@
 # shellcheck shell=bash disable=SC2034
 # Written by python -m common.launch_tables from polygen/options.py; do not edit.
 entry=train.py
-model_paths=()
+model_paths=(
+  'validation_path|held-out meshes; the best checkpoint is the best on them'
+)
 model_values=(
   'schedule|constant, cosine: of the learning rate (of the preset unless given)'
   'warmup_steps|in which the learning rate rises (of the preset unless given)'
@@ -28,7 +30,6 @@ model_values=(
   'top_k|keep the k best tokens; 0 keeps all'
   'top_p|keep the best tokens that reach this probability; 0 is greedy, 1 keeps all'
   'preset|large, published, seed: seed: the toy experiment; large: sets of real meshes; published: the networks of the released checkpoints'
-  'validation_path|held-out meshes; the best checkpoint is the best on them'
 )
 model_flags=(
   'shuffle|another order of the meshes in each round (of the preset unless given)'

@@ -52,7 +52,7 @@ class Layers(variable_store.VariableStore):
         return self.get(name, shape, initializer(filler, fans, seed))
 
     def leaky(self, x: tf.Tensor) -> tf.Tensor:
-        """Leaky ReLU of a tensor of any shape, as the original computes it."""
+        """Applies the leaky ReLU to a tensor of any shape, as the original computes it."""
         if not self.plain:
             return tf.nn.leaky_relu(x, self.slope)
         return 0.5 * (1 + self.slope) * x + 0.5 * (1 - self.slope) * tf.abs(x)
@@ -79,7 +79,7 @@ class Layers(variable_store.VariableStore):
         return y + self._bias(name, filters)
 
     def unpooled_conv(self, name: str, x: tf.Tensor, filters: int, size: int = 3) -> tf.Tensor:
-        """`conv` of `unpool` of a volume, without the multiplications by zeros on a CPU.
+        """Applies `conv` to `unpool` of a volume, without the multiplications by zeros on a CPU.
 
         Args:
           x: [B, D, D, D, C]; filters: int, N; size: int, side of the kernel.
@@ -134,7 +134,7 @@ def initializer(filler: str, fans: Tuple[int, int], seed: int) -> Any:
 
 
 def pool(x: tf.Tensor) -> tf.Tensor:
-    """Max pooling of 2 x 2 at stride 2, padded with the lowest value: side n becomes n // 2 + 1.
+    """Pools maxima of 2 x 2 at stride 2, padded with the lowest value: n becomes n // 2 + 1.
 
     Args:
       x: [B, H, W, C].
@@ -187,7 +187,7 @@ def cross_entropy(margins: tf.Tensor, voxels: tf.Tensor) -> tf.Tensor:
 
 @npu.float32_scope()
 def loss(logits: tf.Tensor, voxels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Softmax over the two channels and its mean cross-entropy a cell.
+    """Returns the softmax over the two channels and its mean cross-entropy a cell.
 
     Args:
       logits: [B, D, H, W, 2]; channel 1 is "occupied".

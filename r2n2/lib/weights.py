@@ -23,7 +23,7 @@ def original_name(name: str) -> str:
 
 
 def is_kernel(name: str) -> bool:
-    """Whether a parameter is a kernel or a matrix, to which weight decay applies."""
+    """Returns whether a parameter is a kernel or a matrix, to which weight decay applies."""
     return name.rsplit('/', 1)[-1] in ('W', 'Wh', 'Wx')
 
 
@@ -95,7 +95,7 @@ def read_list(path: str) -> List[np.ndarray]:
 
 
 def load(sess: tf.Session, net: net_lib.Net, path: str) -> None:
-    """Gives a network the weights of a .npy file of the original.
+    """Assigns a network the weights of a .npy file of the original.
 
     Args:
       sess: tf.Session.

@@ -278,9 +278,9 @@ class _Block:
         self.b = variables.parameter(name + '/b', [channels])
 
     def from_features(self, features: tf.Tensor) -> tf.Tensor:
-        """Features [B, F] to [B, 4, 4, 4, C], bias included."""
+        """Maps features [B, F] to [B, 4, 4, 4, C], bias included."""
         return tf.reshape(tf.matmul(features, self.wx), self.shape) + self.b
 
     def from_state(self, state: tf.Tensor) -> tf.Tensor:
-        """The hidden state [B, 4, 4, 4, C] to the same shape."""
+        """Maps the hidden state [B, 4, 4, 4, C] to the same shape."""
         return tf.nn.conv3d(state, self.wh, [1] * 5, 'SAME')

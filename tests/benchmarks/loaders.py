@@ -65,7 +65,7 @@ def _seconds(make, config):
     """{number of workers: seconds for config.batches}; the first batches do not count."""
     seconds = {1: [], 2: []}
     for _ in range(config.repetitions):
-        for count, found in seconds.items():
+        for count, times in seconds.items():
             with workers_lib.Workers(make, count, _DEPTH) as workers:
                 workers.begin(0)
                 for _ in range(_DEPTH):
@@ -73,13 +73,13 @@ def _seconds(make, config):
                 began = time.perf_counter()
                 for _ in range(config.batches):
                     workers.get()
-                found.append(time.perf_counter() - began)
-    return {count: float(np.median(found)) for count, found in seconds.items()}
+                times.append(time.perf_counter() - began)
+    return {count: float(np.median(times)) for count, times in seconds.items()}
 
 
 def rows(config):
     """Measures; list of timing.Row."""
-    found = []
+    times = []
     for name, prepare, pictures in (('3D-R2N2 loader', _views, _BATCH * _VIEWS),
                                     ('CMR loader', _people, _BATCH)):
         with tempfile.TemporaryDirectory() as folder:
@@ -87,11 +87,11 @@ def rows(config):
                 make = prepare(os.path.join(folder, 'set'))
             seconds = _seconds(make, config)
         rates = {workers: config.batches * pictures / value for workers, value in seconds.items()}
-        found.append(timing.Row(
+        times.append(timing.Row(
             name, '{} batches of {} pictures'.format(config.batches, pictures), '2 workers',
             seconds[2], '1 worker', seconds[1],
             '{:.0f} pictures a second with 2, {:.0f} with 1'.format(rates[2], rates[1])))
-    return found
+    return times
 
 
 def short():

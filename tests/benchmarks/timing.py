@@ -65,10 +65,10 @@ def machine():
 def _processor():
     try:
         with open('/proc/cpuinfo') as stream:
-            found = re.search(r'^model name\s*:\s*(.+)$', stream.read(), re.MULTILINE)
+            match = re.search(r'^model name\s*:\s*(.+)$', stream.read(), re.MULTILINE)
     except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or 'unknown processor'
+        match = None
+    return match.group(1).strip() if match else platform.processor() or 'unknown processor'
 
 
 def commit():

@@ -101,17 +101,17 @@ def time_products(batch, config):
 
 def rows(config):
     """Measures; list of timing.Row, with CPU seconds."""
-    found = []
+    table = []
     for batch in sorted(set(config.plain_batches) | set(config.batches)):
         ours = time_network(batch, False, config)
         others = {'matrix products alone': time_products(batch, config)}
         if batch in config.plain_batches:
             others['plain graph'] = time_network(batch, True, config)
-        found += [timing.Row('VSL, {}'.format({'forward': 'losses', 'step': 'training step'}[part]),
+        table += [timing.Row('VSL, {}'.format({'forward': 'losses', 'step': 'training step'}[part]),
                              'batch {}, CPU time, {} thread(s)'.format(batch, config.threads),
                              'CPU path', ours[part], name, other[part])
                   for name, other in others.items() for part in ('forward', 'step')]
-    return found
+    return table
 
 
 def short():

@@ -27,7 +27,7 @@ def _arguments(folder, name, *others):
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory):
-    """A folder with a set and first weights, since graphs of other forms draw others."""
+    """A folder with a set and initial values, since graphs of other forms draw others."""
     folder = tmp_path_factory.mktemp('cmr')
     tiny.make_set(folder / 'data', tiny.make_body(folder / 'body'), 2 * _HALF)
     assert train.main(_arguments(folder, 'start', '--training_steps=1')) == 0

@@ -1,4 +1,4 @@
-"""Parts of the training: options, first weights, a step, collapse; without the encoder."""
+"""Parts of the training: options, initial values, a step, collapse; without the encoder."""
 import json
 import os
 import subprocess

@@ -15,9 +15,9 @@ def all_values(tensor, rank, size, chain=None):
     it waits, so those of a `chain` (a name) wait for the one before.
     """
     graph = tf.get_default_graph()
-    made = graph.get_collection_ref('exchanges')
+    exchanges = graph.get_collection_ref('exchanges')
     before = graph.get_collection_ref('chain ' + chain) if chain else []
-    number, counts = len(made), []
+    number, counts = len(exchanges), []
 
     def exchange(value):
         counts.append(None)
@@ -29,7 +29,7 @@ def all_values(tensor, rank, size, chain=None):
     with tf.control_dependencies(before[-1:]):
         values = tf.py_func(exchange, [tensor], tensor.dtype)
     values.set_shape([size] + tensor.shape.as_list())
-    made.append(values.op)
+    exchanges.append(values.op)
     if chain:
         before.append(values.op)
     return values

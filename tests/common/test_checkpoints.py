@@ -73,9 +73,9 @@ def test_latest_says_what_it_looked_for(tmp_path, name):
 def test_variables_and_arrays_come_back(tmp_path):
     prefix = save(tmp_path, a=A, b=B)
     assert checkpoints.variables_of(prefix) == {'a': [2, 3], 'b': [2]}
-    found = checkpoints.read(prefix)
-    np.testing.assert_array_equal(found['a'], A)
-    np.testing.assert_array_equal(found['b'], B)
+    actual = checkpoints.read(prefix)
+    np.testing.assert_array_equal(actual['a'], A)
+    np.testing.assert_array_equal(actual['b'], B)
     assert list(checkpoints.read(prefix, ['b'])) == ['b']
 
 

@@ -133,8 +133,8 @@ def raising(error):
     (ZeroDivisionError('division by zero'), 1, 'ZeroDivisionError: division by zero')])
 def test_what_goes_wrong_becomes_one_line_and_an_exit_code(capsys, error, code, text):
     assert cli.run(raising(error), types.SimpleNamespace(debug=False)) == code
-    shown = capsys.readouterr().err
-    assert text in shown and shown.count('\n') == 1
+    message = capsys.readouterr().err
+    assert text in message and message.count('\n') == 1
 
 
 @pytest.mark.parametrize('cause, code', [
@@ -149,8 +149,8 @@ def test_a_signal_within_a_call_of_c_code_is_told_as_a_signal(capsys, cause, cod
 
 def test_debug_adds_the_traceback(capsys):
     assert cli.run(raising(errors.InputError('bad')), types.SimpleNamespace(debug=True)) == 1
-    shown = capsys.readouterr().err
-    assert 'Traceback' in shown and shown.endswith('error: bad\n')
+    message = capsys.readouterr().err
+    assert 'Traceback' in message and message.endswith('error: bad\n')
 
 
 @pytest.mark.parametrize('result, code', [(None, 0), (0, 0), (1, 1), (True, 0), ({}, 0)])

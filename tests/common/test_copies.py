@@ -26,13 +26,13 @@ def write(folder, files):
 
 def read(folder):
     """Gives {name: text} of all files below a folder, also of unfinished ones."""
-    found = {}
+    contents = {}
     for place, _, names in os.walk(str(folder)):
         for name in names:
             path = os.path.join(place, name)
             with open(path, encoding='utf-8') as stream:
-                found[os.path.relpath(path, str(folder))] = stream.read()
-    return found
+                contents[os.path.relpath(path, str(folder))] = stream.read()
+    return contents
 
 
 @pytest.fixture

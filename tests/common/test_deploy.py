@@ -145,19 +145,19 @@ def test_a_loop_in_a_loop_is_refused_with_the_reason(nested):
     last = tf.constant(0)
     for _ in range(2):
         last = tf.while_loop(lambda x: x < 9, step, [last])
-    found = export._has_nested_loops(tf.get_default_graph().as_graph_def())
-    assert found == nested
+    actual = export._has_nested_loops(tf.get_default_graph().as_graph_def())
+    assert actual == nested
 
 
-@pytest.mark.parametrize('change, told', [
+@pytest.mark.parametrize('change, message', [
     (lambda scores, best: [scores + 1e-6, best], None),
     (lambda scores, best: [scores + 1., best], '"scores" differs by 1'),
     (lambda scores, best: [scores * np.nan, best], '"scores" differs by nan'),
     (lambda scores, best: [scores, best + 1], '"best" differs by 1'),
     (lambda scores, best: [scores[0], best], r'"scores" of shape \[4\], not \[2, 4\]')])
-def test_an_onnx_file_with_other_values_is_refused(change, told, graph, monkeypatch):
+def test_an_onnx_file_with_other_values_is_refused(change, message, graph, monkeypatch):
     with model_lib.load(graph) as model:
-        found = model.predict(**graph_lib.read_sample(graph))
+        actual = model.predict(**graph_lib.read_sample(graph))
 
     class Session:
         def __init__(self, path, providers):
@@ -165,17 +165,17 @@ def test_an_onnx_file_with_other_values_is_refused(change, told, graph, monkeypa
 
         def run(self, names, feed):
             assert names == ['scores:0', 'best:0'] and set(feed) == {'rows:0', 'mask:0'}
-            return change(found['scores'], found['best'])
+            return change(actual['scores'], actual['best'])
 
     proto = types.SimpleNamespace(SerializeToString=lambda: b'ABC')
     convert = types.SimpleNamespace(from_graph_def=lambda *args, **kwargs: (proto, None))
     monkeypatch.setitem(sys.modules, 'tf2onnx', types.SimpleNamespace(convert=convert))
     monkeypatch.setitem(sys.modules, 'onnxruntime', types.SimpleNamespace(InferenceSession=Session))
-    if told is None:
+    if message is None:
         path, difference = export.write_onnx(graph)
         assert os.path.exists(path) and 0 < difference < 1e-5
         return
-    with pytest.raises(errors.InputError, match=told):
+    with pytest.raises(errors.InputError, match=message):
         export.write_onnx(graph)
     assert not os.path.exists(os.path.splitext(graph)[0] + '.onnx')
 

@@ -37,8 +37,8 @@ def adapter(tmp_path, monkeypatch):
 
 
 def calls(name=None):
-    found = sys.modules['npu_bridge'].calls
-    return [arguments for called, arguments in found if called == name] if name else found
+    recorded = sys.modules['npu_bridge'].calls
+    return [arguments for called, arguments in recorded if called == name] if name else recorded
 
 
 def parameters(proto):
@@ -134,10 +134,10 @@ def test_precision_modes_become_the_parameter(mode, value):
     assert written(precision_mode=mode).get('precision_mode') == value
 
 
-def written(**given):
+def written(**options):
     """Gives the parameters that NpuOptions of the given fields write."""
     entry = RewriterConfig.CustomGraphOptimizer(name='NpuOptimizer')
-    npu_options = npu.NpuOptions(**given)
+    npu_options = npu.NpuOptions(**options)
     npu_options.validate()
     npu.write_parameter_map(entry, npu_options)
     return {key: getattr(value, value.WhichOneof('value'))
@@ -148,13 +148,13 @@ def test_every_option_has_its_parameters_in_the_right_field(tmp_path):
     for name in ('mix.json', 'fusion.cfg', 'dtypes.txt'):
         (tmp_path / name).write_text('{}')
     output = tmp_path / 'out'
-    found = written(
+    actual = written(
         precision_mode='mix', profiling=True, autotune=True, mix_compile_mode=True,
         hcom_parallel=True, deterministic=True, data_dump_flag=True, data_dump_step='0|3-5',
         modify_mixlist=str(tmp_path / 'mix.json'), fusion_switch_file=str(tmp_path / 'fusion.cfg'),
         customize_dtypes=str(tmp_path / 'dtypes.txt'), op_cache_dir=str(tmp_path / 'cache'),
         output_path=str(output))
-    profiling = json.loads(found.pop('profiling_options').decode())
+    profiling = json.loads(actual.pop('profiling_options').decode())
     assert profiling['output'] == str(output / 'profiling')
     assert profiling['training_trace'] == profiling['task_trace'] == 'on'
     expected = {
@@ -169,8 +169,8 @@ def test_every_option_has_its_parameters_in_the_right_field(tmp_path):
         'customize_dtypes': str(tmp_path / 'dtypes.txt').encode(),
         'op_compiler_cache_mode': b'enable',
         'op_compiler_cache_dir': str(tmp_path / 'cache').encode()}
-    assert found == expected
-    assert {key: type(value) for key, value in found.items()} == {
+    assert actual == expected
+    assert {key: type(value) for key, value in actual.items()} == {
         key: type(value) for key, value in expected.items()}
     for folder in ('profiling', 'autotune_dump', 'data_dump'):
         assert (output / folder).is_dir()  # the adapter wants them to exist
@@ -178,22 +178,22 @@ def test_every_option_has_its_parameters_in_the_right_field(tmp_path):
 
 
 def test_overflow_dumps_switch_the_debug_dump_on(tmp_path):
-    found = written(over_dump=True, output_path=str(tmp_path))
-    assert found['enable_dump_debug'] is True and 'enable_dump' not in found
-    assert found['dump_debug_mode'] == b'all'
-    assert found['dump_path'] == str(tmp_path / 'overflow_dump').encode()
+    actual = written(over_dump=True, output_path=str(tmp_path))
+    assert actual['enable_dump_debug'] is True and 'enable_dump' not in actual
+    assert actual['dump_debug_mode'] == b'all'
+    assert actual['dump_path'] == str(tmp_path / 'overflow_dump').encode()
 
 
 def test_the_second_precision_option_replaces_the_first():
-    found = written(precision_mode_v2='mixed_float16', modify_mixlist=__file__)
-    assert found['precision_mode_v2'] == b'mixed_float16' and 'precision_mode' not in found
+    actual = written(precision_mode_v2='mixed_float16', modify_mixlist=__file__)
+    assert actual['precision_mode_v2'] == b'mixed_float16' and 'precision_mode' not in actual
 
 
 def test_inference_has_its_own_run_mode():
     assert written(training=False)['graph_run_mode'] == 0
 
 
-@pytest.mark.parametrize('given, message', [
+@pytest.mark.parametrize('options, message', [
     ({'over_dump': True, 'data_dump_flag': True}, '--over_dump and --data_dump_flag'),
     ({'precision_mode': 'mix', 'precision_mode_v2': 'fp16'}, 'exclude each other'),
     ({'precision_mode': 'fp16'}, '--precision_mode must be'),
@@ -205,9 +205,9 @@ def test_inference_has_its_own_run_mode():
     ({'loss_scale': '0.5'}, '--loss_scale'),
     ({'iterations_per_loop': 0}, 'iterations_per_loop'),
     ({'mix_compile_mode': True, 'iterations_per_loop': 10}, '--mix_compile_mode')])
-def test_values_that_would_abort_the_process_are_refused(given, message):
+def test_values_that_would_abort_the_process_are_refused(options, message):
     with pytest.raises(errors.UsageError, match=message):
-        npu.NpuOptions(**given).validate()
+        npu.NpuOptions(**options).validate()
 
 
 @pytest.mark.parametrize('name', ['modify_mixlist', 'fusion_switch_file', 'customize_dtypes'])
@@ -239,25 +239,25 @@ def test_a_mode_of_the_npu_computes_in_float32_elsewhere_and_says_so():
 
 
 def test_each_option_without_effect_has_its_line():
-    given = npu.NpuOptions(over_dump=True, data_dump_step='3', loss_scale='128',
+    options = npu.NpuOptions(over_dump=True, data_dump_step='3', loss_scale='128',
                            precision_mode='mix', output_path='x')
-    assert npu.explain_ignored(given, 'cpu') == [
+    assert npu.explain_ignored(options, 'cpu') == [
         '--loss_scale has no effect on the cpu', '--over_dump has no effect on the cpu',
         '--data_dump_step has no effect on the cpu']
-    assert npu.explain_ignored(given, 'npu') == [
+    assert npu.explain_ignored(options, 'npu') == [
         '--data_dump_step has no effect without --data_dump_flag']
     assert npu.explain_ignored(
         npu.NpuOptions(data_dump_step='3', data_dump_flag=True), 'npu') == []
-    given = npu.NpuOptions(customize_dtypes='x', precision_mode='must_keep_origin_dtype')
-    assert npu.explain_ignored(given, 'npu') == [
+    options = npu.NpuOptions(customize_dtypes='x', precision_mode='must_keep_origin_dtype')
+    assert npu.explain_ignored(options, 'npu') == [
         '--customize_dtypes has no effect with the precision must_keep_origin_dtype']
 
 
-@pytest.mark.parametrize('given', [{'precision_mode': 'half'}, {'loss_scale': 'much'},
+@pytest.mark.parametrize('options', [{'precision_mode': 'half'}, {'loss_scale': 'much'},
                                    {'data_dump_step': 'all'}])
-def test_values_of_a_wrong_form_are_refused_on_every_device(given):
-    with pytest.raises(errors.UsageError, match='--' + list(given)[0]):
-        npu.check(npu.NpuOptions(**given), 'cpu')
+def test_values_of_a_wrong_form_are_refused_on_every_device(options):
+    with pytest.raises(errors.UsageError, match='--' + list(options)[0]):
+        npu.check(npu.NpuOptions(**options), 'cpu')
 
 
 @pytest.mark.parametrize('text, value', [

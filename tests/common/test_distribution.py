@@ -33,13 +33,13 @@ def environment(backend, folder, rank, size):
     names = {'hccl': {'RANK_ID': rank, 'RANK_SIZE': size, 'ASCEND_DEVICE_ID': rank},
              'horovod': {'HOROVOD_RANK': rank, 'HOROVOD_SIZE': size, 'HOROVOD_LOCAL_RANK': rank}}
     package = {'hccl': 'fake_npu', 'horovod': 'fake_horovod'}[backend]
-    found = {name: str(value) for name, value in names[backend].items()}
+    actual = {name: str(value) for name, value in names[backend].items()}
     if backend == 'hccl':
-        found['RANK_TABLE_FILE'] = os.path.join(str(folder), 'table.json')
-        files.write_json(found['RANK_TABLE_FILE'], rank_table.make([('host', {
+        actual['RANK_TABLE_FILE'] = os.path.join(str(folder), 'table.json')
+        files.write_json(actual['RANK_TABLE_FILE'], rank_table.make([('host', {
             number: '10.0.0.{}'.format(number + 1) for number in range(size)})]))
     return dict(os.environ, PYTHONPATH=os.path.join(HERE, package) + os.pathsep + ROOT,
-                PYTHONWARNINGS='ignore', FAKE_EXCHANGE=str(folder), **found)
+                PYTHONWARNINGS='ignore', FAKE_EXCHANGE=str(folder), **actual)
 
 
 def _horovodrun(command, size=2):
@@ -86,10 +86,10 @@ def test_two_processes_train_as_one_and_only_the_first_writes(backend, tmp_path)
     done = subprocess.run([sys.executable] + toy(tmp_path / 'one', 5, '--device=cpu'), cwd=ROOT,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
-    found, expected = variables(tmp_path / 'two'), variables(tmp_path / 'one')
-    assert found.keys() == expected.keys() and 'mean' in found
+    actual, expected = variables(tmp_path / 'two'), variables(tmp_path / 'one')
+    assert actual.keys() == expected.keys() and 'mean' in actual
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(actual[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
     rows = [[json.loads(line)['loss_toy'] for line in (tmp_path / name / 'metrics.jsonl').open()]
             for name in ('two', 'one')]
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)

@@ -42,8 +42,8 @@ def test_quotations_are_short_whatever_the_value():
     for value, expected in (('abc', 'abc'), (3, '3'), (1 << 1000000, '1000001 bits'),
                             (nested, '[[['), (Bad(), 'Bad'), ({'a': 1}, "{'a': 1}"),
                             ('x' * 100000, ' ... x'), (np.zeros(100000), 'array')):
-        found = errors.quote(value)
-        assert expected in found and len(found) <= 50 and found.isprintable()
+        actual = errors.quote(value)
+        assert expected in actual and len(actual) <= 50 and actual.isprintable()
 
 
 def test_lists_show_ten_and_a_count():

@@ -57,11 +57,11 @@ def test_the_frozen_graph_gives_what_the_session_gives(tmp_path):
     assert manifest['max_difference'] <= 1e-6
     with model_lib.load(str(tmp_path / 'model.pb')) as model:
         for count in (0, 1, 5):
-            found, expected = model.predict(points=POINTS, count=count), live(POINTS, count)
-            assert sorted(found) == ['best', 'score']
-            np.testing.assert_allclose(found['score'], expected['score'], rtol=0, atol=1e-6)
-            np.testing.assert_array_equal(found['best'], expected['best'])
-            assert np.ptp(found['score']) > 1e-3
+            actual, expected = model.predict(points=POINTS, count=count), live(POINTS, count)
+            assert sorted(actual) == ['best', 'score']
+            np.testing.assert_allclose(actual['score'], expected['score'], rtol=0, atol=1e-6)
+            np.testing.assert_array_equal(actual['best'], expected['best'])
+            assert np.ptp(actual['score']) > 1e-3
 
 
 def test_only_constants_and_computation_are_left(tmp_path):
@@ -288,16 +288,16 @@ def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
         model_lib.load(str(tmp_path / 'model.pb'))
 
 
-@pytest.mark.parametrize('change, told', [
-    (lambda held: held.update(inputs=['points']), '"inputs" must be a dict'),
-    (lambda held: held['outputs'].update(score=3), '"outputs" must be a dict'),
-    (lambda held: held['outputs'].update(other={'shape': [1]}),
+@pytest.mark.parametrize('change, message', [
+    (lambda document: document.update(inputs=['points']), '"inputs" must be a dict'),
+    (lambda document: document['outputs'].update(score=3), '"outputs" must be a dict'),
+    (lambda document: document['outputs'].update(other={'shape': [1]}),
      'no such input or output: .*other')])
-def test_a_manifest_of_other_ends_is_refused(change, told, tmp_path):
+def test_a_manifest_of_other_inputs_or_outputs_is_refused(change, message, tmp_path):
     manifest, _ = frozen_network(tmp_path / 'model.pb')
     change(manifest)
     (tmp_path / 'model.json').write_text(json.dumps(manifest))
-    with pytest.raises(errors.InputError, match=told):
+    with pytest.raises(errors.InputError, match=message):
         model_lib.load(str(tmp_path / 'model.pb'))
 
 
@@ -330,12 +330,12 @@ def test_more_or_fewer_rows_than_frozen_are_split_filled_up_and_cut(count, tmp_p
     rows = rng.rand(count, 3).astype(np.float32)
     views = rng.rand(4, count).astype(np.float32)
     with model_lib.load(str(tmp_path / 'model.pb')) as model:
-        found = model.predict_all(rows=rows, views=views, factor=2.)
+        actual = model.predict_all(rows=rows, views=views, factor=2.)
         with pytest.raises(errors.InputError, match='different numbers of rows.*rows 1, views'):
             model.predict_all(rows=rows[:1], views=np.zeros([4, 9], np.float32), factor=2.)
-    np.testing.assert_array_equal(found['scaled'], rows * 2)
-    np.testing.assert_array_equal(found['turned'], views + 2)
-    np.testing.assert_array_equal(found['fixed'], np.full(5, 2.))
+    np.testing.assert_array_equal(actual['scaled'], rows * 2)
+    np.testing.assert_array_equal(actual['turned'], views + 2)
+    np.testing.assert_array_equal(actual['fixed'], np.full(5, 2.))
 
 
 def test_a_graph_without_manifest_has_its_rows_along_the_first_axis(tmp_path):

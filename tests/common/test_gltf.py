@@ -177,11 +177,11 @@ def test_nodes_stand_where_trimesh_puts_them(tmp_path):
                 for part in parts for corner in range(3)}
     corners = mesh.vertices[np.array(mesh.faces)].astype(np.float64)
     assert len(corners) == 10 and len(parts) == 3
-    found = [np.round(corners[start:end], 4) for start, end in ((0, 4), (4, 6), (6, 10))]
+    actual = [np.round(corners[start:end], 4) for start, end in ((0, 4), (4, 6), (6, 10))]
     assert {tuple(sorted(map(tuple, part[:, corner].tolist())))
-            for part in found for corner in range(3)} == expected
-    # Mirrored parts are turned over: volumes stay positive as in the first.
-    volumes = [np.linalg.det(part - part[0, 0]).sum() for part in (found[0], found[2])]
+            for part in actual for corner in range(3)} == expected
+    # Mirrored parts are flipped: volumes stay positive as in the first.
+    volumes = [np.linalg.det(part - part[0, 0]).sum() for part in (actual[0], actual[2])]
     assert volumes[0] > 0 and volumes[1] > 0
 
 

@@ -99,9 +99,9 @@ def test_gradients_of_products_need_known_shapes(rows, errors_found):
     weights = tf.get_variable('w', [1, 3, 3])
     loss = tf.reduce_sum(tf.matmul(x, tf.tile(weights, [2, 1, 1]) if rows else weights) / x)
     tf.identity(tf.gradients(loss, weights)[0], name='y')
-    found = [finding for finding in lint(['x'], ['y'], 'train')[1]
+    findings = [finding for finding in lint(['x'], ['y'], 'train')[1]
              if finding.severity == 'error' and 'BroadcastGradientArgs' in finding.detail]
-    assert bool(found) == errors_found
+    assert bool(findings) == errors_found
 
 
 def test_only_what_the_fetches_need_is_looked_at():
@@ -165,12 +165,12 @@ def convolved(**kwargs):
     tf.nn.conv3d(x, tf.ones([3, 3, 3, 16, 16]), name='y', **options)
 
 
-@pytest.mark.parametrize('kwargs, told', [
+@pytest.mark.parametrize('kwargs, message', [
     ({}, []), ({'dilations': [1, 2, 1, 1, 1]}, ['dilations [1, 2, 1, 1, 1]']),
     ({'strides': [1, 2, 2, 2, 1]}, [])])
-def test_the_limits_of_3d_convolutions_are_told(kwargs, told):
+def test_the_limits_of_3d_convolutions_are_told(kwargs, message):
     convolved(**kwargs)
-    assert [finding.detail for finding in lint(['x'], ['y'])[1]] == told
+    assert [finding.detail for finding in lint(['x'], ['y'])[1]] == message
 
 
 def test_an_output_shape_that_is_no_constant_is_an_error_of_a_transposed_convolution():
@@ -205,8 +205,8 @@ def test_an_operation_that_cann_does_not_list_is_a_warning(tmp_path):
     tf.sqrt(placeholder(), name='y')
     path = tmp_path / 'ops.json'
     path.write_text('{"Relu": {"isGray": false, "isHeavy": false}}')
-    found = rules.unknown_operations(tf.get_default_graph().as_graph_def(), str(path))
-    assert [(finding.rule, finding.detail) for finding in found] == [('op-not-listed', 'Sqrt')]
+    findings = rules.unknown_operations(tf.get_default_graph().as_graph_def(), str(path))
+    assert [(finding.rule, finding.detail) for finding in findings] == [('op-not-listed', 'Sqrt')]
 
 
 @pytest.mark.parametrize('text', ['[{"rule": "rank", "node": "x", "reason": " "}]',
@@ -274,7 +274,7 @@ def test_what_the_host_may_run_is_a_warning_in_a_mixed_run(tmp_path, capsys):
     path.write_bytes(tf.get_default_graph().as_graph_def(add_shapes=True).SerializeToString())
     findings = rules.lint_graph(tf.get_default_graph().as_graph_def(), ['x'], ['y'],
                                    mix_compile_mode=True)
-    assert ('warning', 'op-host-only') in [(found.severity, found.rule) for found in findings]
+    assert ('warning', 'op-host-only') in [(finding.severity, finding.rule) for finding in findings]
     npu_lint.main([str(path), '--mix_compile_mode'])
     assert 'warning op-host-only: 1 x PyFunc' in capsys.readouterr().out
 

@@ -127,10 +127,10 @@ def test_images_keep_their_values_whatever_their_type(tmp_path):
         values * 2. - 100], size=1)
     picture = pixels(tmp_path / 'a.png')
     for field in range(3):
-        found = picture[[25, 25, 75, 75], [100 * field + 25, 100 * field + 75] * 2]
-        assert found.tolist() == [[value] * 3 for value in values.ravel().tolist()]
-    found = picture[[25, 25, 75, 75], [325, 375] * 2]
-    assert found.tolist() == colors.reshape(-1, 3).tolist()
+        actual = picture[[25, 25, 75, 75], [100 * field + 25, 100 * field + 75] * 2]
+        assert actual.tolist() == [[value] * 3 for value in values.ravel().tolist()]
+    actual = picture[[25, 25, 75, 75], [325, 375] * 2]
+    assert actual.tolist() == colors.reshape(-1, 3).tolist()
     assert picture[125, 25].tolist() == [0] * 3 and picture[125, 75].tolist() == [255] * 3
 
 

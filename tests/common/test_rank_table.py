@@ -22,8 +22,8 @@ def test_a_rank_table_is_what_hccl_reads(tmp_path):
     config = command.parse_args(['--server=host', '--device_ips=10.0.0.1,10.0.0.2',
                                     '--first_device=4', '--output={}'.format(tmp_path / 't.json')])
     command.write(config)
-    found = json.loads((tmp_path / 't.json').read_text())
-    assert found == {'status': 'completed', 'version': '1.0', 'server_count': '1', 'server_list': [
+    actual = json.loads((tmp_path / 't.json').read_text())
+    assert actual == {'status': 'completed', 'version': '1.0', 'server_count': '1', 'server_list': [
         {'server_id': 'host', 'device': [
             {'device_id': '4', 'device_ip': '10.0.0.1', 'rank_id': '0'},
             {'device_id': '5', 'device_ip': '10.0.0.2', 'rank_id': '1'}]}]}

@@ -33,10 +33,10 @@ def test_weights_give_back_the_place_of_a_pixel():
     index, weights, depth = rasterizer.rasterize(points, np.array([[0, 1, 2]]), 20, 20)
     rows, columns = np.nonzero(index == 0)
     assert len(rows) > 5
-    found = weights[rows, columns] @ points
-    np.testing.assert_allclose(found[:, 0], columns + 0.5, atol=1e-4)
-    np.testing.assert_allclose(found[:, 1], rows + 0.5, atol=1e-4)
-    np.testing.assert_allclose(found[:, 2], depth[rows, columns], rtol=1e-5)
+    actual = weights[rows, columns] @ points
+    np.testing.assert_allclose(actual[:, 0], columns + 0.5, atol=1e-4)
+    np.testing.assert_allclose(actual[:, 1], rows + 0.5, atol=1e-4)
+    np.testing.assert_allclose(actual[:, 2], depth[rows, columns], rtol=1e-5)
 
 
 def test_what_lies_off_the_picture_or_has_no_area_draws_nothing():

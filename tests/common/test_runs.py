@@ -28,9 +28,9 @@ def train_with(parsed):
 
 def options(folder, **changes):
     """Gives the options of the toy for a folder; single-threaded, on the CPU."""
-    given = dict({'device': 'cpu', 'threads': 1, 'save_every': 3, 'report_every': 1}, **changes)
+    values = dict({'device': 'cpu', 'threads': 1, 'save_every': 3, 'report_every': 1}, **changes)
     return toy_training.parse_args(['--output_path={}'.format(folder)] + [
-        '--{}={}'.format(name, value) for name, value in given.items()])
+        '--{}={}'.format(name, value) for name, value in values.items()])
 
 
 def train(folder, steps, **changes):
@@ -389,10 +389,10 @@ def test_weights_of_another_run_start_a_new_one_at_step_0(tmp_path, capsys):
     weights = arrays(tmp_path / 'a', 6)
     losses = train(tmp_path / 'b', 1, checkpoint=tmp_path / 'a', learning_rate=1e-30)
     assert sorted(losses) == [1]
-    found = arrays(tmp_path / 'b', 1)
+    actual = arrays(tmp_path / 'b', 1)
     for name in ('hidden/w', 'hidden/b', 'out/w', 'out/b'):
-        np.testing.assert_array_equal(found[name], weights[name])
-    assert found['global_step'] == 1 and found['beta1_power'] == np.float32(0.9) * np.float32(0.9)
+        np.testing.assert_array_equal(actual[name], weights[name])
+    assert actual['global_step'] == 1 and actual['beta1_power'] == np.float32(0.9) * np.float32(0.9)
     assert 'weights of {}'.format(tmp_path / 'a') in capsys.readouterr().out
 
 
@@ -434,9 +434,9 @@ def test_init_runs_in_new_and_resumed_runs_before_the_checkpoint_comes_back(tmp_
 
 
 def test_only_the_variables_asked_for_are_saved(tmp_path):
-    kept = tf.get_variable('kept', [])
+    variable = tf.get_variable('kept', [])
     tf.get_variable('other', [])
-    with start(options(tmp_path), variables=[kept]) as run:
+    with start(options(tmp_path), variables=[variable]) as run:
         for step in run.steps(1):
             run.report(step, loss=0.0)
     assert list(arrays(tmp_path, 1)) == ['kept']

@@ -237,10 +237,10 @@ def test_says_that_aarch64_has_only_the_wheel_of_huawei(project):
     assert 'TensorFlow 2, since there is no wheel of 1.15 for aarch64' in done.stderr
 
 
-@pytest.mark.parametrize('given', ['variable', 'path'])
-def test_interpreter_with_tensorflow_is_used_and_nothing_is_installed(project, given):
+@pytest.mark.parametrize('where', ['variable', 'path'])
+def test_interpreter_with_tensorflow_is_used_and_nothing_is_installed(project, where):
     python = write_program(project.bin / 'python3', WITH_TENSORFLOW)
-    env = {'PYTHON': python} if given == 'variable' else {}
+    env = {'PYTHON': python} if where == 'variable' else {}
     done = project.setup('--print-python', **env)
     assert (done.returncode, done.stdout) == (0, python + '\n')
     assert not (project.root / '.venv').exists()

@@ -119,7 +119,7 @@ def project(tmp_path):
     return Project(tmp_path)
 
 
-@pytest.mark.parametrize('given, name, value', [
+@pytest.mark.parametrize('arguments, name, value', [
     ('--training_steps=7', 'training_steps', '7'),
     ('--training-steps=7', 'training_steps', '7'),
     ('--train_steps 7', 'training_steps', '7'),
@@ -140,13 +140,13 @@ def project(tmp_path):
     ('--preset=large', 'preset', 'large'),
     ('--seed=1 --seed=2', 'seed', '2'),
 ])
-def test_options_reach_the_training_under_one_name(project, given, name, value):
-    code, text = project.launch(*given.split())
+def test_options_reach_the_training_under_one_name(project, arguments, name, value):
+    code, text = project.launch(*arguments.split())
     assert code == 0, text
     assert project.options[name] == value
 
 
-@pytest.mark.parametrize('given, message', [
+@pytest.mark.parametrize('arguments, message', [
     ('--trainingsteps=7', 'unknown option --trainingsteps'),
     ('--nosuch', 'unknown option --nosuch'),
     ('7', 'unexpected "7"'),
@@ -155,8 +155,8 @@ def test_options_reach_the_training_under_one_name(project, given, name, value):
     ('--data_path=', '--data_path needs a value'),
     ('--profiling=maybe', '--profiling must be True or False, not "maybe"'),
 ])
-def test_wrong_usage_exits_2_before_anything_is_made(project, given, message):
-    code, text = project.launch(*given.split())
+def test_wrong_usage_exits_2_before_anything_is_made(project, arguments, message):
+    code, text = project.launch(*arguments.split())
     assert code == 2
     assert text.startswith('error: ' + message) and text.count('\n') == 1
     assert project.recorded is None and not project.output.exists()
@@ -248,7 +248,7 @@ def test_run_that_was_done_already_keeps_the_earlier_result(project):
     assert project.result('polygen_bs4_1p_acc') == before
 
 
-@pytest.mark.parametrize('folder, given, expected', [
+@pytest.mark.parametrize('folder, arguments, expected', [
     ('.', '--data_path=polygen/meshes', 'polygen/meshes'),
     ('polygen', '--data_path meshes', 'polygen/meshes'),
     ('polygen/test', '--data_path=../meshes', 'polygen/meshes'),
@@ -257,8 +257,8 @@ def test_run_that_was_done_already_keeps_the_earlier_result(project):
     ('polygen/test', '--datapath=..', 'polygen/meshes'),
     ('polygen', '--data_path=meshes/cube.obj', 'polygen/meshes/cube.obj'),
 ])
-def test_data_is_found_from_any_folder(project, folder, given, expected):
-    assert project.launch(*given.split(), cwd=project.root / folder)[0] == 0
+def test_data_is_found_from_any_folder(project, folder, arguments, expected):
+    assert project.launch(*arguments.split(), cwd=project.root / folder)[0] == 0
     assert project.options['data_path'] == str(project.root / expected)
 
 
@@ -314,15 +314,15 @@ def test_ranks_of_a_table_are_kept_and_share_an_output_folder(project):
     assert (result['RankSize'], result['ActualFPS']) == ('2', '16.0000')
 
 
-@pytest.mark.parametrize('env, code, told, size', [
+@pytest.mark.parametrize('env, code, message, size', [
     ({'RANK_SIZE': '8', 'RANK_ID': '5'}, 0, 'note: RANK_SIZE=8 is left aside', '1'),
     ({'RANK_SIZE': '0', 'RANK_TABLE_FILE': '/t'}, 0, '', '1'),
     ({'RANK_SIZE': '2', 'RANK_TABLE_FILE': '/t'}, 2, 'must be numbers, not "" and "2"', None),
     ({'RANK_SIZE': '2', 'RANK_ID': '2', 'RANK_TABLE_FILE': '/t'}, 2, 'below RANK_SIZE 2', None),
     ({'RANK_SIZE': 'x[$(id)]', 'RANK_ID': '0', 'RANK_TABLE_FILE': '/t'}, 2, 'be numbers', None)])
-def test_several_ranks_need_a_table_and_numbers(project, env, code, told, size):
-    found, text = project.launch(**env)
-    assert found == code and told in text, text
+def test_several_ranks_need_a_table_and_numbers(project, env, code, message, size):
+    actual, text = project.launch(**env)
+    assert actual == code and message in text, text
     assert (project.recorded and project.recorded['env']['RANK_SIZE']) == size
 
 

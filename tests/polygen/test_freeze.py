@@ -176,7 +176,7 @@ def test_frozen_graphs_have_no_variables_no_float64_and_known_shapes(frozen_grap
         for tensor in op.outputs:
             assert tensor.dtype.base_dtype not in (tf.float64, tf.string), op.name
             assert tensor.shape.is_fully_defined(), (op.name, op.type)
-    findings = lint.lint_graph(graph_def, *graph.ends_of(path, graph_def))
+    findings = lint.lint_graph(graph_def, *graph.inputs_and_outputs(path, graph_def))
     assert lint.count(findings)['error'] == 0
 
 

@@ -54,7 +54,7 @@ def forward(case, path):
             [outputs.logits, outputs.states, outputs.features, outputs.gates, outputs.pools,
              occupancy, loss])
     views, batch = images.shape[:2]
-    found = {'prediction': occupied, 'loss': loss, 'fc7': fc7,
+    results = {'prediction': occupied, 'loss': loss, 'fc7': fc7,
              'logits': _channels_third(logits),
              'state': _channels_third(np.stack(states)),
              'error': np.mean((occupied >= 0.5) == (voxels > 0)),
@@ -62,13 +62,14 @@ def forward(case, path):
              'pool3': pools[2][:1, :, :, :8].transpose(0, 3, 1, 2),
              'pool6': pools[5].transpose(0, 3, 1, 2).reshape(
                  (views, batch, -1) + pools[5].shape[1:3])}
-    found.update({name: _channels_third(np.stack(value)) for name, value in gates.items()})
+    results.update({name: _channels_third(np.stack(value)) for name, value in gates.items()})
     for name in case.expected:      # a case keeps every so many channels of states and gates
         if name in _THINNED:
-            found[name] = _thinned(found[name], 3, case.expected[name].shape[3], (1, 2, 4, 8))
+            results[name] = _thinned(results[name], 3, case.expected[name].shape[3], (1, 2, 4, 8))
     if 'logits' in case.expected:
-        found['logits'] = _thinned(found['logits'], 1, case.expected['logits'].shape[1], (5, 10))
-    return {name: found[name] for name in case.expected}
+        results['logits'] = _thinned(results['logits'], 1, case.expected['logits'].shape[1],
+                                     (5, 10))
+    return {name: results[name] for name in case.expected}
 
 
 def _thinned(array, axis, count, usual):
@@ -89,14 +90,14 @@ def train(case, path):
     steps = {views: trainer.step(views, batch, size) for views in sorted(set(case.config['views']))}
     with tf.Session() as sess:
         _load(sess, net, case)
-        found = _run_steps(sess, net, case, trainer, steps)
+        results = _run_steps(sess, net, case, trainer, steps)
         shapes = case.inputs['images_u8_0'].shape[0]
         outputs = net.build(steps[shapes].images)
         occupancy, loss = layers.loss(outputs.logits, steps[shapes].voxels)
         feed = _feed(case, steps[shapes], 0)
-        found['final_prediction'], found['final_loss'] = sess.run([occupancy, loss], feed)
-    found['final_prediction'] = found['final_prediction'][:, ::4]
-    return {name: found[name] for name in case.expected}
+        results['final_prediction'], results['final_loss'] = sess.run([occupancy, loss], feed)
+    results['final_prediction'] = results['final_prediction'][:, ::4]
+    return {name: results[name] for name in case.expected}
 
 
 def _feed(case, step, number):
@@ -106,7 +107,7 @@ def _feed(case, step, number):
 
 def _run_steps(sess, net, case, trainer, steps):
     names = list(net.params)
-    found = {'loss': [], 'param_slices': [], 'delta_norm': []}
+    outputs = {'loss': [], 'param_slices': [], 'delta_norm': []}
     start = _originals(net, names, sess.run(list(net.params.values())))
     for number, views in enumerate(case.config['views']):
         step = steps[views]
@@ -117,13 +118,13 @@ def _run_steps(sess, net, case, trainer, steps):
         sess.run(step.update, feed)
         if not number:
             originals = _originals(net, names, [gradients[name] for name in names])
-            found['grad_norm'] = np.float32([np.linalg.norm(array) for array in originals])
-            found['grad_slices'] = np.stack([_slice(array) for array in originals])
+            outputs['grad_norm'] = np.float32([np.linalg.norm(array) for array in originals])
+            outputs['grad_slices'] = np.stack([_slice(array) for array in originals])
         now = _originals(net, names, sess.run(list(net.params.values())))
-        found['loss'].append(loss)
-        found['param_slices'].append(np.stack([_slice(array) for array in now]))
-        found['delta_norm'].append([np.linalg.norm(new - old) for new, old in zip(now, start)])
-    return {name: np.float32(value) for name, value in found.items()}
+        outputs['loss'].append(loss)
+        outputs['param_slices'].append(np.stack([_slice(array) for array in now]))
+        outputs['delta_norm'].append([np.linalg.norm(new - old) for new, old in zip(now, start)])
+    return {name: np.float32(value) for name, value in outputs.items()}
 
 
 def _originals(net, names, arrays):

@@ -27,7 +27,7 @@ def _last(array):
 
 def run_layers(case, path):
     """Every layer by itself."""
-    given = case.inputs
+    inputs = case.inputs
     tf.reset_default_graph()
     make = layers.Layers(path == 'plain', case.config['leaky_slope'])
     values, fetches = {}, {}
@@ -35,86 +35,87 @@ def run_layers(case, path):
     def set_later(name, array):
         values[name] = array
 
-    for name in _layers_with(given, '_W'):
-        kernel = given[name + '_W']
+    for name in _layers_with(inputs, '_W'):
+        kernel = inputs[name + '_W']
         if name.startswith('dense'):
-            fetches[name] = _dense(name, make, given, set_later)
+            fetches[name] = _dense(name, make, inputs, set_later)
             continue
-        fetches[name] = make.conv(name, tf.constant(_last(given[name + '_x'])), kernel.shape[0],
+        fetches[name] = make.conv(name, tf.constant(_last(inputs[name + '_x'])), kernel.shape[0],
                                   kernel.shape[-1])
         set_later(name + '/W', from_original(_Sizes(0), name + '/W', kernel))
-        set_later(name + '/b', given[name + '_b'])
-    for name in _layers_with(given, '_Wh'):
-        fetches[name] = _gate(name, make, given, set_later)
-    for name in _layers_with(given, '_x'):
-        x = given[name + '_x']
+        set_later(name + '/b', inputs[name + '_b'])
+    for name in _layers_with(inputs, '_Wh'):
+        fetches[name] = _gate(name, make, inputs, set_later)
+    for name in _layers_with(inputs, '_x'):
+        x = inputs[name + '_x']
         for start, function in (('pool', layers.pool), ('unpool', layers.unpool)):
             if name.startswith(start):
                 fetches[name] = function(tf.constant(_last(x)))
         if name.startswith('leaky'):
             fetches[name] = make.leaky(tf.constant(x))
-    occupancy, loss = layers.loss(tf.constant(_last(given['softmax_logits'])),
-                                  tf.constant(given['softmax_voxels_u8'].astype(np.float32)))
+    occupancy, loss = layers.loss(tf.constant(_last(inputs['softmax_logits'])),
+                                  tf.constant(inputs['softmax_voxels_u8'].astype(np.float32)))
     fetches.update(softmax_prediction=occupancy, softmax_loss=loss)
     with tf.Session() as sess:
         for name, value in values.items():
             make.by_name[name].load(value, sess)
-        found = sess.run(fetches)
-    occupied = found['softmax_prediction']
-    found['softmax_error'] = np.mean((occupied >= 0.5) == (given['softmax_voxels_u8'] > 0))
-    found['softmax_prediction'] = np.stack([1 - occupied, occupied], axis=2)
-    return {name: found[name] if name.startswith(('leaky', 'dense', 'softmax'))
-            else np.moveaxis(found[name], -1, -3) for name in case.expected}
+        outputs = sess.run(fetches)
+    occupied = outputs['softmax_prediction']
+    outputs['softmax_error'] = np.mean((occupied >= 0.5) == (inputs['softmax_voxels_u8'] > 0))
+    outputs['softmax_prediction'] = np.stack([1 - occupied, occupied], axis=2)
+    return {name: outputs[name] if name.startswith(('leaky', 'dense', 'softmax'))
+            else np.moveaxis(outputs[name], -1, -3) for name in case.expected}
 
 
-def _layers_with(given, ending):
+def _layers_with(inputs, ending):
     """Names of the layers that have an input with this ending."""
-    return [name[:-len(ending)] for name in given if name.endswith(ending)]
+    return [name[:-len(ending)] for name in inputs if name.endswith(ending)]
 
 
-def _dense(name, make, given, set_later):
-    x, kernel = given[name + '_x'], given[name + '_W']
+def _dense(name, make, inputs, set_later):
+    x, kernel = inputs[name + '_x'], inputs[name + '_W']
     order = [0, 1]
     if x.ndim == 4:     # rows run through the channels first
         order = [1, 2, 0, 3]
         x = _last(x)
-    set_later(name + '/W', kernel.reshape(given[name + '_x'].shape[1:] + (-1,)).transpose(
+    set_later(name + '/W', kernel.reshape(inputs[name + '_x'].shape[1:] + (-1,)).transpose(
         order).reshape(kernel.shape))
-    set_later(name + '/b', given[name + '_b'])
+    set_later(name + '/b', inputs[name + '_b'])
     return make.dense(name, tf.constant(x.reshape(len(x), -1)), kernel.shape[1])
 
 
-def _gate(name, make, given, set_later):
+def _gate(name, make, inputs, set_later):
     from r2n2.models import net
-    state = _last(given[name + '_h'])
-    block = net._Block(make, name, list(state.shape), given[name + '_fc'].shape[1],
-                       given[name + '_Wh'].shape[1])
+    state = _last(inputs[name + '_h'])
+    block = net._Block(make, name, list(state.shape), inputs[name + '_fc'].shape[1],
+                       inputs[name + '_Wh'].shape[1])
     sizes = _Sizes(state.shape[-1], state.shape[1])
     for kind in ('Wh', 'Wx', 'b'):
         label = '{}/{}'.format(name, kind)
-        set_later(label, from_original(sizes, label, given['{}_{}'.format(name, kind)]))
+        set_later(label, from_original(sizes, label, inputs['{}_{}'.format(name, kind)]))
     return (block.from_state(tf.constant(state))
-            + block.from_features(tf.constant(given[name + '_fc'])))
+            + block.from_features(tf.constant(inputs[name + '_fc'])))
 
 
 def binvox(case, path):
     """Voxel files."""
     del path
-    found = {}
+    outputs = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, data in case.inputs.items():
             source = os.path.join(folder, name + '.binvox')
             data.tofile(source)
             grid = voxel_grids.read_binvox(source)
             words = data.tobytes().split(b'data\n')[0].split()
-            found[name + '_xyz'] = grid.astype(np.uint8)
-            found[name + '_raw'] = grid.transpose(0, 2, 1).astype(np.uint8)
-            found[name + '_dims'] = np.array([int(word) for word in words[3:6]])
+            outputs[name + '_xyz'] = grid.astype(np.uint8)
+            outputs[name + '_raw'] = grid.transpose(0, 2, 1).astype(np.uint8)
+            outputs[name + '_dims'] = np.array([int(word) for word in words[3:6]])
             place = words.index(b'translate')
-            found[name + '_translate'] = np.float32([float(w) for w in words[place + 1:place + 4]])
-            found[name + '_scale'] = np.float32(words[words.index(b'scale') + 1])
-            found[name + '_label_sum'] = np.float32([(~grid).sum(), grid.sum()])
-    return {name: found[name] for name in case.expected}
+            outputs[name + '_translate'] = np.float32(
+                [float(word) for word in words[place + 1:place + 4]])
+            outputs[name + '_scale'] = np.float32(words[words.index(b'scale') + 1])
+            outputs[name + '_label_sum'] = np.float32([(~grid).sum(), grid.sum()])
+    return {name: outputs[name] for name in case.expected}
 
 
 def preprocess(case, path):
@@ -123,7 +124,7 @@ def preprocess(case, path):
     options = config_lib.defaults()
     options.TRAIN.update(FLIP=case.config['flip'], RANDOM_CROP=case.config['random_crop'],
                          NO_BG_COLOR_RANGE=case.config['no_bg_color_range_train'])
-    found, number = {}, 0
+    outputs, number = {}, 0
     while 'case{}_image'.format(number) in case.inputs:
         name = 'case{}'.format(number)
         image, pad = case.inputs[name + '_image'], case.inputs[name + '_pad_xy']
@@ -135,46 +136,46 @@ def preprocess(case, path):
             image = data_augmentation.for_test(image, case.config['no_bg_color_range_test'],
                                                case.inputs[name + '_out_hw'], rng)
         image = data_augmentation.scaled(image)
-        found[name + '_shape'] = np.array(image.shape)
-        found[name + '_sum'] = image.sum(dtype=np.float64)
+        outputs[name + '_shape'] = np.array(image.shape)
+        outputs[name + '_sum'] = image.sum(dtype=np.float64)
         large = case.expected[name].shape[:2] != image.shape[:2]
-        found[name] = image[::4, ::4] if large else image
+        outputs[name] = image[::4, ::4] if large else image
         number += 1
-    return found
+    return outputs
 
 
 def random_background(case, path):
     """Pictures behind pictures, and the list of usable ones."""
     del path
-    given, found = case.inputs, {}
-    backgrounds = [given[name] for name in sorted(
-        (name for name in given if name.startswith('background_')),
+    inputs, outputs = case.inputs, {}
+    backgrounds = [inputs[name] for name in sorted(
+        (name for name in inputs if name.startswith('background_')),
         key=lambda name: int(name.split('_')[1]))]
-    for name in given:
+    for name in inputs:
         if name.startswith('image_'):
             number = name.split('_')[1]
-            rng = np.random.RandomState(int(given['seed_' + number]))
-            found['blended_' + number] = data_augmentation.blend(given[name], backgrounds, rng)
+            rng = np.random.RandomState(int(inputs['seed_' + number]))
+            outputs['blended_' + number] = data_augmentation.blend(inputs[name], backgrounds, rng)
     with tempfile.TemporaryDirectory() as folder:
         os.makedirs(os.path.join(folder, 'ImageSets', 'Main'))
-        for name in given:
+        for name in inputs:
             if name.startswith('voc/'):
-                given[name].tofile(os.path.join(folder, 'ImageSets', 'Main', name[4:]))
-        found['voc_whitelist'] = np.array(data_augmentation.voc_backgrounds(folder))
-    return found
+                inputs[name].tofile(os.path.join(folder, 'ImageSets', 'Main', name[4:]))
+        outputs['voc_whitelist'] = np.array(data_augmentation.voc_backgrounds(folder))
+    return outputs
 
 
 def loader(case, path):
     """Lists, batches and the pictures that they are made of, with the original's generator."""
     del path
-    found = {}
+    outputs = {}
     with tempfile.TemporaryDirectory() as folder:
         _write_set(case.inputs, folder)
         names = dict.fromkeys(case.config['categories_in_json_order'], '')
         data = data_io.find(folder)._replace(names=names)
         for run in case.config['runs']:
-            found.update(_run_loader(case, run, data))
-    return {name: found[name] for name in case.expected}
+            outputs.update(_run_loader(case, run, data))
+    return {name: outputs[name] for name in case.expected}
 
 
 def _write_set(inputs, folder):
@@ -199,7 +200,7 @@ def _run_loader(case, run, data):
     config.TRAIN.update(NUM_RENDERING=case.config['num_rendering'], PAD_X=case.config['pad_x'],
                         PAD_Y=case.config['pad_y'], RANDOM_NUM_VIEWS=run['random_num_views'])
     pairs = data_io.pairs(data, run['portion'])
-    found = {run['name'] + '_pairs': np.array(['/'.join(pair) for pair in pairs])}
+    outputs = {run['name'] + '_pairs': np.array(['/'.join(pair) for pair in pairs])}
     rng = np.random.RandomState(run['seed'])
     make = data_process.Loader(config, data, pairs, run['train'])
     read = []
@@ -229,13 +230,13 @@ def _run_loader(case, run, data):
         rows = len(indices)
         labels[:rows, :, 0], labels[:rows, :, 1] = ~grids[:rows], grids[:rows]
         label = '{}_{{}}_{}'.format(run['name'], number)
-        found[label.format('views')] = np.array(len(images))
-        found[label.format('img')] = images
-        found[label.format('img_sum')] = images.sum(axis=(2, 3, 4))
-        found[label.format('vox')] = labels
-    found[run['name'] + '_n_batches'] = np.array(count)
-    found[run['name'] + '_loaded'] = np.array(read)
-    return found
+        outputs[label.format('views')] = np.array(len(images))
+        outputs[label.format('img')] = images
+        outputs[label.format('img_sum')] = images.sum(axis=(2, 3, 4))
+        outputs[label.format('vox')] = labels
+    outputs[run['name'] + '_n_batches'] = np.array(count)
+    outputs[run['name'] + '_loaded'] = np.array(read)
+    return outputs
 
 
 def metrics(case, path):
@@ -253,15 +254,15 @@ def metrics(case, path):
 def voxel2obj(case, path):
     """Meshes of cubes and their text."""
     del path
-    found = {}
+    outputs = {}
     for name, surface_view in case.config['surface_view'].items():
         vertices, triangles = voxel.voxel2mesh(case.inputs[name], surface_view)
         text = voxel.obj_text(vertices, triangles)
         head = case.expected[name + '_obj_head']
-        found.update({name + '_verts': vertices, name + '_faces': triangles,
+        outputs.update({name + '_verts': vertices, name + '_faces': triangles,
                       name + '_obj_head': np.frombuffer(text.encode()[:len(head)], np.uint8),
                       name + '_obj_lines': np.array(text.count('\n'))})
-    return found
+    return outputs
 
 
 ADAPTERS = {('r2n2_data', kind): function for kind, function in [

@@ -36,9 +36,9 @@ def batches(loader, workers, count=7, seed=5, first=0):
     def make(number):
         return data_process.training_batch(loader, order, seed, number)
 
-    with workers_lib.Workers(make, workers, depth=3) as made:
-        made.begin(first)
-        return [made.get() for _ in range(count)]
+    with workers_lib.Workers(make, workers, depth=3) as ahead:
+        ahead.begin(first)
+        return [ahead.get() for _ in range(count)]
 
 
 def test_batches_are_the_same_with_any_number_of_workers(loader):

@@ -27,10 +27,10 @@ def images(views, batch=2, seed=0):
 @pytest.mark.parametrize('kind', models.MODELS, ids=lambda kind: kind.paper_name)
 def test_masked_views_leave_the_state_as_it_is(graph, kind):
     net = kind(**WIDTHS)
-    given = images(3)
-    short = net.build(tf.constant(given[:2]))
+    views = images(3)
+    short = net.build(tf.constant(views[:2]))
     number = len(net.params)
-    masked = net.build(tf.constant(given), view_mask=tf.constant([1., 1., 0.]))
+    masked = net.build(tf.constant(views), view_mask=tf.constant([1., 1., 0.]))
     assert len(net.params) == number == (63 if kind.residual else 33)
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
@@ -42,22 +42,22 @@ def test_masked_views_leave_the_state_as_it_is(graph, kind):
 @pytest.mark.parametrize('kind', [models.GRUNet, models.ResidualGRUNet])
 @pytest.mark.parametrize('plain', [False, True])
 def test_batch_normalisation_sees_all_views_but_no_masked_ones(graph, kind, plain):
-    given = images(3)
-    found = []
+    views = images(3)
+    actual = []
     for number, masked in enumerate([False, plain, True]):
         with tf.Graph().as_default(), tf.Session() as sess:
             net = kind(batch_norm=True, plain=number > 0 and plain, **WIDTHS)
-            blank = np.concatenate([given[:2], np.zeros_like(given[:1])])
-            outputs = net.build(tf.constant(blank if masked else given[:2]), is_training=True,
+            blank = np.concatenate([views[:2], np.zeros_like(views[:1])])
+            outputs = net.build(tf.constant(blank if masked else views[:2]), is_training=True,
                                 view_mask=tf.constant([1., 1., 0.]) if masked else None)
             updates = net.layers.updates
             assert len(updates) == len(net.statistics)  # one of each mean and variance a step
             sess.run(tf.global_variables_initializer())
             logits = sess.run([outputs.logits, updates])[0]
-            found.append((logits, sess.run(list(net.statistics.values()))))
-    for logits, statistics in found[1:]:
-        np.testing.assert_allclose(logits, found[0][0], rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(np.concatenate(statistics), np.concatenate(found[0][1]),
+            actual.append((logits, sess.run(list(net.statistics.values()))))
+    for logits, statistics in actual[1:]:
+        np.testing.assert_allclose(logits, actual[0][0], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(np.concatenate(statistics), np.concatenate(actual[0][1]),
                                    rtol=1e-4, atol=1e-6)
 
 
@@ -65,8 +65,8 @@ def test_batch_normalisation_sees_all_views_but_no_masked_ones(graph, kind, plai
     (128, 16, (1, 2, 4, 8), 8), (128, 32, (1, 2, 4, 8), 4), (12, 6, (1, 2, 4, 8), 2),
     (3, 1, (1, 2, 4, 8), 4), (32, 7, (5, 10), 5), (32, 4, (5, 10), 10), (32, 2, (5, 10), 31)])
 def test_golden_arrays_are_thinned_by_the_usual_spacing_first(size, axis_count, usual, spacing):
-    found = golden_adapters._thinned(np.arange(size), 0, axis_count, usual)
-    np.testing.assert_array_equal(found, np.arange(0, size, spacing))
+    thinned = golden_adapters._thinned(np.arange(size), 0, axis_count, usual)
+    np.testing.assert_array_equal(thinned, np.arange(0, size, spacing))
 
 
 def test_names_of_the_paper_and_of_the_code_find_a_network():
@@ -90,11 +90,11 @@ def test_batch_normalisation_learns_statistics_and_uses_them_at_test_time(graph)
     net = models.ResidualGRUNet(batch_norm=True, **WIDTHS)
     trainer = solver.Solver(net)
     step = trainer.step(2, 2, 127)
-    given = images(2, seed=1)
+    views = images(2, seed=1)
     test = net.build(step.images).logits
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
-        feed = {step.images: given, step.voxels: np.zeros([2, 32, 32, 32]), trainer.rate: 0.}
+        feed = {step.images: views, step.voxels: np.zeros([2, 32, 32, 32]), trainer.rate: 0.}
         before = sess.run(test, feed)
         for _ in range(5):
             sess.run(step.update, feed)

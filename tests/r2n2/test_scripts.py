@@ -49,9 +49,9 @@ def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
                  'eval/test/reconstructions.png'):
         assert os.path.exists(os.path.join(folder, name)), name
     with open(os.path.join(folder, 'eval', 'test', 'result.json')) as stream:
-        found = json.load(stream)
-    assert set(found['iou_by_views']) == {'1', '2'} and 0 < found['mean_shape_iou'] <= 1
-    assert found['views'] == 2 and found['iou'] == found['iou_by_views']['2']
+        actual = json.load(stream)
+    assert set(actual['iou_by_views']) == {'1', '2'} and 0 < actual['mean_shape_iou'] <= 1
+    assert actual['views'] == 2 and actual['iou'] == actual['iou_by_views']['2']
     with open(os.path.join(folder, 'eval', 'test', 'table.md')) as stream:
         text = stream.read()
     for title in ('IoU at threshold 0.4', 'Average precision (mAP)', 'Loss'):
@@ -59,10 +59,10 @@ def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
         assert '1 view | 2 views |' in table[0]
         assert [row.split(' | ')[0] for row in table[2:]] == ['| chair', '| table', '| all']
     last = float(table[-1].split(' | ')[-1].strip(' |'))
-    assert abs(last - found['loss']) < 1e-4
+    assert abs(last - actual['loss']) < 1e-4
     mat = scipy.io.loadmat(os.path.join(folder, 'eval', 'test', 'result.mat'))
-    assert mat['views'].ravel().tolist() == [1, 2] * found['models']
-    assert mat['0.4'].shape == (2 * found['models'], 1, 5)
+    assert mat['views'].ravel().tolist() == [1, 2] * actual['models']
+    assert mat['0.4'].shape == (2 * actual['models'], 1, 5)
     assert 'Total mAP' in out and 'mean shape' in out
 
 
@@ -77,12 +77,12 @@ def test_figures_and_frozen_graph_are_of_the_last_checkpoint_not_of_one_chosen_o
 def test_weight_lists_of_any_width_are_measured_and_shown(run, data, tmp_path):
     folder, _ = run
     listed = os.path.join(folder, 'checkpoints', 'weights.npy')
-    given = ['--data_path=' + data, '--model=ResidualGRUNet', '--test', '--views=2',
+    arguments = ['--data_path=' + data, '--model=ResidualGRUNet', '--test', '--views=2',
              '--batch_size=2', '--device=cpu', '--output_path={}'.format(tmp_path)]
-    code, _, _ = tiny.call(main_script, *given, '--weights=' + listed, '--set', *tiny.SET)
-    found = [files.read_json(os.path.join(place, 'eval', 'test', 'result.json'))['iou']
+    code, _, _ = tiny.call(main_script, *arguments, '--weights=' + listed, '--set', *tiny.SET)
+    actual = [files.read_json(os.path.join(place, 'eval', 'test', 'result.json'))['iou']
              for place in (folder, str(tmp_path))]
-    assert code == 0 and abs(found[0] - found[1]) < 1e-6
+    assert code == 0 and abs(actual[0] - actual[1]) < 1e-6
     picture = os.path.join(data, 'ShapeNetRendering', 'chair', '0000', 'rendering', '00.png')
     given_demo = [picture, '--weights=' + listed, '--output={}'.format(tmp_path / 'a.obj'),
                   '--threshold=0.01']
@@ -90,8 +90,8 @@ def test_weight_lists_of_any_width_are_measured_and_shown(run, data, tmp_path):
     assert tiny.call(demo, *given_demo, cfg)[0] == 0
     code, _, err = tiny.call(demo, *given_demo, cfg, '--network=GRUNet')
     assert code == 1 and '--network' in err
-    given[1] = '--model=LSTM1Net'
-    code, _, err = tiny.call(main_script, *given, '--checkpoint=' + folder)
+    arguments[1] = '--model=LSTM1Net'
+    code, _, err = tiny.call(main_script, *arguments, '--checkpoint=' + folder)
     assert code == 2 and 'is a ResidualGRUNet, not LSTM1Net' in err
 
 
@@ -141,15 +141,15 @@ def test_the_frozen_graph_gives_what_the_checkpoint_gives(run):
     folder, _ = run
     with frozen.load(os.path.join(folder, 'r2n2_2_views.pb')) as graph:
         views = np.random.RandomState(0).uniform(size=graph.inputs['views'][0])
-        found = graph.predict(views=views.astype(np.float32))
-    assert found['occupancy'].shape == (1, 32, 32, 32)
+        actual = graph.predict(views=views.astype(np.float32))
+    assert actual['occupancy'].shape == (1, 32, 32, 32)
     options, path = trained('--output_path=' + folder)
     with tf.Graph().as_default(), tf.Session(config=launch.Context().session_config()) as sess:
         net = networks.build(options.settings, True)
         occupancy = layers.loss(net.build(tf.constant(views.astype(np.float32))).logits, 0.)[0]
         networks.restore(sess, net, path)
-        np.testing.assert_allclose(found['occupancy'], sess.run(occupancy), rtol=1e-4, atol=1e-6)
-    assert np.ptp(found['occupancy']) > 1e-3
+        np.testing.assert_allclose(actual['occupancy'], sess.run(occupancy), rtol=1e-4, atol=1e-6)
+    assert np.ptp(actual['occupancy']) > 1e-3
     code, out, _ = tiny.call(freeze_graph, '--model=r2n2', '--output_path=' + folder, '--views=1',
                              '--output=' + os.path.join(folder, 'again'))
     assert code == 0 and 'occupancy' in out
@@ -174,8 +174,8 @@ def test_a_picture_is_centred_before_grey(tmp_path):
     image[10:40, 100:120] = 30, 60, 200
     path = str(tmp_path / 'photo.png')
     cv2.imwrite(path, image)
-    found = reconstruction.prepared(path, 127)
-    rows, columns = np.nonzero((found != 240).any(axis=2))
+    actual = reconstruction.prepared(path, 127)
+    rows, columns = np.nonzero((actual != 240).any(axis=2))
     assert abs(rows.mean() - 63) < 2 and abs(columns.mean() - 63) < 2
     assert 85 < np.ptp(rows) < 95       # 72 % of 127
     cv2.imwrite(path, np.full([90, 150, 3], 250, np.uint8))

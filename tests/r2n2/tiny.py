@@ -20,11 +20,11 @@ def make_data(folder, models=3):
                                       '--workers=1', '--output', str(folder)])
     with contextlib.redirect_stdout(io.StringIO()):
         names = {name: make_dataset.furniture.FURNITURE[name] for name in ('chair', 'table')}
-        kept, make_dataset.furniture.FURNITURE = make_dataset.furniture.FURNITURE, names
+        classes, make_dataset.furniture.FURNITURE = make_dataset.furniture.FURNITURE, names
         try:
             make_dataset.make(config)
         finally:
-            make_dataset.furniture.FURNITURE = kept
+            make_dataset.furniture.FURNITURE = classes
     return str(folder)
 
 

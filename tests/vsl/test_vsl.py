@@ -153,8 +153,8 @@ def test_dropout_keeps_where_the_draw_says_so_and_scales():
         dropped = model._dropout(hidden)
     uniform = np.tile(np.linspace(0, 0.999, 200), [2, 1])
     values = model.sess.run(dropped, {model.dropout_uniform: uniform, model.keep_prob: 0.2})
-    kept = uniform.astype(np.float32) >= np.float32(0.8)
-    np.testing.assert_allclose(values, np.where(kept, 5., 0.), rtol=1e-6)
+    mask = uniform.astype(np.float32) >= np.float32(0.8)
+    np.testing.assert_allclose(values, np.where(mask, 5., 0.), rtol=1e-6)
 
 
 def test_the_last_bias_of_the_image_branch_is_added_once_when_mended():

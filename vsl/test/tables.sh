@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034
 # Written by python -m common.launch_tables from vsl/options.py; do not edit.
 entry=vsl_main.py
-model_paths=()
+model_paths=(
+  'class_names|names of the classes, a line each, or .json; unset: those that the data bring, else classes.txt beside them'
+)
 model_values=(
   'preset|furniture, modelnet10, modelnet40, modelnet40-paper: sizes by data set; unset: by the name of the data'
   'stages|out of train,classify,reconstruct,generate,interpolate,tsne,metrics,freeze'
-  'class_names|names of the classes, a line each, or .json; unset: those that the data bring, else classes.txt beside them'
   'up|y, z: vertical axis of the grids in pictures'
   'renderer|surface, mayavi: mayavi adds the original'\''s pictures of cubes'
   'global_latent_dim|dimension of the global latent code (of the preset unless given)'

@@ -25,7 +25,7 @@ def _masked_mean(values, mask):
 
 @npu.float32_scope()
 def keypoints_2d(predicted: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
-    """Mean squared error of projected joints, weighted by confidence.
+    """Returns the mean squared error of projected joints, weighted by confidence.
 
     Args:
       predicted: [B, 24, 2], from -1 to 1 in the picture; truth: [B, 24, 3], with confidence last.
@@ -34,7 +34,7 @@ def keypoints_2d(predicted: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 
 
 def keypoints_3d(predicted: tf.Tensor, truth: tf.Tensor, has_pose_3d: tf.Tensor) -> tf.Tensor:
-    """Mean squared error of 3D joints relative to the centre of the hips, weighted by confidence.
+    """Returns the mean squared error of 3D joints about the hips, weighted by confidence.
 
     Args:
       predicted: [B, 24, 3], metres; truth: [B, 24, 4], with confidence last; has_pose_3d: [B].
@@ -46,13 +46,13 @@ def keypoints_3d(predicted: tf.Tensor, truth: tf.Tensor, has_pose_3d: tf.Tensor)
 
 
 def shape(predicted: tf.Tensor, truth: tf.Tensor, has_smpl: tf.Tensor) -> tf.Tensor:
-    """Mean absolute error (L1) of vertices [B, V, 3] in metres; has_smpl: [B]."""
+    """Returns the mean absolute error (L1) of vertices [B, V, 3] in metres; has_smpl: [B]."""
     return _masked_mean(tf.abs(predicted - truth), has_smpl)
 
 
 def regressed(rotations: tf.Tensor, betas: tf.Tensor, pose: tf.Tensor, true_betas: tf.Tensor,
               has_smpl: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Mean squared errors of the regressed rotation matrices and shape coefficients.
+    """Returns the mean squared errors of the regressed rotation matrices and shape coefficients.
 
     Args:
       rotations: [B, 24, 3, 3]; betas, true_betas: [B, 10]; has_smpl: [B].

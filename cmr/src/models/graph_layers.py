@@ -33,7 +33,7 @@ def linear_parameters(variables: layers.Parameters, name: str, inputs: int,
 
 def convolution(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int,
                 adjacency: mesh.Adjacency) -> tf.Tensor:
-    """Graph convolution A X W + b (eq. 1; Kipf, Welling 2017), A the row-normalised adjacency.
+    """Applies a graph convolution A X W + b (eq. 1), A the row-normalised adjacency.
 
     Args:
       x: [B, N, C]; adjacency: mesh.Adjacency.
@@ -52,7 +52,7 @@ def convolution(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: 
 
 def group_norm(x: tf.Tensor, variables: layers.Parameters, name: str,
                groups: Optional[int] = None) -> tf.Tensor:
-    """Group normalisation (Wu, He 2018) of [B, N, C]: statistics of a group over all nodes.
+    """Normalises [B, N, C] by groups (Wu, He 2018): statistics of a group over all nodes.
 
     Args:
       groups: int; None makes groups of 8 channels.
@@ -103,7 +103,7 @@ def _group_norm(groups):
 
 def res_block(x: tf.Tensor, variables: layers.Parameters, outputs: int, adjacency: mesh.Adjacency,
               shortcut: Optional[Callable] = None) -> tf.Tensor:
-    """Residual block of linear layer, graph convolution, linear layer.
+    """Applies a residual block of linear layer, graph convolution, linear layer.
 
     Each is preceded by group normalisation and ReLU; the convolution has half the channels
     (section 3.2: the bottleneck of ResNet on a graph).

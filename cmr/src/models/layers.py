@@ -89,13 +89,13 @@ class Parameters(variable_store.VariableStore):
 
 
 def fc_block(x: tf.Tensor, variables: Parameters, outputs: int) -> tf.Tensor:
-    """Linear layer, batch normalisation, ReLU: [B, n] to [B, outputs]."""
+    """Applies linear layer, batch normalisation, ReLU: [B, n] to [B, outputs]."""
     variables = variables.scope('fc_block')
     return tf.nn.relu(variables.batch_norm(variables.linear(x, '0', outputs), '1'))
 
 
 def fc_res_block(x: tf.Tensor, variables: Parameters) -> tf.Tensor:
-    """Residual block of two linear layers [B, n], each with batch normalisation and ReLU.
+    """Applies a residual block of two linear layers [B, n] with batch normalisation and ReLU.
 
     The second ReLU comes after the sum with the shortcut.
     """

@@ -16,7 +16,7 @@ _EXPANSION = 4
 
 def conv(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int, size: int,
          stride: int = 1) -> tf.Tensor:
-    """Convolution of [B, H, W, C] without bias, zero-padded; He-normal initial values."""
+    """Convolves [B, H, W, C] without bias, zero-padded; He-normal initial values."""
     inputs = x.shape[-1].value
     draw = tf.random_normal_initializer(stddev=math.sqrt(2 / (size * size * outputs)))
     kernel = variables.get(name + '.weight', [size, size, inputs, outputs], draw)
@@ -24,7 +24,7 @@ def conv(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int, si
 
 
 def padded_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
-    """Convolution of [B, H, W, C] with [size, size, C, out], (size - 1) / 2 zeros on each side."""
+    """Convolves [B, H, W, C] with [size, size, C, out], (size - 1) / 2 zeros on each side."""
     padding = (kernel.shape[0].value - 1) // 2
     if padding:
         x = tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
@@ -32,7 +32,7 @@ def padded_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
 
 
 def max_pool(x: tf.Tensor) -> tf.Tensor:
-    """Max-pooling of [B, H, W, C], 3 x 3 at stride 2.
+    """Pools the maxima of [B, H, W, C], 3 x 3 at stride 2.
 
     Padded by one cell with the lowest value of float16, -65504, which every device can hold.
     """

@@ -88,7 +88,7 @@ def imrotate(image: np.ndarray, angle: float) -> np.ndarray:
 
 
 def box_problem(center: Sequence[float], scale: float, shape: Sequence[int]) -> Optional[str]:
-    """Says what is wrong with the box of a person, as part of a sentence; None if nothing is.
+    """Returns what is wrong with the box of a person, as part of a sentence; None if nothing is.
 
     Args:
       center: x, y in pixels; scale: side of the box / 200; shape: (H, W, ...) of the picture.

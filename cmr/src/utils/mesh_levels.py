@@ -91,7 +91,7 @@ def collapse(vertices: np.ndarray, triangles: np.ndarray,
 
 
 def _move_faces(faces, around, drop, keep):
-    """Gives the triangles of a vertex to another one; those that had both go."""
+    """Moves the triangles of a vertex to another one; those that had both go."""
     for number in list(around[drop]):
         row = faces[number]
         if keep in row:
@@ -120,7 +120,7 @@ def _quadrics(vertices, triangles):
 
 
 def _allowed(vertices, faces, around, neighbours, drop, keep):
-    """Whether a collapse leaves a manifold mesh without flipped triangles."""
+    """Returns whether a collapse leaves a manifold mesh without flipped triangles."""
     shared = neighbours(drop) & neighbours(keep)
     edge = sum(keep in faces[number] for number in around[drop])
     if len(shared) != edge or len(neighbours(keep)) + len(neighbours(drop)) < 7:

@@ -25,7 +25,7 @@ _OTHERS = re.compile(r'graph_cnn\.(gc|shape|camera_fc)\.|smpl_param_regressor\.'
 
 
 def is_torch(path: str) -> bool:
-    """Whether a path is a file of PyTorch: by its content, where it is there, else by its name."""
+    """Returns whether a path is a file of PyTorch: by its content, where it is there, else by its name."""
     if os.path.isfile(path):
         with open(path, 'rb') as stream:
             if stream.read(4)[:2] in (b'PK', b'\x80\2', b'\x80\4', b'\x80\5', b'\x8a\n'):
@@ -119,13 +119,13 @@ def _content(path):
 
 
 def is_encoder(names: Iterable[str]) -> bool:
-    """Whether names of weights are those of an encoder alone."""
+    """Returns whether names of weights are those of an encoder alone."""
     return all(name.startswith(ENCODER) for name in names)
 
 
 def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[str, np.ndarray],
            path: str, prefix: str = '') -> None:
-    """Gives variables the values of a file.
+    """Assigns the values of a file to variables.
 
     Args:
       sess: tf.Session; variables: dict {our name: variable}.

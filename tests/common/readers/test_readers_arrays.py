@@ -29,10 +29,10 @@ def test_arrays_are_what_was_saved(tmp_path, array):
     path, packed = str(tmp_path / 'a.npy'), str(tmp_path / 'a.npz')
     np.save(path, array)
     np.savez_compressed(packed, a=array, b=array)
-    for found in (arrays.read(path, ALL), arrays.read_archive(packed)['b']):
-        assert found.dtype == array.dtype and found.shape == array.shape
-        np.testing.assert_array_equal(found, array)
-        assert found.flags.writeable
+    for actual in (arrays.read(path, ALL), arrays.read_archive(packed)['b']):
+        assert actual.dtype == array.dtype and actual.shape == array.shape
+        np.testing.assert_array_equal(actual, array)
+        assert actual.flags.writeable
 
 
 def test_every_version_of_the_header_and_python_2s_is_read(tmp_path):
@@ -131,8 +131,8 @@ def test_text_and_flags_that_are_none_do_not_come_through(tmp_path):
     _refused(lambda one: arrays.read(one, ALL), str(path), 'text that is none')
     np.save(str(path), np.array([True, False]))
     path.write_bytes(path.read_bytes()[:-2] + b'\7\0')
-    found = arrays.read(str(path))
-    assert found.view(np.uint8).tolist() == [1, 0]
+    actual = arrays.read(str(path))
+    assert actual.view(np.uint8).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize('path', sorted(glob.glob(os.path.join(CASES, 'damaged', '*.np?'))),

@@ -43,10 +43,10 @@ def test_datasets_are_what_was_saved(tmp_path):
         stream['inner/deep'] = np.ones(2, np.uint8)
         stream['nothing'] = h5py.Empty('f4')
         stream.create_dataset('reference', (2,), h5py.special_dtype(ref=h5py.Reference))
-    found = hdf5.read(path)
-    assert sorted(found) == ['a', 'bytes', 'empty', 'scalar', 'text']
-    assert found['a'].dtype == '>f4' and found['a'].tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert found['text'].tolist() == ['one', 'dé'] and found['scalar'] == 3
+    actual = hdf5.read(path)
+    assert sorted(actual) == ['a', 'bytes', 'empty', 'scalar', 'text']
+    assert actual['a'].dtype == '>f4' and actual['a'].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert actual['text'].tolist() == ['one', 'dé'] and actual['scalar'] == 3
     assert hdf5.read(path, ['inner/deep', 'z'])['inner/deep'].tolist() == [1, 1]
     with pytest.raises(errors.InputError, match='takes 24 bytes, more than the 20 bytes'):
         hdf5.read(path, ['a'], most=20)
@@ -146,11 +146,11 @@ def test_matlabs_older_files_are_read(tmp_path, options):
     if not options.get('format'):
         values.update(cells=np.array([[1, 'x']], object), inner={'a': 1})
     scipy.io.savemat(path, values, **options)
-    found = matlab.read(path)
-    assert sorted(found) == ['b', 'bi', 'name'] and not matlab.is_hdf5(path)
-    np.testing.assert_array_equal(found['b'], values['b'])
-    np.testing.assert_array_equal(found['bi'], [[1, 2]])
-    assert found['name'].tolist() == ['text']
+    actual = matlab.read(path)
+    assert sorted(actual) == ['b', 'bi', 'name'] and not matlab.is_hdf5(path)
+    np.testing.assert_array_equal(actual['b'], values['b'])
+    np.testing.assert_array_equal(actual['bi'], [[1, 2]])
+    assert actual['name'].tolist() == ['text']
     assert list(matlab.read(path, ['bi', 'z'])) == ['bi']
     with pytest.raises(errors.InputError, match='more than the 8 bytes'):
         matlab.read(path, ['b'], most=8)
@@ -224,16 +224,16 @@ def test_a_server_that_was_ended_is_started_again(tmp_path):
 
 def test_threads_and_forked_processes_share_the_server(tmp_path):
     path = _write(str(tmp_path / 'a.h5'), a=np.arange(100000))
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(hdf5.read(path)['a'].sum()))
+    actual = []
+    threads = [threading.Thread(target=lambda: actual.append(hdf5.read(path)['a'].sum()))
                for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     with multiprocessing.get_context('fork').Pool(2) as pool:
-        found += pool.map(_sum, [path] * 6)
-    assert found == [np.arange(100000).sum()] * 10
+        actual += pool.map(_sum, [path] * 6)
+    assert actual == [np.arange(100000).sum()] * 10
 
 
 def _sum(path):

@@ -49,9 +49,9 @@ def test_pictures_are_upright_with_and_without_transparency(tmp_path, orientatio
 
 
 def test_pictures_of_the_field():
-    found = pictures.read(os.path.join(CASES, 'alpha_exif6.png'), channels=4)
-    rows, columns = np.nonzero(found[..., 3] > 127)
-    assert found.shape == (300, 200, 4)
+    actual = pictures.read(os.path.join(CASES, 'alpha_exif6.png'), channels=4)
+    rows, columns = np.nonzero(actual[..., 3] > 127)
+    assert actual.shape == (300, 200, 4)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (100, 179, 60, 99)
     hidden = pictures.read(os.path.join(CASES, 'rgba_hidden.png'))
     assert hidden[0, 0].tolist() == [255, 255, 255]

@@ -68,10 +68,10 @@ def get_size(url, recursive=False):
 def list_directory(path, recursive=False, exclude_dir=False):
     """Lists files and folders."""
     _begin('list_directory')
-    root, found = _path(path), []
+    root, listed = _path(path), []
     for place, folders, names in os.walk(root):
-        found += [os.path.relpath(os.path.join(place, name), root) for name in folders + names]
-    return found + (['../../stolen.txt'] if _FAULT == 'traversal' else [])
+        listed += [os.path.relpath(os.path.join(place, name), root) for name in folders + names]
+    return listed + (['../../stolen.txt'] if _FAULT == 'traversal' else [])
 
 
 def rename(src_url, dst_url):
