@@ -27,7 +27,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
         raise errors.UsageError('imnet/train.py runs its stages in one process; with several, '
                                 'train by imnet/IMGAN/main.py and imnet/IMSVR/main.py.')
     os.makedirs(options.output_path, exist_ok=True)
-    with locks.held(options.output_path):
+    with locks.hold(options.output_path):
         files.remove_temporary(options.output_path)
         _run_stages(_with_data(options), context)
 

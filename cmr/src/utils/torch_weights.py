@@ -25,7 +25,7 @@ _OTHERS = re.compile(r'graph_cnn\.(gc|shape|camera_fc)\.|smpl_param_regressor\.'
 
 
 def is_torch(path: str) -> bool:
-    """Returns whether a path is a file of PyTorch: by its content, where it is there, else by its name."""
+    """Returns whether a path is a file of PyTorch, by its content; by its name if it is missing."""
     if os.path.isfile(path):
         with open(path, 'rb') as stream:
             if stream.read(4)[:2] in (b'PK', b'\x80\2', b'\x80\4', b'\x80\5', b'\x8a\n'):
