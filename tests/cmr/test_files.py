@@ -313,7 +313,7 @@ def test_bodies_that_chumpy_saved_are_read(tmp_path, name):
     assert 'shapedirs' in actual and 'J_regressor' in actual
 
 
-def test_of_several_bodies_the_neutral_one_is_taken(tmp_path):
+def test_of_several_bodies_the_neutral_one_is_taken(tmp_path, capsys):
     levels = tiny.make_body(tmp_path)
     os.remove(os.path.join(levels, 'body_model.npz'))
     (tmp_path / 'gmm_08.pkl').write_bytes(pickle.dumps({'means': np.zeros(3)}))
@@ -324,6 +324,9 @@ def test_of_several_bodies_the_neutral_one_is_taken(tmp_path):
         taken.append(os.path.basename(body_lib.find(str(tmp_path))))
     assert taken == ['basicModel_f_lbs_10_207_0_v1.0.0.pkl', 'basicModel_f_lbs_10_207_0_v1.0.0.pkl',
                      'body.pkl', 'basicModel_neutral_lbs_10_207_0_v1.0.0.pkl']
+    body_lib.load_all(str(tmp_path))
+    assert 'has 4 body models: basicModel_neutral_lbs_10_207_0_v1.0.0.pkl is taken' in (
+        capsys.readouterr().out)
     for name in os.listdir(str(tmp_path)):
         if name.endswith('.pkl') and name != 'gmm_08.pkl':
             os.remove(str(tmp_path / name))

@@ -109,6 +109,23 @@ def test_demo_writes_meshes_and_pictures(place, box):
             assert os.path.getsize('{}_{}{}'.format(out, kind, suffix)) > 200
 
 
+def test_demo_writes_each_person_that_is_asked_for(place, tmp_path, capsys):
+    field = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'field_cases')
+    arguments = ['--img', os.path.join(field, 'two.png'), '--openpose',
+                 os.path.join(field, 'two.json'), '--output_path={}'.format(place / 'out')]
+    for person, stems in (('', ['x']), ('0', ['x']), ('all', ['x_person0', 'x_person1'])):
+        folder = tmp_path / ('of_' + person)
+        folder.mkdir()
+        assert demo.main(arguments + ['--outfile', str(folder / 'x')]
+                         + ['--person=' + person] * bool(person)) == 0
+        out = capsys.readouterr().out
+        assert ('person 1 is taken' in out) == (not person) and 'body: ' in out
+        assert {name.rsplit('_gcnn', 1)[0] for name in os.listdir(str(folder))
+                if name.endswith('_gcnn.obj')} == set(stems)
+    assert demo.main(arguments + ['--person=2']) == 1
+    assert 'has the people 0, 1' in capsys.readouterr().err
+
+
 def test_demo_refuses_what_is_no_photo(place, tmp_path, capsys):
     bad = tmp_path / 'x.jpg'
     bad.write_bytes(b'\xff\xd8 no picture')
@@ -117,8 +134,8 @@ def test_demo_refuses_what_is_no_photo(place, tmp_path, capsys):
     points = tmp_path / 'points.json'
     points.write_text(json.dumps({'people': [{'pose_keypoints_2d': [1., 2., 0.1] * 25}]}))
     for arguments, message in (
-            (['--img', str(bad)], 'x.jpg is no whole picture'),
-            (['--img', str(tmp_path / 'none.jpg')], 'cannot read the picture'),
+            (['--img', str(bad)], 'x.jpg cannot be read as a picture'),
+            (['--img', str(tmp_path / 'none.jpg')], 'none.jpg: there is no such file'),
             (['--img', PHOTO, '--bbox', str(box)], 'lies outside of'),
             (['--img', PHOTO, '--openpose', str(points)], 'no keypoint of the person')):
         assert demo.main(arguments + ['--output_path={}'.format(place / 'out')]) == 1

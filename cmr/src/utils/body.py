@@ -15,9 +15,9 @@ import scipy.sparse
 from cmr.src import config as config_lib
 from cmr.src.models import smpl
 from cmr.src.utils import mesh as mesh_lib
-from common import errors, files
+from common import cli, errors, files
 from common.readers import arrays as arrays_lib
-from common.readers import limits, pickles
+from common.readers import folders, limits, pickles
 
 _SHAPES = {'v_template': ('V', 3), 'weights': ('V', 24), 'shapedirs': ('V', 3, None),
            'posedirs': ('V', 3, 207), 'J_regressor': (24, 'V'), 'kintree_table': (2, 24),
@@ -39,15 +39,20 @@ def find(path: str) -> str:
     """
     if not os.path.isdir(path):
         return path
-    names = sorted((name for name in os.listdir(path) if not name.startswith('.')
-                    and name.lower().endswith(('.pkl', '.npz'))
-                    and _is_body(os.path.join(path, name))),
-                   key=lambda name: (not _NEUTRAL.search(name), bool(_SEX.search(name)), name))
+    names = _bodies(path)
     if not names:
         raise errors.InputError('{} has no body model (such as {}). Get SMPL from its makers, or '
                                 'leave --body out: the free body that ships is used then.'.format(
                                     path, _EXAMPLES))
     return os.path.join(path, names[0])
+
+
+def _bodies(folder):
+    """Names of the body models in a folder, the one that is taken first."""
+    return sorted((name for name in folders.names(folder)
+                   if name.lower().endswith(('.pkl', '.npz'))
+                   and _is_body(os.path.join(folder, name))),
+                  key=lambda name: (not _NEUTRAL.search(name), bool(_SEX.search(name)), name))
 
 
 def _is_body(path):
@@ -224,6 +229,10 @@ def load_all(path: str, levels_path: str = '',
     Returns:
       (smpl.Smpl, mesh.Mesh, dict of the body's arrays).
     """
+    bodies = _bodies(path) if os.path.isdir(path) else []
+    if len(bodies) > 1:
+        cli.say('{} has {} body models: {} is taken; --body=FILE takes another'.format(
+            path, len(bodies), bodies[0]))
     arrays = load(path or config_lib.SHIPPED_BODY)
     folder = os.path.dirname(find(path or config_lib.SHIPPED_BODY))
     levels = load_levels(levels_path or folder, len(arrays['v_template']))
