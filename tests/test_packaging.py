@@ -51,5 +51,6 @@ def test_the_image_is_made_by_setup_sh_from_the_locks_alone():
     copied = [argument for name, argument in steps if name == 'COPY']
     assert copied == ['setup.sh requirements.txt requirements-tf2.txt ./', '. .']
     # What lies in the image must not be overwritten by what lies in the folder.
-    assert {'.venv', '.venv-tf1', '.venv-tf2', '.git', '**/output'} <= set(text('.dockerignore').split())
+    ignored = set(text('.dockerignore').split())
+    assert {'.venv', '.venv-tf1', '.venv-tf2', '.git', '**/output'} <= ignored
     assert ['ENV', 'PATH=/project/.venv/bin:$PATH'] in steps and ['WORKDIR', '/project'] in steps

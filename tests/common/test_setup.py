@@ -19,7 +19,7 @@ LOCKS_2 = ('requirements-tf2.txt', 'requirements-tf2-dev.txt', 'requirements-tf2
 TOOLS_OF_PIP = {'setuptools', 'wheel', 'pip'}
 TOOLS = ('bash cat cksum cp dirname find flock grep mkdir rm sed sleep sort tail uname').split()
 
-# A Python 3.MINOR without TensorFlow; writes down how it is called. Its venvs hold copies of itself.
+# A Python 3.MINOR without TensorFlow; writes down how it is called. Its venvs hold copies of it.
 STUB = '''#!/bin/bash
 printf '%s %s\\n' "${0##*/}" "${*//$'\\n'/ }" >>"$STUB_LOG"
 case "$*" in
