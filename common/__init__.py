@@ -1,3 +1,9 @@
 """Plumbing that the models share: no number of any paper stands in this package."""
+import os
 
 __version__ = '0.1.0'   # of the whole project; CHANGELOG.md says what is in it
+
+# What TensorFlow 2 reads when it is imported, so the package of every model imports this one.
+# oneDNN's kernels, which 1.15 has not, crash 2.21 in a training step of IM-NET's picture encoder.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+os.environ.setdefault('ENABLE_RUNTIME_UPTIME_TELEMETRY', '0')

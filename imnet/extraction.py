@@ -264,8 +264,8 @@ def surface(grid: np.ndarray, threshold: float = THRESHOLD) -> Tuple[np.ndarray,
     resolution = len(grid) - 2
     if mcubes is None:
         from skimage import measure  # here, since its import takes a while
-        vertices, triangles, *_ = measure.marching_cubes(
-            grid, threshold, gradient_direction='ascent')
+        vertices, triangles = measure.marching_cubes(grid, threshold,
+                                                     gradient_direction='ascent')[:2]
     else:
         vertices, triangles = mcubes.marching_cubes(grid, threshold)
     return (vertices.astype(np.float64) - 0.5) / resolution - 0.5, triangles.astype(np.int64)

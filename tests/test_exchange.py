@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 @functools.lru_cache(maxsize=None)
 def _pythons():
-    """Interpreters by the first digit of their TensorFlow's version: {'1': path, '2': path}."""
+    """Returns the interpreters by the first digit of their TensorFlow: {'1': path, '2': path}."""
     pythons = {tf.__version__[0]: sys.executable}
     places = [os.environ.get('PYTHON_TF1'), os.environ.get('PYTHON_TF2')]
     places += [os.path.join(ROOT, name, 'bin', 'python')
@@ -47,7 +47,7 @@ def _pythons():
 
 @pytest.fixture
 def call(tmp_path):
-    """Gives `call(runtime, *arguments)`, which returns what the interpreter of a runtime prints."""
+    """Gives `call(runtime, *arguments)`: what the interpreter of '1' or '2' prints."""
     for runtime in '12':
         if runtime not in _pythons():
             pytest.skip('no interpreter with TensorFlow {0}: bash setup.sh --tensorflow={0}, or '

@@ -71,6 +71,7 @@ SCRIPTS = [
     ('examples/imnet_reconstruct.py', ['x.png', '--graph=y'], [NOWHERE + '/x.png']),
     ('examples/cmr_body.py', ['x.jpg', '--boddy=y'], ['x.jpg', '--graphs=' + NOWHERE]),
     ('tests/fuzz.py', ['--case=1'], None),
+    ('tests/kill.py', ['--model=toy', '--kill=1'], None),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
     ('tests/imnet/own_meshes.py', ['--folder=x', '--epoch=1'], None),
     ('tests/trial.py', ['--part=vsl'], None),

@@ -1,4 +1,5 @@
 """VSL, the Variational Shape Learner (Liu, Giles, Ororbia 2018)."""
+import common  # noqa: F401  # sets what TensorFlow reads at its import
 
 
 def __getattr__(name):

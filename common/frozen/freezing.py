@@ -13,8 +13,8 @@ from tensorflow.core.protobuf import rewriter_config_pb2
 from common import errors, files
 from common.frozen import export, graph, lint, model
 
-# Attributes that came after TensorFlow 1.15, which refuses what it does not know: for training
-# and settings whose value here is the one of before.
+# Attributes that came after TensorFlow 1.15, which refuses what it does not know: hints for
+# training, and settings whose value here is the one of before.
 _LATER_ATTRIBUTES = {
     'MatMul': ('grad_a', 'grad_b'), 'BatchMatMul': ('grad_x', 'grad_y'),
     'BatchMatMulV2': ('grad_x', 'grad_y'), 'MaxPool': ('explicit_paddings',),

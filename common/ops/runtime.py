@@ -2,9 +2,6 @@
 
 Imported for its effect, before anything is built, by the modules of `common` that build or read.
 """
-import os
-
-os.environ.setdefault('ENABLE_RUNTIME_UPTIME_TELEMETRY', '0')   # 2.21 reports its uptime otherwise
 import tensorflow.compat.v1 as tf
 
 _verbosity = tf.logging.get_verbosity()
