@@ -9,7 +9,6 @@ printed, its folder is kept, and the exit code is 1. The same command again goes
 
 Example: python -m tests.kill --model toy --kills 1000
 """
-import argparse
 import builtins
 import collections
 import contextlib
@@ -422,11 +421,11 @@ def _in_child(function):
 
 def main(argv=None):
     """Runs the script; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--model', required=True, choices=sorted(CASES))
-    parser.add_argument('--kills', type=int, default=20, help='in all, with those of earlier calls')
-    parser.add_argument('--seed', type=int, default=0)
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--model', required=True, choices=sorted(CASES), help='what to kill')
+    parser.add_argument('--kills', type=cli.positive_int, default=20,
+                        help='in all, with those of earlier calls')
+    parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the moments')
     parser.add_argument('--folder', default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), 'output', 'kill'), help='of what it leaves')
     options = parser.parse_args(argv)
