@@ -428,6 +428,7 @@ def main(argv=None):
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the moments')
     parser.add_argument('--folder', default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), 'output', 'kill'), help='of what it leaves')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
     options = parser.parse_args(argv)
     folder = os.path.join(options.folder, options.model)
     killer, began, runs = Killer(options.model, folder, options.seed), time.time(), 0
