@@ -72,6 +72,7 @@ SCRIPTS = [
     ('examples/cmr_body.py', ['x.jpg', '--boddy=y'], ['x.jpg', '--graphs=' + NOWHERE]),
     ('tests/fuzz.py', ['--case=1'], None),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
+    ('tests/kill.py', ['--model=toy', '--kill=1'], None),
     ('tests/imnet/own_meshes.py', ['--folder=x', '--epoch=1'], None),
     ('tests/trial.py', ['--part=vsl'], None),
     ('tests/benchmarks/__main__.py', ['--recort'], None),
