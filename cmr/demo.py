@@ -15,7 +15,7 @@ from common import cli
 
 
 def _person(text):
-    if text not in ('', 'all') and not text.isdecimal():     # '' is the default
+    if text not in ('', 'all') and not text.isdecimal():     # '': the default
         raise argparse.ArgumentTypeError('a number from 0, or all')
     return text
 

@@ -26,8 +26,8 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if context.ranks.size > 1:
         raise errors.UsageError('imnet/train.py runs its stages in one process; with several, '
                                 'train by imnet/IMGAN/main.py and imnet/IMSVR/main.py.')
-    if options.data_path:
-        data_utils.find(options.data_path, options.dataset, 'train')    # before anything is made
+    if options.data_path:   # data that is not there leaves no folder behind
+        data_utils.find(options.data_path, options.dataset, 'train')
     os.makedirs(options.output_path, exist_ok=True)
     with locks.hold(options.output_path):
         files.remove_temporary(options.output_path)

@@ -419,17 +419,21 @@ def _in_child(function):
         raise RuntimeError('cannot make the data')
 
 
-def main(argv=None):
-    """Runs the script; returns its exit code."""
+def parse_args(argv=None):
+    """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--model', required=True, choices=sorted(CASES), help='what to kill')
-    parser.add_argument('--kills', type=cli.positive_int, default=20,
+    parser.add_argument('--model', required=True, choices=sorted(CASES), help='what is trained')
+    parser.add_argument('--kills', type=cli.non_negative_int, default=20,
                         help='in all, with those of earlier calls')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the moments')
     parser.add_argument('--folder', default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), 'output', 'kill'), help='of what it leaves')
     cli.add_flag(parser, '--debug', help='show tracebacks')
-    options = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def try_out(options):
+    """Kills and resumes trainings and prints the findings; returns 1 if there are any, else 0."""
     folder = os.path.join(options.folder, options.model)
     killer, began, runs = Killer(options.model, folder, options.seed), time.time(), 0
     while killer.kills() < options.kills:
@@ -446,6 +450,11 @@ def main(argv=None):
                                                  for kind, count in sorted(kinds.items())),
         runs, len(killer.findings), time.time() - began))
     return 1 if killer.findings else 0
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(try_out, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -73,6 +73,7 @@ SCRIPTS = [
     ('tests/fuzz.py', ['--case=1'], None),
     ('tests/kill.py', ['--model=toy', '--kill=1'], None),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
+    ('tests/kill.py', ['--model=toy', '--kill=1'], None),
     ('tests/imnet/own_meshes.py', ['--folder=x', '--epoch=1'], None),
     ('tests/trial.py', ['--part=vsl'], None),
     ('tests/benchmarks/__main__.py', ['--recort'], None),

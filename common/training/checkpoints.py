@@ -177,7 +177,8 @@ def others(folder: str, prefix: str) -> str:
              if os.path.basename(other) != os.path.basename(prefix)]
     if not names:
         return 'There is no other checkpoint in {}.'.format(folder)
-    return 'Choose another one with --checkpoint: {}.'.format(', '.join(reversed(names)))
+    return 'Choose another one of its folder with --checkpoint: {}.'.format(
+        errors.listed([os.path.basename(name) for name in reversed(names)]))
 
 
 def remove(prefix: str) -> None:

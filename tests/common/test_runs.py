@@ -314,7 +314,7 @@ def test_a_damaged_newest_checkpoint_is_named_beside_those_to_choose(tmp_path, e
     with open(path, 'r+b') as stream:
         stream.truncate(os.path.getsize(path) // 2)
     older = str(tmp_path / 'checkpoints' / 'model-3')
-    with pytest.raises(errors.InputError, match='model-6.*--checkpoint: {}'.format(older)):
+    with pytest.raises(errors.InputError, match='model-6.*--checkpoint: .*model-3'):
         train(tmp_path, 9)
     assert sorted(train(tmp_path, 5, checkpoint=older)) == [4, 5]
     assert sorted(train(tmp_path, 9)) == [6, 7, 8, 9]
