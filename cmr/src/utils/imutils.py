@@ -24,7 +24,7 @@ def get_transform(center: Sequence[float], scale: float, size: Tuple[int, int],
       center: x, y in pixels; scale: side of the box / 200; size: (height, width) of the crop.
       rot: float, degrees.
     """
-    side = 200. * scale
+    center, side = np.asarray(center, np.float64), 200. * float(scale)    # NumPy 2 keeps float32
     matrix = np.eye(3)
     matrix[0, 0], matrix[1, 1] = size[1] / side, size[0] / side
     matrix[0, 2] = size[1] * (-center[0] / side + 0.5)
