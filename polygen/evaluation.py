@@ -4,6 +4,7 @@ import os
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
+from common.ops import initial_values
 from common.training import launch
 from polygen import drawing, measures, mesh_sets, networks
 from polygen import options as options_lib
@@ -37,6 +38,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
     figures = {'checkpoint': weights.name, 'meshes': len(examples),
                'data_path': options.data_path}
+    if options.untrained:
+        initial_values.seed_by_names(tf.global_variables(), context.seed)
     with tf.Session(config=context.session_config()) as sess:
         if options.untrained:
             sess.run(tf.global_variables_initializer())

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
-from common.ops import volume_conv
+from common.ops import initial_values, volume_conv
 
 OBJ_RES = 30            # cells of a side; the layers fit no other size
 KL_WEIGHT = 0.001       # of the Kullback-Leibler divergences beside the reconstruction
@@ -317,6 +317,7 @@ class VarShapeLearner:
             graph = self.x.graph
             self._sess = tf.Session(graph=graph)
             with graph.as_default():
+                initial_values.seed_by_names(tf.global_variables(), self._seed)
                 self._sess.run(tf.global_variables_initializer())
         return self._sess
 

@@ -27,7 +27,7 @@ import tensorflow.compat.v1 as tf
 import common
 from common import cli, errors, files, redact
 from common.device import npu
-from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.ops import initial_values
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
@@ -417,6 +417,7 @@ def start(options: cli.Options, context: launch.Context,
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)
+        initial_values.seed_by_names(tf.global_variables(), context.seed)
         sess = stack.enter_context(tf.Session(config=proto))
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
