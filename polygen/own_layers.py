@@ -41,14 +41,23 @@ class AbstractModule:
         raise NotImplementedError
 
     @property
+    def scope_name(self) -> str:
+        """Full name of the module's variable scope."""
+        return self._scope.name
+
+    def _collected(self, collection):
+        variables = tf.get_collection(collection, self.scope_name + '/')
+        return tuple(sorted(variables, key=lambda variable: variable.name))
+
+    @property
     def trainable_variables(self) -> Tuple[tf.Variable, ...]:
-        """Trainable variables of the module's scope, in the order of their creation."""
-        return tuple(tf.get_collection(tf.GraphKeys.TRAINABLE_VARIABLES, self._scope.name + '/'))
+        """Trainable variables of the module's scope, sorted by name."""
+        return self._collected(tf.GraphKeys.TRAINABLE_VARIABLES)
 
     @property
     def variables(self) -> Tuple[tf.Variable, ...]:
-        """All variables of the module's scope, in the order of their creation."""
-        return tuple(tf.get_collection(tf.GraphKeys.GLOBAL_VARIABLES, self._scope.name + '/'))
+        """All variables of the module's scope, sorted by name."""
+        return self._collected(tf.GraphKeys.GLOBAL_VARIABLES)
 
 
 def reuse_variables(method: Callable) -> Callable:
