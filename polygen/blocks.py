@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from polygen.layers import common_attention, common_layers, snt
+from polygen import layers
 
 Dropout = Callable[[tf.Tensor, float], tf.Tensor]   # (values, rate) -> values
 _GLOROT = tf.glorot_uniform_initializer
@@ -46,15 +46,15 @@ def dense(inputs: tf.Tensor, units: int, name: str, use_bias: bool = True,
             outputs += bias
         if activation is not None:
             outputs = activation(outputs)
-        return tf.reshape(outputs, common_layers.shape_list(inputs)[:-1] + [units])
+        return tf.reshape(outputs, layers.shape_list(inputs)[:-1] + [units])
 
 
-def embed(rows: int, size: int, name: str) -> snt.Embed:
+def embed(rows: int, size: int, name: str) -> layers.Embed:
     """Returns an embedding table [rows, size], Glorot-uniform, with a dense gradient.
 
     It maps int32 [...] to [..., size]; there are no IndexedSlices.
     """
-    return snt.Embed(vocab_size=rows, embed_dim=size, densify_gradients=True,
+    return layers.Embed(vocab_size=rows, embed_dim=size, densify_gradients=True,
                      initializers={'embeddings': _GLOROT()}, name=name)
 
 
@@ -62,7 +62,7 @@ def _plain_dropout(inputs, rate):
     return tf.nn.dropout(inputs, rate=rate)
 
 
-class _TransformerStack(snt.AbstractModule):
+class _TransformerStack(layers.AbstractModule):
     """The residual branches of a Transformer layer, shared by encoder and decoder.
 
     Args:
@@ -108,7 +108,7 @@ class _TransformerStack(snt.AbstractModule):
         return self.hidden_size // self.num_heads
 
     def _normalize(self, inputs, name):
-        return common_layers.layer_norm(inputs, name=name) if self.layer_norm else inputs
+        return layers.layer_norm(inputs, name=name) if self.layer_norm else inputs
 
     def _alpha(self, name):
         """Returns the ReZero scalar of a branch; 1 without ReZero."""
@@ -129,7 +129,7 @@ class _TransformerStack(snt.AbstractModule):
         concatenated (B = 1).
         """
         if self.plain:
-            branch = common_attention.multihead_attention(
+            branch = layers.multihead_attention(
                 query, memory, bias, total_key_depth=self.hidden_size,
                 total_value_depth=self.hidden_size, output_depth=self.hidden_size,
                 num_heads=self.num_heads, dropout_rate=0., make_image_summary=False, name=name)
@@ -159,7 +159,7 @@ class _TransformerStack(snt.AbstractModule):
             if names[0] == 'q':
                 kernels[0] = kernels[0] * self.head_size ** -0.5
             kernel = tf.concat(kernels, axis=1)
-        batch, length, depth = common_layers.shape_list(inputs)
+        batch, length, depth = layers.shape_list(inputs)
         joined = tf.matmul(tf.reshape(inputs, [-1, depth]), kernel)
         if length == 1:     # nothing to transpose
             split = [batch, len(names), self.num_heads, 1, self.head_size]
@@ -169,18 +169,18 @@ class _TransformerStack(snt.AbstractModule):
 
     def _join_heads(self, heads, name):
         """Maps heads [B, H, T, s] to [B, T, h] and scales by the branch's alpha."""
-        batch, _, length, _ = common_layers.shape_list(heads)
+        batch, _, length, _ = layers.shape_list(heads)
         if length == 1:
             inputs = tf.reshape(heads, [batch, 1, self.hidden_size])
         else:
-            inputs = common_attention.combine_heads(heads)
+            inputs = layers.combine_heads(heads)
         return dense(inputs, self.hidden_size, name + '/output_transform', use_bias=False,
                      scale=self._alpha(name))
 
     def _self_attention(self, inputs, bias, is_training):
         """Self-attention branch [B, T, h] with its layer norm."""
         if self.memory_efficient:
-            branch = common_attention.multihead_self_attention_memory_efficient(
+            branch = layers.multihead_self_attention_memory_efficient(
                 inputs, bias, self.num_heads, head_size=self.head_size, forget=is_training,
                 name='self_attention')
             return branch * self._alpha('self_attention')
@@ -195,7 +195,7 @@ class _TransformerStack(snt.AbstractModule):
         return dense(hidden, self.hidden_size, 'fc_2', scale=self._alpha('fc'))
 
     def _output(self, inputs):
-        return common_layers.layer_norm(inputs, name='output') if self.layer_norm else inputs
+        return layers.layer_norm(inputs, name='output') if self.layer_norm else inputs
 
 
 class TransformerEncoder(_TransformerStack):
@@ -256,8 +256,8 @@ class TransformerDecoder(_TransformerStack):
         x = inputs
         context = sequential_context_embeddings
         if cache is None:
-            self_bias = rows or common_attention.attention_bias_lower_triangle(
-                common_layers.shape_list(inputs)[1])
+            self_bias = rows or layers.attention_bias_lower_triangle(
+                layers.shape_list(inputs)[1])
             if context is not None:
                 context_bias = context_rows or _context_bias(context)
         for layer in range(self.num_layers):
@@ -311,8 +311,8 @@ class TransformerDecoder(_TransformerStack):
         initializer = tf.random_normal_initializer(stddev=hidden_size ** -0.5)
         wqkv = tf.get_variable('wqkv', [heads, 1, hidden_size, 3 * size], initializer=initializer)
         wo = tf.get_variable('wo', [heads, 1, size, hidden_size], initializer=initializer)
-        scale, bias = common_layers.layer_norm_vars(hidden_size)
-        hidden = common_layers.layer_norm_compute(inputs, 1e-6, scale, bias)
+        scale, bias = layers.layer_norm_vars(hidden_size)
+        hidden = layers.layer_norm_compute(inputs, 1e-6, scale, bias)
         kernel = tf.reshape(tf.transpose(wqkv, [2, 1, 0, 3]), [hidden_size, heads * 3 * size])
         parts = tf.reshape(tf.matmul(hidden[:, 0], kernel), [-1, heads, 3, size])
         query, key, value = tf.split(parts, 3, axis=2)
@@ -362,7 +362,7 @@ class PackedRows:
         self._count = lengths.shape.as_list()[0]
         self._mask = None
         if causal:
-            self._mask = common_attention.attention_bias_lower_triangle(longest)[0, 0]
+            self._mask = layers.attention_bias_lower_triangle(longest)[0, 0]
 
     def split(self, queries: tf.Tensor, memories: tf.Tensor,
               axis: int) -> Iterator[Tuple[tf.Tensor, tf.Tensor]]:
@@ -384,8 +384,8 @@ class PackedRows:
 
 def _context_bias(context):
     """Returns the bias [B, 1, 1, C]: 0, or -1e9 for context vectors that are exactly zero."""
-    padding = common_attention.embedding_to_padding(context)
-    return common_attention.attention_bias_ignore_padding(padding)
+    padding = layers.embedding_to_padding(context)
+    return layers.attention_bias_ignore_padding(padding)
 
 
 def _conv(inputs, channels, kernel_size, stride, name):
@@ -428,7 +428,7 @@ def conv_residual_block(
     return shortcut + residual
 
 
-class ResNet(snt.AbstractModule):
+class ResNet(layers.AbstractModule):
     """Encoder of images or voxels. Paper: section 3.1, "Conditional mesh generation".
 
     Args:

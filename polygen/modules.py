@@ -8,11 +8,9 @@ B: batch, T: tokens of a sequence, V: vertices, h: hidden size, K: symbols (voca
 from typing import Any, Dict, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
-import tensorflow_probability as tfp
 
 from common.device import npu
-from polygen import blocks, sampling, sequences
-from polygen.layers import common_layers, snt
+from polygen import blocks, layers, sampling, sequences
 
 TransformerEncoder = blocks.TransformerEncoder
 TransformerDecoder = blocks.TransformerDecoder
@@ -27,7 +25,7 @@ _COORDINATE_ROWS = 256  # of the face model's vertex tables, whatever its quanti
 _NO_FILTERS = sampling.Filters()
 
 
-class VertexModel(snt.AbstractModule):
+class VertexModel(layers.AbstractModule):
     """Autoregressive model of quantised vertex coordinates. Paper: section 3.1.
 
     A sequence holds (z, y, x) of each vertex in sorted order, each coordinate + 1, then 0 = stop.
@@ -57,11 +55,11 @@ class VertexModel(snt.AbstractModule):
             self.decoder = blocks.TransformerDecoder(**decoder_config)
         self.embedding_size = self.decoder.hidden_size
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _embed_class_label(self, labels):
         return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _prepare_context(self, context, is_training=False):
         """Returns the class embedding [B, h] or None, and the sequential context or None."""
         del is_training
@@ -69,7 +67,7 @@ class VertexModel(snt.AbstractModule):
             return self._embed_class_label(context['class_label']), None
         return None, None
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _embed_tokens(self, tokens, positions):
         """Embeds tokens int32 [B, T] at positions int32 [T] of the sequence: [B, T, h]."""
         size = self.embedding_size
@@ -83,7 +81,7 @@ class VertexModel(snt.AbstractModule):
             value = blocks.dense(values, size, 'value_embeddings')
         return value + (coordinate + vertex)[None]
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _first_embedding(self, batch, global_context):
         """Returns the embedding [B, 1, h] that precedes the first token."""
         if global_context is not None:
@@ -93,12 +91,12 @@ class VertexModel(snt.AbstractModule):
 
     def _embed_inputs(self, vertices, global_context=None):
         """Returns the decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
-        batch, length = common_layers.shape_list(vertices)
+        batch, length = layers.shape_list(vertices)
         # The original creates the tables before the first element's embedding.
         embedded = self._embed_tokens(vertices, tf.range(length))
         return tf.concat([self._first_embedding(batch, global_context), embedded], axis=1)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _project_to_logits(self, inputs):
         return blocks.dense(inputs, self.num_symbols, 'project_to_logits',
                             kernel_initializer=tf.zeros_initializer())
@@ -111,7 +109,7 @@ class VertexModel(snt.AbstractModule):
         return self._project_to_logits(outputs)
 
     def _build(self, batch: Dict[str, tf.Tensor],
-               is_training: bool = False) -> tfp.distributions.Categorical:
+               is_training: bool = False) -> layers.Categorical:
         """Returns the distribution of every token of a sequence, given the earlier ones.
 
         Args:
@@ -124,9 +122,9 @@ class VertexModel(snt.AbstractModule):
         global_context, sequential_context = self._prepare_context(batch, is_training)
         logits = self._create_logits(batch['vertices_flat'][:, :-1], global_context,
                                      sequential_context, is_training)
-        return tfp.distributions.Categorical(logits=logits)
+        return layers.Categorical(logits=logits)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def packed_loss(self, batch: Dict[str, tf.Tensor], is_training: bool = False) -> tf.Tensor:
         """Returns the negative log-likelihood of a batch, computed without padding.
 
@@ -284,7 +282,7 @@ class ImageToVertexModel(VertexModel):
         with self._enter_variable_scope():
             self.res_net = blocks.ResNet(num_dims=2, **res_net_config)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _prepare_context(self, context, is_training=False):
         """`context['image']` [B, side, side, channels] in [0, 1] -> None, [B, cells, h]."""
         embedded = self.res_net(context['image'] - 0.5, is_training)
@@ -312,7 +310,7 @@ class VoxelToVertexModel(VertexModel):
         with self._enter_variable_scope():
             self.res_net = blocks.ResNet(num_dims=3, **res_net_config)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _prepare_context(self, context, is_training=False):
         """`context['voxels']` int [B, side, side, side] of 0 and 1 -> None, [B, cells, h]."""
         voxels = tf.cast(context['voxels'], tf.int32)
@@ -338,7 +336,7 @@ def _with_coordinates(embedded, sides, name):
     return tf.reshape(embedded + positions[None], [-1, cells, size])
 
 
-class FaceModel(snt.AbstractModule):
+class FaceModel(layers.AbstractModule):
     """Autoregressive model of faces as pointers to vertices. Paper: section 3.2.
 
     A sequence holds vertex index + 2 for each corner, 1 between faces, 0 = stop at the end.
@@ -374,11 +372,11 @@ class FaceModel(snt.AbstractModule):
             self.encoder = blocks.TransformerEncoder(**encoder_config)
         self.embedding_size = self.decoder.hidden_size
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _embed_class_label(self, labels):
         return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _embed_vertices(self, vertices, mask):
         """Embeds stop, new face and vertices [B, V, 3] (zero where masked) as [B, V + 2, h]."""
         size = self.embedding_size
@@ -392,7 +390,7 @@ class FaceModel(snt.AbstractModule):
             embedded = blocks.dense(vertices, size, 'vertex_embeddings')
         embedded *= mask[..., None]
         stopping = tf.get_variable('stopping_embeddings', [1, 2, size])
-        stopping = tf.tile(stopping, [common_layers.shape_list(vertices)[0], 1, 1])
+        stopping = tf.tile(stopping, [layers.shape_list(vertices)[0], 1, 1])
         return tf.concat([stopping, embedded], axis=1)
 
     def _prepare_context(self, context, is_training=False):
@@ -408,12 +406,12 @@ class FaceModel(snt.AbstractModule):
             sequential_context = targets * _pad_mask(context['vertices_mask'])[..., None]
         return global_context, targets, sequential_context
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _embed_positions(self, positions):
         table = blocks.embed(self.max_seq_length, self.embedding_size, 'coord_embeddings')
         return table(positions)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _first_embedding(self, batch, global_context):
         """Returns the embedding [B, 1, h] that precedes the first token."""
         if global_context is not None:
@@ -423,12 +421,12 @@ class FaceModel(snt.AbstractModule):
 
     def _embed_inputs(self, faces, targets, global_context=None):
         """Returns the decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
-        batch, length = common_layers.shape_list(faces)
+        batch, length = layers.shape_list(faces)
         embedded = tf.gather(targets, faces, batch_dims=1)
         embedded += self._embed_positions(tf.range(length))[None]
         return tf.concat([self._first_embedding(batch, global_context), embedded], axis=1)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def _project_to_pointers(self, inputs):
         return blocks.dense(inputs, self.embedding_size, 'project_to_pointers',
                             kernel_initializer=tf.zeros_initializer())
@@ -449,7 +447,7 @@ class FaceModel(snt.AbstractModule):
         return logits * mask - (1. - mask) * 1e9
 
     def _build(self, batch: Dict[str, tf.Tensor],
-               is_training: bool = False) -> tfp.distributions.Categorical:
+               is_training: bool = False) -> layers.Categorical:
         """Returns the distribution of every token, given the earlier ones and the vertices.
 
         Args:
@@ -464,9 +462,9 @@ class FaceModel(snt.AbstractModule):
                                     global_context)
         outputs = self.decoder(inputs, sequential_context, is_training=is_training)
         logits = self._pointer_logits(outputs, targets, batch['vertices_mask'])
-        return tfp.distributions.Categorical(logits=logits)
+        return layers.Categorical(logits=logits)
 
-    @snt.reuse_variables
+    @layers.reuse_variables
     def packed_loss(self, batch: Dict[str, tf.Tensor], is_training: bool = False) -> tf.Tensor:
         """Returns the negative log-likelihood of a batch, computed without padding.
 
