@@ -317,6 +317,12 @@ def differences(prefix: str, variables: Variables, name_map: Optional[NameMap] =
     return missing, misshapen, sorted(set(shapes) - wanted)
 
 
+def _first(names):
+    """A list of misfits; of a long one the first, and how many there are."""
+    text = ', '.join(names)
+    return text if len(text) < 50 else '{}, ... {} in all'.format(names[0], len(names))
+
+
 def restore(sess: tf.Session, prefix: str, variables: Variables,
             name_map: Optional[NameMap] = None, strict: bool = False, remedy: Optional[str] = None
             ) -> None:
@@ -331,13 +337,13 @@ def restore(sess: tf.Session, prefix: str, variables: Variables,
       remedy: str, sentence that ends the message; by default it speaks of the network's options.
     Raises:
       errors.InputError: the checkpoint is damaged, or variables are missing, have another shape or
-        dtype, or (strict) are unexpected; all are listed.
+        dtype, or (strict) are unexpected; of many of a kind one is named and all are counted.
     """
     missing, misshapen, unexpected = differences(prefix, variables, name_map)
     problems = [('missing', missing), ('of another shape', misshapen)]
     if strict:
         problems.append(('unexpected', unexpected))
-    misfits = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
+    misfits = ['{}: {}'.format(kind, _first(names)) for kind, names in problems if names]
     if misfits:
         raise errors.InputError('checkpoint {} belongs to another network ({}). {}'.format(
             prefix, '; '.join(misfits), remedy or 'Give the options that it was trained with '

@@ -105,11 +105,11 @@ def test_tables_and_annotations_of_lsp_that_do_not_fit_are_named(arrays, tmp_pat
     for tables, message in (
             ((texture[:, :-1], cube), r'vertex_texture.npy is \(1, 319, .*expected \(1, 320'),
             ((texture, cube[0]), 'cube_parts.npy has 2 axes'),
-            ((texture, np.array(['a'])), 'cube_parts.npy is no array of numbers')):
+            ((texture, np.array(['a'])), 'cube_parts.npy cannot be read as an array of numbers')):
         with pytest.raises(errors.InputError, match=message):
             _measured(place, 'lsp', predictor, zip(('vertex_texture', 'cube_parts'), tables))
     os.remove(os.path.join(place, 'upi-s1h', 'data', 'lsp', '1_part.png'))
-    with pytest.raises(errors.InputError, match='cannot read the annotation .*1_part.png'):
+    with pytest.raises(errors.InputError, match='cannot read .*1_part.png.*UPi-S1h'):
         _measured(place, 'lsp', predictor, [('cube_parts', cube)])
 
 

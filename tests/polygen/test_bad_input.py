@@ -132,8 +132,7 @@ def test_a_truncated_checkpoint_is_never_passed_over(copy, solids, kind):
     cut(prefix, kind)
     before = tiny.digests(copy)
     message = refused(train_script, *train_options(copy, solids, 6))
-    assert_names(message, prefix, 'damaged', '--checkpoint',
-                 os.path.join(copy, 'checkpoints', 'model-2'))
+    assert_names(message, prefix, 'damaged', '--checkpoint: model-2')
     assert tiny.digests(copy) == before     # neither started anew nor written to
     if kind == 'index':
         return
@@ -155,14 +154,12 @@ def test_a_checkpoint_whose_data_are_gone(copy, solids):
 
 
 @pytest.mark.parametrize('option, words', [
-    ('--hidden_size=32', ['vertex_model/embed', '[16']),
-    ('--vertex_layers=2', ['missing', 'vertex_model/transformer_decoder/layer_1/']),
-    ('--max_vertices=13', ['vertex_model/coord_embeddings_1/embeddings [12, 16]', '[13, 16]']),
-    ('--memory_efficient', ['self_attention/wqkv']),
-    ('--noclass_conditional', ['vertex_model/embed_zero', 'vertex_model/class_label'])])
+    ('--hidden_size=32', ['of another shape: face_model/coord_0/', '32] here', 'in all']),
+    ('--vertex_layers=2', ['missing: vertex_model/transformer_decoder/layer_1/', 'in all']),
+    ('--max_vertices=13', ['of another shape: vertex_model/coord_embeddings_1/', '[13, 16]']),
+    ('--memory_efficient', ['missing: face_model/', 'in all']),
+    ('--noclass_conditional', ['missing: vertex_model/embed_zero', '_label/embeddings'])])
 def test_a_checkpoint_of_another_configuration(saved, solids, option, words):
-    if option == '--hidden_size=32':
-        words = ['face_model/stopping_embeddings [1, 2, 16] in the file, [1, 2, 32] here']
     before = tiny.digests(saved)
     message = refused(train_script, *train_options(saved, solids, 6), option)
     assert_names(message, os.path.join(saved, 'checkpoints', 'model-4'), '--output_path',
@@ -175,7 +172,7 @@ def test_a_released_checkpoint_of_other_sizes(saved, tmp_path):
     message = refused(sample_script, '--vertex_checkpoint={}'.format(prefix), '--preset=seed',
                       '--face_checkpoint={}'.format(prefix), '--device=cpu',
                       '--output_path={}'.format(tmp_path))
-    assert_names(message, prefix, 'vertex_model/coord_embeddings/embeddings [3, 16] in the file')
+    assert_names(message, prefix, 'belongs to another network', 'in all', 'config.json')
     message = refused(sample_script, '--vertex_checkpoint={}'.format(prefix), '--device=cpu',
                       code=2)
     assert_names(message, '--vertex_checkpoint', '--face_checkpoint')
