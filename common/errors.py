@@ -51,7 +51,8 @@ def one_line(text: str, most: int = LONGEST) -> str:
     words = escaped(text).split()
     text = ' '.join(words)
     if len(text) > most:    # folders are told once
-        paths = [number for number, word in enumerate(words) if word.startswith('/') and len(word) > _PATH]
+        paths = [number for number, word in enumerate(words)
+                 if word.startswith('/') and len(word) > _PATH]
         for number in paths[1:]:
             words[number] = '.../' + words[number].rsplit('/', 1)[1]
         text = ' '.join(words)

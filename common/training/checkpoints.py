@@ -320,7 +320,7 @@ def differences(prefix: str, variables: Variables, name_map: Optional[NameMap] =
 def _first(names):
     """A list of misfits; of a long one the first, and how many there are."""
     text = ', '.join(names)
-    return text if len(text) < 50 else '{}, ... {} in all'.format(names[0], len(names))
+    return text if len(text) < 80 else '{}, ... {} in all'.format(names[0], len(names))
 
 
 def restore(sess: tf.Session, prefix: str, variables: Variables,

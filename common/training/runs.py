@@ -33,8 +33,8 @@ from common.training import checkpoints, launch, locks, records, reporting, resu
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
              'output_path', 'report_every', 'resume', 'save_every', 'training_steps'}
-_OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew with '
-               '--noresume.')
+_OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
+               'with --noresume.')
 
 
 class Interrupted(Exception):
