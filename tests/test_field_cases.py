@@ -54,7 +54,7 @@ def test_older_sets_of_imnet_are_scaled_to_256_cells(capsys, tmp_path):
     shutil.copy(path, copy)
     with h5py.File(copy, 'r+') as stream:
         stream['values_32'][...] = 1 - stream['values_32'][...]
-    with pytest.raises(errors.InputError, match='values agree with the voxels neither'):
+    with pytest.raises(errors.InputError, match='all points_32 lie below cell 32'):
         data_utils.Set(copy, 32)
 
 
