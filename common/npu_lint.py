@@ -49,18 +49,18 @@ def read(path: str) -> Any:
         return graph_lib.read_graph(path)
     import tensorflow.compat.v1 as tf
     from google.protobuf import message, text_format
+
+    from common.readers import limits, text
     graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
+    data = limits.content(path, 'a graph', 'TensorFlow writes it (tf.train.export_meta_graph, '
+                          'tf.train.write_graph).')
     try:
-        with open(path, 'rb') as stream:
-            if path.endswith('.meta'):
-                meta.ParseFromString(stream.read())
-                graph_def = meta.graph_def
-            else:
-                text_format.Merge(stream.read().decode('utf-8'), graph_def)
-    except OSError as error:
-        raise errors.InputError('cannot read the graph {}: {}.'.format(
-            path, error.strerror)) from error
-    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        if path.endswith('.meta'):
+            meta.ParseFromString(data)
+            graph_def = meta.graph_def
+        else:
+            text_format.Merge(text.decoded(data, path), graph_def)
+    except (message.DecodeError, text_format.ParseError, RecursionError, ValueError) as error:
         raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
     if not graph_def.node:
         raise errors.InputError('{} holds an empty graph.'.format(path))
@@ -72,12 +72,12 @@ def lint_file(options: argparse.Namespace) -> int:
     from common.frozen import graph as graph_lib
     from common.frozen import lint as rules
     graph_def = read(options.graph)
-    graph_lib.check_import(options.graph, graph_def)
     inputs, outputs = graph_lib.inputs_and_outputs(options.graph, graph_def)
-    findings = rules.waive(rules.lint_graph(
+    rows = graph_lib.apart(options.graph, lambda: rules.lint_graph(
         graph_def, options.feeds.split(',') if options.feeds else inputs,
         options.fetches.split(',') if options.fetches else outputs, options.mode,
-        options.mix_compile_mode), rules.read_waivers())
+        options.mix_compile_mode))
+    findings = rules.waive([rules.Finding(*row) for row in rows], rules.read_waivers())
     if options.ops_json:
         findings += rules.unknown_operations(graph_def, options.ops_json)
     for line in rules.describe(findings) + rules.advice(findings):

@@ -30,6 +30,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, files
 from common.geometry import plots
+from common.readers import text as text_lib
 from common.training import checkpoints
 
 _MOST_KILLS = 8     # of one run
@@ -331,7 +332,7 @@ class Killer:
         self.reference, other = [os.path.join(self._folder, name) for name in ('unbroken', 'other')]
         path = os.path.join(self._folder, 'measured.json')
         if os.path.exists(path):
-            self._calls, self._saves, self._seconds, unstable = files.read_json(path)
+            self._calls, self._saves, self._seconds, unstable = text_lib.read_json(path)
             self.unstable = set(unstable)
             return
         for output in (self.reference, other):

@@ -6,8 +6,8 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from common import errors, files
-from common.readers import arrays
+from common import errors
+from common.readers import arrays, text
 
 MANIFEST = 'expected.json'
 
@@ -44,7 +44,7 @@ def compare(folder: str, results: str, cosine: float = 0.999
 def _read_expected(folder):
     """Reads names and files of the expected outputs, [{"name", "file"}]."""
     path = os.path.join(folder, MANIFEST)
-    manifest = files.read_json(path)
+    manifest = text.read_json(path)
     outputs = manifest.get('outputs') if isinstance(manifest, dict) else None
     if not isinstance(outputs, list) or not outputs or not all(
             isinstance(output, dict) and isinstance(output.get('name'), str)

@@ -12,8 +12,9 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import errors, files
+from common import errors
 from common.frozen import graph as graph_lib
+from common.readers import text
 
 # severity: 'error', 'warning' or 'info'; rule, node, detail: str.
 Finding = collections.namedtuple('Finding', 'severity rule node detail')
@@ -337,7 +338,7 @@ def read_waivers(path: str = _WAIVERS) -> List[Dict[str, str]]:
     Raises:
       errors.InputError: the file is missing, or an entry lacks one of the three or gives no reason.
     """
-    entries = files.read_json(path)
+    entries = text.read_json(path)
     if not isinstance(entries, list):
         raise errors.InputError('{}: a list was expected.'.format(path))
     for entry in entries:
@@ -378,7 +379,7 @@ def unknown_operations(graph_def: tf.GraphDef, path: str) -> List[Finding]:
     Returns:
       list of Finding.
     """
-    listed = files.read_json(path)
+    listed = text.read_json(path)
     if not isinstance(listed, dict):
         raise errors.InputError('{}: a dict of operations was expected.'.format(path))
     known = set(listed)

@@ -28,6 +28,7 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
         has operations that do more than compute.
     """
     graph_def = graph_lib.read_graph(path)
+    guard.check(path, graph_def)    # before TensorFlow sees it: it reads files while it imports
     names_in, names_out = graph_lib.inputs_and_outputs(path, graph_def)
     manifest = graph_lib.read_manifest(path)
     if manifest is None:

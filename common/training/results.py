@@ -7,6 +7,7 @@ import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from common import errors, files
+from common.readers import text
 
 FILE = 'results.json'
 
@@ -71,8 +72,8 @@ def _read(path):
     if not os.path.exists(path):
         return {}
     try:
-        rows = files.read_json(path)
-    except (errors.InputError, RecursionError):
+        rows = text.read_json(path)
+    except errors.InputError:
         return {}
     return {name: row for name, row in (rows.items() if isinstance(rows, dict) else ())
             if isinstance(row, dict) and isinstance(row.get('step'), int)

@@ -28,6 +28,7 @@ import common
 from common import cli, errors, files, redact
 from common.device import npu
 from common.ops import initial_values
+from common.readers import text
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
@@ -67,10 +68,19 @@ def read_options(output_path: str) -> Dict[str, Any]:
       errors.InputError: the folder has no config.json of a run.
     """
     path = os.path.join(output_path, 'config.json')
-    recorded = files.read_json(path)
+    recorded = text.read_json(path)
     if not isinstance(recorded, dict) or not isinstance(recorded.get('options'), dict):
         raise errors.InputError('{} is no config.json of a run: it has no "options".'.format(path))
     return recorded['options']
+
+
+def _read_state(path):
+    """The state of a run beside a checkpoint, a dict of JSON values."""
+    state = text.read_json(path, 'the state of a run', 'Remove it to let the records start anew.')
+    if not isinstance(state, dict):
+        raise errors.InputError('{} is no state of a run. Remove it to let the records start anew.'
+                                .format(path))
+    return state
 
 
 class Run:
@@ -335,7 +345,7 @@ class Run:
         if not os.path.exists(state_path):
             return ['note: {} is missing, so its records (such as the best value so far) start '
                     'anew'.format(state_path)]
-        self.state.update(files.read_json(state_path))
+        self.state.update(_read_state(state_path))
         self.state.pop('step', None)
         return []
 

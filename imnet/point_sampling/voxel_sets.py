@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import folders
+from common.readers import folders, text
 from common.training import reporting
 from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
@@ -87,7 +87,7 @@ def _category(name, folder, file_names, options):
     record_path = os.path.join(options.output, name, 'sampling.json')
     record = {'seed': options.seed, 'up': options.up, 'allow_open': options.allow_open}
     if os.path.exists(target):
-        before = files.read_json(record_path) if os.path.exists(record_path) else record
+        before = _recorded(record_path, record)
         if before != record:
             raise errors.InputError('{} was sampled with {}, not {}. Remove it, or give another '
                                     '--output.'.format(target, *(' '.join(
@@ -114,6 +114,17 @@ def _category(name, folder, file_names, options):
     _join(target, names, parts)
     shutil.rmtree(parts)
     cli.say('{}: {} shapes in {}'.format(name, len(names), target))
+
+
+def _recorded(path, default):
+    """Options that a category was sampled with; those of today where there is no record."""
+    if not os.path.exists(path):
+        return default
+    record = text.read_json(path)
+    if not isinstance(record, dict):
+        raise errors.InputError('{} holds no options. Remove it, or give another --output.'.format(
+            path))
+    return record
 
 
 def _part(parts, shape):

@@ -18,7 +18,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import furniture, meshes, voxel_grids
-from common.readers import folders
+from common.readers import folders, text
 from common.training import workers
 from r2n2.lib import rendering
 
@@ -159,7 +159,10 @@ def _check_options(options):
     """Records the options that the renders depend on; refuses others than those of before."""
     path = os.path.join(options.output, 'made_with.txt')     # beside the only .json, the categories
     names = ('views',) if options.furniture else ('views', 'up', 'seed')
-    before = files.read_json(path) if os.path.exists(path) else {}
+    before = text.read_json(path) if os.path.exists(path) else {}
+    if not isinstance(before, dict):
+        raise errors.InputError('{} holds no options: remove it, or give another --output.'.format(
+            path))
     for name in names:
         if before.get(name, vars(options)[name]) != vars(options)[name]:
             raise errors.UsageError(

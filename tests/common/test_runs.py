@@ -13,7 +13,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import common
-from common import cli, errors, files
+from common import cli, errors
+from common.readers import text
 from common.training import checkpoints, launch, records, reporting, runs
 from tests.common import toy_training
 
@@ -167,7 +168,7 @@ def test_state_comes_back_with_the_checkpoint(tmp_path):
 
     assert steps(2) == {'seen': [], 'epoch': 1}
     assert steps(4) == {'seen': [1, 2], 'epoch': 1}
-    assert files.read_json(str(tmp_path / 'checkpoints' / 'model-4.state.json')) == {
+    assert text.read_json(str(tmp_path / 'checkpoints' / 'model-4.state.json')) == {
         'seen': [1, 2, 3, 4], 'epoch': 1, 'step': 4}
 
 
