@@ -50,7 +50,7 @@ def read(path: str) -> Any:
     import tensorflow.compat.v1 as tf
     from google.protobuf import message, text_format
 
-    from common.readers import limits, text
+    from common.readers import limits
     graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
     data = limits.content(path, 'a graph', 'TensorFlow writes it (tf.train.export_meta_graph, '
                           'tf.train.write_graph).')
@@ -59,7 +59,7 @@ def read(path: str) -> Any:
             meta.ParseFromString(data)
             graph_def = meta.graph_def
         else:
-            text_format.Merge(text.decoded(data, path), graph_def)
+            text_format.Merge(data.decode('utf-8-sig'), graph_def)
     except (message.DecodeError, text_format.ParseError, RecursionError, ValueError) as error:
         raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
     if not graph_def.node:
@@ -76,7 +76,7 @@ def lint_file(options: argparse.Namespace) -> int:
     rows = graph_lib.apart(options.graph, lambda: rules.lint_graph(
         graph_def, options.feeds.split(',') if options.feeds else inputs,
         options.fetches.split(',') if options.fetches else outputs, options.mode,
-        options.mix_compile_mode))
+        options.mix_compile_mode, options.graph))
     findings = rules.waive([rules.Finding(*row) for row in rows], rules.read_waivers())
     if options.ops_json:
         findings += rules.unknown_operations(graph_def, options.ops_json)

@@ -8,6 +8,7 @@ Example: python -m tests.fuzz --reader npz --cases 10000
 """
 import argparse
 import collections
+import copy
 import json
 import os
 import pickle
@@ -227,6 +228,7 @@ def seeds(reader, folder):
     """Bytes to begin with: files that are written for it, and the damaged ones of the field."""
     READERS[reader].seeds(folder)
     places = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    own = len(places)
     for place, _, names in sorted(os.walk(FIELD_CASES)):
         places += [os.path.join(place, name) for name in sorted(names)
                    if os.path.splitext(name)[1].lower() in _endings(reader)]
@@ -234,7 +236,8 @@ def seeds(reader, folder):
     for path in places:
         with open(path, 'rb') as stream:
             contents.append(stream.read())
-    return [data for data in contents if len(data) < 400000]
+    more = contents[:own] * (2 * (len(contents) - own) // max(1, own))   # most are of the reader
+    return [data for data in contents + more if len(data) < 400000]
 
 
 def _endings(reader):
@@ -352,11 +355,11 @@ def _replaced(rng, data, words):
         if kind == 0:
             del place[key]
         elif kind == 1 and isinstance(place, list):
-            place *= rng.choice((2, 50))
+            place[:] = copy.deepcopy(place * rng.choice((2, 50)))
         elif kind == 1:
             place[rng.choice(('x', '', '1', '\x1b[31m'))] = place.pop(key)
         else:
-            place[key] = rng.choice(_VALUES)
+            place[key] = copy.deepcopy(rng.choice(_VALUES))
     return json.dumps(value)[:1 << 20].encode()
 
 

@@ -116,14 +116,15 @@ def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
             description['batch_axis'] = axes.get(name, 0 if along_first else None)
 
 
-def imported(graph_def: tf.GraphDef) -> tf.Graph:
-    """Puts a GraphDef into a graph of its own; InputError when it is no whole graph."""
+def imported(graph_def: tf.GraphDef, path: str = 'the graph') -> tf.Graph:
+    """Puts a GraphDef into a graph of its own; InputError (of `path`) when it is no whole graph."""
     graph = tf.Graph()
     try:
         with graph.as_default():
             tf.import_graph_def(graph_def, name='')
     except (ValueError, tf.errors.OpError) as error:
-        raise errors.InputError('the graph cannot be imported: {}'.format(error)) from error
+        raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
+                                .format(path, errors.reason(error))) from error
     return graph
 
 

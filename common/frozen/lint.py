@@ -75,7 +75,8 @@ _SMALL = 16  # values of a constant that was written by hand; a trained weight m
 
 
 def lint_graph(graph_def: tf.GraphDef, feeds: Sequence[str], fetches: Sequence[str],
-               mode: str = 'infer', mix_compile_mode: bool = False) -> List[Finding]:
+               mode: str = 'infer', mix_compile_mode: bool = False,
+               path: str = 'the graph') -> List[Finding]:
     """Checks the part of a graph that its fetches need, and the functions that this part calls.
 
     Args:
@@ -84,12 +85,13 @@ def lint_graph(graph_def: tf.GraphDef, feeds: Sequence[str], fetches: Sequence[s
       fetches: list of str, names of the nodes that are fetched.
       mode: 'infer' for a frozen graph, 'train' for one with variables and an optimizer.
       mix_compile_mode: bool, whether the host may run what only the host can; a warning then.
+      path: str, for messages.
     Returns:
       list of Finding, in the order of the graph's nodes.
     Raises:
       errors.InputError: the graph cannot be imported, or has no node of a name.
     """
-    graph = graph_lib.imported(graph_def)
+    graph = graph_lib.imported(graph_def, path)
     needed = _ancestors(graph, [_op(graph, name) for name in fetches],
                         {_op(graph, name) for name in feeds})
     folded = _folded(graph)

@@ -61,11 +61,7 @@ def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
       errors.InputError: it does more than compute, is too large, or TensorFlow cannot import it.
     """
     guard.check(path, graph_def)
-    try:
-        graph = graph_lib.imported(graph_def)
-    except ValueError as error:
-        raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
-                                .format(path, ' '.join(str(error).split())[:150])) from error
+    graph = graph_lib.imported(graph_def, path)
     guard.check_sizes(path, graph)
     return graph
 

@@ -53,6 +53,10 @@ class Results:
         """
         if self._folder is None or (self.is_of(name, step) and not again):
             return False
+        if not os.path.isdir(self._folder):
+            raise errors.InputError('the folder {} is gone: it was removed or renamed while the '
+                                    'run wrote to it. Give the same command again.'.format(
+                                        self._folder))
         before = self._rows.pop(name, None)
         if before and step is None:
             self._write()
