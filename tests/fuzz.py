@@ -416,7 +416,10 @@ def _outcome(read, path):
         message = str(error)
         if len('error: ' + message) > _LENGTH or not message.isprintable():
             return 'finding: a line of {} characters: {}'.format(len(message), message[:500])
-        if os.path.basename(path).split('.')[0] not in message:
+        # A file that is looked for in its folder may be told by that.
+        folder = os.path.dirname(path) + os.sep
+        if os.path.basename(path).split('.')[0] not in message and (
+                folder.rstrip(os.sep) not in message.replace(folder, '')):
             return 'finding: the line names no file: {}'.format(message)
         return 'refused'
     except MemoryError as error:

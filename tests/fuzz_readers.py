@@ -497,7 +497,10 @@ def _read_r2n2_settings(path):
     from r2n2.lib import settings_checks
     settings = config.defaults()
     config.merge_file(settings, path)
-    settings_checks.check_network(settings)
+    try:
+        settings_checks.check_network(settings)
+    except errors.UsageError:
+        pass    # it names the key, which --set may have given too
     return settings
 
 
@@ -558,10 +561,10 @@ def _read_solid(path):
 
 def _hsp_seeds(folder):
     import scipy.io
-    blocks = np.zeros([16, 16, 16, 3], np.uint8)
-    blocks[4:9, 4:9, 4:9] = 1
-    places = np.zeros([16, 16, 16], np.uint16)
-    places[4:9, 5, 6] = 1
+    blocks = np.zeros([3, 16, 16, 16], np.uint8)
+    blocks[1:, 4:9, 4:9, 4:9] = 1
+    places = np.ones([16, 16, 16], np.uint16)
+    places[4:9, 5, 6] = 2
     for name, values in (('a', {'b': blocks, 'bi': places}), ('odd', {'b': ODD[5], 'bi': ODD[2]}),
                          ('far', {'b': blocks, 'bi': places + 900})):
         scipy.io.savemat(os.path.join(folder, name + '.mat'), values, do_compression=name != 'far')
@@ -594,8 +597,8 @@ def _read_sampling_record(path):
 
 
 def _read_cloud(path):
-    from imnet import evaluation
-    return evaluation._cloud(path)
+    from common.geometry import meshes
+    return meshes.read_cloud(path)
 
 
 def _cloud_seeds(folder):
@@ -633,7 +636,8 @@ def _read_body(path):
 def _body_npz(folder):
     from tests.cmr import tiny
     values = tiny.arrays()
-    np.savez(os.path.join(folder, 'plain.npz'), **values)
+    values['posedirs'] = np.zeros(values['posedirs'].shape, np.float32)
+    np.savez_compressed(os.path.join(folder, 'plain.npz'), **values)
     for number, name in enumerate(sorted(values)):
         np.savez_compressed(os.path.join(folder, '{}.npz'.format(number)),
                             **dict(values, **{name: ODD[number % len(ODD)]}))
@@ -704,7 +708,10 @@ def _read_people(kind, path):
 
 def _read_up3d(path):
     from cmr.src.dataset.preprocess import raw
-    return raw.up3d(os.path.dirname(path), os.path.join(os.path.dirname(path), 'list.txt'))
+    try:
+        return raw.up3d(os.path.dirname(path), os.path.join(os.path.dirname(path), 'list.txt'))
+    except raw.Missing as error:    # told by `preprocess`
+        raise errors.InputError('{}: {}'.format(os.path.basename(path), error.args[0]))
 
 
 def _beside_up3d(folder):
@@ -750,6 +757,16 @@ def _torch_seeds(folder):
         for name in os.listdir(place):
             if name.endswith(('.pt', '.pth')):
                 shutil.copy(os.path.join(place, name), folder)
+
+
+def _weights_seeds(folder):
+    from cmr.src.utils import torch_file
+    names = ['conv1.weight', 'layer4.2.conv3.weight', 'bn1.running_mean']
+    values = {name: np.ones([2, 1, 1, 1], np.float32) for name in names}
+    torch_file.write(os.path.join(folder, 'resnet.pth'), values)
+    torch_file.write(os.path.join(folder, 'cmr.pth'), {
+        'graph_cnn': values, 'smpl_param_regressor': {'layer.bias': np.ones(2, np.float32)}})
+    _torch_seeds(folder)
 
 
 def _read_renaming(path):
@@ -815,10 +832,10 @@ READERS = {
                      ARCHIVE_WORDS, 'case_sample.npz', _beside_graph),
     'atc': Reader(_read_atc, '.json', _json_seeds(
         {'outputs': [{'name': 'y', 'file': 'y.npy'}], 'inputs': []}), JSON_WORDS + [_PATH],
-        'manifest.json', _beside_atc),
+        'expected.json', _beside_atc),
     'atc_expected': Reader(_read_atc, '.npy', _joints_seeds, ARCHIVE_WORDS, 'y.npy',
                            lambda folder: (_beside_atc(folder), write(
-                               os.path.join(folder, 'manifest.json'),
+                               os.path.join(folder, 'expected.json'),
                                '{"outputs": [{"name": "y", "file": "y.npy"}]}'))),
     'waivers': Reader(_read_waivers, '.json', _json_seeds(
         [{'rule': 'rule', 'node': '^no.*$', 'reason': 'x'}]), JSON_WORDS + [b'(a+)+$', b'((((']),
@@ -871,7 +888,8 @@ READERS = {
     'body_npz': Reader(_read_body, '.npz', _body_npz, ARCHIVE_WORDS),
     'body_pickle': Reader(_read_body, '.pkl', _body_pickle, [
         b'cposix\nsystem\n(X\x04\0\0\0trueR.', b'b', b'(', b'0', b'\x85R', b'h\0', b'v_template',
-        b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'}', b']', b't', b's', b'u']),
+        b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'}', b']', b't', b's', b'u'], '', lambda folder: np.save(
+            os.path.join(folder, 'J_regressor_extra.npy'), np.zeros([14, 60]))),
     'levels': Reader(_read_levels, '.npz', _levels_seeds, ARCHIVE_WORDS),
     'lsp': Reader(_read_lsp, '.mat', _lsp_seeds, [b'\x0f\0\0\0', b'\x0e\0\0\0', b'MI'],
                   'joints.mat'),
@@ -888,7 +906,8 @@ READERS = {
     'up3d_joints': Reader(_read_up3d, '.npy', _joints_seeds, ARCHIVE_WORDS, '00001_joints.npy',
                           _beside_up3d),
     'masks': Reader(_read_masks, '.mat', _mask_seeds, HDF5_WORDS),
-    'resnet': Reader(_read_weights, '.pth', _torch_seeds, [b'}', b']', b't', b's', b'u', b'R', b'b']),
+    'resnet': Reader(_read_weights, '.pth', _weights_seeds,
+                     [b'}', b']', b't', b's', b'u', b'R', b'b']),
     'renaming': Reader(_read_renaming, '.json', _json_seeds({'conv1.weight': 'a', 'x': 'b'}),
                        JSON_WORDS),
     'cmr_options': Reader(_read_cmr_options, '.json', _json_seeds(

@@ -166,8 +166,8 @@ def _check_options(options):
     for name in names:
         if before.get(name, vars(options)[name]) != vars(options)[name]:
             raise errors.UsageError(
-                '--{} {}: {} was made with {}; give that, or another --output.'.format(
-                    name, vars(options)[name], options.output, before[name]))
+                '--{} {}: {} says that the set was made with {}; give that, or another --output.'
+                .format(name, vars(options)[name], path, errors.quote(before[name])))
     files.write_json(path, dict(before, **{name: vars(options)[name] for name in names}))
 
 
