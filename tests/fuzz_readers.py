@@ -41,9 +41,9 @@ MESH_WORDS = [b'f 1/1/1 2//2 3', b'v 1e999 nan 0', b'f -1 -2 -3', b'\\\n', b'end
 GLTF_WORDS = [b'"uri":"/etc/passwd"', b'"uri":"../a.bin"', b'"count":999999999', b'"byteOffset":-1',
               b'"sparse":{"count":1}', b'"mode":5', b'"children":[0]', b'"uri":"data:,"', b'null',
               b'5126', b'1e999', b'[]', b'{}']
-GRAPH_WORDS = [b'\x0a\x00', b'ReadFile', b'WriteFile', b'PyFunc', b'Placeholder', b'Const', b'While',
-               b'\xff\xff\xff\xff\x0f', b'\x12\x00', b'^', b':1', b'_output_shapes', b'T\x12\x02(\x07',
-               b'dtype', b'\x08\x03', b'/cpu:9']
+GRAPH_WORDS = [b'\x0a\x00', b'ReadFile', b'WriteFile', b'PyFunc', b'Placeholder', b'Const',
+               b'While', b'\xff\xff\xff\xff\x0f', b'\x12\x00', b'^', b':1', b'_output_shapes',
+               b'T\x12\x02(\x07', b'dtype', b'\x08\x03', b'/cpu:9']
 
 
 def write(path, data):
@@ -65,9 +65,10 @@ def _npz_seeds(make):
         values = make()
         np.savez(os.path.join(folder, 'plain.npz'), **values)
         np.savez_compressed(os.path.join(folder, 'packed.npz'), **values)
-        for number, (name, odd) in enumerate((name, odd) for name in sorted(values)
-                                             for odd in ODD[number_of(name)::4]):
-            np.savez(os.path.join(folder, '{}.npz'.format(number)), **dict(values, **{name: odd}))
+        for name in sorted(values):
+            for number in range(number_of(name), len(ODD), 4):
+                np.savez(os.path.join(folder, '{}{}.npz'.format(name, number)),
+                         **dict(values, **{name: ODD[number]}))
     return seeds
 
 
@@ -111,6 +112,7 @@ def _forked(function):
 def _write_checkpoints(folder, **options):
     def save():
         import tensorflow.compat.v1 as tf
+
         from common.training import checkpoints
         with tf.Graph().as_default(), tf.Session() as sess:
             for name, shape in (('w', [3, 4]), ('layer/b', [5]), ('step', [])):
@@ -475,7 +477,8 @@ def _text_seeds(*texts, ending='.txt'):
 
 def _packed_arrays():
     return {'vertices': np.random.RandomState(0).rand(8, 3).astype(np.float32),
-            'vertex_counts': np.array([4, 4]), 'face_vertices': np.array([0, 1, 2, 0, 2, 3, 0, 1, 3]),
+            'vertex_counts': np.array([4, 4]),
+            'face_vertices': np.array([0, 1, 2, 0, 2, 3, 0, 1, 3]),
             'face_sizes': np.array([3, 3, 3]), 'face_counts': np.array([2, 1]),
             'labels': np.array([0, 1]), 'ids': np.array(['a', 'b'])}
 
@@ -493,8 +496,7 @@ def _read_categories(path):
 
 
 def _read_r2n2_settings(path):
-    from r2n2.lib import config
-    from r2n2.lib import settings_checks
+    from r2n2.lib import config, settings_checks
     settings = config.defaults()
     config.merge_file(settings, path)
     try:
@@ -691,8 +693,9 @@ def _read_coco(path):
 
 
 _COCO = {'images': [{'id': 1, 'file_name': 'a.jpg', 'height': 90, 'width': 80}],
-         'annotations': [{'id': 7, 'image_id': 1, 'keypoints': [10, 20, 2] * 17, 'num_keypoints': 17,
-                          'bbox': [1, 2, 30, 40], 'iscrowd': 0, 'category_id': 1, 'area': 1200.}],
+         'annotations': [{'id': 7, 'image_id': 1, 'keypoints': [10, 20, 2] * 17,
+                          'num_keypoints': 17, 'bbox': [1, 2, 30, 40], 'iscrowd': 0,
+                          'category_id': 1, 'area': 1200.}],
          'categories': [{'id': 1, 'name': 'person'}]}
 _OPENPOSE = {'version': 1.3, 'people': [{'pose_keypoints_2d': [10.5, 20, 0.9] * 25},
                                         {'pose_keypoints_2d': [0, 0, 0] * 25}]}
@@ -824,7 +827,8 @@ READERS = {
     'graph': Reader(_load_graph, '.pb', _graph_seeds, GRAPH_WORDS),
     'graph_run': Reader(_run_graph, '.pb', _graph_seeds, GRAPH_WORDS),
     'graph_lint': Reader(_lint_graph, '.pb', _graph_seeds, GRAPH_WORDS),
-    'graph_text': Reader(_lint_graph, '.pbtxt', _pbtxt_seeds, GRAPH_WORDS + [b'{', b'}', b'node {']),
+    'graph_text': Reader(_lint_graph, '.pbtxt', _pbtxt_seeds,
+                         GRAPH_WORDS + [b'{', b'}', b'node {']),
     'graph_meta': Reader(_lint_graph, '.meta', _meta_seeds, GRAPH_WORDS),
     'manifest': Reader(_read_manifest, '.json', _manifest_seeds, JSON_WORDS, 'case.json',
                        _beside_graph),
@@ -888,8 +892,8 @@ READERS = {
     'body_npz': Reader(_read_body, '.npz', _body_npz, ARCHIVE_WORDS),
     'body_pickle': Reader(_read_body, '.pkl', _body_pickle, [
         b'cposix\nsystem\n(X\x04\0\0\0trueR.', b'b', b'(', b'0', b'\x85R', b'h\0', b'v_template',
-        b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'}', b']', b't', b's', b'u'], '', lambda folder: np.save(
-            os.path.join(folder, 'J_regressor_extra.npy'), np.zeros([14, 60]))),
+        b'c__builtin__\nset\n', b'cchumpy.ch\nCh\n', b'}', b']', b't', b's', b'u'], '',
+        lambda folder: np.save(os.path.join(folder, 'J_regressor_extra.npy'), np.zeros([14, 60]))),
     'levels': Reader(_read_levels, '.npz', _levels_seeds, ARCHIVE_WORDS),
     'lsp': Reader(_read_lsp, '.mat', _lsp_seeds, [b'\x0f\0\0\0', b'\x0e\0\0\0', b'MI'],
                   'joints.mat'),
@@ -911,7 +915,8 @@ READERS = {
     'renaming': Reader(_read_renaming, '.json', _json_seeds({'conv1.weight': 'a', 'x': 'b'}),
                        JSON_WORDS),
     'cmr_options': Reader(_read_cmr_options, '.json', _json_seeds(
-        {'batch_size': 2, 'dataset': 'up-3d', 'options': {'num_layers': 1}, 'lr': 0.1}), JSON_WORDS),
+        {'batch_size': 2, 'dataset': 'up-3d', 'options': {'num_layers': 1}, 'lr': 1.}),
+        JSON_WORDS),
     'cmr_sizes': Reader(_read_cmr_sizes, '.json', _json_seeds(
         {'num_layers': 1, 'num_channels': 16, 'resnet_width': 4}), JSON_WORDS),
     'body_note': Reader(_read_body_note, '.json', _json_seeds('', 'a/b'), JSON_WORDS),
@@ -920,3 +925,94 @@ READERS = {
         JSON_WORDS),
     'fusion_switch': Reader(functools.partial(_read_mixlist, 'fusion_switch_file'), '.json',
                             _json_seeds({'Switch': {'GraphFusion': {'ALL': 'on'}}}), JSON_WORDS)}
+
+_MESH = 'obj off ply stl glb gltf'
+_GRAPHS = 'graph graph_run graph_lint graph_text graph_meta'
+_CHECKPOINT = 'checkpoint_list checkpoint_index checkpoint_data checkpoint_old'
+# Which readers cover a place that reads a file; '- why' where the file is not from outside.
+SITES = {
+    'boot_modelarts.py:_check_options': '- the script that it is to start',
+    'boot_modelarts.py:_read_marker': '- a marker of its own first process, shown as text',
+    'cmr/evaluation.py:Figures': 'picture',
+    'cmr/options.py:_read_json': 'cmr_options',
+    'cmr/options.py:complete_evaluation': 'cmr_sizes',
+    'cmr/prediction.py:people': 'picture',
+    'cmr/src/dataset/datasets.py:Set': 'picture',
+    'cmr/src/dataset/datasets.py:_read_rows': 'samples',
+    'cmr/src/dataset/preprocess/h36m.py:_positions': '- cdflib and its files are nowhere to be had',
+    'cmr/src/dataset/preprocess/h36m.py:_sequence': 'masks',
+    'cmr/src/dataset/preprocess/raw.py:_pickled': 'pickle',
+    'cmr/src/dataset/preprocess/raw.py:coco': 'coco',
+    'cmr/src/dataset/preprocess/raw.py:lsp': 'lsp',
+    'cmr/src/dataset/preprocess/raw.py:mpii': 'mpii',
+    'cmr/src/dataset/preprocess/raw.py:up3d': 'up3d_list up3d_joints picture',
+    'cmr/src/utils/body.py:_archive': 'body_npz levels',
+    'cmr/src/utils/body.py:_is_body': 'body_npz body_pickle',
+    'cmr/src/utils/body.py:load': 'body_npz body_pickle',
+    'cmr/src/utils/body.py:read_array': 'npy up3d_joints',
+    'cmr/src/utils/mesh_levels.py:make': _MESH,
+    'cmr/src/utils/photo.py:read_people': 'openpose bbox',
+    'cmr/src/utils/torch_weights.py:_content': 'torch resnet',
+    'cmr/src/utils/torch_weights.py:_renamed': 'renaming',
+    'cmr/src/utils/torch_weights.py:is_torch': 'resnet',
+    'cmr/training.py:_drawn_with': 'body_note',
+    'common/device/mixlist.py:cleaned': 'mixlist fusion_switch',
+    'common/device/rank_table.py:_completed': 'rank_table',
+    'common/frozen/__main__.py:run_action': 'npy',
+    'common/frozen/comparison.py:_read_expected': 'atc',
+    'common/frozen/comparison.py:_read_result': '- values of a size that is checked, any are right',
+    'common/frozen/comparison.py:compare': 'atc_expected',
+    'common/frozen/graph.py:read_graph': _GRAPHS,
+    'common/frozen/graph.py:read_manifest': 'manifest',
+    'common/frozen/graph.py:read_sample': 'sample',
+    'common/frozen/guard.py:allowed': '- a list of the project',
+    'common/frozen/lint.py:read_waivers': 'waivers',
+    'common/frozen/lint.py:unknown_operations': 'operations',
+    'common/geometry/gltf.py:_beside': 'gltf',
+    'common/geometry/meshes.py:_content': _MESH + ' cloud',
+    'common/geometry/voxel_grids.py:read_binvox': 'binvox',
+    'common/launch_tables.py:stale': '- scripts of the project',
+    'common/modelarts/copies.py:_Folder': '- copies bytes',
+    'common/npu_lint.py:read': 'graph_text graph_meta',
+    'common/training/checkpoints.py:_named_in_list': 'checkpoint_list',
+    'common/training/checkpoints.py:_newest': 'checkpoint_list',
+    'common/training/checkpoints.py:_reader': _CHECKPOINT,
+    'common/training/checkpoints.py:note': '- a digest of bytes',
+    'common/training/records.py:read_metrics': 'metrics',
+    'common/training/results.py:_read': 'results',
+    'common/training/runs.py:_read_state': 'run_state',
+    'common/training/runs.py:read_options': 'config',
+    'imnet/IMSVR/photos.py:read': 'picture',
+    'imnet/data_utils.py:Set': 'imnet_set lines',
+    'imnet/data_utils.py:_Rows': '- a copy of its own below the output folder',
+    'imnet/data_utils.py:read_codes': 'imnet_codes',
+    'imnet/evaluation.py:_truth': 'cloud ' + _MESH,
+    'imnet/point_sampling/joined_sets.py:_open': 'joined',
+    'imnet/point_sampling/solids.py:_from_npz': 'solid',
+    'imnet/point_sampling/solids.py:from_hsp': 'hsp',
+    'imnet/point_sampling/solids.py:from_mesh': _MESH,
+    'imnet/point_sampling/solids.py:read': 'binvox',
+    'imnet/point_sampling/tables.py:read_names': 'lines',
+    'imnet/point_sampling/view_sets.py:read_views': 'picture',
+    'imnet/point_sampling/voxel_sets.py:_join': 'npz',
+    'imnet/point_sampling/voxel_sets.py:_recorded': 'sampling',
+    'polygen/data_utils.py:load_process_mesh': _MESH,
+    'polygen/data_utils.py:read_obj': _MESH,
+    'polygen/mesh_sets.py:_file_reader': _MESH,
+    'polygen/mesh_sets.py:_read_packed': 'packed_meshes',
+    'r2n2/lib/config.py:merge_file': 'settings yaml',
+    'r2n2/lib/data_augmentation.py:voc_backgrounds': 'voc',
+    'r2n2/lib/data_io.py:read_names': 'categories',
+    'r2n2/lib/data_process.py:Loader': 'picture binvox',
+    'r2n2/lib/weights.py:read_list': 'weights',
+    'r2n2/reconstruction.py:_generated_views': 'picture',
+    'r2n2/reconstruction.py:prepared': 'picture',
+    'r2n2/tools/make_dataset.py:_check_options': 'made_with',
+    'r2n2/tools/make_dataset.py:_solid': _MESH,
+    'vsl/calculate_accuracy.py:_labels': 'vsl_labels',
+    'vsl/calculate_accuracy.py:_rows': 'vsl_codes vsl_codes_binary',
+    'vsl/data_utils.py:_names_of_file': 'class_names class_list',
+    'vsl/data_utils.py:_open': 'vsl_hdf5 vsl_matlab vsl_images',
+    'vsl/make_dataset.py:read_image': 'picture',
+    'vsl/make_dataset.py:voxelize': 'binvox ' + _MESH,
+    'vsl/make_dataset.py:voxelize_all': 'npy'}

@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import folders, text
+from common.readers import arrays, folders, text
 from common.training import reporting
 from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
@@ -162,9 +162,10 @@ def _join(target, names, parts):
 
     def rows():
         for shape in names:
-            with np.load(_part(parts, shape), allow_pickle=False) as content:
-                exceeded.append(content['exceeded'])
-                yield {key: content[key] for key in tables.VOXEL_KEYS}
+            content = arrays.read_archive(_part(parts, shape), remedy='Remove it, then give the '
+                                          'same command again.')
+            exceeded.append(content['exceeded'])
+            yield {key: content[key] for key in tables.VOXEL_KEYS}
 
     tables.write_rows(target, rows(), len(names))
     tables.write_names(target, names)
