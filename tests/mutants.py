@@ -1,4 +1,4 @@
-"""Small changes of a file's syntax tree, as slips of a hand would make them: what `tests.mutations` tries.
+"""Small changes of a file's syntax tree, as slips of a hand would make them, for tests.mutations.
 
 A mutant is told by its file, its function, what it changes, and its number among equals, so that it
 keeps its name while other lines move.
@@ -10,8 +10,8 @@ Mutant = collections.namedtuple('Mutant', 'path function first_line line change 
 Mutant.__doc__ = """One change.
 
 path: from the root; function: name with its class, '' at the top; first_line: of the function as
-its code object has it, 0 at the top; line: where it is; change: what is changed; number: among those
-of the same path, function and change; apply: changes the tree that it was found in."""
+its code object has it, 0 at the top; line: where it is; change: what is changed; number: among
+those of the same path, function and change; apply: changes the tree that it was found in."""
 
 _OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
               ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.LShift: ast.RShift,

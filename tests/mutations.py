@@ -1,4 +1,4 @@
-"""Lets tests show that they notice wrong code: changes a line, runs the tests that reach it, counts.
+"""Lets tests show that they notice wrong code: changes a line, runs tests that reach it, counts.
 
 Two steps, each resumed where it stopped. `--reach` runs the quick tests once and notes which test
 enters which function and how long it takes. Then each mutant (see tests/mutants.py) is tried on the

@@ -136,8 +136,7 @@ def test_the_epsilon_of_adam_is_a_hundred_millionth(run):
 
 def test_the_gates_by_numpy(run):
     """A state of one cell: the convolution is its kernel's centre."""
-    net = models.GRUNet(n_gru_vox=1, **{name: value for name, value in test_models.WIDTHS.items()
-                                        if name != 'n_gru_vox'})
+    net = models.GRUNet(**dict(test_models.WIDTHS, n_gru_vox=1))
     channels = net.n_deconvfilter[0]
     rng = np.random.RandomState(0)
     features = rng.normal(size=[2, 1, 3])
@@ -161,8 +160,7 @@ def test_the_gates_by_numpy(run):
 
 
 def test_the_lstms_gates_by_numpy(run):
-    net = lstm_net.LSTM3Net(n_gru_vox=1, **{name: value for name, value in test_models.WIDTHS.items()
-                                         if name != 'n_gru_vox'})
+    net = lstm_net.LSTM3Net(**dict(test_models.WIDTHS, n_gru_vox=1))
     channels = net.n_deconvfilter[0]
     features = np.random.RandomState(0).normal(size=[2, 1, 3])
     states, _ = net._recur(tf.constant(features, tf.float32), None)
