@@ -20,7 +20,7 @@ def _grid_of_imnet(path):
 
 def _grid_of_r2n2(path):
     from r2n2.tools import make_dataset
-    return make_dataset._solid(make_dataset.Job('a', 'b', path, 0, '', 1, 'y'))[2]
+    return make_dataset._solid(make_dataset.Job('a', 'b', path, 0, None, '', 1, 'y'))[2]
 
 
 @pytest.mark.parametrize('name, reference', [
@@ -152,9 +152,9 @@ def test_pictures_are_read_by_all_models_alike(tmp_path, monkeypatch):
     heic = os.path.join(FIELD, 'exif6.heic')
     monkeypatch.setitem(sys.modules, 'pillow_heif', None)
     for refuses in (lambda: make_dataset.read_image(heic),
-                    lambda: reconstruction.prepared(heic, 64),
-                    lambda: photos.read(heic), lambda: prediction.people(heic, 64)):
-        with pytest.raises(errors.InputError, match='HEIC .*pip install pillow-heif.* save it as JPEG'):
+                    lambda: reconstruction.prepared(heic, 64), lambda: photos.read(heic),
+                    lambda: prediction.people(heic, 64)):
+        with pytest.raises(errors.InputError, match='HEIC .*install pillow-heif.* save it as JPEG'):
             refuses()
     for refuses in (lambda: make_dataset.read_image(hidden, 100),
                     lambda: reconstruction.prepared(hidden, 64, max_pixels=100),

@@ -55,7 +55,7 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
            remedy: str) -> np.ndarray:
     # Pillow is imported here, since scripts without pictures need none of it.
     from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (they register formats)
-    formats = _FORMATS
+    formats: Tuple[str, ...] = _FORMATS
     if data[4:8] == b'ftyp' and data[8:12] in _HEIF:
         formats = _heif_formats(path)
     logging.getLogger('PIL').setLevel(logging.CRITICAL)     # the error of ours says it
@@ -97,10 +97,10 @@ def _heif_formats(path: str) -> Tuple[str, ...]:
     """Lets Pillow read HEIF and AVIF; returns its names for them."""
     from PIL import Image
     try:
-        import pillow_heif  # type: ignore[import]  # an extra
+        import pillow_heif  # an extra
     except ImportError:
-        raise errors.InputError('{} is a HEIC or AVIF picture, which pillow-heif reads (pip install '
-                                'pillow-heif); or save it as JPEG or PNG.'.format(path))
+        raise errors.InputError('{} is a HEIC or AVIF picture, which pillow-heif reads (pip '
+                                'install pillow-heif); or save it as JPEG or PNG.'.format(path))
     pillow_heif.register_heif_opener()
     getattr(pillow_heif, 'register_avif_opener', Image.init)()  # newer Pillow reads AVIF by itself
     return tuple({'HEIF', 'AVIF'} & set(Image.OPEN))

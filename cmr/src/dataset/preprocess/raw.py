@@ -1,7 +1,7 @@
 """Raw data sets on the disk to sample files (extras/*.npz). n: pictures of a set."""
 import argparse
 import os
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
@@ -145,7 +145,9 @@ def preprocess(options: argparse.Namespace) -> None:
     if unknown:
         raise errors.UsageError('unknown sets {} (there are: {}).'.format(
             ', '.join(unknown), ', '.join(sorted(_SOURCES))))
-    written, damaged, without = [], [], []
+    damaged: List[str] = []
+    written: List[datasets.Set] = []
+    without: List[datasets.Set] = []     # any picture
     for name, file_name, function in _tasks(options):
         if wanted and name not in wanted:
             continue
