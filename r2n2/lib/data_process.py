@@ -170,5 +170,5 @@ def _missing_view(path, num_rendering):
         count += 1
     remedy = ('Give --set TRAIN.NUM_RENDERING {}'.format(count) if count else
               'Views are named 00.png, 01.png and so on')
-    return ('cannot read {}: its folder has {} views from 00.png on, TRAIN.NUM_RENDERING is {}. {}.'
-            .format(path, count, num_rendering, remedy))
+    return 'cannot read {}: {} has {} views, and TRAIN.NUM_RENDERING is {}. {}'.format(
+        path, os.path.dirname(path), count, num_rendering, remedy)

@@ -122,8 +122,8 @@ def test_a_bad_view_is_named(folder, tmp_path, damage, words, train):
 
 
 @pytest.mark.parametrize('there, remedy', [
-    (['00', '01'], r'2 views from 00.png on, TRAIN.NUM_RENDERING is 3. Give .*NUM_RENDERING 2\.'),
-    (['01', '02', '03'], 'has 0 views from 00.png on.* Views are named 00.png, 01.png'),
+    (['00', '01'], 'has 2 views, and TRAIN.NUM_RENDERING is 3. Give .*NUM_RENDERING 2$'),
+    (['01', '02', '03'], 'has 0 views, and .* Views are named 00.png, 01.png'),
     (['000', '001', '002'], 'Views are named 00.png')])
 def test_a_number_of_renderings_that_does_not_fit_has_its_remedy(folder, tmp_path, there, remedy):
     broken = str(tmp_path / 'set')
