@@ -73,7 +73,8 @@ def _freeze(built, folder, path):
         if built.variables:
             checkpoints.restore(sess, prefix, built.variables)
         return freezing.freeze(sess, built.inputs, built.outputs, path, built.aliases,
-                             check_feed=built.feed, batch_axes=built.batch_axes)['max_difference']
+                               check_feed=built.feed, batch_axes=built.batch_axes,
+                               margins=built.margins)['max_difference']
 
 
 def _onnx_difference(path, lines):
