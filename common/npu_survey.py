@@ -105,4 +105,7 @@ def print_table(models: Optional[Sequence[str]] = None) -> int:
         print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     for line in lines:
         print(line)
+    if not tf.__version__.startswith('1.'):
+        print('note: an NPU runs TensorFlow 1.15; this is {}, whose gradients have other shapes. '
+              'Lint on 1.15: bash setup.sh --tensorflow=1'.format(tf.__version__))
     return 1 if any(int(cells[2]) for cells in table[1:]) else 0
