@@ -29,6 +29,11 @@ def sample_path(path: str) -> str:
     return os.path.splitext(path)[0] + '_sample.npz'
 
 
+def margins_path(path: str) -> str:
+    """Returns the name of the file with the margins of the choices for that sample, if any."""
+    return os.path.splitext(path)[0] + '_margins.npz'
+
+
 def read_graph(path: str) -> tf.GraphDef:
     """Reads a .pb file.
 
@@ -99,6 +104,18 @@ def read_sample(path: str) -> Dict[str, np.ndarray]:
       errors.InputError: they are not there, or damaged.
     """
     return arrays.read_archive(sample_path(path), remedy='Freeze {} again.'.format(path))
+
+
+def read_margins(path: str) -> Dict[str, np.ndarray]:
+    """Reads the margins of a .pb file's choices, {output: array [batch, ...]}; often none.
+
+    Raises:
+      errors.InputError: they are damaged.
+    """
+    name = margins_path(path)
+    if not os.path.exists(name):
+        return {}
+    return arrays.read_archive(name, remedy='Freeze {} again.'.format(path))
 
 
 def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
@@ -187,14 +204,14 @@ def apart(path: str, function: Callable[[], Any]) -> Any:
             os._exit(0)
     os.close(sending)
     with os.fdopen(receiving, 'rb') as stream:
-        reply = stream.read()
+        answer = stream.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         raise errors.InputError('{} is damaged: TensorFlow {}. Freeze it again.'.format(
             path, 'takes more than {} s for it'.format(_SECONDS) if number in (
                 signal.SIGPROF, signal.SIGALRM) else 'dies of it (signal {})'.format(number)))
-    value = json.loads(reply.decode()) if reply else {'error': '{} is damaged: TensorFlow cannot '
+    value = json.loads(answer.decode()) if answer else {'error': '{} is damaged: TensorFlow cannot '
                                                       'look at it. Freeze it again.'.format(path)}
     if 'error' in value:
         raise errors.InputError(value['error'])
