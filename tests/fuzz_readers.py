@@ -534,7 +534,7 @@ def _beside_voc(folder):
 def _read_made_with(path):
     from r2n2.tools import make_dataset
     return make_dataset._check_options(argparse.Namespace(
-        output=os.path.dirname(path), views=3, up='y', seed=0, furniture=False))
+        output=os.path.dirname(path), views=3, up='y', seed=0, furniture=False, generator=1))
 
 
 # IM-NET.
@@ -961,9 +961,10 @@ SITES = {
     'common/frozen/__main__.py:run_action': 'npy',
     'common/frozen/comparison.py:_read_expected': 'atc',
     'common/frozen/comparison.py:_read_result': '- values of a size that is checked, any are right',
-    'common/frozen/comparison.py:compare': 'atc_expected',
+    'common/frozen/comparison.py:_read_array': 'atc_expected',
     'common/frozen/graph.py:read_graph': _GRAPHS,
     'common/frozen/graph.py:read_manifest': 'manifest',
+    'common/frozen/graph.py:read_margins': 'sample',
     'common/frozen/graph.py:read_sample': 'sample',
     'common/frozen/guard.py:allowed': '- a list of the project',
     'common/frozen/lint.py:read_waivers': 'waivers',
@@ -1007,7 +1008,7 @@ SITES = {
     'r2n2/lib/weights.py:read_list': 'weights',
     'r2n2/reconstruction.py:_generated_views': 'picture',
     'r2n2/reconstruction.py:prepared': 'picture',
-    'r2n2/tools/make_dataset.py:_check_options': 'made_with',
+    'r2n2/tools/make_dataset.py:recorded': 'made_with',
     'r2n2/tools/make_dataset.py:_solid': _MESH,
     'vsl/calculate_accuracy.py:_labels': 'vsl_labels',
     'vsl/calculate_accuracy.py:_rows': 'vsl_codes vsl_codes_binary',
