@@ -26,7 +26,7 @@ import tensorflow.compat.v1 as tf
 
 import common
 from common import cli, errors, files, redact
-from common.device import npu
+from common.device import emulation, npu
 from common.ops import initial_values
 from common.training import checkpoints, launch, locks, records, reporting, results
 
@@ -352,6 +352,9 @@ class Run:
         if self.step == self.start_step:
             return
         self._save_if_new()
+        if isinstance(self.sess, emulation.Session):
+            for line in self.sess.describe():
+                cli.say(line)
         pace = self.seconds_per_step
         if pace is not None:
             cli.say(reporting.step_time_line(pace))
@@ -407,7 +410,6 @@ def start(options: cli.Options, context: launch.Context,
       Interrupted: after SIGINT or SIGTERM and a checkpoint.
     """
     is_chief, output_path = context.ranks.is_chief, context.output_path
-    proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
     lock = None
     with contextlib.ExitStack() as stack:
@@ -418,7 +420,7 @@ def start(options: cli.Options, context: launch.Context,
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-        sess = stack.enter_context(tf.Session(config=proto))
+        sess = stack.enter_context(context.open_session())
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
