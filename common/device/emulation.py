@@ -157,7 +157,10 @@ class Emulator:
             if part is not None:
                 self._parts[part] = types
         self.operators[op.name] = (operator.ge_op,) + types
-        for number, tensor in inputs:
+        # A loop's way back must lead straight from NextIteration to Merge.
+        is_loop = op.type == 'Merge' and any(one.op.type in ('Enter', 'NextIteration')
+                                             for one in op.inputs)
+        for number, tensor in () if is_loop else inputs:
             inside = part is not None and self._part_of.get(tensor.op.name) == part
             wanted = types[0] if number not in operator.float32_inputs else precision_types.FLOAT
             value = tensor if inside else self._value(tensor, wanted, operator.ge_op, op)
@@ -197,7 +200,7 @@ class Emulator:
             with tf.control_dependencies(None), tf.name_scope('emulation/'):
                 self.graph._set_control_flow_context(context)
                 try:
-                    rounded = rounded_to(tensor, kind, self.settings.overflow)
+                    rounded = rounded_to(_exact(tensor), kind, self.settings.overflow)
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded
@@ -244,6 +247,13 @@ class Emulator:
 def _is_part(op):
     return (op.type not in _NOT_PART and '/Initializer/' not in op.name
             and not (op.type == 'Identity' and op.inputs[0].op.type in _NOT_PART))
+
+
+def _exact(tensor):
+    """Square roots of TensorFlow 1.15 are off by float32's last place, which can turn half's."""
+    if tensor.op.type != 'Sqrt':
+        return tensor
+    return tf.cast(tf.sqrt(tf.cast(tensor.op.inputs[0], tf.float64)), tf.float32)
 
 
 def rounded_to(tensor: tf.Tensor, kind: str, overflow: str = 'saturate') -> tf.Tensor:
@@ -364,7 +374,9 @@ class LossScaleOptimizer(tf.train.Optimizer):
     def compute_gradients(self, loss, *args, **kwargs):
         """Returns (gradient, variable) pairs, scaled back."""
         pairs = self._optimizer.compute_gradients(loss * self.scale, *args, **kwargs)
-        with tf.name_scope('unscale'):
+        # In which type the adapter divides is not known; 2^32, where its samples start, and its
+        # reciprocal are no float16.
+        with tf.name_scope('unscale'), regions.kept():
             return [(_divided(gradient, self.scale), variable) for gradient, variable in pairs]
 
     def apply_gradients(self, grads_and_vars, global_step=None, name=None):
