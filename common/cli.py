@@ -275,6 +275,9 @@ def add_device_options(parser: Any, device: str = 'auto',
                              'saturate as on the 910, inf as on later chips')
     parser.add_argument('--emulate_chip', default='910', choices=('910', '910B'),
                         help='whose kernels are emulated; products of the 910 take float16 only')
+    parser.add_argument('--emulate_report', type=path, default='', metavar='FILE',
+                        help='with --emulate_precision: where the ranges of the rounded values go, '
+                             'for python -m common.precision')
     parser.add_argument('--keep_float32_scopes', default='', metavar='SCOPES',
                         help='scopes of the graph that stay in float32, on the NPU and emulated: '
                              'names with commas between them, or @FILE with a name a line')

@@ -15,12 +15,13 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common.device import ge_operators, mixlist, npu, precision_types
+from common.device import ge_operators, mixlist, npu, precision_types, ranges
 from common.ops import regions
 
 LARGEST = 65504.
 _OVERFLOW = 65520.          # from here on the nearest float16 would be beyond the largest
 _PENDING = 'emulated_overflow'
+_PORTION = 100              # tensors that are measured in one step
 _TOLD = 5                   # operators and scopes with the most saturated values
 _COUNT_EVERY = 10           # runs from one count of saturated values to the next
 _GRADIENTS = re.compile(r'(^|.*/)gradients(_\d+)?/')
@@ -36,11 +37,13 @@ class Settings(NamedTuple):
       rules: precision_types.Rules.
       overflow: 'saturate' or 'inf'.
       scopes: names of scopes that are kept in float32.
+      report: file for the ranges of the values; '': none.
     """
 
     rules: precision_types.Rules
     overflow: str = 'saturate'
     scopes: Tuple[str, ...] = ()
+    report: str = ''
 
 
 class Rounding(NamedTuple):
@@ -209,7 +212,7 @@ class Emulator:
         return self._rounded[key]
 
     def needed(self, fetches: Iterable[Any]) -> Set[tf.Operation]:
-        """Collects the operations that some tensors or operations depend on."""
+        """Collects the operations that tensors of any shape, or operations, depend on."""
         needed: Set[tf.Operation] = set()
         waiting = [getattr(fetch, 'op', fetch) for fetch in fetches]
         while waiting:
@@ -228,6 +231,16 @@ class Emulator:
     def _is_countable(self, rounding):
         return (rounding.rounded.op.inputs[0].dtype == tf.float16
                 and rounding.source.op._get_control_flow_context() is None)
+
+    def summary(self) -> Dict[str, Any]:
+        """Returns how much of the graph is in half: {"operators": {type: [in half, in all]}}."""
+        operators: Dict[str, List[int]] = {}
+        for ge_op, inputs, outputs in self.operators.values():
+            counts = operators.setdefault(ge_op, [0, 0])
+            counts[0] += (inputs, outputs) != (precision_types.FLOAT, precision_types.FLOAT)
+            counts[1] += 1
+        return {'mode': self.settings.rules.mode, 'operators': operators,
+                'unknown': sorted(self.unknown)}
 
     def _connect_overflows(self):
         """Gives the optimizers of `scale_loss` the status of what their gradients come from."""
@@ -290,14 +303,24 @@ class Session(tf.Session):
         self.num_counted = 0
         self._runs: Dict[Any, int] = collections.Counter()
         self._counters: Dict[Any, Tuple[List[Rounding], Any]] = {}
+        self._recorder = Recorder(self.emulator) if settings.report else None
 
-    def run(self, fetches, feed_dict=None, options=None, run_metadata=None):
+    def run(self, fetches: Any, feed_dict: Any = None, options: Any = None,
+            run_metadata: Any = None) -> Any:
         """Runs as tf.Session does."""
         self.emulator.extend()
         ends = self._ends(fetches)
         key = tuple(end.name for end in ends)
         self._runs[key] += 1
         # The first run of something is often its only one, such as initial values.
+        if self._runs[key] > 1 and self._recorder is not None:
+            portion = self._recorder.portion(key, ends)
+            if portion:
+                values, arrays = super().run(
+                    (fetches, [rounding.source for rounding in portion]), feed_dict, options,
+                    run_metadata)
+                self._recorder.add(portion, arrays)
+                return values
         if self._runs[key] % _COUNT_EVERY != 2:
             return super().run(fetches, feed_dict, options, run_metadata)
         if key not in self._counters:
@@ -344,6 +367,37 @@ class Session(tf.Session):
         return lines
 
 
+class Recorder:
+    """Measures what is rounded, a portion of the graph in each step, and writes it to a file.
+
+    Args:
+      emulator: Emulator whose settings name the file.
+    """
+
+    def __init__(self, emulator: Emulator):
+        self._emulator = emulator
+        self._waiting: Dict[Any, List[Rounding]] = {}
+        self._measured: Set[str] = set()
+        self._ranges: List[ranges.Range] = []
+
+    def portion(self, key: Any, ends: Sequence[Any]) -> List[Rounding]:
+        """Returns what is to be measured in this run of some fetches; each once."""
+        if key not in self._waiting:
+            self._waiting[key] = self._emulator.roundings_for(ends)
+        waiting = [one for one in self._waiting[key] if one.source.name not in self._measured]
+        self._waiting[key] = waiting[_PORTION:]
+        self._measured.update(one.source.name for one in waiting[:_PORTION])
+        return waiting[:_PORTION]
+
+    def add(self, portion: Sequence[Rounding], arrays: Sequence[np.ndarray]) -> None:
+        """Adds the values of a portion, arrays of any shape; writes the file when no fetches have more to measure."""
+        self._ranges = ranges.joined(self._ranges + [
+            ranges.measure(array, one.ge_op, one.scope, one.is_gradient)
+            for one, array in zip(portion, arrays)])
+        if not any(self._waiting.values()):
+            ranges.write(self._emulator.settings.report, self._ranges, self._emulator.summary())
+
+
 class LossScaleOptimizer(tf.train.Optimizer):
     """Scales the loss as the adapter's optimizer does, with the emulation's status register.
 
@@ -371,15 +425,16 @@ class LossScaleOptimizer(tf.train.Optimizer):
                     ('bad_steps', tf.int32, 0), ('skipped', tf.int32, 0))]
         tf.add_to_collection('loss_scales', self)
 
-    def compute_gradients(self, loss, *args, **kwargs):
-        """Returns (gradient, variable) pairs, scaled back."""
+    def compute_gradients(self, loss: tf.Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Returns (gradient, variable) pairs, scaled back, of the scalar loss []."""
         pairs = self._optimizer.compute_gradients(loss * self.scale, *args, **kwargs)
         # In which type the adapter divides is not known; 2^32, where its samples start, and its
         # reciprocal are no float16.
         with tf.name_scope('unscale'), regions.kept():
             return [(_divided(gradient, self.scale), variable) for gradient, variable in pairs]
 
-    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+    def apply_gradients(self, grads_and_vars: Any, global_step: Any = None,
+                        name: Optional[str] = None) -> tf.Operation:
         """Returns the operation that updates the variables unless a value overflowed."""
         pairs = [pair for pair in grads_and_vars if pair[0] is not None]
         overflowed = tf.identity(tf.constant(False), name='overflowed')
@@ -432,7 +487,8 @@ def settings_of(options: npu.NpuOptions) -> Settings:
         mixlist.read_mixlist(changes) if changes else None,
         precision_types.read_customized(customized) if customized else {}, options.emulate_chip)
     return Settings(rules, options.emulate_overflow,
-                    tuple(precision_types.read_scopes(options.keep_float32_scopes)))
+                    tuple(precision_types.read_scopes(options.keep_float32_scopes)),
+                    options.emulate_report)
 
 
 def scale_loss(optimizer: tf.train.Optimizer, scale: Any) -> tf.train.Optimizer:

@@ -172,6 +172,7 @@ class NpuOptions:
     emulate_overflow: str = 'saturate'
     emulate_chip: str = '910'
     keep_float32_scopes: str = ''
+    emulate_report: str = ''
     op_cache_dir: str = ''
     iterations_per_loop: int = 1
     training: bool = True
@@ -346,8 +347,8 @@ def explain_ignored(options: NpuOptions, device: str) -> List[str]:
     silent = {'precision_mode', 'precision_mode_v2', 'iterations_per_loop', 'training',
               'older_adapter', 'output_path', 'emulate_precision'}
     if options.emulate_precision:
-        silent |= {'emulate_overflow', 'emulate_chip', 'keep_float32_scopes', 'loss_scale',
-                   'modify_mixlist', 'customize_dtypes'}
+        silent |= {'emulate_overflow', 'emulate_chip', 'emulate_report', 'keep_float32_scopes',
+                   'loss_scale', 'modify_mixlist', 'customize_dtypes'}
     flags = [field.name for field in dataclasses.fields(NpuOptions) if field.name not in silent]
     values, unset = dataclasses.asdict(options), dataclasses.asdict(defaults)
     return ['--{} has no effect on the {}'.format(name, device) for name in flags

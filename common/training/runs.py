@@ -31,8 +31,9 @@ from common.ops import initial_values
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
-_HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
-             'output_path', 'report_every', 'resume', 'save_every', 'training_steps'}
+_HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
+             'modelzoo_log', 'output_path', 'report_every', 'resume', 'save_every',
+             'training_steps'}
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
 

@@ -204,7 +204,7 @@ def test_a_step_with_an_overflow_is_skipped(scale):
     with session('allow_mix_precision') as sess:
         sess.run(tf.global_variables_initializer())
         before = sess.run(w)
-        for number in range(2):     # 40000 * 1.2 fits, but not its gradient times the scale
+        for _ in range(2):     # 40000 * 1.2 fits, but not its gradient times the scale
             sess.run(update, {x: np.full([2, 3], 40000.)})
             np.testing.assert_array_equal(sess.run(w), before)
         assert sess.run(step) == 0
