@@ -390,7 +390,7 @@ class Recorder:
         return waiting[:_PORTION]
 
     def add(self, portion: Sequence[Rounding], arrays: Sequence[np.ndarray]) -> None:
-        """Adds the values of a portion, arrays of any shape; writes the file when no fetches have more to measure."""
+        """Adds the arrays [...] of a portion; writes the file once all is measured."""
         self._ranges = ranges.joined(self._ranges + [
             ranges.measure(array, one.ge_op, one.scope, one.is_gradient)
             for one, array in zip(portion, arrays)])
