@@ -154,6 +154,14 @@ def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(array - expected)[~equal].max())
 
 
+def differences(array: np.ndarray, expected: np.ndarray) -> Tuple[float, float]:
+    """Returns the largest and the mean absolute difference of two arrays [...]."""
+    if not array.size:
+        return 0., 0.
+    return (largest_difference(array, expected),
+            float(np.abs(array.astype(np.float64) - expected.astype(np.float64)).mean()))
+
+
 def check_import(path: str, graph_def: tf.GraphDef) -> None:
     """Makes sure that TensorFlow survives the import of a graph from outside.
 
