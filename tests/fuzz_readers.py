@@ -352,6 +352,37 @@ def _read_mixlist(name, path):
     return mixlist.cleaned(path, '--' + name)
 
 
+def _read_ranges(path):
+    from common.device import ranges
+    rows, _ = ranges.read(path)
+    return ranges.loss_scale(rows)
+
+
+def _ranges_seeds(folder):
+    from common.device import ranges
+    ranges.write(os.path.join(folder, 'a.json'), [ranges.measure(
+        np.arange(9, dtype=np.float32), 'MatMulV2', 'fc', is_gradient) for is_gradient in (
+            False, True)], {'command': 'x'})
+
+
+def _read_command(path):
+    from common import precision
+    try:
+        return precision.recorded_command(os.path.dirname(path))
+    except errors.UsageError as error:
+        raise errors.InputError('{}: {}'.format(path, error))
+
+
+def _read_customized(path):
+    from common.device import precision_types
+    return precision_types.read_customized(path)
+
+
+def _read_scopes(path):
+    from common.device import precision_types
+    return precision_types.read_scopes('@' + path)
+
+
 # Meshes and grids.
 
 def _read_mesh(path):
@@ -846,6 +877,15 @@ READERS = {
     'operations': Reader(_read_operations, '.json', _json_seeds({'MatMul': {}, 'Relu': {}}),
                          JSON_WORDS),
     'rank_table': Reader(_read_rank_table, '.json', _rank_seeds, JSON_WORDS),
+    'ranges': Reader(_read_ranges, '.json', _ranges_seeds, JSON_WORDS),
+    'command': Reader(_read_command, '.json', _json_seeds(
+        {'command': ['vsl/vsl_main.py', '--seed=1'], 'options': {}}), JSON_WORDS, 'config.json'),
+    'customized': Reader(_read_customized, '.txt', lambda folder: write(
+        os.path.join(folder, 'a.txt'),
+        'OpType::Relu:InputDtype:float16,OutputDtype:float16\nfc/MatMul::InputDtype:float32,'
+        'OutputDtype:float32\n'), [b'::', b'float16,', b'InputDtype:', b'\xff', b'bfloat16']),
+    'scopes': Reader(_read_scopes, '.txt', lambda folder: write(
+        os.path.join(folder, 'a.txt'), 'fc\n# no\nlayer/\n'), [b'/', b'#', b'\xff\xfe']),
     'obj': Reader(_read_mesh, '.obj', _mesh_seeds('.obj'), MESH_WORDS),
     'off': Reader(_read_mesh, '.off', _mesh_seeds('.off'), MESH_WORDS),
     'ply': Reader(_read_mesh, '.ply', _mesh_seeds('.ply'), MESH_WORDS),
@@ -956,6 +996,12 @@ SITES = {
     'cmr/src/utils/torch_weights.py:_renamed': 'renaming',
     'cmr/src/utils/torch_weights.py:is_torch': 'resnet',
     'cmr/training.py:_drawn_with': 'body_note',
+    'common/device/ge_operators.py:_rows': '- a table of the project',
+    'common/device/precision_types.py:read_customized': 'customized',
+    'common/device/precision_types.py:read_scopes': 'scopes',
+    'common/device/ranges.py:read': 'ranges',
+    'common/precision.py:recorded_command': 'command',
+    'common/precision.py:Trials': '- its own record',
     'common/device/mixlist.py:cleaned': 'mixlist fusion_switch',
     'common/device/rank_table.py:_completed': 'rank_table',
     'common/frozen/__main__.py:run_action': 'npy',
