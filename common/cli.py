@@ -96,6 +96,7 @@ class Parser(argparse.ArgumentParser):
     expert_groups: Tuple[Any, ...] = ()
 
     def format_help(self, everything=False):
+        """Returns the text of --help, or with `everything` that of --help_all."""
         groups, formatter = self._action_groups, self.formatter_class
         if everything:
             self.formatter_class = _AllHelpFormatter
@@ -110,6 +111,7 @@ class Parser(argparse.ArgumentParser):
             self._action_groups, self.formatter_class = groups, formatter
 
     def parse_args(self, args=None, namespace=None):
+        """Reads a command line; an unknown option or argument ends the process."""
         args = sys.argv[1:] if args is None else list(args)
         if self._subparsers is None:
             self._refuse_unknown(args)  # first: a required option that was misspelt is not missing
@@ -132,6 +134,7 @@ class Parser(argparse.ArgumentParser):
                 name, '; did you mean {}?'.format(near[0]) if near else ''))
 
     def error(self, message):
+        """Ends the process with exit code 2 and one line."""
         self.exit(2, '{}: error: {} ({} --help lists the options)\n'.format(
             self.prog, message, self.prog))
 
@@ -407,7 +410,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
             if arguments[0].debug:
                 traceback.print_exc()
             error: Optional[BaseException] = caught
-        code = _told(error, received)
+        code = _reported(error, received)
         if code > 128:  # objects that the signal left half made complain when they are deleted
             with contextlib.redirect_stderr(io.StringIO()):
                 error = None
@@ -415,7 +418,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
         return code
 
 
-def _told(error, received):
+def _reported(error, received):
     """Prints the line that stands for an exception; returns the exit code."""
     # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
     cause = (isinstance(error, SystemError) and error.__cause__) or error
