@@ -189,7 +189,7 @@ class VarShapeLearner:
         return create_variables(weight_shapes(*sizes), bias_sizes(*sizes))
 
     def _build_image_branch(self):
-        """Builds nothing: the network of shapes has no images; that of vsl_rec.py overrides this."""
+        """Builds nothing: the network of shapes has no images (vsl_rec.py has)."""
 
     def _noise(self, size, number, deterministic):
         """Standard normal noise of code z_<number>, [B, size]."""

@@ -4,13 +4,13 @@
 """
 import hashlib
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from common import errors, files
+from common import cli, errors, files
 from common.frozen import export, graph, lint, model
 
 # Attributes that came after TensorFlow 1.15, which refuses what it does not know: hints for
@@ -78,6 +78,13 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         np.savez_compressed(temporary, **feed)
     files.write_json(graph.manifest_path(path), manifest, sort_keys=False)
     return manifest
+
+
+def announced(paths: List[str]) -> List[str]:
+    """Prints a line for each frozen graph; returns their paths."""
+    for path in paths:
+        cli.say('frozen: {}'.format(path))
+    return paths
 
 
 def _check_inputs(inputs):
@@ -175,14 +182,5 @@ def _self_check(path, written, feed, expected):
     imported = model.open_graph(path, graph.read_graph(written))
     with model.FrozenModel(path, imported, shapes, signature, config) as network:
         outputs = network.predict(**feed)
-    largest = 0.0
-    for name, value in expected.items():
-        difference = graph.largest_difference(outputs[name], value)
-        exact = value.dtype.kind in 'iub'
-        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if not exact else 0.0
-        if not difference <= TOLERANCE * scale:
-            raise errors.InputError(
-                'freezing {} failed its check: the output "{}" differs by {:g} from the live '
-                'model.'.format(path, name, difference))
-        largest = max(largest, difference)
-    return largest
+    return graph.check_outputs(outputs, expected, TOLERANCE,
+                               'freezing {} failed its check'.format(path))

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from google.protobuf import message
+from google.protobuf import message, text_format
 
 from common import errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
@@ -24,7 +24,7 @@ def sample_path(path: str) -> str:
 
 
 def read_graph(path: str) -> tf.GraphDef:
-    """Reads a .pb file.
+    """Reads a .pb file, or by its ending a .pbtxt or the .meta of a checkpoint.
 
     Args:
       path: str.
@@ -33,15 +33,22 @@ def read_graph(path: str) -> tf.GraphDef:
     Raises:
       errors.InputError: the file is missing or holds no graph.
     """
-    graph_def = tf.GraphDef()
+    graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
     try:
         with open(path, 'rb') as stream:
-            graph_def.ParseFromString(stream.read())
+            content = stream.read()
+        if path.endswith('.meta'):
+            meta.ParseFromString(content)
+            graph_def = meta.graph_def
+        elif path.endswith('.pbtxt'):
+            text_format.Merge(content.decode('utf-8'), graph_def)
+        else:
+            graph_def.ParseFromString(content)
     except OSError as error:
         raise errors.InputError('cannot read the graph {}: {}. python freeze_graph.py makes it '
                                 'of a checkpoint.'.format(path, error.strerror)) from error
-    except message.DecodeError as error:
-        raise errors.InputError('{} is no frozen graph, or is cut short.'.format(path)) from error
+    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
     if not graph_def.node:
         raise errors.InputError('{} holds an empty graph.'.format(path))
     return graph_def
@@ -130,6 +137,29 @@ def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
     if equal.all():
         return 0.0
     return float(np.abs(array - expected)[~equal].max())
+
+
+def check_outputs(outputs: Dict[str, np.ndarray], expected: Dict[str, np.ndarray],
+                  tolerance: float, what: str) -> float:
+    """Compares outputs [...] with those expected, and returns the largest difference of a value.
+
+    Args:
+      outputs, expected: {name: array}.
+      tolerance: of floats, times the largest expected one where that is above 1; others are equal.
+      what: beginning of the message of an error.
+    Raises:
+      errors.InputError: an output differs by more.
+    """
+    largest = 0.0
+    for name, value in expected.items():
+        difference = largest_difference(outputs[name], value)
+        is_float = value.dtype.kind == 'f'
+        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
+        if not difference <= tolerance * scale:
+            raise errors.InputError('{}: the output "{}" differs by {:g}.'.format(
+                what, name, difference))
+        largest = max(largest, difference)
+    return largest
 
 
 def check_import(path: str, graph_def: tf.GraphDef) -> None:
