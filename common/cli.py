@@ -276,6 +276,28 @@ def add_device_options(parser: Any, device: str = 'auto',
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
 
 
+def add_training_steps(parser: Any, *aliases: str, default: Optional[int] = None,
+                       help: str = 'optimizer steps in all') -> None:
+    """Adds --training_steps under the names that it has in all models, and further `aliases`."""
+    parser.add_argument('--training_steps', '--train_steps', '--training-steps', *aliases,
+                        type=positive_int, default=default, help=help)
+
+
+def add_trained_options(parser: Any, output_path: str, *aliases: str,
+                        checkpoint: str = 'checkpoint, or folder of one') -> None:
+    """Adds the options that tell a script where a trained network is.
+
+    Args:
+      parser: parser of `make_parser`.
+      output_path: str, the default of `--output_path`.
+      aliases: further names of --checkpoint; checkpoint: str, what it may be.
+    """
+    parser.add_argument('--output_path', type=path, default=output_path,
+                        help='folder of the training run (its config.json tells the network)')
+    parser.add_argument('--checkpoint', '--ckpt_path', *aliases, type=path, default='',
+                        help=checkpoint + '; unset: the newest of the run')
+
+
 def add_run_options(parser: 'Parser', output_path: str) -> None:
     """Adds the options that every training script has.
 
