@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from cmr.src.utils import torch_file as writer
+from cmr.src.utils import torch_writer
 from common import errors
 from common.readers import pickled, torch_file
 
@@ -109,7 +109,8 @@ def test_archives_without_their_parts_are_refused(tmp_path):
 def test_what_is_written_is_read(tmp_path):
     path = str(tmp_path / 'a.pt')
     shared = np.arange(6, dtype=np.float32).reshape(2, 3).T
-    writer.write(path, {'a': shared, 'n': np.array(4), 'deep': {'b': [np.zeros([0, 2]), 1.5]}})
+    torch_writer.write(path, {'a': shared, 'n': np.array(4),
+                              'deep': {'b': [np.zeros([0, 2]), 1.5]}})
     result = torch_file.read(path)
     np.testing.assert_array_equal(result['a'], shared)
     empty, number = result['deep']['b']
