@@ -271,6 +271,19 @@ def add_device_options(parser: Any, device: str = 'auto',
                         help='mix (= allow_mix_precision), default (what the platform does by '
                              'itself), or a mode of the adapter such as must_keep_origin_dtype; '
                              'unset: allow_mix_precision on an NPU, float32 elsewhere')
+    add_flag(parser, '--emulate_precision', help='on a CPU or GPU: round as the NPU would in the '
+                                                 '--precision_mode (unset: allow_mix_precision)')
+    parser.add_argument('--emulate_overflow', default='saturate', choices=('saturate', 'inf'),
+                        help='what becomes of values beyond +-65504 with --emulate_precision: '
+                             'saturate as on the 910, inf as on later chips')
+    parser.add_argument('--emulate_chip', default='910', choices=('910', '910B'),
+                        help='whose kernels are emulated; products of the 910 take float16 only')
+    parser.add_argument('--emulate_report', type=path, default='', metavar='FILE',
+                        help='with --emulate_precision: where the ranges of the rounded values go, '
+                             'for python -m common.precision')
+    parser.add_argument('--keep_float32_scopes', default='', metavar='SCOPES',
+                        help='scopes of the graph that stay in float32, on the NPU and emulated: '
+                             'names with commas between them, or @FILE with a name a line')
     parser.add_argument('--threads', type=non_negative_int, default=0,
                         help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')

@@ -182,6 +182,15 @@ class VertexModel(_SequenceModel):
                       max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
                       filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
                       keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
+        """Draws vertex sequences int32 [B, 3 * max_sample_length + 1], see `draw_tokens`."""
+        return self.draw_tokens(num_samples, context, max_sample_length, noise, filters,
+                                valid_only, keep_drawing, single_loop)[0]
+
+    def draw_tokens(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
+                    max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
+                    filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
+                    keep_drawing: bool = False, single_loop: bool = False
+                    ) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws vertex sequences; all shapes are static.
 
         Args:
@@ -193,7 +202,7 @@ class VertexModel(_SequenceModel):
           valid_only: bool, mask invalid tokens (paper, section 3.1; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
-          int32 [B, 3 * max_sample_length + 1].
+          (int32, float32), both [B, 3 * max_sample_length + 1]: tokens and their margins.
         Raises:
           ValueError: more vertices than the table of positions has rows.
         """
@@ -522,6 +531,14 @@ class FaceModel(_SequenceModel):
                       noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
                       valid_only: bool = False, keep_drawing: bool = False,
                       single_loop: bool = False) -> tf.Tensor:
+        """Draws face sequences int32 [B, L], see `draw_tokens`."""
+        return self.draw_tokens(context, max_sample_length, noise, filters, valid_only,
+                                keep_drawing, single_loop)[0]
+
+    def draw_tokens(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
+                    noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
+                    valid_only: bool = False, keep_drawing: bool = False,
+                    single_loop: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws face sequences; all shapes are static.
 
         Args:
@@ -533,7 +550,7 @@ class FaceModel(_SequenceModel):
           valid_only: bool, mask invalid tokens (paper, section 3.2; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
-          int32 [B, L].
+          (int32 [B, L], float32 [B, L]): tokens and their margins.
         Raises:
           ValueError: more tokens than the table of positions has rows.
         """

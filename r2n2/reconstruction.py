@@ -2,7 +2,6 @@
 import os
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
 from common.geometry import cutouts, meshes, voxel_grids
@@ -77,7 +76,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
         images = _generated_views(options.output_path, settings)
     net = networks.build(settings, options.plain)
     predictor = evaluation.Predictor(net, settings, len(images), 1)
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         networks.restore(sess, net, weights_path)
         results = predictor.run(sess, images[:, None], np.zeros([1] + [settings.CONST.N_VOX] * 3))
     grids = [occupancy[0] for occupancy, _ in results]

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from google.protobuf import message, text_format
 
-from common import errors, files
+from common import choices, errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.readers import arrays
 
@@ -21,6 +21,11 @@ def manifest_path(path: str) -> str:
 def sample_path(path: str) -> str:
     """Returns the name of the file with the inputs that a .pb file was checked with."""
     return os.path.splitext(path)[0] + '_sample.npz'
+
+
+def margins_path(path: str) -> str:
+    """Returns the name of the file with the margins of the choices for that sample, if any."""
+    return os.path.splitext(path)[0] + '_margins.npz'
 
 
 def read_graph(path: str) -> tf.GraphDef:
@@ -104,6 +109,18 @@ def read_sample(path: str) -> Dict[str, np.ndarray]:
     return arrays.read_archive(sample_path(path), remedy='Freeze {} again.'.format(path))
 
 
+def read_margins(path: str) -> Dict[str, np.ndarray]:
+    """Reads the margins of a .pb file's choices, {output: array [batch, ...]}; often none.
+
+    Raises:
+      errors.InputError: they are damaged.
+    """
+    name = margins_path(path)
+    if not os.path.exists(name):
+        return {}
+    return arrays.read_archive(name, remedy='Freeze {} again.'.format(path))
+
+
 def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
                    axes: Dict[str, Optional[int]]) -> None:
     """Adds "batch_axis" to the description of each input and output; see `freeze`."""
@@ -139,12 +156,22 @@ def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(array - expected)[~equal].max())
 
 
+def differences(array: np.ndarray, expected: np.ndarray) -> Tuple[float, float]:
+    """Returns the largest and the mean absolute difference of two arrays [...]."""
+    if not array.size:
+        return 0., 0.
+    return (largest_difference(array, expected),
+            float(np.abs(array.astype(np.float64) - expected.astype(np.float64)).mean()))
+
+
 def check_outputs(outputs: Dict[str, np.ndarray], expected: Dict[str, np.ndarray],
+                  moved: Optional[choices.Moved], axes: Dict[str, Optional[int]],
                   tolerance: float, what: str) -> float:
-    """Compares outputs [...] with those expected, and returns the largest difference of a value.
+    """Returns the largest difference of a value in rows whose choices are equal, or refuses it.
 
     Args:
       outputs, expected: {name: array}.
+      moved: the choices that differ, or None; axes: {name: axis of its rows, None: it has none}.
       tolerance: of floats, times the largest expected one where that is above 1; others are equal.
       what: beginning of the message of an error.
     Raises:
@@ -152,7 +179,9 @@ def check_outputs(outputs: Dict[str, np.ndarray], expected: Dict[str, np.ndarray
     """
     largest = 0.0
     for name, value in expected.items():
-        difference = largest_difference(outputs[name], value)
+        actual, value = [choices.without_moved(array, moved, axes.get(name))
+                         for array in (outputs[name], value)]
+        difference = largest_difference(actual, value)
         is_float = value.dtype.kind == 'f'
         scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
         if not difference <= tolerance * scale:

@@ -121,6 +121,40 @@ def _displayable(image):
     return np.round(np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
 
 
+def ranges(path: str, rows: Sequence[Tuple[str, Sequence[int]]], lowest: int = -60,
+           most: int = 60) -> None:
+    """Draws where the sizes of values lie beside what half precision holds, a line for each row.
+
+    Args:
+      path: str, the .png to write.
+      rows: list of (label, counts by exponent of 2); the counts begin at the exponent `lowest`.
+      lowest: int; most: int, rows that are drawn; the others are left out.
+    Raises:
+      errors.InputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure  # late: see __getattr__
+
+    rows = rows[:most]
+    figure = Figure(figsize=(9., 1.5 + 0.16 * len(rows)), dpi=100)
+    axes = figure.add_subplot(1, 1, 1)
+    axes.axvspan(-14, 16, color='0.92', label='normal float16')
+    axes.axvspan(-24, -14, color='0.97', label='subnormal float16')
+    for number, (_, counts) in enumerate(rows):
+        values = np.repeat(np.arange(len(counts)) + lowest, np.ceil(
+            1000. * np.asarray(counts) / max(1, sum(counts))).astype(int))
+        if len(values):
+            low, first, third, high = np.percentile(values, [0, 25, 75, 100])
+            axes.plot([low, high], [number, number], color='C0', linewidth=1)
+            axes.plot([first, third], [number, number], color='C0', linewidth=4)
+    axes.set_yticks(range(len(rows)))
+    axes.set_yticklabels([label[-70:] for label, _ in rows], fontsize=5)
+    axes.invert_yaxis()
+    axes.set_xlabel('exponent of 2: all values (thin), the middle half of them (thick)')
+    axes.legend(loc='lower right', fontsize=6)
+    figure.tight_layout()
+    save_figure(figure, path)
+
+
 def curves(path: str, series: Mapping[str, Tuple[Sequence[float], Sequence[float]]],
            ylabel: str = '', log: bool = False) -> None:
     """Draws lines over steps, with a legend.
