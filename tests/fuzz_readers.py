@@ -1020,7 +1020,6 @@ SITES = {
     'common/geometry/voxel_grids.py:read_binvox': 'binvox',
     'common/launch_tables.py:stale': '- scripts of the project',
     'common/modelarts/copies.py:_Folder': '- copies bytes',
-    'common/npu_lint.py:read': 'graph_text graph_meta',
     'common/training/checkpoints.py:_named_in_list': 'checkpoint_list',
     'common/training/checkpoints.py:_newest': 'checkpoint_list',
     'common/training/checkpoints.py:_reader': _CHECKPOINT,

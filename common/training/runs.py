@@ -589,7 +589,7 @@ def _changed_options(options, output_path):
 
 
 def _leaves(options, place=''):
-    """{name: value} of options, of which some are dicts of options: a.b for b of a."""
+    """Flattens nested options to {name: value}: option b of the dict a is named a.b."""
     leaves = {}
     for name, value in options.items():
         if isinstance(value, dict):
