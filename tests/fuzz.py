@@ -438,6 +438,8 @@ def _work(reader, path, contents, first, sending):
     for number in range(first, len(contents)):
         for timer, limit in ((signal.ITIMER_PROF, _SECONDS), (signal.ITIMER_REAL, _CLOCK)):
             signal.setitimer(timer, limit)
+        if os.path.exists(path):    # a file that is written over goes to the disk at once
+            os.remove(path)
         _write(path, contents[number])
         outcome = _outcome(READERS[reader].read, path)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
