@@ -273,7 +273,8 @@ def _off_free(rows, num_vertices, num_faces, width):
             continue
         body = [tokens[start:start + width] for start in range(num_counts, place, width)]
         tail = []
-        while place < len(tokens) and len(tail) < num_faces and tokens[place][1].isdigit():
+        while place < len(tokens) and len(tail) < num_faces and (
+                tokens[place][1].isdigit() and len(tokens[place][1]) < 10):
             tail.append(tokens[place:place + 1 + _whole(tokens[place][1])])
             place += 1 + _whole(tokens[place][1])
             while has_colors and place < len(tokens) and tokens[place][0] == tail[-1][-1][0]:
