@@ -160,21 +160,22 @@ def _logical_lines(data):
     A line of vertices or faces that ends in a backslash is joined with the next. Others are not:
     names of materials and groups end in one, too, and would take a face with them.
     """
-    start, begun = 0, b''
+    start, parts = 0, []
     for number, line in enumerate(data.splitlines(), 1):
         if b'#' in line:
             line = line.partition(b'#')[0]
-        if begun:
-            line = begun + b' ' + line
-        else:
+        if not parts:
             start = number
-        begun = b''
-        if b'\\' in line and line.lstrip()[:1] in b'vVfF' and line.rstrip().endswith(b'\\'):
-            begun = line.rstrip()[:-1]
+        if b'\\' in line and (parts or line.lstrip()[:1] in b'vVfF') and (
+                line.rstrip().endswith(b'\\')):
+            parts.append(line.rstrip()[:-1])
+        elif parts:
+            yield start, b' '.join(parts + [line])
+            parts = []
         else:
             yield start, line
-    if begun:
-        yield start, begun
+    if parts:
+        yield start, b' '.join(parts)
 
 
 def _obj_face(tokens, num_vertices):
