@@ -80,7 +80,8 @@ def interpolate(options: cli.Options, context: launch.Context, kind: str) -> Non
 def sample(options: cli.Options, context: launch.Context) -> None:
     """Writes meshes of codes that the GAN makes out of noise."""
     of_decoder, _ = networks.trained(options.replace(checkpoint=''), context.device)
-    options = options.replace(dataset=of_decoder.dataset, z_dim=of_decoder.z_dim)
+    options = options.replace(dataset=of_decoder.dataset, z_dim=of_decoder.z_dim,
+                              checkpoint_dir=of_decoder.checkpoint_dir)
     prefix = checkpoint_names.chosen(options, 'gan')
     options = checkpoint_names.fitted_gan(options, prefix)
     noise = np.random.RandomState(context.seed).normal(

@@ -6,7 +6,9 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from common import cli
 
-OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+OUTPUT_PATH = os.path.join(_FOLDER, 'output')
+PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
 SHAPE_STAGES = ('train', 'classify', 'reconstruct', 'generate', 'interpolate', 'tsne', 'metrics',
                 'freeze')
 IMAGE_STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
@@ -102,6 +104,7 @@ def _add_training_options(parser, presets, stages, default_stages, checkpoint_he
     parser.add_argument('--stages', type=functools.partial(stages_of, known=stages),
                         default=list(default_stages), help='out of {}'.format(','.join(stages)))
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help=checkpoint_help)
+    cli.add_pretrained(parser)
     parser.add_argument('--class_names', type=cli.path, default='', metavar='FILE',
                         help='names of the classes, a line each, or .json; unset: those that the '
                              'data bring, else classes.txt beside them')
@@ -147,6 +150,7 @@ def add_freeze_options(parser: Any) -> None:
                         help='folder of the training run (its config.json tells the sizes)')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='checkpoint, or folder of one; unset: the newest of the run')
+    cli.add_pretrained(parser)
     parser.add_argument('--preset', choices=sorted(ALL_PRESETS), default=None,
                         help='sizes of a checkpoint without a config.json')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=None,
@@ -191,8 +195,7 @@ def complete_images(parsed: argparse.Namespace, device: str) -> cli.Options:
 
 
 def _complete(parsed, device, presets, default):
-    recorded = {} if 'train' in parsed.stages else recorded_options(
-        parsed.checkpoint, parsed.output_path)
+    parsed, recorded = _weights(parsed)
     names = [*_REPAIRS, 'class_name', 'image_scale']
     if parsed.preset is None:
         names += [*SIZES, 'batch_size', 'preset']
@@ -202,6 +205,17 @@ def _complete(parsed, device, presets, default):
               **dict.fromkeys(_REPAIRS, False), **presets[preset], **as_trained}
     return cli.settled(parsed, **{name: values[name] for name, value in vars(parsed).items()
                                   if value is None and name in values})
+
+
+def _weights(parsed):
+    """Settles which weights to start from or to use; gives what their run recorded too."""
+    if 'train' in parsed.stages and not parsed.pretrained:
+        return parsed, {}
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    options = (pretrained.asked_for(parsed, PRETRAINED) if 'train' in parsed.stages else
+               pretrained.chosen(cli.settled(parsed), PRETRAINED,
+                                 pretrained.has_checkpoint(parsed.output_path)))
+    return options, recorded_options(options.checkpoint, options.output_path)
 
 
 def recorded_options(checkpoint: str, output_path: str) -> Dict[str, Any]:

@@ -26,6 +26,7 @@ model_values=(
   'num_samples|shapes to generate'
 )
 model_flags=(
+  'pretrained|take the trained weights that ship with the model (<model>/pretrained)'
   'merge_first_code|let the first local code see the shape, which the original meant but does not do; unset: as trained, else not'
   'decode_samples|train the decoder on sampled codes, not on means; unset: as trained, else not'
   'plain|strided convolutions as single operations; unset: on GPU and NPU (on a CPU they take minutes a step)'
