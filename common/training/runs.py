@@ -1,7 +1,8 @@
 """A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
-`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json` and TensorBoard's `events*`.
+`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json`, TensorBoard's `events*`, and
+`report.html`, which is written anew while the run goes on, and by `launch` at its end.
 
 Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
 reports; the others need the same output folder to know the step that a resumed run goes on from.
@@ -14,25 +15,26 @@ import datetime
 import glob
 import itertools
 import os
-import platform
 import random
 import signal
 import sys
 import threading
+import time
 from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import common
 from common import cli, errors, files, redact
 from common.device import npu
 from common.ops import initial_values
+from common.pages import report
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
              'output_path', 'report_every', 'resume', 'save_every', 'training_steps'}
+_PAGE_EVERY = 20.       # seconds between two report pages of a run, at least
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
 
@@ -110,6 +112,7 @@ class Run:
         self._clock = reporting.StepClock()
         self._recorder = None
         self._values = {}
+        self._next_page = time.monotonic() + _PAGE_EVERY
 
     def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
@@ -178,9 +181,20 @@ class Run:
         self._recorder.add(step, dict(values, **timed))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
+        self._refresh_page()
         if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
                 cli.say(line)
+
+    def _refresh_page(self):
+        """Writes report.html anew, in a long run not more often than it takes time."""
+        began = time.monotonic()
+        if began < self._next_page:
+            return
+        with self.paused():
+            launch.write_page(self._context)
+        ended = time.monotonic()
+        self._next_page = ended + max(_PAGE_EVERY, 50 * (ended - began))
 
     def record(self, step: int, **values: Any) -> None:
         """Prints and records measurements of a step that are no losses, such as a validation's.
@@ -525,7 +539,7 @@ def _set_aside(run):
     target = '{}-{}'.format(run.checkpoints, number)
     os.rename(run.checkpoints, target)
     os.makedirs(run.checkpoints)
-    names = (results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval')
+    names = (results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval', report.NAME)
     graphs = [os.path.basename(path)[:-3]
               for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
     for name in itertools.chain(names, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
@@ -581,6 +595,4 @@ def _write_config(options, context):
         'parameters': records.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
-        'versions': {'project': common.__version__, 'python': platform.python_version(),
-                     'tensorflow': tf.__version__, 'numpy': np.__version__,
-                     'platform': platform.platform()}})
+        'versions': launch.versions()})
