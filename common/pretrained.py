@@ -2,12 +2,14 @@
 
 Example: python -m common.pretrained --model=vsl --output_path=vsl/output
 """
+import argparse
 import os
+from typing import Optional, Sequence
 
 from common import cli, collection
 
 
-def parse_args(argv=None):
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--model', choices=collection.NAMES, required=True, help='of the run')
@@ -19,7 +21,7 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def export(options):
+def export(options: argparse.Namespace) -> None:
     """Writes the weights and says how large they are."""
     from common.training import pretrained  # here, since --help needs no TensorFlow
     model = collection.find(options.model)
@@ -28,7 +30,7 @@ def export(options):
         cli.say('{}  {:.2f} MiB'.format(path, os.path.getsize(path) / 2. ** 20))
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the command; returns its exit code."""
     return cli.run(export, parse_args(argv))
 

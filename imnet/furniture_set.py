@@ -1,11 +1,12 @@
 """A small set in IM-NET's layout from procedural furniture: solids, point sets, rendered views."""
 import os
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence, Tuple
 
 import numpy as np
 
 from common import cli
 from common.geometry import furniture, voxel_grids
+from common.training import workers
 from imnet import draw, options
 from imnet.point_sampling import sampler, tables
 
@@ -36,25 +37,29 @@ def render_views(grid: np.ndarray) -> np.ndarray:
     return result
 
 
+def _row(job: Tuple[int, str, str, int]) -> Dict[str, np.ndarray]:
+    """Arrays of the shape (seed, name, class, number)."""
+    seed, name, kind, number = job
+    grid = solid(kind, [seed, number])
+    sets = sampler.point_sets(grid, sampler.Draws.of_shape(seed, name))
+    return dict(tables.arrays_of(sets), pixels=render_views(grid))
+
+
 def write(folder: str, shapes: int = 2, classes: Sequence[str] = options.FURNITURE,
-          seed: int = 0) -> None:
+          seed: int = 0, processes: int = 0) -> None:
     """Writes the files of both splits.
 
     Args:
       folder: str; shapes: of each class for training, one more is for testing.
       classes: of furniture.FURNITURE; seed: of the shapes.
+      processes: int, that make shapes; 0: one a processor. The files do not depend on it.
     """
     for half, numbers in (('train', range(shapes)), ('test', range(shapes, shapes + 1))):
         path = os.path.join(folder, '{}_{}.hdf5'.format(STEM, half))
         items = [(kind, number) for kind in classes for number in numbers]
         names = ['{}/{:04d}'.format(*item) for item in items]
-
-        def rows(items=items, names=names):
-            for name, (kind, number) in zip(names, items):
-                grid = solid(kind, [seed, number])
-                sets = sampler.point_sets(grid, sampler.Draws.of_shape(seed, name))
-                yield dict(tables.arrays_of(sets), pixels=render_views(grid))
-
-        tables.write_rows(path, rows(), len(names), 'gzip')
+        rows = workers.parallel(_row, [(seed, name, *item) for name, item in zip(names, items)],
+                                processes or workers.num_cpus(), 'making shapes')
+        tables.write_rows(path, rows, len(names), 'gzip')
         tables.write_names(path, names)
         cli.say('{} shapes in {}'.format(len(names), path))

@@ -21,6 +21,8 @@ def parse_args(argv=None):
                         default=options.FURNITURE,
                         help='kinds of furniture')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the shapes')
+    parser.add_argument('--workers', type=cli.non_negative_int, default=0,
+                        help='processes; 0: one a core')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -28,7 +30,8 @@ def parse_args(argv=None):
 def make(settled):
     """Writes the two files."""
     from imnet import furniture_set  # here, since --help needs no SciPy
-    furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed)
+    furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed,
+                        settled.workers)
 
 
 def main(argv=None):

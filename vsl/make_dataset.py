@@ -14,11 +14,9 @@ Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
 import argparse
 import collections
 import hashlib
-import multiprocessing
 import os
 import shutil
 import sys
-import time
 import zlib
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
@@ -28,6 +26,8 @@ import numpy as np
 from common import cli, errors, files
 from common.geometry import furniture, meshes, voxel_grids
 from common.readers import folders, pictures
+from common.training import reporting
+from common.training import workers as workers_lib
 from vsl import data_utils
 
 EXTENT = 24             # cells that the longest side fills
@@ -71,27 +71,32 @@ def parse_args(argv=None):
                         help='likewise, for testing')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0,
                         help='of furniture and split')
-    parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count() or 1,
+    parser.add_argument('--workers', type=cli.positive_int, default=workers_lib.num_cpus(),
                         help='processes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
 
-def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10
+def _piece(job):
+    """Cells [27000] of a piece of furniture (class, seed)."""
+    return furniture.voxels(furniture.furniture(*job), data_utils.GRID, EXTENT).ravel()
+
+
+def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10, workers: int = 1
                    ) -> Tuple[Dict[str, data_utils.Split], List[str]]:
     """Makes the procedural set of furniture.
 
     Args:
-      seed: int; num_train, num_test: int, shapes of each class.
+      seed: int; num_train, num_test: int, shapes of each class; workers: int, processes.
     Returns:
       (dict {'train', 'test': data_utils.Split}, list of class names).
     """
     splits = {}
     for split, count, first in (('train', num_train, 0), ('test', num_test, num_train)):
         labels = np.repeat(np.arange(len(furniture.FURNITURE), dtype=np.int32) + 1, count)
-        voxels = [furniture.voxels(furniture.furniture(name, [seed, label, first + number]),
-                                   data_utils.GRID, EXTENT).ravel()
-                  for label, name in enumerate(furniture.FURNITURE) for number in range(count)]
+        jobs = [(name, [seed, label, first + number])
+                for label, name in enumerate(furniture.FURNITURE) for number in range(count)]
+        voxels = list(workers_lib.parallel(_piece, jobs, workers, 'making furniture'))
         splits[split] = data_utils.Split(np.array(voxels, np.uint8), labels, None)
     return splits, list(furniture.FURNITURE)
 
@@ -190,14 +195,8 @@ def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int
     if len(todo) < len(jobs):
         print('going on: {} of {} shapes are done already'.format(
             len(jobs) - len(todo), len(jobs)), flush=True)
-    began, problems = time.time(), []
-    with multiprocessing.Pool(workers) as pool:
-        for number, problem in enumerate(pool.imap(_work, todo, chunksize=4), 1):
-            if problem:
-                problems.append(problem)
-            if number % 200 == 0 or number == len(todo):
-                print('{}/{} shapes, {:.1f} a second'.format(
-                    number, len(todo), number / (time.time() - began)), flush=True)
+    problems = [problem for problem in workers_lib.parallel(_work, todo, workers,
+                                                            'voxelising shapes') if problem]
     grids = {path: np.unpackbits(np.load(part, allow_pickle=False))
              for path, part, _ in jobs if os.path.exists(part)}
     return grids, problems
@@ -237,7 +236,7 @@ def read_image(path: str, max_pixels: int = pictures.MAX_PIXELS) -> np.ndarray:
 def _with_images(usable, images, problems, max_pixels):
     """Rows (source, image) of shapes that have images."""
     rows = []
-    for source in usable:
+    for source in reporting.progress(usable, 'reading images'):
         if source.path not in images:
             problems.append('{} has no image'.format(source.path))
         for path in images.get(source.path, ()):
@@ -280,7 +279,8 @@ def make(options: argparse.Namespace) -> None:
         raise errors.UsageError('--furniture has no images; leave --images out.')
     problems = []
     if options.furniture:
-        splits, names = make_furniture(options.seed, options.num_train, options.num_test)
+        splits, names = make_furniture(options.seed, options.num_train, options.num_test,
+                                       options.workers)
         source = 'procedural furniture, seed {}'.format(options.seed)
     else:
         splits, names, problems = _convert(options)

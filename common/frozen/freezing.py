@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from common import errors, files
+from common import cli, errors, files
 from common.frozen import export, graph, lint, model
 
 # Attributes that came after TensorFlow 1.15, which refuses what it does not know: hints for
@@ -56,6 +56,7 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         raise errors.InputError('a frozen graph needs a name that ends in .pb, not {}.'.format(
             path))
     _check_inputs(inputs)
+    cli.say('freezing and checking {}'.format(path))
     named = _name_outputs(sess.graph, outputs, aliases)
     graph_def = _constant_graph(sess, list(inputs), list(named))
     findings = lint.lint_graph(graph_def, list(inputs), list(named), 'infer')

@@ -1,8 +1,50 @@
 """What a run says: lines of progress, losses and times, and the clock behind them."""
 import contextlib
 import math
+import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, TypeVar
+
+from common import cli
+
+_QUIET = 10.            # seconds of work that nobody needs to be told of
+_EVERY = 60.            # seconds between lines in a log
+Item = TypeVar('Item')
+
+
+def progress(items: Iterable[Item], what: str, total: Optional[int] = None,
+             now: Callable[[], float] = time.monotonic) -> Iterator[Item]:
+    """Yields items and tells how far they are: a bar on a terminal, a line a minute in a log.
+
+    Work that ends within ten seconds says nothing in a log.
+
+    Args:
+      items: what is worked through, such as `workers.parallel`, in which making an item is work.
+      what: str, what is done to which things, e.g. 'sampling shapes'.
+      total: int, number of items; None: `len(items)`.
+      now: function that gives seconds; a test puts its own in.
+    """
+    total = len(items) if total is None else total      # type: ignore[arg-type]
+    if sys.stderr.isatty():
+        import tqdm  # here, since most work is short
+        yield from tqdm.tqdm(items, what, total, leave=False)
+        return
+    began = now()
+    due = began + _QUIET
+    for number, item in enumerate(items):
+        if now() >= due and number:
+            cli.say(_how_far(what, number, total, now() - began))
+            due = now() + _EVERY
+        yield item
+    if due > began + _QUIET:
+        cli.say('{}: {} in {}'.format(what, total, format_duration(now() - began)))
+
+
+def _how_far(what, done, total, seconds):
+    pace = seconds / done
+    return '{}: {}/{}  {:.1f}%  {} s each  eta {}'.format(
+        what, done, total, 100. * done / total, format_value(pace),
+        format_duration(pace * (total - done)))
 
 
 def format_value(value: float) -> str:

@@ -2,7 +2,6 @@
 import concurrent.futures
 import os
 import shutil
-import time
 from typing import List, Optional, Tuple
 
 import numpy as np
@@ -122,22 +121,18 @@ def _part(parts, shape):
 
 def _sample_all(todo, paths, parts, options):
     """Samples shapes in parallel; returns why some cannot be used."""
-    refused, began = [], time.perf_counter()
+    refused = []
     workers = options.workers or workers_lib.num_cpus()
     with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
         futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
                                options.up, options.allow_open) for shape in todo]
         try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
+            for future in reporting.progress(concurrent.futures.as_completed(futures),
+                                             'sampling shapes', len(todo)):
                 problem = future.result()
                 if problem and options.strict:
                     raise errors.InputError(problem)
                 refused += [problem] * bool(problem)
-                if number % 10 == 0 or number == len(todo):
-                    pace = (time.perf_counter() - began) / number
-                    cli.say('{}/{}  {:.2f} s a shape  eta {}'.format(
-                        number, len(todo), pace,
-                        reporting.format_duration(pace * (len(todo) - number))))
         except BaseException:
             for future in futures:
                 future.cancel()
