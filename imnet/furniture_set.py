@@ -1,6 +1,6 @@
 """A small set in IM-NET's layout from procedural furniture: solids, point sets, rendered views."""
 import os
-from typing import Any, Dict, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
