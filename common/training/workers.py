@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -26,6 +27,14 @@ def fork_context() -> Any:
     """Returns the way to start processes: by a fork, where the system has that."""
     has_fork = 'fork' in multiprocessing.get_all_start_methods()
     return multiprocessing.get_context('fork' if has_fork else 'spawn')
+
+
+def _clean_context():
+    """A way to start processes that also holds where TensorFlow's threads may run already."""
+    has_server = 'forkserver' in multiprocessing.get_all_start_methods()
+    if 'tensorflow' in sys.modules and has_server:
+        return multiprocessing.get_context('forkserver')
+    return fork_context()
 
 
 def num_cpus() -> int:
@@ -49,7 +58,7 @@ def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], processes: int
     if count <= 1:
         yield from reporting.progress(map(function, jobs), what, len(jobs))
         return
-    with concurrent.futures.ProcessPoolExecutor(count, fork_context()) as pool:
+    with concurrent.futures.ProcessPoolExecutor(count, _clean_context()) as pool:
         # A few jobs ahead, so that results do not pile up in memory.
         waiting = collections.deque(pool.submit(function, job) for job in jobs[:3 * count])
         coming = iter(jobs[3 * count:])
