@@ -73,7 +73,8 @@ def _freeze(built, folder, path):
         if built.variables:
             checkpoints.restore(sess, prefix, built.variables)
         return freezing.freeze(sess, built.inputs, built.outputs, path, built.aliases,
-                             check_feed=built.feed, batch_axes=built.batch_axes)['max_difference']
+                               check_feed=built.feed, batch_axes=built.batch_axes,
+                               margins=built.margins)['max_difference']
 
 
 def _onnx_difference(path, lines):
@@ -104,4 +105,7 @@ def print_table(models: Optional[Sequence[str]] = None) -> int:
         print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     for line in lines:
         print(line)
+    if not tf.__version__.startswith('1.'):
+        print('note: an NPU runs TensorFlow 1.15; this is {}, whose gradients have other shapes. '
+              'Lint on 1.15: bash setup.sh --tensorflow=1'.format(tf.__version__))
     return 1 if any(int(cells[2]) for cells in table[1:]) else 0

@@ -47,7 +47,7 @@ def freeze(options: cli.Options, context: launch.Context) -> List[str]:
             with tf.Session(config=context.session_config()) as sess:
                 weights.restore(sess)
                 freezing.freeze(sess, built.inputs, built.outputs, paths[-1], built.aliases,
-                                check_feed=built.feed, notes=notes)
+                                check_feed=built.feed, notes=notes, margins=built.margins)
     return paths
 
 

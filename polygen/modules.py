@@ -178,6 +178,15 @@ class VertexModel(layers.AbstractModule):
                       max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
                       filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
                       keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
+        """Draws vertex sequences int32 [B, 3 * max_sample_length + 1], see `draw_tokens`."""
+        return self.draw_tokens(num_samples, context, max_sample_length, noise, filters,
+                                valid_only, keep_drawing, single_loop)[0]
+
+    def draw_tokens(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
+                    max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
+                    filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
+                    keep_drawing: bool = False, single_loop: bool = False
+                    ) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws vertex sequences; all shapes are static.
 
         Args:
@@ -189,7 +198,7 @@ class VertexModel(layers.AbstractModule):
           valid_only: bool, mask invalid tokens (paper, section 3.1; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
-          int32 [B, 3 * max_sample_length + 1].
+          (int32, float32), both [B, 3 * max_sample_length + 1]: tokens and their margins.
         Raises:
           ValueError: more vertices than the table of positions has rows.
         """
@@ -530,6 +539,14 @@ class FaceModel(layers.AbstractModule):
                       noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
                       valid_only: bool = False, keep_drawing: bool = False,
                       single_loop: bool = False) -> tf.Tensor:
+        """Draws face sequences int32 [B, L], see `draw_tokens`."""
+        return self.draw_tokens(context, max_sample_length, noise, filters, valid_only,
+                                keep_drawing, single_loop)[0]
+
+    def draw_tokens(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
+                    noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
+                    valid_only: bool = False, keep_drawing: bool = False,
+                    single_loop: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws face sequences; all shapes are static.
 
         Args:
@@ -541,7 +558,7 @@ class FaceModel(layers.AbstractModule):
           valid_only: bool, mask invalid tokens (paper, section 3.2; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
-          int32 [B, L].
+          (int32 [B, L], float32 [B, L]): tokens and their margins.
         Raises:
           ValueError: more tokens than the table of positions has rows.
         """

@@ -23,6 +23,11 @@ def sample_path(path: str) -> str:
     return os.path.splitext(path)[0] + '_sample.npz'
 
 
+def margins_path(path: str) -> str:
+    """Returns the name of the file with the margins of the choices for that sample, if any."""
+    return os.path.splitext(path)[0] + '_margins.npz'
+
+
 def read_graph(path: str) -> tf.GraphDef:
     """Reads a .pb file.
 
@@ -95,6 +100,18 @@ def read_sample(path: str) -> Dict[str, np.ndarray]:
       errors.InputError: they are not there, or damaged.
     """
     return arrays.read_archive(sample_path(path), remedy='Freeze {} again.'.format(path))
+
+
+def read_margins(path: str) -> Dict[str, np.ndarray]:
+    """Reads the margins of a .pb file's choices, {output: array [batch, ...]}; often none.
+
+    Raises:
+      errors.InputError: they are damaged.
+    """
+    name = margins_path(path)
+    if not os.path.exists(name):
+        return {}
+    return arrays.read_archive(name, remedy='Freeze {} again.'.format(path))
 
 
 def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
