@@ -76,9 +76,8 @@ def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], processes: int
             raise errors.InputError(
                 '{}: a process has died (killed, or out of memory?). Give the same command again, '
                 'with fewer processes.'.format(what)) from error
-        finally:
-            for future in waiting:
-                future.cancel()
+        # Of an error the few jobs ahead come to their end: Python 3.7 may wait for ever on a pool
+        # with cancelled ones.
 
 
 class Workers:
