@@ -233,6 +233,9 @@ def _write(results, folder, headline):
     cli.say('Total mAP: {mAP:.6f}'.format(**figures))
     cli.say('IoU: {iou:.4f}; of the mean shape of the training models: {mean_shape_iou:.4f}'
             .format(**figures))
+    cli.say(reporting.verdict(
+        'IoU', figures['iou'], {'mean shape': figures['mean_shape_iou']}, 'More steps '
+        '(--training_steps), more models or weights that ship (--pretrained) may help.'))
     cli.say(reporting.accuracy_line(figures['iou']))
     files.write_json(os.path.join(folder, 'result.json'), figures)
     files.write_text(os.path.join(folder, 'table.md'), '\n'.join(lines) + '\n')

@@ -25,7 +25,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import generator, meshes, voxel_grids
-from common.readers import folders, pictures
+from common.readers import arrays, folders, pictures
 from common.training import reporting
 from common.training import workers as workers_lib
 from vsl import data_utils
@@ -148,7 +148,7 @@ def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 
 
 
 def voxelize(path: str, up: str) -> np.ndarray:
-    """Voxelises one mesh, or resizes one binvox grid.
+    """Voxelises one mesh, or resizes one binvox grid; a .npy [30, 30, 30] is taken as it is.
 
     Args:
       path: str; up: 'y' or 'z', vertical axis of the file.
@@ -157,6 +157,12 @@ def voxelize(path: str, up: str) -> np.ndarray:
     Raises:
       errors.InputError: the file cannot be read, or is empty.
     """
+    if path.lower().endswith('.npy'):
+        grid = arrays.read(path)
+        if grid.shape != 3 * (data_utils.GRID,):
+            raise errors.InputError('{} has the shape {}, not [30, 30, 30].'.format(
+                path, list(grid.shape)))
+        return grid > 0.5
     if path.lower().endswith('.binvox'):
         grid = voxel_grids.read_binvox(path)
         if up == 'y':

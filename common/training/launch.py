@@ -140,14 +140,15 @@ def _launch(work, complete, is_training, has_page, parsed):
             check_output(context.output_path)
         result = work(options, context)
         if has_page and not result and ranks.is_chief and os.path.isdir(context.output_path):
-            cli.say('page: {}'.format(write_page(context)))
+            cli.say('page: {}'.format(write_page(options, context)))
         return result
 
 
-def write_page(context: Context) -> str:
+def write_page(options: cli.Options, context: Context) -> str:
     """Writes `report.html` of the output folder; returns its path."""
     return report.write_folder(context.output_path, '{}: {}'.format(
-        os.path.basename(sys.argv[0]), context.output_path), facts=facts(context))
+        os.path.basename(sys.argv[0]), context.output_path), getattr(options, 'up', 'y'),
+        facts(context))
 
 
 def facts(context: Context) -> Dict[str, Any]:

@@ -129,6 +129,32 @@ def accuracy_line(value: float, name: Optional[str] = None) -> str:
     return 'Accuracy{}: {:.6f}'.format(' ({})'.format(name) if name else '', value)
 
 
+def verdict(name: str, value: float, baselines: Dict[str, float], advice: str,
+            higher: bool = True) -> str:
+    """Returns a plain sentence on what a network has learned, beside answers that cost nothing.
+
+    Args:
+      name: str, of the figure on shapes that were not trained on, such as 'IoU'.
+      value: float; baselines: {what it is: float}, such as the mean training shape.
+      advice: str, a sentence on what would help, said where a baseline is as good.
+      higher: bool, whether more is better.
+    """
+    beaten = [what for what, other in baselines.items() if (value > other) == higher
+              and value != other]
+    others = [what for what in baselines if what not in beaten]
+    listed = ', '.join('{} {}'.format(what, format_value(other))
+                       for what, other in baselines.items())
+    if not others:
+        meaning = 'better than {}.'.format(' and '.join(beaten))
+    elif beaten:
+        meaning = 'better than {}, not yet than {}. {}'.format(
+            ' and '.join(beaten), ' and '.join(others), advice)
+    else:
+        meaning = 'no better than {}: little is learned so far. {}'.format(
+            ' and '.join(others), advice)
+    return 'on held-out data: {} {} ({}): {}'.format(name, format_value(value), listed, meaning)
+
+
 class StepClock:
     """Times the steps, leaving out the first one (it compiles the graph) and the pauses.
 

@@ -192,7 +192,7 @@ class Run:
         if began < self._next_page:
             return
         with self.paused():
-            launch.write_page(self._context)
+            launch.write_page(self._options, self._context)
         ended = time.monotonic()
         self._next_page = ended + max(_PAGE_EVERY, 50 * (ended - began))
 

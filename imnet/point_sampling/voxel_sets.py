@@ -1,5 +1,4 @@
 """Samples points of all shapes of categories, in parallel; what is done already is kept."""
-import concurrent.futures
 import os
 import shutil
 from typing import Dict, List, Optional, Tuple
@@ -8,7 +7,6 @@ import numpy as np
 
 from common import cli, errors, files
 from common.readers import folders
-from common.training import reporting
 from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
 
@@ -151,24 +149,20 @@ def _part(parts, shape):
     return os.path.join(parts, shape + '.npz')
 
 
+def _sample_job(job):
+    return sample_file(*job)
+
+
 def _sample_all(todo, paths, parts, options):
     """Samples shapes in parallel; returns why some cannot be used."""
     refused = []
-    workers = options.workers or workers_lib.num_cpus()
-    with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
-        futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
-                               options.up, options.allow_open, shape) for shape in todo]
-        try:
-            for future in reporting.progress(concurrent.futures.as_completed(futures),
-                                             'sampling shapes', len(todo)):
-                problem = future.result()
-                if problem and options.strict:
-                    raise errors.InputError(problem)
-                refused += [problem] * bool(problem)
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    jobs = [(paths[shape], _part(parts, shape), options.seed, options.up, options.allow_open,
+             shape) for shape in todo]
+    for problem in workers_lib.parallel(_sample_job, jobs, options.workers
+                                        or workers_lib.num_cpus(), 'sampling shapes'):
+        if problem and options.strict:
+            raise errors.InputError(problem)
+        refused += [problem] * bool(problem)
     return sorted(refused)
 
 
