@@ -210,7 +210,8 @@ def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int
             len(jobs) - len(todo), len(jobs)), flush=True)
     problems = [problem for problem in workers_lib.parallel(_work, todo, workers,
                                                             'voxelising shapes') if problem]
-    grids = {path: np.unpackbits(np.load(part, allow_pickle=False))
+    grids = {path: np.unpackbits(arrays.read(part, 'u', remedy='Remove it, then give the same '
+                                              'command again.'))
              for path, part, _ in jobs if os.path.exists(part)}
     return grids, problems
 

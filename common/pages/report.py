@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from common import errors, files
 from common.pages import charts, figures
+from common.readers import text
 
 NAME = 'report.html'
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -62,7 +63,7 @@ def write_files(path: str, title: str, paths: Sequence[str], facts: Mapping[str,
 
 def _recorded(path):
     try:
-        recorded = files.read_json(path)
+        recorded = text.read_json(path)
     except errors.InputError:
         return {}
     return recorded if isinstance(recorded, dict) and isinstance(

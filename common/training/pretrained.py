@@ -9,6 +9,7 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from common import cli, errors, files
+from common.readers import text
 from common.training import checkpoints, weight_files
 
 FOLDER = 'pretrained'
@@ -136,7 +137,7 @@ def _write_configs(run, folder):
     """Copies config.json of the run and of its parts, without places of files."""
     names = [_CONFIG] + ['{}/{}'.format(name, _CONFIG) for name in sorted(os.listdir(run))
                          if name != checkpoints.RUN_FOLDER]
-    configs = {name: _without_places(files.read_json(os.path.join(run, name)))
+    configs = {name: _without_places(text.read_json(os.path.join(run, name)))
                for name in names if os.path.isfile(os.path.join(run, name))}
     for name, config in configs.items():
         files.write_json(os.path.join(folder, name), config)
@@ -185,7 +186,7 @@ def _write_card(path, title, digests: Dict[str, str], trained, folder):
             name, facts['command'], facts['seed'],
             _thousands(facts['parameters']), facts['device']), '']
     facts_text = '\n'.join(lines + [_END])
-    text = _TEMPLATE.format(title=title, facts=facts_text)
+    card = _TEMPLATE.format(title=title, facts=facts_text)
     if os.path.exists(path):
         with open(path, encoding='utf-8') as stream:
             before = stream.read()
@@ -194,8 +195,8 @@ def _write_card(path, title, digests: Dict[str, str], trained, folder):
             raise errors.InputError('{} has no lines "{}" and "{}" for the facts between them; '
                                     'put them in, or move the card away.'.format(
                                         path, _FACTS, _END))
-        text = before[:start] + facts_text + before[end + len(_END):]
-    files.write_text(path, text)
+        card = before[:start] + facts_text + before[end + len(_END):]
+    files.write_text(path, card)
 
 
 def _step(name: str) -> Optional[int]:
@@ -214,6 +215,6 @@ def sizes(folder: str, names: Sequence[str], part: str = '') -> Dict[str, Any]:
     Returns:
       dict {option: value}, of those that are recorded.
     """
-    recorded = files.read_json(os.path.join(folder, part, _CONFIG))
+    recorded = text.read_json(os.path.join(folder, part, _CONFIG))
     options = recorded.get('options', {}) if isinstance(recorded, dict) else {}
     return {name: options[name] for name in names if options.get(name) is not None}

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
-from common.readers import arrays
+from common.readers import arrays, text
 
 ENDING = '.weights'
 MANIFEST = 'manifest.json'
@@ -88,7 +88,7 @@ def read_manifest(path: str) -> Dict[str, Any]:
     Raises:
       errors.InputError: it is missing or no such manifest.
     """
-    manifest = files.read_json(path)
+    manifest = text.read_json(path)
     if not isinstance(manifest, dict) or not isinstance(manifest.get('files'), dict):
         raise errors.InputError('{} is no manifest of weights: it has no "files". {}'.format(
             path, _AGAIN))
