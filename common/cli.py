@@ -257,6 +257,12 @@ def add_max_pixels(parser: Any) -> None:
                         help='the largest picture that is read, in pixels')
 
 
+def add_remove_background(parser: Any) -> None:
+    """Adds --remove_background, for scripts that take photos."""
+    add_flag(parser, '--remove_background', help='cut the object out of a photo by GrabCut, where '
+             'its background is not plain and the picture has no transparency')
+
+
 def add_pretrained(parser: Any) -> None:
     """Adds --pretrained, for scripts that start from trained weights or use them."""
     add_flag(parser, '--pretrained',

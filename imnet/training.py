@@ -136,7 +136,7 @@ def _write_meshes(options, context, has_test):
     cli.say('--- meshes')
 
     def of(parse, folder, **changes):
-        return _of_program(options, parse, end=options.num_meshes, checkpoint='', ef_dim=None,
+        return _of_program(options, parse, in_turn=options.num_meshes, checkpoint='', ef_dim=None,
                            sample_dir=os.path.join(options.output_path, 'samples', folder),
                            formats=['ply', 'obj'], **changes)
 
