@@ -119,7 +119,8 @@ def _train_gan(options, context):
     cli.say('--- GAN')
     gan_training.train_gan(_of_program(
         options, options_lib.parse_imgan, train=True, epoch=options.gan_epochs,
-        checkpoint_every=None, training_steps=None, checkpoint=''), context)
+        checkpoint_every=None, training_steps=None, checkpoint='', freeze_layers=[]),
+        context.replace(freeze_layers=()))
 
 
 def _train_svr(options, context):
