@@ -380,8 +380,8 @@ class Run:
                             'that --checkpoint was trained with, or another --checkpoint.')
         lines = ['note: {} starts anew, since the data has other classes than {}'.format(
             ' and '.join(others), prefix)] if others else []
-        return lines + ['weights of {} ({} variables); step count and {} variables of the optimizer '
-                        'start anew'.format(prefix, len(wanted), len(fresh))]
+        return lines + ['weights of {} ({} variables); step count and {} variables of the '
+                        'optimizer start anew'.format(prefix, len(wanted), len(fresh))]
 
     def _finish(self):
         """Saves what is new and says where the results are."""
