@@ -237,19 +237,6 @@ def _ensure_folder(path):
     return path
 
 
-def for_inference(options: Dict[str, Any]) -> Dict[str, Any]:
-    """Leaves out of a training run's options what was meant for its device.
-
-    Args:
-      options: {option: value}, as `runs.read_options` gives it.
-    Returns:
-      dict, with `training` False.
-    """
-    fields = {field.name for field in dataclasses.fields(NpuOptions)}
-    others = {name: value for name, value in options.items() if name not in fields}
-    return dict(others, training=False)
-
-
 def write_parameter_map(custom_optimizer: Any, options: NpuOptions) -> None:
     """Fills in the parameters of the NpuOptimizer entry; needs TensorFlow only, no NPU.
 
