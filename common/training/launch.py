@@ -17,6 +17,8 @@ from common import cli, errors
 from common.device import choice, npu, session
 from common.device import ranks as ranks_lib
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.training import facts
+from common.training import peers as peers_lib
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 
@@ -33,6 +35,7 @@ class Context:
       seed: int, of every random draw.
       threads: int, CPU threads of an operation; 0 leaves the choice to TensorFlow.
       npu_options: npu.NpuOptions.
+      peers: peers.Nobody, what watches the other processes.
     """
 
     device: str = 'cpu'
@@ -42,6 +45,7 @@ class Context:
     seed: int = 0
     threads: int = 0
     npu_options: npu.NpuOptions = npu.NpuOptions()
+    peers: peers_lib.Nobody = peers_lib.Nobody()
 
     @property
     def on_npu(self) -> bool:
@@ -131,7 +135,19 @@ def _launch(work, complete, is_training, parsed):
         context = settle(options, device, ranks, is_training)
         if is_training:
             check_output(context.output_path)
+        if ranks.size > 1:
+            context = stack.enter_context(_joined(work, options, context))
         return work(options, context)
+
+
+@contextlib.contextmanager
+def _joined(work, options, context):
+    """Yields the context of a process that others can reach, and that watches them."""
+    ranks = context.ranks.serving(context.session_config())
+    with peers_lib.watched(ranks, options.peer_timeout) as others:
+        if ranks.cluster is not None:
+            others.compare(facts.of_script(work, options))
+        yield context.replace(ranks=ranks, peers=others)
 
 
 def check_output(path: str) -> None:

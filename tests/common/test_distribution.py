@@ -1,6 +1,7 @@
 """Several processes that train together; HCCL and Horovod are doubles that talk through files.
 
-Where Horovod itself is installed the slow tests run it too ("horovodrun").
+TensorFlow's own collectives ("tf") are real. Where Horovod itself is installed the slow tests run
+it too ("horovodrun").
 """
 import importlib.util
 import json
@@ -15,7 +16,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
-from common.device import rank_table, ranks
+from common import processes as launcher
+from common.device import cluster, rank_table, ranks
 from common.training import launch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,6 +32,9 @@ REAL = pytest.param('horovodrun', marks=[pytest.mark.slow, real_horovod])
 
 def environment(backend, folder, rank, size):
     """Variables of the process of a rank, as the launcher of its platform sets them."""
+    if backend == 'tf':
+        addresses = tuple((folder / 'addresses').read_text().split())
+        return dict(os.environ, TF_CONFIG=cluster.make(addresses, rank))
     names = {'hccl': {'RANK_ID': rank, 'RANK_SIZE': size, 'ASCEND_DEVICE_ID': rank},
              'horovod': {'HOROVOD_RANK': rank, 'HOROVOD_SIZE': size, 'HOROVOD_LOCAL_RANK': rank}}
     package = {'hccl': 'fake_npu', 'horovod': 'fake_horovod'}[backend]
@@ -55,6 +60,8 @@ def together(command, backend, folder, size=2):
         return [''.join(re.findall(r'^\[{}\]<stdout>:(.*\n)'.format(rank), done.stdout, re.M))
                 for rank in range(size)]
     folder.mkdir()
+    (folder / 'addresses').write_text(' '.join(map('127.0.0.1:{}'.format,
+                                                   launcher.free_ports(size))))
     processes = [subprocess.Popen(
         [sys.executable] + command, cwd=ROOT, env=environment(backend, folder, rank, size),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
@@ -77,7 +84,7 @@ def toy(output, steps, *more):
 
 
 @pytest.mark.parametrize('backend', [
-    'hccl', pytest.param('horovod', marks=pytest.mark.slow), REAL])
+    'tf', 'hccl', pytest.param('horovod', marks=pytest.mark.slow), REAL])
 def test_two_processes_train_as_one_and_only_the_first_writes(backend, tmp_path):
     first, second = together(toy(tmp_path / 'two', 3), backend, tmp_path / 'exchange')
     assert 'done: step 3' in first and second == ''
