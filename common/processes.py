@@ -6,7 +6,6 @@ Example: python -m common.processes --count=2 -- vsl/vsl_main.py --training_step
          python -m common.processes --hosts=host-a,host-b -- vsl/vsl_main.py --data_path=/data
 """
 import argparse
-import contextlib
 import ctypes
 import os
 import shlex
@@ -74,11 +73,14 @@ def _print(options):
 
 def free_ports(count: int) -> List[int]:
     """Returns ports of this machine that nothing listens on at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(contextlib.closing(socket.socket())) for _ in range(count)]
+    sockets = [socket.socket() for _ in range(count)]
+    try:
         for one in sockets:
             one.bind(('127.0.0.1', 0))
         return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
 
 
 class Job:
@@ -137,16 +139,11 @@ class Job:
         Returns:
           int, the largest exit code.
         """
-        before = {number: signal.signal(number, lambda received, frame: self.send(received))
-                  for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            while any(process.poll() is None for process in self.processes):
-                self._end_the_rest()
-                time.sleep(0.1)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self.send(signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda received, frame: self.send(received))
+        while any([process.poll() is None for process in self.processes]):
+            self._end_the_rest()
+            time.sleep(0.1)
         for reader in self._readers:
             reader.join(5)
         codes = [_exit_code(process.returncode) for rank, process in enumerate(self.processes)
@@ -156,7 +153,7 @@ class Job:
     def _end_the_rest(self):
         """Ends, some time after one has failed, those that still run."""
         if self._failed_at is None:
-            if any(process.poll() for process in self.processes):
+            if any([process.poll() for process in self.processes]):
                 self._failed_at = time.monotonic()
             return
         late = time.monotonic() - self._failed_at - _PATIENCE
