@@ -172,6 +172,11 @@ def test_a_single_process_adds_nothing_to_the_graph():
 
 @pytest.mark.parametrize('asked, variables, expected', [
     ('auto', {}, 'none'), ('auto', {'HOROVOD_SIZE': '2'}, 'horovod'),
+    ('auto', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1)}, 'tf'),
+    ('auto', {'TF_CONFIG': cluster.make(('a:1',), 0)}, 'none'),
+    ('auto', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1), 'HOROVOD_SIZE': '2'}, 'horovod'),
+    ('none', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1)}, 'none'),
+    ('tf', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1), 'HOROVOD_SIZE': '2'}, 'tf'),
     ('auto', {'RANK_SIZE': '2'}, 'none'), ('none', {'HOROVOD_SIZE': '2'}, 'none')])
 def test_the_environment_tells_the_way_to_work_together(asked, variables, expected, monkeypatch):
     monkeypatch.syspath_prepend(os.path.join(HERE, 'fake_horovod'))
@@ -184,9 +189,23 @@ def test_the_environment_tells_the_way_to_work_together(asked, variables, expect
         del sys.modules[name]
 
 
-def test_hccl_without_an_npu_and_horovod_without_its_package_are_refused(monkeypatch):
+def test_what_a_device_or_the_environment_lacks_is_refused(monkeypatch):
     with pytest.raises(errors.UsageError, match='on an NPU only'):
         ranks.find('hccl', 'cpu')
+    with pytest.raises(errors.UsageError, match='on an NPU it is hccl'):
+        ranks.find('tf', 'npu')
+    with pytest.raises(errors.InputError, match='python -m common.processes'):
+        ranks.find('tf', 'cpu', {})
     monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
-    with pytest.raises(errors.InputError, match='requirements-extra.txt'):
+    remedy = ('requirements-extra.txt' if tf.version.VERSION.startswith('1.')
+              else 'does not build for TensorFlow 2.* take --distribution tf')
+    with pytest.raises(errors.InputError, match=remedy):
         ranks.find('horovod', 'cpu')
+
+
+def test_on_an_npu_the_rank_table_wins_over_tf_config_and_that_is_said(tmp_path, capsys):
+    table = environment('hccl', tmp_path, 1, 2)
+    place = ranks.find('auto', 'npu', dict(table, TF_CONFIG=cluster.make(('a:1', 'b:1', 'c:1'), 0)))
+    assert (place.backend, place.rank, place.size) == ('hccl', 1, 2)
+    said = capsys.readouterr().out
+    assert said.count('\n') == 1 and 'TF_CONFIG' in said and 'left aside' in said
