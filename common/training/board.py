@@ -97,9 +97,21 @@ class Board:
 
 def is_listening(address: str) -> bool:
     """Returns whether something takes connections at an address host:port."""
+    return _connects(address) is True
+
+
+def is_closed(address: str) -> bool:
+    """Returns whether the machine answers that nothing listens at an address host:port."""
+    return _connects(address) is False
+
+
+def _connects(address):
+    """True, False where the machine refuses, None where nothing answers."""
     host, port = address.rsplit(':', 1)
     try:
         with socket.create_connection((host.strip('[]'), int(port)), timeout=2):
             return True
-    except OSError:
+    except ConnectionRefusedError:
         return False
+    except OSError:
+        return None

@@ -187,12 +187,12 @@ class Peers(Nobody):
             # What others have posted is only known as of the last exchange.
             silent = (self._last_exchange if rank else time.monotonic()) - seen
             name = self._cluster.named(rank)
-            if silent > _LATE and not board_lib.is_listening(self._cluster.addresses[rank]):
-                return 1, ('{} is gone: its process was killed, or its machine or the way there '
-                           'failed. Give all processes the same command again: they go on from '
+            if silent > _LATE and board_lib.is_closed(self._cluster.addresses[rank]):
+                return 1, ('{} is gone: its process has ended without a word (killed? out of '
+                           'memory?). Give all processes the same command again: they go on from '
                            'the last checkpoint.'.format(name))
             if silent > self._patience:
-                return 1, ('{} has been silent for {:.0f} s: its process was stopped, or hangs. '
+                return 1, ('{} has been silent for {:.0f} s: it was stopped, hangs, or is cut off. '
                            'End it, then give all processes the same command again: they go on '
                            'from the last checkpoint.'.format(name, silent))
         return None
