@@ -1,11 +1,11 @@
 """A small set in IM-NET's layout from procedural furniture: solids, point sets, rendered views."""
 import os
-from typing import Any, Sequence
+from typing import Sequence
 
 import numpy as np
 
 from common import cli
-from common.geometry import furniture, voxel_grids
+from common.geometry import furniture, generator, voxel_grids
 from imnet import draw, options
 from imnet.point_sampling import sampler, tables
 
@@ -13,13 +13,21 @@ STEM = 'furniture_vox256_img'
 _VIEWS, _SIDE = 24, 137
 
 
-def solid(name: str, seed: Any) -> np.ndarray:
-    """Builds a solid of a class: uint8 [256, 256, 256], y up, bounding-box diagonal 256 cells."""
-    parts = furniture.furniture(name, seed)
-    low = np.min([part.low for part in parts if not part.cut], axis=0)
-    high = np.max([part.high for part in parts if not part.cut], axis=0)
+def solid(name: str, seed: Sequence[int], version: int = 1) -> np.ndarray:
+    """Builds a solid of a class: uint8 [256, 256, 256], y up, bounding-box diagonal 256 cells.
+
+    Args:
+      name: str, one of generator.CLASSES.
+      seed: [seed, number]; version: int, of the generator.
+    """
+    if version == 1:
+        parts = furniture.furniture(name, seed)
+        low = np.min([part.low for part in parts if not part.cut], axis=0)
+        high = np.max([part.high for part in parts if not part.cut], axis=0)
+    else:
+        low, high = generator.shape(name, seed[-1], seed[0]).box()
     extent = sampler.SIZE * (high - low).max() / np.linalg.norm(high - low)
-    grid = furniture.voxels(parts, sampler.SIZE, extent)
+    grid = generator.voxels(name, seed, sampler.SIZE, extent, version)
     return np.ascontiguousarray(grid.transpose(0, 2, 1)[:, :, ::-1]).astype(np.uint8)
 
 
@@ -37,22 +45,25 @@ def render_views(grid: np.ndarray) -> np.ndarray:
 
 
 def write(folder: str, shapes: int = 2, classes: Sequence[str] = options.FURNITURE,
-          seed: int = 0) -> None:
+          seed: int = 0, version: int = 1) -> None:
     """Writes the files of both splits.
 
     Args:
       folder: str; shapes: of each class for training, one more is for testing.
-      classes: of furniture.FURNITURE; seed: of the shapes.
+      classes: of generator.CLASSES; seed: of the shapes.
+      version: int, of the generator; from 2 on the shapes for testing are held out by their seed.
     """
-    for half, numbers in (('train', range(shapes)), ('test', range(shapes, shapes + 1))):
+    test_seed = seed if version == 1 else generator.held_out_seed(seed)
+    for half, own_seed, numbers in (('train', seed, range(shapes)),
+                                    ('test', test_seed, range(shapes, shapes + 1))):
         path = os.path.join(folder, '{}_{}.hdf5'.format(STEM, half))
         items = [(kind, number) for kind in classes for number in numbers]
         names = ['{}/{:04d}'.format(*item) for item in items]
 
-        def rows(items=items, names=names):
+        def rows(items=items, names=names, own_seed=own_seed):
             for name, (kind, number) in zip(names, items):
-                grid = solid(kind, [seed, number])
-                sets = sampler.point_sets(grid, sampler.Draws.of_shape(seed, name))
+                grid = solid(kind, [own_seed, number], version)
+                sets = sampler.point_sets(grid, sampler.Draws.of_shape(own_seed, name))
                 yield dict(tables.arrays_of(sets), pixels=render_views(grid))
 
         tables.write_rows(path, rows(), len(names), 'gzip')

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
-from common.geometry import furniture
+from common.geometry import generator
 from imnet import options
 
 
@@ -17,9 +17,11 @@ def parse_args(argv=None):
     parser.add_argument('--output', '--output_path', required=True, help='folder for the files')
     parser.add_argument('--shapes', type=cli.positive_int, default=2,
                         help='shapes of each class for training; one more is for testing')
-    parser.add_argument('--classes', nargs='+', choices=sorted(furniture.FURNITURE),
+    parser.add_argument('--classes', nargs='+', choices=sorted(generator.CLASSES),
                         default=options.FURNITURE,
                         help='kinds of furniture')
+    parser.add_argument('--generator', type=int, choices=generator.VERSIONS, default=1,
+                        help='version of the procedural shapes')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the shapes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
@@ -28,7 +30,8 @@ def parse_args(argv=None):
 def make(settled):
     """Writes the two files."""
     from imnet import furniture_set  # here, since --help needs no SciPy
-    furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed)
+    furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed,
+                        settled.generator)
 
 
 def main(argv=None):

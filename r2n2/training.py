@@ -135,6 +135,7 @@ def _loaders(settings, data, options, context):
       settings: config.Config; CONST.BATCH_SIZE is the rows of this process.
       options: `batch_size` is the rows of all processes.
     """
+    data_io.refuse_held_out(data)
     pairs = data_io.pairs(data, settings.TRAIN.DATASET_PORTION)
     test_pairs = data_io.pairs(data, settings.TEST.DATASET_PORTION)
     batch, seed, ranks = options.batch_size, context.seed, context.ranks

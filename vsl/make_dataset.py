@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from common import cli, errors, files
-from common.geometry import furniture, meshes, voxel_grids
+from common.geometry import generator, meshes, voxel_grids
 from common.readers import folders, pictures
 from vsl import data_utils
 
@@ -59,6 +59,8 @@ def parse_args(argv=None):
         ' '.join(meshes.READABLE)))
     source.add_argument('--binvox', default='', help='folder of .binvox files')
     cli.add_flag(source, '--furniture', help='ten procedural classes')
+    parser.add_argument('--generator', type=int, choices=generator.VERSIONS, default=1,
+                        help='version of the procedural shapes')
     parser.add_argument('--images', default='', help='folder of the images of the shapes')
     cli.add_max_pixels(parser)
     parser.add_argument('--output', required=True, help='the .mat file to write')
@@ -77,23 +79,25 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10
+def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10, version: int = 1
                    ) -> Tuple[Dict[str, data_utils.Split], List[str]]:
     """Makes the procedural set of furniture.
 
     Args:
       seed: int; num_train, num_test: int, shapes of each class.
+      version: int, of the generator; from 2 on the shapes for testing are held out by their seed.
     Returns:
       (dict {'train', 'test': data_utils.Split}, list of class names).
     """
-    splits = {}
-    for split, count, first in (('train', num_train, 0), ('test', num_test, num_train)):
-        labels = np.repeat(np.arange(len(furniture.FURNITURE), dtype=np.int32) + 1, count)
-        voxels = [furniture.voxels(furniture.furniture(name, [seed, label, first + number]),
-                                   data_utils.GRID, EXTENT).ravel()
-                  for label, name in enumerate(furniture.FURNITURE) for number in range(count)]
+    splits, test_seed = {}, seed if version == 1 else generator.held_out_seed(seed)
+    for split, own_seed, count, first in (('train', seed, num_train, 0),
+                                          ('test', test_seed, num_test, num_train)):
+        labels = np.repeat(np.arange(len(generator.CLASSES), dtype=np.int32) + 1, count)
+        voxels = [generator.voxels(name, [own_seed, label, first + number], data_utils.GRID, EXTENT,
+                                   version).ravel()
+                  for label, name in enumerate(generator.CLASSES) for number in range(count)]
         splits[split] = data_utils.Split(np.array(voxels, np.uint8), labels, None)
-    return splits, list(furniture.FURNITURE)
+    return splits, list(generator.CLASSES)
 
 
 def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 0.2,
@@ -280,8 +284,9 @@ def make(options: argparse.Namespace) -> None:
         raise errors.UsageError('--furniture has no images; leave --images out.')
     problems = []
     if options.furniture:
-        splits, names = make_furniture(options.seed, options.num_train, options.num_test)
-        source = 'procedural furniture, seed {}'.format(options.seed)
+        splits, names = make_furniture(options.seed, options.num_train, options.num_test,
+                                       options.generator)
+        source = 'procedural furniture, version {}, seed {}'.format(options.generator, options.seed)
     else:
         splits, names, problems = _convert(options)
         source = os.path.basename(os.path.abspath(options.meshes or options.binvox))

@@ -17,7 +17,8 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTup
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from common import errors
+from common import errors, files
+from common.device import mixlist
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
 # Values of the adapter's parameter `precision_mode`, and of `precision_mode_v2` of newer ones.
@@ -29,6 +30,9 @@ PRECISION_MODES_V2 = (
     'fp16', 'origin', 'cube_fp16in_fp32out', 'mixed_float16', 'mixed_bfloat16', 'mixed_hif8',
     'cube_hif8')
 DEFAULT_MODE = 'allow_mix_precision'
+# Modes in which CANN takes --modify_mixlist.
+_MIXED_MODES = ('allow_mix_precision', 'allow_mix_precision_fp16', 'allow_mix_precision_bf16',
+                'mixed_float16', 'mixed_bfloat16')
 _FILE_OPTIONS = ('modify_mixlist', 'fusion_switch_file', 'customize_dtypes')
 _DUMP_STEPS = re.compile(r'\d+(-\d+)?(\|\d+(-\d+)?)*$')
 
@@ -163,7 +167,7 @@ class NpuOptions:
 
         Raises:
           errors.UsageError: options that are wrong or exclude each other.
-          errors.InputError: a file that an option names is missing.
+          errors.InputError: a file that an option names is missing or wrong.
         """
         _check_precision(self.precision_mode, self.precision_mode_v2)
         parse_loss_scale(self.loss_scale)
@@ -177,14 +181,24 @@ class NpuOptions:
         if self.mix_compile_mode and self.iterations_per_loop != 1:
             raise errors.UsageError('--mix_compile_mode needs iterations_per_loop 1, not {}.'
                                     .format(self.iterations_per_loop))
-        mode = self.precision_mode_v2 or _adapter_mode(self.precision_mode) or ''
-        if self.modify_mixlist and not mode.startswith(('allow_mix_precision', 'mixed_')):
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Reads the files that options name, and checks that they go with the precision.
+
+        Raises:
+          errors.UsageError or errors.InputError: as in `validate`.
+        """
+        mode = self.precision_mode_v2 or _adapter_mode(self.precision_mode)
+        if self.modify_mixlist and mode not in _MIXED_MODES:
             raise errors.UsageError('--modify_mixlist works with mixed precision only, not with '
                                     '{}.'.format(mode or 'the default mode'))
         for name in _FILE_OPTIONS:
             path = getattr(self, name)
             if path and not os.path.isfile(path):
                 raise errors.InputError('--{} {}: no such file.'.format(name, path))
+            if path and name in mixlist.READERS:
+                mixlist.READERS[name](path)
 
     def folder(self, name: str) -> str:
         """Makes a folder below the output folder (the adapter wants dump folders to exist)."""
@@ -250,10 +264,24 @@ def _file_parameters(options):
     """Returns the parameters that name files and the cache of compiled operators."""
     values = {name: os.path.abspath(getattr(options, name))
               for name in _FILE_OPTIONS if getattr(options, name)}
+    for name, (_, text) in _cleaned(options).items():
+        values[name] = _cleaned_path(options, name)
+        files.write_text(values[name], text)
     if options.op_cache_dir:
         values['op_compiler_cache_mode'] = 'enable'
         values['op_compiler_cache_dir'] = _ensure_folder(os.path.abspath(options.op_cache_dir))
     return values
+
+
+def _cleaned(options):
+    """Returns {option: (what is left out, text)} of files that CANN's parser would refuse."""
+    texts = {name: mixlist.cleaned(getattr(options, name), '--' + name)
+             for name in mixlist.READERS if getattr(options, name)}
+    return {name: (left_out, text) for name, (text, left_out) in texts.items() if left_out}
+
+
+def _cleaned_path(options, name):
+    return os.path.join(os.path.abspath(options.output_path), name + '.json')
 
 
 def _diagnosis_parameters(options):
@@ -276,13 +304,15 @@ def _diagnosis_parameters(options):
 
 
 def explain_ignored(options: NpuOptions, device: str) -> List[str]:
-    """Returns which options have no effect on a device: one line for each.
+    """Returns which options have no effect on a device, or another one: one line for each.
 
     The precision has its line in `Precision.message`.
     """
     defaults = NpuOptions()
     if device == 'npu':
-        lines = []
+        lines = ['--{} {}: CANN refuses {} in it and gets {} without'.format(
+            name, getattr(options, name), left_out, _cleaned_path(options, name))
+            for name, (left_out, _) in _cleaned(options).items()]
         if options.data_dump_step != defaults.data_dump_step and not options.data_dump_flag:
             lines.append('--data_dump_step has no effect without --data_dump_flag')
         mode = options.precision_mode_v2 or options.precision_mode
@@ -300,7 +330,7 @@ def explain_ignored(options: NpuOptions, device: str) -> List[str]:
 def check(options: NpuOptions, device: str) -> None:
     """Checks the options of the NPU before any long work.
 
-    On another device the values that have a fixed form are checked, not what has no effect there.
+    On another device the values that have a fixed form are checked, and what stands in files.
 
     Raises:
       errors.InputError or errors.UsageError: as in `NpuOptions.validate`.
@@ -311,6 +341,7 @@ def check(options: NpuOptions, device: str) -> None:
         precision_of(options.precision_mode, options.precision_mode_v2, device)
         parse_loss_scale(options.loss_scale)
         _check_dump_step(options.data_dump_step)
+        options.check_files()
 
 
 def add_to_session(proto: tf.ConfigProto, options: NpuOptions) -> tf.ConfigProto:

@@ -91,6 +91,14 @@ def of_run(options: cli.Options) -> Set:
     return find(folder)
 
 
+def refuse_held_out(data: Set) -> None:
+    """Raises errors.InputError where a set was made for measuring, not for training."""
+    path = os.path.join(os.path.dirname(data.query_path), make_dataset.RECORD)
+    if os.path.exists(path) and text.read_json(path, 'record of make_dataset.py').get('held_out'):
+        raise errors.InputError('{}: made with --held_out, for measuring; train on a set made '
+                                'without it.'.format(path))
+
+
 def read_names(path: str) -> Dict[str, str]:
     """Reads a category JSON, {id: {"id": ..., "name": ...}}; returns {id: name} in id order."""
     categories = text.read_json(path, 'JSON of categories', 'Give another --dataset.')

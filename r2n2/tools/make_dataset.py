@@ -17,12 +17,13 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import numpy as np
 
 from common import cli, errors, files
-from common.geometry import furniture, meshes, voxel_grids
+from common.geometry import furniture, generator, meshes, voxel_grids
 from common.readers import folders
 from common.training import workers
 from r2n2.lib import rendering
 
 VIEWS, GRID = 24, 32
+RECORD = 'made_with.txt'    # beside the only .json, the categories
 _FINE = 40      # cells a side of the grids that the surfaces of procedural solids come from
 
 
@@ -31,7 +32,8 @@ class Job(NamedTuple):
 
     Attributes:
       category, model: names; source: mesh file, None for procedural furniture.
-      seed: of the cameras, and of the furniture.
+      seed: of the cameras, and of the furniture's first version.
+      shape_seed: of the furniture's second version, None for the first.
       output: folder of the data set; views: number of views; up: 'y' or 'z', of the mesh.
     """
 
@@ -39,6 +41,7 @@ class Job(NamedTuple):
     model: str
     source: Optional[str]
     seed: int
+    shape_seed: Optional[int]
     output: str
     views: int
     up: str
@@ -49,12 +52,17 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('--meshes', default='', help='folder of meshes, a sub-folder a category')
     cli.add_flag(parser, '--furniture', help='procedural furniture instead of meshes')
+    parser.add_argument('--generator', type=int, choices=generator.VERSIONS, default=1,
+                        help='version of the procedural furniture')
+    cli.add_flag(parser, '--held_out', help='furniture for measuring, which no training may see '
+                 '(of the second version)')
     parser.add_argument('--models', type=cli.positive_int, default=10,
                         help='procedural models of each class')
     parser.add_argument('--output', required=True, help='folder for the two trees')
     parser.add_argument('--views', type=cli.positive_int, default=VIEWS, help='views of a model')
     parser.add_argument('--up', choices=('y', 'z'), default='y', help='axis that points upwards')
-    parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the cameras')
+    parser.add_argument('--seed', type=cli.non_negative_int, default=0,
+                        help='of the cameras; of the furniture from its second version on')
     parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count() or 1,
                         help='processes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -101,6 +109,12 @@ def find_meshes(folder: str) -> Tuple[Dict[Tuple[str, str], str], List[str]]:
 
 def _solid(job):
     """(vertices [V, 3] with y up, triangles int [T, 3], grid bool [32, 32, 32] with y up)."""
+    if job.shape_seed is not None:
+        item = generator.shape(job.category, job.seed, job.shape_seed)
+        vertices, faces = item.mesh()
+        grid = item.voxels(GRID, GRID).transpose(0, 2, 1)[:, :, ::-1]
+        return (np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1),
+                meshes.triangulate(faces, vertices), grid)
     if job.source is None:
         parts = furniture.furniture(job.category, job.seed)
         vertices, triangles = voxel_grids.surface(furniture.voxels(parts, _FINE, _FINE - 4))[:2]
@@ -157,9 +171,13 @@ def _write_png(path, image):
 
 def _check_options(options):
     """Records the options that the renders depend on; refuses others than those of before."""
-    path = os.path.join(options.output, 'made_with.txt')     # beside the only .json, the categories
-    names = ('views',) if options.furniture else ('views', 'up', 'seed')
+    path = os.path.join(options.output, RECORD)
+    names = ('views', 'up', 'seed')
+    if options.furniture:
+        names = ('views', 'generator', 'held_out') + (('seed',) if options.generator > 1 else ())
     before = files.read_json(path) if os.path.exists(path) else {}
+    if before and options.furniture:    # made before there were versions
+        before = dict({'generator': 1, 'held_out': False}, **before)
     for name in names:
         if before.get(name, vars(options)[name]) != vars(options)[name]:
             raise errors.UsageError(
@@ -173,17 +191,24 @@ def make(options: argparse.Namespace) -> None:
     if bool(options.meshes) == options.furniture:
         raise errors.UsageError('give --meshes DIR or --furniture.')
     left_out: List[str] = []
+    if options.held_out and options.generator == 1:
+        raise errors.UsageError('--held_out: needs --generator=2, whose shapes are held out by '
+                                'their seed.')
+    shape_seed = None
+    if options.furniture and options.generator > 1:
+        shape_seed = (generator.held_out_seed if options.held_out else generator.training_seed)(
+            options.seed)
     if options.furniture:
         sources: Mapping[Tuple[str, str], Optional[str]] = {
             (name, '{:04d}'.format(number)): None
-            for name in furniture.FURNITURE for number in range(options.models)}
+            for name in generator.CLASSES for number in range(options.models)}
     else:
         sources, left_out = find_meshes(options.meshes)
     failed = 0
     _check_options(options)
-    jobs = [Job(category, model, source,
-                int(model) if source is None else options.seed, options.output, options.views,
-                options.up) for (category, model), source in sources.items()]
+    jobs = [Job(category, model, source, int(model) if source is None else options.seed,
+                shape_seed, options.output, options.views, options.up)
+            for (category, model), source in sources.items()]
     with workers.fork_context().Pool(min(options.workers, len(jobs))) as pool:
         for number, (job, reason) in enumerate(zip(jobs, pool.imap(make_model, jobs)), 1):
             if reason:

@@ -145,8 +145,9 @@ def written(**options):
 
 
 def test_every_option_has_its_parameters_in_the_right_field(tmp_path):
-    for name in ('mix.json', 'fusion.cfg', 'dtypes.txt'):
+    for name in ('mix.json', 'dtypes.txt'):
         (tmp_path / name).write_text('{}')
+    (tmp_path / 'fusion.cfg').write_text('{"Switch": {}}')
     output = tmp_path / 'out'
     actual = written(
         precision_mode='mix', profiling=True, autotune=True, mix_compile_mode=True,
@@ -184,8 +185,9 @@ def test_overflow_dumps_switch_the_debug_dump_on(tmp_path):
     assert actual['dump_path'] == str(tmp_path / 'overflow_dump').encode()
 
 
-def test_the_second_precision_option_replaces_the_first():
-    actual = written(precision_mode_v2='mixed_float16', modify_mixlist=__file__)
+def test_the_second_precision_option_replaces_the_first(tmp_path):
+    (tmp_path / 'mix.json').write_text('{}')
+    actual = written(precision_mode_v2='mixed_float16', modify_mixlist=str(tmp_path / 'mix.json'))
     assert actual['precision_mode_v2'] == b'mixed_float16' and 'precision_mode' not in actual
 
 
@@ -200,6 +202,7 @@ def test_inference_has_its_own_run_mode():
     ({'precision_mode_v2': 'force_fp16'}, '--precision_mode_v2 must be'),
     ({'modify_mixlist': __file__, 'precision_mode': 'force_fp32'}, '--modify_mixlist'),
     ({'modify_mixlist': __file__, 'precision_mode': 'default'}, '--modify_mixlist'),
+    ({'modify_mixlist': __file__, 'precision_mode_v2': 'mixed_hif8'}, 'not with mixed_hif8'),
     ({'data_dump_step': '1,2'}, '--data_dump_step'),
     ({'data_dump_step': ''}, '--data_dump_step'),
     ({'loss_scale': '0.5'}, '--loss_scale'),
@@ -214,6 +217,36 @@ def test_values_that_would_abort_the_process_are_refused(options, message):
 def test_a_file_that_is_missing_is_named(name):
     with pytest.raises(errors.InputError, match='--{} there/no.json'.format(name)):
         npu.NpuOptions(**{name: 'there/no.json'}).validate()
+
+
+def test_files_that_cann_refuses_are_handed_on_cleaned_and_told(tmp_path):
+    mix, switch = tmp_path / 'mix.json', tmp_path / 'fusion.cfg'
+    mix.write_text('{ // loss\n"black-list": {"to-add": ["Sub"]}}')
+    switch.write_bytes('\ufeff{"Switch": {"UBFusion": {"ALL": "off"}}}'.encode('utf-8'))
+    options = dict(modify_mixlist=str(mix), fusion_switch_file=str(switch),
+                   output_path=str(tmp_path / 'out'))
+    names = [str(tmp_path / 'out' / name)
+             for name in ('modify_mixlist.json', 'fusion_switch_file.json')]
+    assert npu.explain_ignored(npu.NpuOptions(**options), 'npu') == [
+        '--modify_mixlist {}: CANN refuses comments in it and gets {} without'.format(
+            mix, names[0]),
+        '--fusion_switch_file {}: CANN refuses a byte order mark in it and gets {} without'.format(
+            switch, names[1])]
+    actual = written(**options)
+    assert [actual[name].decode() for name in ('modify_mixlist', 'fusion_switch_file')] == names
+    with open(names[0], 'rb') as stream:
+        assert json.loads(stream.read().decode('utf-8')) == {'black-list': {'to-add': ['Sub']}}
+    with open(names[1], 'rb') as stream:
+        assert json.loads(stream.read().decode('utf-8'))['Switch'] == {'UBFusion': {'ALL': 'off'}}
+
+
+@pytest.mark.parametrize('device', ['cpu', 'npu'])
+def test_files_of_options_are_checked_on_every_device(tmp_path, device):
+    (tmp_path / 'mix.json').write_text('{"whitelist": {}}')
+    with pytest.raises(errors.InputError, match='unknown key "whitelist"'):
+        npu.check(npu.NpuOptions(modify_mixlist=str(tmp_path / 'mix.json')), device)
+    with pytest.raises(errors.InputError, match='no such file'):
+        npu.check(npu.NpuOptions(fusion_switch_file=str(tmp_path / 'no.cfg')), device)
 
 
 def test_a_session_on_the_npu_checks_its_options(adapter):

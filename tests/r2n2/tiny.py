@@ -19,12 +19,12 @@ def make_data(folder, models=3):
     config = make_dataset.parse_args(['--furniture', '--models={}'.format(models), '--views=3',
                                       '--workers=1', '--output', str(folder)])
     with contextlib.redirect_stdout(io.StringIO()):
-        names = {name: make_dataset.furniture.FURNITURE[name] for name in ('chair', 'table')}
-        classes, make_dataset.furniture.FURNITURE = make_dataset.furniture.FURNITURE, names
+        names = ('chair', 'table')
+        classes, make_dataset.generator.CLASSES = make_dataset.generator.CLASSES, names
         try:
             make_dataset.make(config)
         finally:
-            make_dataset.furniture.FURNITURE = classes
+            make_dataset.generator.CLASSES = classes
     return str(folder)
 
 
