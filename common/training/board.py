@@ -5,7 +5,7 @@ anyway, so that no other port is needed.
 """
 import socket
 import time
-from typing import List, Optional
+from typing import List
 
 import tensorflow.compat.v1 as tf
 
@@ -23,7 +23,10 @@ class Board:
       cluster: the processes; target: of sessions on this process's server.
       patience: float, seconds to wait for the process of rank 0.
     Raises:
-      errors.InputError: that process cannot be reached, or trains with another number of processes.
+      errors.InputError: that process cannot be reached.
+
+    Attributes:
+      size: int, processes that the one of rank 0 trains with.
     """
 
     def __init__(self, cluster: cluster_lib.Cluster, target: str, patience: float):
@@ -40,12 +43,7 @@ class Board:
             self._sess.run(self._init)
         while not self._is_there():
             self._wait(until, patience)
-        size = int(self._sess.run(self._size))
-        if size != len(cluster.addresses):
-            raise errors.UsageError(
-                '{} trains with {} processes, but TF_CONFIG of {} names {}: give all the same '
-                'cluster.'.format(cluster.named(0), size, cluster.named(cluster.rank),
-                                  len(cluster.addresses)))
+        self.size = int(self._sess.run(self._size))
 
     def _wait(self, until, patience):
         if time.monotonic() > until:
@@ -80,18 +78,20 @@ class Board:
         except tf.errors.OpError:
             return False
 
-    def exchange(self, kind: str, text: Optional[str] = None) -> List[str]:
-        """Posts a text of this process, then reads those of all.
+    def post(self, kind: str, text: str) -> None:
+        """Posts a text of this process in place of the last one of its kind, one of `KINDS`.
 
-        Args:
-          kind: one of `KINDS`; text: str, or None to read only.
-        Returns:
-          list of str by rank; '' where nothing was posted.
         Raises:
           tf.errors.OpError: the process of rank 0 does not answer.
         """
-        if text is not None:
-            self._sess.run(self._post[kind], {self._text: text.encode()})
+        self._sess.run(self._post[kind], {self._text: text.encode()})
+
+    def read(self, kind: str) -> List[str]:
+        """Returns the texts of a kind by rank; '' where nothing was posted.
+
+        Raises:
+          tf.errors.OpError: the process of rank 0 does not answer.
+        """
         return [row.decode() for row in self._sess.run(self._read[kind])]
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -53,7 +53,7 @@ class Peers(Nobody):
     Args:
       ranks: place of this process, with its target; patience: float, seconds without a sign.
     Raises:
-      errors.InputError: see `board.Board`.
+      errors.InputError: see `board.Board`; errors.UsageError: rank 0 has another number of them.
     """
 
     def __init__(self, ranks: ranks_lib.Ranks, patience: float):
@@ -68,7 +68,20 @@ class Peers(Nobody):
         self._agreements = 0
         self._lock = threading.Lock()       # who holds it may end this process
         self._over = threading.Event()
+        self._check_size(ranks.size)
         threading.Thread(target=self._watch, daemon=True).start()
+
+    def _check_size(self, size):
+        if self._board.size == size:
+            return
+        error = errors.UsageError(
+            '{} trains with {} processes, but TF_CONFIG of {} names {}: give all the same cluster.'
+            .format(self._cluster.named(0), self._board.size, self._cluster.named(self._rank),
+                    size))
+        if self._rank < self._board.size:   # else rank 0 expects nothing of this process
+            self._own.update(self._failure(error))
+            self._board.post('life', json.dumps(self._own))
+        raise error
 
     def compare(self, facts: Dict[str, Any]) -> None:
         """See `Nobody.compare`."""
@@ -76,7 +89,7 @@ class Peers(Nobody):
         text = json.dumps([self._agreements, facts])
         until = time.monotonic() + self._patience
         while True:
-            rows = self._called(lambda: self._board.exchange('facts', text)) or []
+            rows = self._exchanged('facts', text) or []
             told = [json.loads(row or '[0, {}]') for row in rows]
             missing = [rank for rank, row in enumerate(told) if row[0] < self._agreements]
             if rows and not missing:
@@ -157,7 +170,7 @@ class Peers(Nobody):
     def _beat(self) -> bool:
         """Posts a sign of life and reads those of the others; returns whether that worked."""
         self._own['beat'] += 1
-        rows = self._called(lambda: self._board.exchange('life', json.dumps(self._own)))
+        rows = self._exchanged('life', json.dumps(dict(self._own)))
         if rows is None:
             return False
         self._last_exchange = time.monotonic()
@@ -167,9 +180,10 @@ class Peers(Nobody):
                 self._rows[rank] = row
         return True
 
-    def _called(self, call: Callable[[], List[str]]) -> Optional[List[str]]:
+    def _exchanged(self, kind: str, text: str) -> Optional[List[str]]:
         try:
-            return call()
+            self._board.post(kind, text)
+            return self._board.read(kind)
         except (tf.errors.OpError, RuntimeError):   # the process of rank 0 is silent
             return None
 
