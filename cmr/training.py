@@ -64,14 +64,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
                 run.results.once('evaluation', run.step, lambda: (
                     test.measure(run, run.step) + [test.draw(run)]))
     if options.freeze:
-        run.results.once('frozen', run.step, lambda: _freeze(options, context, run.step))
-
-
-def _freeze(options, context, step):
-    paths = freeze.freeze_run(options, context, step)
-    for path in paths:
-        cli.say('frozen: {}'.format(path))
-    return paths
+        run.results.once('frozen', run.step, lambda: freeze.freeze_run(options, context, run.step))
 
 
 def _run_steps(run, steps, workers, test, per_epoch, options):

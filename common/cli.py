@@ -96,6 +96,7 @@ class Parser(argparse.ArgumentParser):
     expert_groups: Tuple[Any, ...] = ()
 
     def format_help(self, everything=False):
+        """Returns the text of --help, or with `everything` that of --help_all."""
         groups, formatter = self._action_groups, self.formatter_class
         if everything:
             self.formatter_class = _AllHelpFormatter
@@ -110,6 +111,7 @@ class Parser(argparse.ArgumentParser):
             self._action_groups, self.formatter_class = groups, formatter
 
     def parse_args(self, args=None, namespace=None):
+        """Reads a command line; an unknown option or argument ends the process."""
         args = sys.argv[1:] if args is None else list(args)
         if self._subparsers is None:
             self._refuse_unknown(args)  # first: a required option that was misspelt is not missing
@@ -132,6 +134,7 @@ class Parser(argparse.ArgumentParser):
                 name, '; did you mean {}?'.format(near[0]) if near else ''))
 
     def error(self, message):
+        """Ends the process with exit code 2 and one line."""
         self.exit(2, '{}: error: {} ({} --help lists the options)\n'.format(
             self.prog, message, self.prog))
 
@@ -268,9 +271,44 @@ def add_device_options(parser: Any, device: str = 'auto',
                         help='mix (= allow_mix_precision), default (what the platform does by '
                              'itself), or a mode of the adapter such as must_keep_origin_dtype; '
                              'unset: allow_mix_precision on an NPU, float32 elsewhere')
+    add_flag(parser, '--emulate_precision', help='on a CPU or GPU: round as the NPU would in the '
+                                                 '--precision_mode (unset: allow_mix_precision)')
+    parser.add_argument('--emulate_overflow', default='saturate', choices=('saturate', 'inf'),
+                        help='what becomes of values beyond +-65504 with --emulate_precision: '
+                             'saturate as on the 910, inf as on later chips')
+    parser.add_argument('--emulate_chip', default='910', choices=('910', '910B'),
+                        help='whose kernels are emulated; products of the 910 take float16 only')
+    parser.add_argument('--emulate_report', type=path, default='', metavar='FILE',
+                        help='with --emulate_precision: where the ranges of the rounded values go, '
+                             'for python -m common.precision')
+    parser.add_argument('--keep_float32_scopes', default='', metavar='SCOPES',
+                        help='scopes of the graph that stay in float32, on the NPU and emulated: '
+                             'names with commas between them, or @FILE with a name a line')
     parser.add_argument('--threads', type=non_negative_int, default=0,
                         help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
+
+
+def add_training_steps(parser: Any, *aliases: str, default: Optional[int] = None,
+                       help: str = 'optimizer steps in all') -> None:
+    """Adds --training_steps under the names that it has in all models, and further `aliases`."""
+    parser.add_argument('--training_steps', '--train_steps', '--training-steps', *aliases,
+                        type=positive_int, default=default, help=help)
+
+
+def add_trained_options(parser: Any, output_path: str, *aliases: str,
+                        checkpoint: str = 'checkpoint, or folder of one') -> None:
+    """Adds the options that tell a script where a trained network is.
+
+    Args:
+      parser: parser of `make_parser`.
+      output_path: str, the default of `--output_path`.
+      aliases: further names of --checkpoint; checkpoint: str, what it may be.
+    """
+    parser.add_argument('--output_path', type=path, default=output_path,
+                        help='folder of the training run (its config.json tells the network)')
+    parser.add_argument('--checkpoint', '--ckpt_path', *aliases, type=path, default='',
+                        help=checkpoint + '; unset: the newest of the run')
 
 
 def add_run_options(parser: 'Parser', output_path: str) -> None:
@@ -411,7 +449,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
             if arguments[0].debug:
                 traceback.print_exc()
             error: Optional[BaseException] = caught
-        code = _told(error, received)
+        code = _reported(error, received)
         if code > 128:  # objects that the signal left half made complain when they are deleted
             with contextlib.redirect_stderr(io.StringIO()):
                 error = None
@@ -419,7 +457,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
         return code
 
 
-def _told(error, received):
+def _reported(error, received):
     """Prints the line that stands for an exception; returns the exit code."""
     # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
     cause = (isinstance(error, SystemError) and error.__cause__) or error

@@ -10,16 +10,7 @@ import trimesh
 from common import cli, errors, files
 from common.geometry import meshes, voxel_grids
 from common.training import launch
-from imnet import (
-    data_utils,
-    draw,
-    extraction,
-    inference,
-    light_field,
-    measures,
-    meshing,
-    networks,
-)
+from imnet import data_utils, draw, extraction, inference, light_field, measures, meshing, networks
 from imnet.point_sampling import sampler
 
 _COLUMNS = ('iou', 'point_iou', 'chamfer', 'normals', 'f_score', 'lfd')

@@ -113,10 +113,6 @@ class Ranks:
             assigned.append(tf.assign(variable, tf.cast(value, dtype)))
         return tf.group(*assigned)
 
-    def barrier(self) -> Optional[tf.Operation]:
-        """Returns the operation at which all processes meet; None in a single process."""
-        return None if self.size == 1 else self.mean(tf.zeros([1])).op
-
     def serving(self, config: tf.ConfigProto) -> 'Ranks':
         """Starts what the backend needs before the others can reach this process.
 
@@ -132,9 +128,8 @@ class Ranks:
         return dataclasses.replace(self, target=collectives.serve(self.cluster, config))
 
     def session(self, config: tf.ConfigProto) -> tf.Session:
-        """Opens a session in which operations between the processes can run."""
-        if self.cluster is None:
-            return tf.Session(config=config)
+        """Opens a session on the server of this process; for the backend 'tf'."""
+        assert self.cluster is not None
         return collectives.session(self.target, self.cluster, config)
 
     def _group(self) -> Any:

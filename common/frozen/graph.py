@@ -6,9 +6,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from google.protobuf import message
+from google.protobuf import message, text_format
 
-from common import errors, files
+from common import choices, errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.readers import arrays
 
@@ -23,8 +23,13 @@ def sample_path(path: str) -> str:
     return os.path.splitext(path)[0] + '_sample.npz'
 
 
+def margins_path(path: str) -> str:
+    """Returns the name of the file with the margins of the choices for that sample, if any."""
+    return os.path.splitext(path)[0] + '_margins.npz'
+
+
 def read_graph(path: str) -> tf.GraphDef:
-    """Reads a .pb file.
+    """Reads a .pb file, or by its ending a .pbtxt or the .meta of a checkpoint.
 
     Args:
       path: str.
@@ -33,15 +38,22 @@ def read_graph(path: str) -> tf.GraphDef:
     Raises:
       errors.InputError: the file is missing or holds no graph.
     """
-    graph_def = tf.GraphDef()
+    graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
     try:
         with open(path, 'rb') as stream:
-            graph_def.ParseFromString(stream.read())
+            content = stream.read()
+        if path.endswith('.meta'):
+            meta.ParseFromString(content)
+            graph_def = meta.graph_def
+        elif path.endswith('.pbtxt'):
+            text_format.Merge(content.decode('utf-8'), graph_def)
+        else:
+            graph_def.ParseFromString(content)
     except OSError as error:
         raise errors.InputError('cannot read the graph {}: {}. python freeze_graph.py makes it '
                                 'of a checkpoint.'.format(path, error.strerror)) from error
-    except message.DecodeError as error:
-        raise errors.InputError('{} is no frozen graph, or is cut short.'.format(path)) from error
+    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
     if not graph_def.node:
         raise errors.InputError('{} holds an empty graph.'.format(path))
     return graph_def
@@ -97,6 +109,18 @@ def read_sample(path: str) -> Dict[str, np.ndarray]:
     return arrays.read_archive(sample_path(path), remedy='Freeze {} again.'.format(path))
 
 
+def read_margins(path: str) -> Dict[str, np.ndarray]:
+    """Reads the margins of a .pb file's choices, {output: array [batch, ...]}; often none.
+
+    Raises:
+      errors.InputError: they are damaged.
+    """
+    name = margins_path(path)
+    if not os.path.exists(name):
+        return {}
+    return arrays.read_archive(name, remedy='Freeze {} again.'.format(path))
+
+
 def add_batch_axes(inputs: Dict[str, Dict], outputs: Dict[str, Dict],
                    axes: Dict[str, Optional[int]]) -> None:
     """Adds "batch_axis" to the description of each input and output; see `freeze`."""
@@ -130,6 +154,41 @@ def largest_difference(array: np.ndarray, expected: np.ndarray) -> float:
     if equal.all():
         return 0.0
     return float(np.abs(array - expected)[~equal].max())
+
+
+def differences(array: np.ndarray, expected: np.ndarray) -> Tuple[float, float]:
+    """Returns the largest and the mean absolute difference of two arrays [...]."""
+    if not array.size:
+        return 0., 0.
+    return (largest_difference(array, expected),
+            float(np.abs(array.astype(np.float64) - expected.astype(np.float64)).mean()))
+
+
+def check_outputs(outputs: Dict[str, np.ndarray], expected: Dict[str, np.ndarray],
+                  moved: Optional[choices.Moved], axes: Dict[str, Optional[int]],
+                  tolerance: float, what: str) -> float:
+    """Returns the largest difference of a value in rows whose choices are equal, or refuses it.
+
+    Args:
+      outputs, expected: {name: array}.
+      moved: the choices that differ, or None; axes: {name: axis of its rows, None: it has none}.
+      tolerance: of floats, times the largest expected one where that is above 1; others are equal.
+      what: beginning of the message of an error.
+    Raises:
+      errors.InputError: an output differs by more.
+    """
+    largest = 0.0
+    for name, value in expected.items():
+        actual, value = [choices.without_moved(array, moved, axes.get(name))
+                         for array in (outputs[name], value)]
+        difference = largest_difference(actual, value)
+        is_float = value.dtype.kind == 'f'
+        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
+        if not difference <= tolerance * scale:
+            raise errors.InputError('{}: the output "{}" differs by {:g}.'.format(
+                what, name, difference))
+        largest = max(largest, difference)
+    return largest
 
 
 def check_import(path: str, graph_def: tf.GraphDef) -> None:

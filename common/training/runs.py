@@ -26,13 +26,13 @@ import tensorflow.compat.v1 as tf
 
 import common
 from common import cli, errors, files, redact
-from common.device import npu
+from common.device import emulation, npu
 from common.ops import initial_values
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
-_HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
-             'output_path', 'peer_timeout', 'report_every', 'resume', 'save_every',
+_HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
+             'modelzoo_log', 'output_path', 'peer_timeout', 'report_every', 'resume', 'save_every',
              'training_steps'}
 _HEEDED = 0.5           # seconds between the steps behind which several processes heed signals
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
@@ -362,6 +362,9 @@ class Run:
         if self.step == self.start_step:
             return
         self._save_if_new()
+        if isinstance(self.sess, emulation.Session):
+            for line in self.sess.describe():
+                cli.say(line)
         pace = self.seconds_per_step
         if pace is not None:
             cli.say(reporting.step_time_line(pace))
@@ -417,7 +420,6 @@ def start(options: cli.Options, context: launch.Context,
       Interrupted: after SIGINT or SIGTERM and a checkpoint.
     """
     is_chief, output_path = context.ranks.is_chief, context.output_path
-    proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
     lock = None
     with contextlib.ExitStack() as stack:
@@ -427,7 +429,7 @@ def start(options: cli.Options, context: launch.Context,
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-        sess = stack.enter_context(context.ranks.session(proto))
+        sess = stack.enter_context(context.open_shared_session())
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
@@ -590,7 +592,7 @@ def _changed_options(options, output_path):
 
 
 def _leaves(options, place=''):
-    """{name: value} of options, of which some are dicts of options: a.b for b of a."""
+    """Flattens nested options to {name: value}: option b of the dict a is named a.b."""
     leaves = {}
     for name, value in options.items():
         if isinstance(value, dict):
