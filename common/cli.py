@@ -399,25 +399,35 @@ def _stop(owner, number, frame):
     os._exit(128 + number)
 
 
-def _interrupt(owner, received, number, frame):
-    """Notes the first signal and raises KeyboardInterrupt, so that what is open is closed."""
-    if received or os.getpid() != owner:
-        _stop(owner, number, frame)
-    received.append(number)
-    raise KeyboardInterrupt
+class _Signals:
+    """Turns the first signal within the work into KeyboardInterrupt; later ones end the process.
+
+    Attributes:
+      received: list of int; is_working: bool, whether somebody is there to catch the exception.
+    """
+
+    def __init__(self):
+        self.received: List[int] = []
+        self.is_working = True
+        self._owner = os.getpid()
+
+    def __call__(self, number, frame):
+        if self.received or not self.is_working or os.getpid() != self._owner:
+            _stop(self._owner, number, frame)
+        self.received.append(number)
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[List[int]]:
-    """Turns signals into KeyboardInterrupt; gives the list of those received."""
-    received: List[int] = []
+def _interruptible() -> Iterator[_Signals]:
+    """Handles signals by `_Signals`, in the main thread, as Python wants it."""
+    signals = _Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield received
+        yield signals
         return
-    handler = functools.partial(_interrupt, os.getpid(), received)
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, signals) for number in _SIGNALS}
     try:
-        yield received
+        yield signals
     finally:
         for number, earlier in before.items():
             signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
@@ -435,10 +445,13 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
       int: 0 done, 1 bad data or environment, 2 wrong usage, 3 loss not finite, 130 or 143 after
       SIGINT or SIGTERM.
     """
-    with _interruptible() as received:
+    with _interruptible() as signals:
         try:
-            result = function(*arguments)
-            sys.stdout.flush()
+            try:
+                result = function(*arguments)
+                sys.stdout.flush()
+            finally:
+                signals.is_working = False
             return result if isinstance(result, int) and not isinstance(result, bool) else 0
         except BrokenPipeError:
             # The reader of the pipe has gone (`| head`); keeps Python quiet when it flushes at its
@@ -449,7 +462,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
             if arguments[0].debug:
                 traceback.print_exc()
             error: Optional[BaseException] = caught
-        code = _reported(error, received)
+        code = _reported(error, signals.received)
         if code > 128:  # objects that the signal left half made complain when they are deleted
             with contextlib.redirect_stderr(io.StringIO()):
                 error = None

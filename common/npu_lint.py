@@ -47,12 +47,12 @@ def lint_file(options: argparse.Namespace) -> int:
     from common.frozen import graph as graph_lib
     from common.frozen import lint as rules
     graph_def = graph_lib.read_graph(options.graph)
-    graph_lib.check_import(options.graph, graph_def)
     inputs, outputs = graph_lib.inputs_and_outputs(options.graph, graph_def)
-    findings = rules.waive(rules.lint_graph(
+    rows = graph_lib.apart(options.graph, lambda: rules.lint_graph(
         graph_def, options.feeds.split(',') if options.feeds else inputs,
         options.fetches.split(',') if options.fetches else outputs, options.mode,
-        options.mix_compile_mode), rules.read_waivers())
+        options.mix_compile_mode, options.graph))
+    findings = rules.waive([rules.Finding(*row) for row in rows], rules.read_waivers())
     if options.ops_json:
         findings += rules.unknown_operations(graph_def, options.ops_json)
     for line in rules.describe(findings) + rules.advice(findings):

@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, collection, errors, files
+from common.readers import text
 
 _OURS = ('--output_path', '--emulate_', '--report_every', '--save_every', '--seed', '--threads',
          '--resume', '--noresume', '--modify_mixlist', '--keep_float32_scopes', '--device',
@@ -61,9 +62,10 @@ def recorded_command(run: str, script: str = '') -> List[str]:
       errors.InputError: the folder records no command, or none of a training script of ours.
     """
     path = os.path.join(run, 'config.json')
-    recorded = files.read_json(path)
+    recorded = text.read_json(path)
     command = recorded.get('command') if isinstance(recorded, dict) else None
-    if not isinstance(command, list) or not command:
+    if not isinstance(command, list) or not command or not all(
+            isinstance(one, str) for one in command):
         raise errors.InputError('{} records no command. Give the folder of a training.'.format(
             path))
     scripts = [os.path.join(collection.ROOT, model.name, name) for model in collection.MODELS
@@ -131,7 +133,7 @@ class Trials:
         self._command, self._options, self._folder = list(command), options, folder
         self._path = os.path.join(folder, 'trials.json')
         self._losses: Dict[str, float] = (
-            files.read_json(self._path) if os.path.exists(self._path) else {})
+            text.read_json(self._path) if os.path.exists(self._path) else {})
 
     def loss(self, seed: int, types: Optional[Sequence[str]] = None,
              scopes: Sequence[str] = ()) -> float:

@@ -29,7 +29,7 @@ def install(seed):
     tf.variables_initializer = _moving(tf.variables_initializer, seed)
     tf.global_variables_initializer = lambda: tf.variables_initializer(tf.global_variables())
     imported, load_case = graph.imported, golden.load_case
-    graph.imported = lambda graph_def: imported(_moved_graph(graph_def, seed))
+    graph.imported = lambda graph_def, *more: imported(_moved_graph(graph_def, seed), *more)
 
     def moved_case(directory):
         case = load_case(directory)

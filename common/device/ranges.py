@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from common import errors, files
+from common.readers import text
 
 # Exponents e of values in [2^(e-1), 2^e); what lies beyond counts with the last one.
 _LOWEST, _HIGHEST = -60, 41
@@ -95,12 +96,12 @@ def read(path: str) -> Tuple[List[Range], Dict[str, Any]]:
     Raises:
       errors.InputError: the file is missing, or no such file.
     """
-    content = files.read_json(path)
+    content = text.read_json(path)
     try:
         return ([Range(**dict(one, histogram=tuple(one['histogram'])))
                  for one in content['ranges']],
                 {name: value for name, value in content.items() if name != 'ranges'})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise errors.InputError('{} is no record of ranges ({!r}). Make it again with python -m '
                                 'common.precision report.'.format(path, error))
 

@@ -31,6 +31,7 @@ def load(path: str, timeout: float = TIMEOUT,
         has operations that do more than compute.
     """
     graph_def = graph_lib.read_graph(path)
+    guard.check(path, graph_def)    # before TensorFlow sees it: it reads files while it imports
     names_in, names_out = graph_lib.inputs_and_outputs(path, graph_def)
     manifest = graph_lib.read_manifest(path)
     if manifest is None:
@@ -64,11 +65,7 @@ def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
       errors.InputError: it does more than compute, is too large, or TensorFlow cannot import it.
     """
     guard.check(path, graph_def)
-    try:
-        graph = graph_lib.imported(graph_def)
-    except ValueError as error:
-        raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
-                                .format(path, ' '.join(str(error).split())[:150])) from error
+    graph = graph_lib.imported(graph_def, path)
     guard.check_sizes(path, graph)
     return graph
 
