@@ -166,9 +166,8 @@ def test_a_full_disk_of_the_first_ends_the_second(tmp_path):
 def test_a_process_that_nobody_started_and_a_port_in_use_are_named(tmp_path):
     for rank in (0, 1):
         addresses, since = local(2), time.monotonic()
-        seconds, codes, (line,) = ended([start(options(tmp_path / 'out', 3), addresses, rank)],
-                                        since)
-        assert codes == [1] and seconds < LIMIT
+        _, codes, (line,) = ended([start(options(tmp_path / 'out', 3), addresses, rank)], since)
+        assert codes == [1]
         assert re.search(r'rank {} \(\S+\)'.format(1 - rank), line) and '--peer_timeout' in line
     with processes.socket.socket() as taken:
         taken.bind(('0.0.0.0', int(addresses[1].split(':')[1])))
