@@ -49,11 +49,18 @@ SOURCES = {
             'cmr/src/config.py', 'cmr/evaluation.py', 'cmr/training.py'],
     'common': ['common/geometry/*.py', 'common/ops/*.py'],
 }
-_GEOMETRY = ['furniture', 'gltf', 'initial_values', 'meshes', 'plots', 'polygons', 'rasterizer',
-             'variable_store', 'volume_conv', 'voxel_grids']
-TESTS = dict({model: ['tests/' + model, 'tests/test_golden.py'] for model in collection.NAMES},
-             common=['tests/common/test_{}.py'.format(name) for name in _GEOMETRY]
-             + ['tests/test_field_cases.py'])
+# The nearest tests: without those of whole scripts, which take long and see little.
+_NEAREST = {
+    'vsl': ['published', 'measures', 'data_utils', 'make_dataset', 'vsl'],
+    'polygen': ['published', 'data_utils', 'layers', 'mesh_sets', 'sampling', 'modules'],
+    'imnet': ['published', 'light_field', 'data_utils', 'extraction', 'point_sampling'],
+    'r2n2': ['published', 'data', 'fast_conv', 'models'],
+    'cmr': ['published', 'mesh', 'regressor', 'renderer', 'eval', 'demo', 'data'],
+    'common': ['polygons', 'rasterizer', 'voxel_grids', 'meshes', 'gltf', 'furniture',
+               'volume_conv', 'variable_store', 'initial_values', 'plots']}
+TESTS = {package: ['tests/{}/test_{}.py'.format(package, name) for name in names]
+         + ['tests/test_field_cases.py' if package == 'common' else 'tests/test_golden.py']
+         for package, names in _NEAREST.items()}
 TABLE = os.path.join(ROOT, 'tests', 'mutations.csv')
 EQUIVALENT = os.path.join(ROOT, 'tests', 'mutations_equivalent.json')
 _COLUMNS = ('mutant', 'line', 'verdict', 'test', 'seconds')
@@ -218,14 +225,6 @@ def forked(work, limit):
     return json.loads(data.decode('utf-8')) if data else None
 
 
-def test_files(package):
-    """Paths from the root of the files whose tests may notice a change of a package."""
-    found = [path for place in TESTS[package] for path in (
-        sorted(glob.glob(os.path.join(ROOT, place, '**', 'test_*.py'), recursive=True))
-        if os.path.isdir(os.path.join(ROOT, place)) else [os.path.join(ROOT, place)])]
-    return [os.path.relpath(path, ROOT) for path in found]
-
-
 def _is_published(test):
     """Whether a test is of those that hold constants to papers."""
     return '/test_published.py::' in test
@@ -378,7 +377,7 @@ def _reach_all(options):
     end = time.time() + options.seconds
     for package in (name for name in SOURCES if name.startswith(options.only)):
         reached = _reached(options, package)
-        for path in test_files(package):
+        for path in TESTS[package]:
             if path in reached and not options.again or options.show not in path:
                 continue
             if time.time() > end:
