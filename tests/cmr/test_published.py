@@ -13,7 +13,15 @@ from cmr import evaluation
 from cmr.src import config
 from cmr.src.dataset import base_dataset
 from cmr.src.loss import loss
-from cmr.src.models import cmr, geometric_layers, graph_layers, layers, resnet
+from cmr.src.models import (
+    cmr,
+    geometric_layers,
+    graph_cnn,
+    graph_layers,
+    layers,
+    resnet,
+    smpl_param_regressor,
+)
 from cmr.src.netCell import netWithLoss
 from cmr.src.utils import imutils, mesh, metrics, pose_utils
 
@@ -300,3 +308,110 @@ def test_a_photos_box_maps_its_corners_to_those_of_the_crop():
 def test_outputs_have_the_names_of_the_figure():
     assert cmr.Outputs._fields == ('nodes', 'vertices', 'camera', 'rotations', 'betas',
                                    'vertices_smpl')
+
+
+class _Points:
+    """A body whose vertices are its pose and betas, written in 24 points that are its joints."""
+
+    def vertices(self, pose, betas):
+        """[B, 24, 3]: the pose, and the first coefficient added to each x."""
+        shift = tf.concat([betas[:, :1], tf.zeros([betas.shape[0].value, 2])], axis=1)
+        return tf.reshape(pose, [-1, 24, 3]) + shift[:, None]
+
+    def joints(self, vertices):
+        """The points themselves."""
+        return vertices
+
+
+def test_the_losses_compare_both_bodies_with_the_truth(run):
+    rng = np.random.RandomState(0)
+    batch = 2
+    pose, betas = rng.normal(size=[batch, 72]), rng.normal(size=[batch, 10])
+    real = pose.reshape(batch, 24, 3) + betas[:, :1, None] * [1, 0, 0]
+    graph, posed = rng.normal(size=[2, batch, 24, 3])
+    camera = rng.uniform(0.5, 1, [batch, 3])
+    truth = netWithLoss.truth(batch)
+    keypoints, pose_3d = rng.normal(size=[batch, 24, 3]), rng.normal(size=[batch, 24, 4])
+    rotations = np.tile(np.eye(3), [batch, 24, 1, 1])
+    outputs = cmr.Outputs(None, *[tf.constant(one, tf.float32) for one in (
+        graph, camera, rotations, np.zeros([batch, 10]), posed)])
+    terms, projected, projected_smpl = netWithLoss.losses(outputs, truth, _Points())
+    feed = dict(zip(truth, (keypoints, pose_3d, pose, betas, [1, 0], [1, 1])))
+    terms, projected, projected_smpl = run((terms, projected, projected_smpl), feed)
+    assert tuple(terms) == loss.NAMES
+    for suffix, body, flat in (('', graph, projected), ('_smpl', posed, projected_smpl)):
+        expected = camera[:, None, :1] * (body[..., :2] + camera[:, None, 1:])
+        np.testing.assert_allclose(flat, expected, rtol=1e-4, atol=1e-5)
+        assert terms['loss_shape' + suffix] == pytest.approx(np.abs(body - real)[0].mean(),
+                                                             rel=1e-5)
+        difference = keypoints[..., 2:] * (expected - keypoints[..., :2]) ** 2
+        assert terms['loss_keypoints' + suffix] == pytest.approx(difference.mean(), rel=1e-4)
+        about = [one - one[:, 2:4].mean(axis=1, keepdims=True) for one in (body, pose_3d[..., :3])]
+        difference = pose_3d[..., 3:] * (about[0] - about[1]) ** 2
+        assert terms['loss_keypoints_3d' + suffix] == pytest.approx(difference.mean(), rel=1e-4)
+    assert terms['loss_regr_betas'] == pytest.approx((betas[0] ** 2).mean(), rel=1e-5)
+
+
+def test_the_camera_learns_from_the_graphs_mesh_alone(run):
+    camera, truth = tf.get_variable('c', [1, 3], initializer=tf.ones_initializer()), (
+        netWithLoss.truth(1))
+    points = tf.ones([1, 24, 3])
+    outputs = cmr.Outputs(None, points, camera, tf.zeros([1, 24, 3, 3]), tf.zeros([1, 10]), points)
+    terms, _, _ = netWithLoss.losses(outputs, truth, _Points())
+    graph, smpl = (tf.gradients(terms['loss_keypoints' + suffix], camera)[0]
+                   for suffix in ('', '_smpl'))
+    assert graph is not None and smpl is None
+
+
+def test_without_weight_decay_the_gradient_is_the_losss(run):
+    variables = layers.Parameters()
+    weight = variables.get('w', [1], tf.constant_initializer([5.]))
+    step = netWithLoss.update(tf.reduce_sum(3. * weight), variables,
+                              tf.train.GradientDescentOptimizer(0.1))
+    run(weight)
+    run(step)
+    np.testing.assert_allclose(run(weight), [5 - 0.3], rtol=1e-6)
+
+
+def test_the_regressor_has_the_sizes_of_the_paper():
+    variables = layers.Parameters(plain=True)
+    rotations, betas, raw = smpl_param_regressor.regressor(tf.zeros([2, 7, 6]), variables)
+    assert (rotations.shape, betas.shape, raw.shape) == ((2, 24, 3, 3), (2, 10), (2, 226))
+    assert variables.by_name['layers.0.fc_block.0.weight'].shape == (1024, 42)
+
+
+def test_resnet_has_the_layers_of_the_paper():
+    variables, stages = layers.Parameters(), []
+    features = resnet.resnet50(tf.zeros([1, 224, 224, 3]), variables, 64, stages)
+    assert features.shape == (1, 2048)
+    assert [tuple(stage.shape[1:].as_list()) for stage in stages] == [
+        (56, 56, 64), (56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048)]
+    # As torchvision counts ResNet-50, its 1000 classes included.
+    assert sum(variable.shape.num_elements() for variable in variables.trainable.values()) == (
+        25557032)
+
+
+def test_the_graph_network_has_the_widths_of_the_original():
+    import scipy.sparse
+    variables = layers.Parameters(plain=True)
+    points, camera = graph_cnn.graph_cnn(
+        tf.zeros([2, 2048]), np.zeros([6, 3]), variables, mesh.Adjacency(scipy.sparse.eye(6)))
+    assert points.shape == (2, 6, 3) and camera.shape == (2, 3)
+    shapes = {name: variable.shape.as_list() for name, variable in variables.by_name.items()}
+    assert shapes['gc.0.W'] == [512, 2051] and shapes['gc.1.lin1.W'] == [128, 512]
+    assert shapes['gc.5.lin2.W'] == shapes['gc.6.lin2.W'] == [256, 128] and 'gc.7.lin2.W' not in (
+        shapes)
+    assert shapes['shape.0.lin2.W'] == [64, 32] and shapes['shape.1.lin2.W'] == [32, 16]
+    assert shapes['shape.4.W'] == [3, 32] and shapes['camera_fc.2.W'] == [1, 256]
+
+
+def test_a_picture_turned_by_a_quarter_is_cropped_as_the_turned_picture():
+    image = np.zeros([60, 60, 3], np.float32)
+    image[15:25, 20:45] = 200       # a bar in the upper half
+    whole = imutils.crop(image, [30, 30], 0.2, (40, 40))
+    turned = imutils.crop(image, [30, 30], 0.2, (40, 40), rot=90)
+    bar = np.argwhere(turned[..., 0] > 100)
+    np.testing.assert_allclose(bar.min(axis=0), np.argwhere(
+        np.rot90(whole)[..., 0] > 100).min(axis=0), atol=1.1)
+    np.testing.assert_allclose(bar.max(axis=0), np.argwhere(
+        np.rot90(whole)[..., 0] > 100).max(axis=0), atol=1.1)
