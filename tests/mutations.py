@@ -357,6 +357,7 @@ def _try_all(options):
             reached[package] = {test: value for tests in _reached(options, package).values()
                                 for test, value in (tests or {}).items()}
         verdict, test = verdict_of(mutant, reached[package])
+        rows = _read_table()        # others may have gone on
         rows[key] = {'mutant': key, 'line': mutant.line, 'verdict': verdict, 'test': test,
                      'seconds': '{:.1f}'.format(time.time() - start)}
         _write_table(rows)
