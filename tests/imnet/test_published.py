@@ -1,12 +1,13 @@
 """What papers and published measures fix, by hand or by another library, on uneven input."""
 import math
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from sklearn import neighbors
 
-from imnet import decoder, evaluation, extraction, measures, options
+from imnet import data_utils, decoder, evaluation, extraction, measures, options
 from imnet.IMGAN import model, modelz, ops
 
 
@@ -158,3 +159,35 @@ def test_the_autoencoder_has_the_widths_of_the_original():
         [4, 4, 4, 256, 256]]
     assert [shapes['simple_net/h{}_lin/Matrix'.format(number)] for number in range(1, 8)] == [
         [259, 1024], [1024, 1024], [1024, 1024], [1024, 512], [512, 256], [256, 128], [128, 1]]
+
+
+@pytest.mark.parametrize('size, factor', [(16, 16), (32, 8), (64, 4)])
+def test_points_of_older_sets_are_the_centres_of_their_cells(tmp_path, size, factor):
+    """A cell k of `size` a side has its centre at (k + 1/2) / size - 1/2."""
+    rng = np.random.RandomState(0)
+    grid = np.zeros([1, 64, 64, 64, 1], np.uint8)
+    grid[0, 40:, 8:, :50] = 1       # uneven: no other scale agrees
+    side = 64 // size
+    pooled = grid[0, ..., 0].reshape(size, side, size, side, size, side).max(axis=(1, 3, 5))
+    cells = rng.randint(0, size, [1, 500, 3]).astype(np.uint8)
+    values = pooled[tuple(cells[0].T)][None, :, None]
+    path = str(tmp_path / 'a_train.hdf5')
+    with h5py.File(path, 'w') as stream:
+        stream['voxels'] = grid
+        stream['points_{}'.format(size)], stream['values_{}'.format(size)] = cells, values
+    _, points, inside = data_utils.Set(path, size).sample(0)
+    np.testing.assert_allclose(points, (cells[0] + 0.5) / size - 0.5, atol=1e-6)
+    np.testing.assert_array_equal(inside, values[0])
+    with h5py.File(path, 'r+') as stream:       # the newer sets' cells, whatever the resolution
+        stream['points_{}'.format(size)][0] = cells[0] * factor + factor // 2
+    _, points, _ = data_utils.Set(path, size).sample(0)
+    np.testing.assert_allclose(points, (cells[0] * factor + factor // 2 + 0.5) / 256 - 0.5,
+                               atol=1e-6)
+
+
+@pytest.mark.parametrize('he_init, deviation', [(False, 0.02), (True, math.sqrt(2 / 300))])
+def test_first_values_of_dense_layers(run, he_init, deviation):
+    outputs = ops.linear(tf.zeros([1, 300]), 200, 'layer', he_init)
+    assert outputs.shape == (1, 200)
+    matrix, bias = [run(variable) for variable in tf.global_variables()]
+    assert matrix.std() == pytest.approx(deviation, rel=0.02) and not bias.any()
