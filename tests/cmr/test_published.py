@@ -23,7 +23,7 @@ from cmr.src.models import (
     smpl_param_regressor,
 )
 from cmr.src.netCell import netWithLoss
-from cmr.src.utils import imutils, mesh, metrics, pose_utils
+from cmr.src.utils import imutils, mesh, metrics, photo, pose_utils
 
 
 def test_the_constants_of_the_original():
@@ -415,3 +415,40 @@ def test_a_picture_turned_by_a_quarter_is_cropped_as_the_turned_picture():
         np.rot90(whole)[..., 0] > 100).min(axis=0), atol=1.1)
     np.testing.assert_allclose(bar.max(axis=0), np.argwhere(
         np.rot90(whole)[..., 0] > 100).max(axis=0), atol=1.1)
+
+
+def test_batch_norm_of_pictures_is_over_all_but_the_channels(run):
+    x = np.random.RandomState(0).normal(size=[2, 3, 5, 4]) * [1, 3, 0.1, 2] + [0, 4, 1, -2]
+    y = layers.Parameters(is_training=True).batch_norm(tf.constant(x, tf.float32), 'norm')
+    flat = x.reshape(-1, 4)
+    np.testing.assert_allclose(run(y).reshape(-1, 4), (flat - flat.mean(axis=0)) / np.sqrt(
+        flat.var(axis=0) + 1e-5), rtol=1e-3, atol=1e-3)
+
+
+def test_first_values_are_pytorchs(run):
+    variables = layers.Parameters()
+    resnet.conv(tf.zeros([1, 8, 8, 30]), variables, 'conv', 40, 3)
+    variables.linear(tf.zeros([1, 50]), 'linear', 400)
+    values = run(variables.by_name)
+    # He et al. by the outputs: normal, the root of 2 / (k k out); Linear: uniform to 1 / root(in).
+    assert values['conv.weight'].std() == pytest.approx(math.sqrt(2 / (9 * 40)), rel=0.03)
+    for name in ('linear.weight', 'linear.bias'):
+        assert np.abs(values[name]).max() <= 1 / math.sqrt(50)
+        assert values[name].std() == pytest.approx(1 / math.sqrt(3 * 50), rel=0.08)
+
+
+def test_pictures_are_stretched_from_their_darkest_to_their_brightest_level():
+    np.testing.assert_array_equal(imutils.stretched(np.array([10., 20, 35])), [0, 102, 255])
+    np.testing.assert_array_equal(imutils.stretched(np.array([-2., 0, 2])), [0, 128, 255])
+    np.testing.assert_array_equal(imutils.stretched(np.uint8([10, 35])), [10, 35])
+
+
+def test_a_box_is_a_centre_and_the_longer_side_over_200():
+    centre, scale = photo.whole((100, 60, 3))
+    assert centre.tolist() == [30, 50] and scale == 0.5
+    centre, scale = photo.from_bbox([10, 20, 40, 80])
+    assert centre.tolist() == [30, 60] and scale == pytest.approx(0.4)
+    keypoints = np.zeros([25, 3])
+    keypoints[3], keypoints[7], keypoints[9] = [10, 20, 0.9], [50, 140, 0.3], [900, 900, 0.2]
+    centre, scale = photo.from_openpose(keypoints)      # 0.2 is not enough
+    assert centre.tolist() == [30, 80] and scale == pytest.approx(1.2 * 120 / 200)
