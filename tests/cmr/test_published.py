@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.spatial
 import tensorflow.compat.v1 as tf
 from sklearn import metrics as library
@@ -259,7 +260,6 @@ def test_group_norm_has_statistics_of_eight_channels_over_all_nodes(run, plain):
 
 
 def test_the_adjacency_has_itself_and_rows_of_one():
-    import scipy.sparse
     path = scipy.sparse.csr_matrix(np.array([[0, 3, 0, 0], [3, 0, 7, 0], [0, 7, 0, 0],
                                              [0, 0, 0, 0]]))
     np.testing.assert_allclose(mesh.adjacency_matrix(path).toarray(), [
@@ -392,7 +392,6 @@ def test_resnet_has_the_layers_of_the_paper():
 
 
 def test_the_graph_network_has_the_widths_of_the_original():
-    import scipy.sparse
     variables = layers.Parameters(plain=True)
     points, camera = graph_cnn.graph_cnn(
         tf.zeros([2, 2048]), np.zeros([6, 3]), variables, mesh.Adjacency(scipy.sparse.eye(6)))
@@ -429,12 +428,20 @@ def test_first_values_are_pytorchs(run):
     variables = layers.Parameters()
     resnet.conv(tf.zeros([1, 8, 8, 30]), variables, 'conv', 40, 3)
     variables.linear(tf.zeros([1, 50]), 'linear', 400)
+    graph_layers.linear_parameters(variables, 'nodes', 20, 100)
+    graph_layers.convolution(tf.zeros([1, 6, 40]), variables, 'graph', 60, mesh.Adjacency(
+        scipy.sparse.eye(6)))
     values = run(variables.by_name)
     # He et al. by the outputs: normal, the root of 2 / (k k out); Linear: uniform to 1 / root(in).
     assert values['conv.weight'].std() == pytest.approx(math.sqrt(2 / (9 * 40)), rel=0.03)
     for name in ('linear.weight', 'linear.bias'):
         assert np.abs(values[name]).max() <= 1 / math.sqrt(50)
         assert values[name].std() == pytest.approx(1 / math.sqrt(3 * 50), rel=0.08)
+    # The original's own: up to 1 / (in out), and to 6 / root(in + out); on both sides of nought.
+    for name, limit in (('nodes.W', 1 / 2000), ('nodes.b', 1 / 2000), ('graph.weight', 0.6),
+                        ('graph.bias', 0.6)):
+        assert 0.9 * limit < values[name].max() <= limit and -limit <= values[name].min() < (
+            -0.9 * limit)
 
 
 def test_pictures_are_stretched_from_their_darkest_to_their_brightest_level():
