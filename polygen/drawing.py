@@ -139,7 +139,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     labels = labels_to_draw(options.class_label, options.num_classes, options.num_samples)
     sampler = Sampler(networks.build_models(options), options,
                       min(options.batch_size, len(labels)))
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         weights.restore(sess)
         samples = sampler.draw(sess, labels, options.seed)
     folder = os.path.join(options.output_path, 'samples', options.name)

@@ -7,15 +7,7 @@ import tensorflow.compat.v1 as tf
 from common import cli
 from common.frozen import graph as graph_lib
 from common.training import launch, reporting, runs
-from polygen import (
-    data_utils,
-    drawing,
-    freeze,
-    measures,
-    mesh_sets,
-    networks,
-    training_graph,
-)
+from polygen import data_utils, drawing, freeze, measures, mesh_sets, networks, training_graph
 from polygen import options as options_lib
 
 _VALIDATION_BUCKETS = 4
@@ -134,6 +126,4 @@ def _sample(run, sampler, examples, options):
 def _freeze(run, options, context):
     run.save(run.step)
     paths = freeze.freeze_run(options, context, run.step)
-    for path in paths:
-        cli.say('frozen: {}'.format(path))
     return paths + [graph_lib.manifest_path(path) for path in paths]

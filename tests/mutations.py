@@ -27,6 +27,7 @@ import threading
 import time
 
 from common import cli, collection, files
+from common.readers import text
 from tests import mutants
 
 ROOT = collection.ROOT
@@ -182,7 +183,7 @@ class _Plugin:
         """A trace function that sees calls and no lines."""
         path = self._paths.get(frame.f_code.co_filename)
         if path and self._current is not None:
-            self._current.add('{}:{}'.format(path, frame.f_code.co_firstlineno))
+            self._current.add((path, frame.f_code.co_firstlineno))
 
 
 def _pytest(arguments, plugin, finder=None):
@@ -228,6 +229,12 @@ def forked(work, limit):
     return json.loads(data.decode('utf-8')) if data else None
 
 
+def _functions(path):
+    """{first line of a function's code: its name with its class}, of a file."""
+    return {one.first_line: one.entry for one in mutants.mutants(_tree(path), path)
+            if one.first_line}
+
+
 def _is_published(test):
     """Whether a test is of those that hold constants to papers."""
     return '/test_published.py::' in test
@@ -237,24 +244,27 @@ def reach(package, path):
     """Runs the quick tests of a file.
 
     Returns:
-      {test: [seconds, functions of the package that it enters, as 'path:line']}, or None if it took
+      {test: [seconds, functions of the package that it enters, as 'path:name']}, or None if it took
       too long.
     """
     def work():
         plugin = _Plugin(sources(package))
+        names = {path: _functions(path) for path in sources(package)}
         sys.settrace(plugin.trace)
         threading.settrace(plugin.trace)
         arguments = ['-k', package] if path.endswith('test_golden.py') else []
         _pytest([path, '--maxfail=1000'] + arguments, plugin)
-        return {test: [plugin.seconds[test], sorted(entered)]
+        return {test: [plugin.seconds[test], sorted(
+            '{}:{}'.format(path, names[path][line]) for path, line in entered
+            if line in names[path])]
                 for test, entered in plugin.entered.items() if entered or _is_published(test)}
     return forked(work, 1500)
 
 
 def tests_of(mutant, reached):
     """The tests that enter a mutant's function, quickest first, as many as their time allows."""
-    if mutant.first_line:
-        place = '{}:{}'.format(mutant.path, mutant.first_line)
+    if mutant.function:
+        place = '{}:{}'.format(mutant.path, mutant.entry)
         found = [(seconds, test) for test, (seconds, entered) in reached.items()
                  if place in entered]
     else:       # a constant of the file: any function of it, and tests of constants
@@ -318,7 +328,7 @@ def _import_libraries():
 
 def equivalent():
     """{mutant: why no test can notice it}."""
-    return files.read_json(EQUIVALENT) if os.path.exists(EQUIVALENT) else {}
+    return text.read_json(EQUIVALENT) if os.path.exists(EQUIVALENT) else {}
 
 
 def summary(rows):
@@ -374,7 +384,7 @@ def _reach_file(options, package):
 def _reached(options, package):
     """{file of tests: {test: [seconds, functions]}}, as far as --reach has come."""
     path = _reach_file(options, package)
-    return files.read_json(path) if os.path.exists(path) else {}
+    return text.read_json(path) if os.path.exists(path) else {}
 
 
 def _reach_all(options):

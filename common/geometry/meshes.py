@@ -37,6 +37,10 @@ def read(path: str) -> Mesh:
     if extension not in READABLE:
         raise errors.InputError('{}: cannot read a mesh from a "{}" file. Known are {}.'.format(
             path, extension, ' '.join(READABLE)))
+    return mesh_formats.PARSERS[extension](_content(path), path)
+
+
+def _content(path):
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise errors.InputError('cannot read {}: it is no file.'.format(path))
@@ -46,7 +50,18 @@ def read(path: str) -> Mesh:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror)) from None
     if not data.strip():
         raise errors.InputError('{} is empty.'.format(path))
-    return mesh_formats.PARSERS[extension](data, path)
+    return data
+
+
+def read_cloud(path: str) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+    """Reads a .ply file of points with normals.
+
+    Returns:
+      (points float64 [N, 3], normals float64 [N, 3]); None where the file has faces.
+    Raises:
+      errors.InputError: it is missing, damaged, or has points without normals.
+    """
+    return mesh_formats.ply_cloud(_content(path), path)
 
 
 def read_triangles(path: str) -> Tuple[np.ndarray, np.ndarray]:
