@@ -10,8 +10,9 @@ Mutant = collections.namedtuple('Mutant', 'path function entry first_line line c
 Mutant.__doc__ = """One change.
 
 path: from the root; function: name with its class, '' at the top; entry: the outermost function
-around it; first_line: of that one as its code object has it, 0 at the top; line: where it is; change: what is changed; number: among
-those of the same path, function and change; apply: changes the tree that it was found in."""
+around it; first_line: of that one as its code object has it, 0 at the top; line: where it is;
+change: what is changed; number: among those of the same path, function and change;
+apply: changes the tree that it was found in."""
 
 _OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
               ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.LShift: ast.RShift,

@@ -263,7 +263,7 @@ def reach(package, path):
 
 def tests_of(mutant, reached):
     """The tests that enter a mutant's function, quickest first, as many as their time allows."""
-    if mutant.function:
+    if mutant.entry:
         place = '{}:{}'.format(mutant.path, mutant.entry)
         found = [(seconds, test) for test, (seconds, entered) in reached.items()
                  if place in entered]
