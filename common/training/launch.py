@@ -8,15 +8,20 @@ import contextlib
 import dataclasses
 import functools
 import os
+import platform
 import re
-from typing import Any, Callable, Optional
+import sys
+from typing import Any, Callable, Dict, Optional
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors
+import common
+from common import cli, errors, redact
 from common.device import choice, emulation, npu, precision_types, session
 from common.device import ranks as ranks_lib
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.pages import report
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 
@@ -126,7 +131,8 @@ def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib
 
 
 def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace,
-         complete: Optional[Complete] = None, is_training: bool = True) -> int:
+         complete: Optional[Complete] = None, is_training: bool = True,
+         has_page: bool = True) -> int:
     """Settles what a script stands in, does its work, and turns errors into an exit code.
 
     Of several processes all but the first print nothing on stdout.
@@ -137,15 +143,16 @@ def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace
         training of `cli.add_device_options`.
       complete: called as `complete(parsed, device)`; gives the settled options. None: as they are.
       is_training: bool, whether the output folder is checked and several processes are looked for.
+      has_page: bool, whether the work ends with `report.html` in the output folder.
     Returns:
       int, see `cli.run`.
     """
     if not parsed.debug:
         choice.quieten()
-    return cli.run(functools.partial(_launch, work, complete, is_training), parsed)
+    return cli.run(functools.partial(_launch, work, complete, is_training, has_page), parsed)
 
 
-def _launch(work, complete, is_training, parsed):
+def _launch(work, complete, is_training, has_page, parsed):
     device = choice.choose(parsed.device)
     ranks = ranks_lib.find(parsed.distribution, device) if is_training else ranks_lib.ALONE
     with contextlib.ExitStack() as stack:
@@ -156,7 +163,30 @@ def _launch(work, complete, is_training, parsed):
         context = settle(options, device, ranks, is_training)
         if is_training:
             check_output(context.output_path)
-        return work(options, context)
+        result = work(options, context)
+        if has_page and not result and ranks.is_chief and os.path.isdir(context.output_path):
+            cli.say('page: {}'.format(write_page(options, context)))
+        return result
+
+
+def write_page(options: cli.Options, context: Context) -> str:
+    """Writes `report.html` of the output folder; returns its path."""
+    return report.write_folder(context.output_path, '{}: {}'.format(
+        os.path.basename(sys.argv[0]), context.output_path), getattr(options, 'up', 'y'),
+        facts(context))
+
+
+def facts(context: Context) -> Dict[str, Any]:
+    """Returns what a page tells of a script: command, seed, device, versions."""
+    return {'command': redact.command(sys.argv), 'seed': context.seed, 'device': context.device,
+            'precision': context.precision.effective, 'versions': versions()}
+
+
+def versions() -> Dict[str, str]:
+    """Returns the versions that results depend on."""
+    return {'project': common.__version__, 'python': platform.python_version(),
+            'tensorflow': tf.__version__, 'numpy': np.__version__,
+            'platform': platform.platform()}
 
 
 def check_output(path: str) -> None:

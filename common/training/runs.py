@@ -1,7 +1,8 @@
 """A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
-`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json` and TensorBoard's `events*`.
+`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json`, TensorBoard's `events*`, and
+`report.html`, which is written anew while the run goes on, and by `launch` at its end.
 
 Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
 reports; the others need the same output folder to know the step that a resumed run goes on from.
@@ -13,20 +14,20 @@ import contextlib
 import datetime
 import glob
 import os
-import platform
 import random
 import signal
 import sys
 import threading
+import time
 from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import common
 from common import cli, errors, files, redact
 from common.device import emulation, npu
 from common.ops import initial_values
+from common.pages import report
 from common.readers import text
 from common.training import checkpoints, launch, locks, records, reporting, results
 
@@ -34,6 +35,7 @@ from common.training import checkpoints, launch, locks, records, reporting, resu
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
              'modelzoo_log', 'output_path', 'report_every', 'resume', 'save_every',
              'training_steps'}
+_PAGE_EVERY = 20.       # seconds between two report pages of a run, at least
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
 _MOVING = '.moving'     # in checkpoints that are set aside, until all the rest has followed
@@ -121,6 +123,7 @@ class Run:
         self._clock = reporting.StepClock()
         self._recorder = None
         self._values = {}
+        self._next_page = time.monotonic() + _PAGE_EVERY
 
     def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
@@ -189,9 +192,20 @@ class Run:
         self._record(step, dict(values, **timed))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
+        self._refresh_page()
         if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
                 cli.say(line)
+
+    def _refresh_page(self):
+        """Writes report.html anew, in a long run not more often than it takes time."""
+        began = time.monotonic()
+        if began < self._next_page:
+            return
+        with self.paused():
+            launch.write_page(self._options, self._context)
+        ended = time.monotonic()
+        self._next_page = ended + max(_PAGE_EVERY, 50 * (ended - began))
 
     def _record(self, step, values):
         try:
@@ -566,7 +580,7 @@ def _finish_setting_aside(run):
 
 def _move_rest(output_path, target):
     """Moves all results but the checkpoints, takes the mark away, and makes the folders anew."""
-    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval']
+    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval', report.NAME]
     for path in glob.glob(os.path.join(glob.escape(output_path), '*.pb')):
         stem = os.path.basename(path)[:-3]
         names += [stem + '.json', stem + '_sample.npz', stem + '.pb']   # it tells of the others
@@ -622,6 +636,4 @@ def _write_config(options, context):
         'parameters': records.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
-        'versions': {'project': common.__version__, 'python': platform.python_version(),
-                     'tensorflow': tf.__version__, 'numpy': np.__version__,
-                     'platform': platform.platform()}})
+        'versions': launch.versions()})
