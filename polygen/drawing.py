@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.geometry import meshes, plots
-from common.training import launch
+from common.training import launch, reporting
 from polygen import data_utils, measures, mesh_sets, networks, sampling
 
 
@@ -72,7 +72,7 @@ class Sampler:
           list of Sample.
         """
         samples = []
-        for start in range(0, len(labels), self._batch):
+        for start in reporting.progress(range(0, len(labels), self._batch), 'drawing batches'):
             part = labels[start:start + self._batch]
             seeds = [np.append(seed, [start, network]) for network in range(2)]
             feed = {self._labels: np.resize(part, self._batch)}
