@@ -5,11 +5,12 @@
         occupancy = model.predict(points=array)['occupancy']
 """
 import importlib
+from typing import Any
 
 _NAMES = {'load': 'model', 'freeze': 'freezing'}
 
 
-def load_for(path, om=''):
+def load_for(path: str, om: str = '') -> Any:
     """Opens a frozen graph, or what was converted of it, which then runs on an Ascend device.
 
     Args:
