@@ -355,9 +355,13 @@ def add_run_options(parser: 'Parser', output_path: str) -> None:
                        help='steps between report lines')
     add_device_options(group)
     group.add_argument('--distribution', default='auto',
-                       choices=('auto', 'none', 'hccl', 'horovod'),
+                       choices=('auto', 'none', 'tf', 'hccl', 'horovod'),
                        help='how several processes train together: a batch is shared out among '
-                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun')
+                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun, '
+                            'TensorFlow itself (tf) where TF_CONFIG names several')
+    group.add_argument('--peer_timeout', type=positive_int, default=30, metavar='SECONDS',
+                       help='with --distribution tf: how long another process may be unreachable '
+                            'or silent before this one ends')
     add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '
                                            'that ModelZoo tools look for')
     _add_npu_options(add_expert_group(

@@ -32,6 +32,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
         # Without work on padding there is nothing to gain from buckets.
         examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
         options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits)
+    batches.share(context.ranks)
     if options.train_epochs:
         options = options.replace(training_steps=options.train_epochs * batches.steps_per_epoch)
     step_tensor = tf.placeholder(tf.int32, [], name='step')

@@ -22,7 +22,9 @@ from common.device import choice, emulation, npu, precision_types, session
 from common.device import ranks as ranks_lib
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.pages import report
+from common.training import facts as facts_lib
 from common.training import frozen_layers
+from common.training import peers as peers_lib
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 
@@ -40,6 +42,7 @@ class Context:
       threads: int, CPU threads of an operation; 0 leaves the choice to TensorFlow.
       npu_options: npu.NpuOptions.
       freeze_layers: scopes of variables that are not trained.
+      peers: peers.Nobody, what watches the other processes.
     """
 
     device: str = 'cpu'
@@ -50,6 +53,7 @@ class Context:
     threads: int = 0
     npu_options: npu.NpuOptions = npu.NpuOptions()
     freeze_layers: Tuple[str, ...] = ()
+    peers: peers_lib.Nobody = peers_lib.Nobody()
 
     @property
     def on_npu(self) -> bool:
@@ -82,6 +86,12 @@ class Context:
             npu.keep_scopes(graph or tf.get_default_graph(),
                             precision_types.read_scopes(self.npu_options.keep_float32_scopes))
         return tf.Session(graph=graph, config=self.session_config())
+
+    def open_shared_session(self) -> tf.Session:
+        """Opens the session of a training, in which operations between the processes run."""
+        if self.ranks.cluster is None:
+            return self.open_session()
+        return self.ranks.session(self.session_config())
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
         """Averages gradients over the processes, scales the loss as --loss_scale asks, and leaves
@@ -173,8 +183,11 @@ def _launch(work, complete, is_training, has_page, parsed):
         context = settle(options, device, ranks, is_training)
         if is_training:
             check_output(context.output_path)
+        if ranks.size > 1:
+            context = stack.enter_context(_joined(work, options, context))
         result = work(options, context)
-        if has_page and not result and ranks.is_chief and os.path.isdir(context.output_path):
+        failed = isinstance(result, int) and result != 0
+        if has_page and not failed and ranks.is_chief and os.path.isdir(context.output_path):
             cli.say('page: {}'.format(write_page(options, context)))
         return result
 
@@ -197,6 +210,19 @@ def versions() -> Dict[str, str]:
     return {'project': common.__version__, 'python': platform.python_version(),
             'tensorflow': tf.__version__, 'numpy': np.__version__,
             'platform': platform.platform()}
+
+
+@contextlib.contextmanager
+def _joined(work, options, context):
+    """Yields the context of a process that others can reach, and that watches them."""
+    if context.ranks.cluster is not None and context.is_emulated:
+        raise errors.UsageError('--emulate_precision knows no sessions of several processes by '
+                                '--distribution tf; emulate in one process.')
+    ranks = context.ranks.serving(context.session_config())
+    with peers_lib.watched(ranks, options.peer_timeout) as others:
+        if ranks.cluster is not None:
+            others.compare(facts_lib.of_script(work, options))
+        yield context.replace(ranks=ranks, peers=others)
 
 
 def check_output(path: str) -> None:
