@@ -9,6 +9,7 @@ from common.readers import text as text_lib
 from common.training import workers
 
 OUTPUT_PATH = os.path.join(config_lib.MODEL_DIR, 'output')
+PRETRAINED = os.path.join(config_lib.MODEL_DIR, 'pretrained')    # weights that ship
 GENERATED = 'generated'     # folder of the quick start's set below the output folder
 OTHER_NAMES = 'names of the original and of the MindSpore port'
 NETWORK = {'num_channels': 256, 'num_layers': 5, 'img_res': 224, 'resnet_width': 64}
@@ -57,9 +58,7 @@ def _training_parser(doc):
     parser.add_argument('--num_epochs', '--train_epochs', '--total_epoch', '--epoch',
                         type=cli.positive_int, default=None,
                         help='rounds over the longest set (default: {})'.format(EPOCHS))
-    parser.add_argument('--training_steps', '--train_steps', '--training-steps',
-                        type=cli.positive_int, default=None,
-                        help='optimizer steps in all, instead of --num_epochs')
+    cli.add_training_steps(parser, help='optimizer steps in all, instead of --num_epochs')
     parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH,
                         help='pictures in a step, of all processes together')
     parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=None,
@@ -69,6 +68,7 @@ def _training_parser(doc):
                         help='weights to start from: a checkpoint, its folder, a checkpoint of '
                              'GraphCMR (.pt), or an ImageNet ResNet-50 (.pth, or converted) for '
                              'the encoder')
+    cli.add_pretrained(parser)
     cli.add_flag(parser, '--evaluate', help='measure on the test set of UP-3D before and after')
     cli.add_flag(parser, '--freeze', help='write a .pb at the end')
     _add_training_options(parser.add_argument_group('training'))
@@ -184,7 +184,8 @@ def complete(parsed, device):
     """
     del device
     preset = _TRAINING if parsed.data_path else QUICK
-    changes = {name: value for name, value in preset.items() if vars(parsed)[name] is None}
+    changes = {name: value for name, value in preset.items() if vars(parsed)[name] is None
+               and not (parsed.pretrained and name in NETWORK)}
     if parsed.checkpoint in ('None', 'none'):       # as the MindSpore port's scripts write it
         changes['checkpoint'] = ''
     if parsed.name:
@@ -193,7 +194,12 @@ def complete(parsed, device):
         changes['dataset'] = 'itw' if parsed.data_path else 'up-3d'
     if not parsed.data_path and parsed.training_steps is None and parsed.num_epochs is None:
         changes['training_steps'] = QUICK_STEPS
-    options = complete_network(cli.settled(parsed, **changes))
+    options, recorded = cli.settled(parsed, **changes), None
+    if parsed.pretrained:
+        from common.training import pretrained  # here, since --help needs no TensorFlow
+        options = pretrained.asked_for(options, PRETRAINED)
+        recorded = pretrained.sizes(PRETRAINED, [*NETWORK, 'nearest_rotation', 'stretch'])
+    options = complete_network(options, recorded)
     # Recorded for scripts that start elsewhere.
     return options.replace(**{name: os.path.abspath(value) for name, value in
                               (('body', options.body), ('mesh_levels', options.mesh_levels))
@@ -223,18 +229,16 @@ def add_network_options(parser):
     cli.add_flag(group, '--plain', help='compute as the original does, nothing shared; slower')
 
 
-def add_checkpoint(parser, output_help):
-    """Adds --output_path, the folder of a run, and --checkpoint, weights in place of the run's."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH, help=output_help)
-    parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='checkpoint, its folder, or a file of PyTorch; unset: the run in '
-                             '--output_path')
+def add_trained_options(parser):
+    """Adds the options of scripts that use a trained network."""
+    cli.add_trained_options(parser, OUTPUT_PATH,
+                            checkpoint='checkpoint, its folder, or a file of PyTorch')
+    add_network_options(parser)
 
 
 def add_freeze_options(parser):
     """Adds the options of freezing that are CMR's own."""
-    add_checkpoint(parser, 'folder of a run, where no --checkpoint is given')
-    add_network_options(parser)
+    add_trained_options(parser)
     cli.add_device_options(parser, 'cpu', 'where the check runs')
 
 

@@ -4,9 +4,10 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors, files
-from common.training import checkpoints, launch, runs
+from common import cli, errors
+from common.training import checkpoints, launch, pretrained, runs
 from imnet import checkpoint_names
+from imnet import options as options_lib
 
 
 def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
@@ -26,7 +27,7 @@ def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
     every = options.checkpoint_every or checkpoint_every
     path = os.path.join(context.output_path, 'config.json')
     if options.resume and os.path.exists(path):
-        before = files.read_json(path)['options'].get('steps_per_epoch', steps_per_epoch)
+        before = runs.read_options(context.output_path).get('steps_per_epoch', steps_per_epoch)
         if before != steps_per_epoch:
             raise errors.InputError(
                 'the run in {} has {} steps an epoch, this one {}: other data or other '
@@ -40,6 +41,9 @@ def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
 
 def starting_weights(options: cli.Options, kind: str) -> Optional[str]:
     """Finds the checkpoint under the original's name that a training starts from, or None."""
+    if options.pretrained:
+        pretrained.asked_for(options, options_lib.PRETRAINED)
+        return checkpoint_names.newest(checkpoint_names.shipped(options), kind)
     if options.checkpoint:
         return checkpoints.latest(options.checkpoint)
     return checkpoint_names.newest(options, kind) if options.resume else None

@@ -53,7 +53,7 @@ def trained(options: cli.Options, device: str, kind: str = 'ae') -> Tuple[cli.Op
     """
     if options.plain is None:
         options = options.replace(plain=device != 'cpu')
-    options = checkpoint_names.with_stem(options)
+    options = checkpoint_names.placed(checkpoint_names.with_stem(options), kind)
     prefix = checkpoint_names.chosen(options, kind)
     return checkpoint_names.fitted(options, prefix, kind), prefix
 
@@ -64,7 +64,7 @@ def load(options: cli.Options, context: launch.Context, kind: str = 'ae'
     options, prefix = trained(options, context.device, kind)
     with tf.Graph().as_default():
         network: Any = autoencoder(options) if kind == 'ae' else picture_encoder(options)
-        sess = tf.Session(config=context.session_config())
+        sess = context.open_session()
         checkpoint_names.restore(sess, prefix, network.variables)
     return network, sess
 

@@ -40,7 +40,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
                'data_path': options.data_path}
     if options.untrained:
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         if options.untrained:
             sess.run(tf.global_variables_initializer())
             rows['untrained'] = evaluator.run(sess)

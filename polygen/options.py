@@ -6,6 +6,7 @@ from common import cli, errors
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 SHIPPED_MESHES = os.path.join(_FOLDER, 'meshes')
 OUTPUT_PATH = os.path.join(_FOLDER, 'output')
+PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
 _FUSION_SWITCH = os.path.join(_FOLDER, 'fusion_switch.cfg')
 PARTS = ('face', 'vertex')
 
@@ -48,6 +49,12 @@ _SIZES = [
     ('sample_face_tokens', 'face tokens of a sample at most')]
 
 
+# What a trained network has been made with, so that a training starts from it.
+_OF_NETWORKS = [name for name, _ in _SIZES] + [
+    'quantization_bits', 'class_conditional', 'face_class_conditional',
+    'memory_efficient', 'exact_quantization']
+
+
 def parse_args(argv=None, doc=__doc__):
     """Reads the command line of train.py.
 
@@ -64,8 +71,7 @@ def parse_args(argv=None, doc=__doc__):
     _add_network_options(parser.add_argument_group('networks'))
     add_sampling_options(parser)
     cli.add_run_options(parser, OUTPUT_PATH)
-    parser.add_argument('--training_steps', '--training-steps', '--train_steps',
-                        type=cli.positive_int, default=5000, help='optimizer steps in all')
+    cli.add_training_steps(parser, default=5000)
     parser.add_argument('--train_epochs', '--total_epoch', '--epoch', type=cli.positive_int,
                         default=None, help='rounds over the data, instead of --training_steps')
     parser.add_argument('--preset', choices=sorted(PRESETS), default='seed',
@@ -78,6 +84,7 @@ def parse_args(argv=None, doc=__doc__):
                         help='held-out meshes; the best checkpoint is the best on them')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='weights to start from where the output folder has none')
+    cli.add_pretrained(parser)
     _add_original_options(cli.add_expert_group(parser, 'parity with the original'))
     return parser.parse_args(argv)
 
@@ -159,10 +166,7 @@ def add_sampling_options(parser):
 
 def add_checkpoint_options(parser):
     """Adds the options of scripts that use trained models: where they are."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH,
-                        help='folder of the training run (its config.json tells the sizes)')
-    parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='checkpoint, or folder of one; unset: the newest of the run')
+    cli.add_trained_options(parser, OUTPUT_PATH)
     for part in ('vertex', 'face'):
         parser.add_argument('--{}_checkpoint'.format(part), default='',
                             help='checkpoint of the {} model alone, such as the authors released; '
@@ -194,7 +198,12 @@ def complete(parsed, device):
     Raises:
       errors.UsageError: see `settle_networks`.
     """
-    options = settle_networks(vars(parsed), device)
+    values = vars(parsed)
+    if parsed.pretrained:
+        from common.training import pretrained  # here, since --help needs no TensorFlow
+        values = vars(pretrained.asked_for(parsed, PRETRAINED))
+        values.update(pretrained.sizes(PRETRAINED, _OF_NETWORKS))
+    options = settle_networks(values, device)
     if device == 'npu' and not options.fusion_switch_file:
         return options.replace(fusion_switch_file=_FUSION_SWITCH)   # as in the Ascend port
     return options

@@ -29,7 +29,7 @@ def install(seed):
     tf.variables_initializer = _moving(tf.variables_initializer, seed)
     tf.global_variables_initializer = lambda: tf.variables_initializer(tf.global_variables())
     imported, check_case = graph.imported, golden.check_case
-    graph.imported = lambda graph_def: imported(_moved_graph(graph_def, seed))
+    graph.imported = lambda graph_def, *more: imported(_moved_graph(graph_def, seed), *more)
     golden.check_case = lambda case, path: check_case(_moved_case(case, seed), path)
 
 

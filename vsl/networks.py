@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.frozen import networks
-from common.training import checkpoints, launch
+from common.training import checkpoints, launch, pretrained
 from vsl import options as options_lib
 from vsl import vsl, vsl_rec
 
@@ -119,6 +119,8 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, str]:
     Raises:
       errors.InputError: there is no checkpoint, or nothing tells its sizes.
     """
+    options = pretrained.chosen(options, options_lib.PRETRAINED,
+                                pretrained.has_checkpoint(options.output_path))
     values = {'merge_first_code': False, 'bias_after_product': False,
               'image_scale': 'not recorded'}
     names = options_lib.SIZES + tuple(values)
@@ -139,7 +141,7 @@ def restore(model: vsl.VarShapeLearner, prefix: str, context: launch.Context) ->
     Raises:
       errors.InputError: the checkpoint is damaged, or belongs to a network of other sizes.
     """
-    model.sess = tf.Session(config=context.session_config())
+    model.sess = context.open_session()
     checkpoints.restore(model.sess, prefix, list(model.params.values()), remedy='Give the '
                         '--preset (or the sizes) that it was trained with.')
     cli.say('weights of {}'.format(prefix))

@@ -6,8 +6,8 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from common import choices, errors, files
-from common.readers import arrays
+from common import choices, errors
+from common.readers import arrays, text
 
 MANIFEST = 'expected.json'
 ROUNDING = 0.01     # of a probability or logit in half precision, in which Atlas inference computes
@@ -63,7 +63,7 @@ def _read_array(folder, name):
 def _read_expected(folder):
     """Reads what the expected outputs are, [{"name", "file", "batch_axis", maybe "margins"}]."""
     path = os.path.join(folder, MANIFEST)
-    manifest = files.read_json(path)
+    manifest = text.read_json(path)
     outputs = manifest.get('outputs') if isinstance(manifest, dict) else None
     if not isinstance(outputs, list) or not outputs or not all(
             isinstance(output, dict) and isinstance(output.get('name'), str)

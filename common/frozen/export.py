@@ -184,7 +184,6 @@ def _checked_onnx(path, outputs, expected, axes):
 
     Rows with a choice that differs, its margin within rounding, are not compared.
     """
-    largest = 0.0
     for name, value in expected.items():
         if outputs[name].shape != value.shape:
             raise errors.InputError('{} as an ONNX file gives "{}" of shape {}, not {}.'.format(
@@ -193,14 +192,5 @@ def _checked_onnx(path, outputs, expected, axes):
     if moved is not None and moved.margin > choices.ROUNDING:
         raise errors.InputError('{} as an ONNX file makes another choice where the margin is {:g}, '
                                 'beyond rounding.'.format(path, moved.margin))
-    for name, value in expected.items():
-        actual, value = [choices.without_moved(array, moved, axes.get(name))
-                         for array in (outputs[name], value)]
-        difference = graph.largest_difference(actual, value)
-        is_float = value.dtype.kind == 'f'
-        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
-        if not difference <= _ONNX_TOLERANCE * scale:
-            raise errors.InputError('{} as an ONNX file gives other values: "{}" differs by {:g}.'
-                                    .format(path, name, difference))
-        largest = max(largest, difference)
-    return largest
+    return graph.check_outputs(outputs, expected, moved, axes, _ONNX_TOLERANCE,
+                               '{} as an ONNX file gives other values'.format(path))

@@ -4,7 +4,7 @@
 """
 import hashlib
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -62,6 +62,7 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         raise errors.InputError('a frozen graph needs a name that ends in .pb, not {}.'.format(
             path))
     _check_inputs(inputs)
+    cli.say('freezing and checking {}'.format(path))
     named = _name_outputs(sess.graph, outputs, aliases)
     graph_def = _constant_graph(sess, list(inputs), list(named))
     findings = lint.lint_graph(graph_def, list(inputs), list(named), 'infer')
@@ -84,11 +85,19 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         moved = _moved_choices(path, outputs, expected, least)
         axes = {name: described[1][aliases.get(name, name)]['batch_axis'] for name in named}
         manifest['moved_choices'] = moved.places if moved else 0
-        manifest['max_difference'] = _largest_difference(path, outputs, expected, moved, axes)
+        manifest['max_difference'] = graph.check_outputs(
+            outputs, expected, moved, axes, TOLERANCE, 'freezing {} failed its check'.format(path))
     _write_arrays(graph.sample_path(path), feed)
     _write_arrays(graph.margins_path(path), least)
     files.write_json(graph.manifest_path(path), manifest, sort_keys=False)
     return manifest
+
+
+def announced(paths: List[str]) -> List[str]:
+    """Prints a line for each frozen graph; returns their paths."""
+    for path in paths:
+        cli.say('frozen: {}'.format(path))
+    return paths
 
 
 def _check_inputs(inputs):
@@ -199,23 +208,6 @@ def _moved_choices(path, outputs, expected, margins):
             'most {:.1g})'.format(path, moved.places, sum(map(np.size, margins.values())),
                                   moved.margin))
     return moved
-
-
-def _largest_difference(path, outputs, expected, moved, axes):
-    """Returns the largest difference of a value in rows whose choices are equal, or refuses it."""
-    largest = 0.0
-    for name, value in expected.items():
-        actual, value = [choices.without_moved(array, moved, axes[name])
-                         for array in (outputs[name], value)]
-        difference = graph.largest_difference(actual, value)
-        exact = value.dtype.kind in 'iub'
-        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if not exact else 0.0
-        if not difference <= TOLERANCE * scale:
-            raise errors.InputError(
-                'freezing {} failed its check: the output "{}" differs by {:g} from the live '
-                'model.'.format(path, name, difference))
-        largest = max(largest, difference)
-    return largest
 
 
 def _write_arrays(path, arrays):

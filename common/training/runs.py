@@ -1,7 +1,8 @@
 """A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
-`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json` and TensorBoard's `events*`.
+`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json`, TensorBoard's `events*`, and
+`report.html`, which is written anew while the run goes on, and by `launch` at its end.
 
 Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
 reports; the others need the same output folder to know the step that a resumed run goes on from.
@@ -12,29 +13,33 @@ randomness from (seed, step): variables, optimizer slots, step and `Run.state` c
 import contextlib
 import datetime
 import glob
-import itertools
 import os
-import platform
 import random
 import signal
 import sys
 import threading
+import time
 from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import common
 from common import cli, errors, files, redact
-from common.device import npu
+from common.device import emulation, npu
 from common.ops import initial_values
-from common.training import checkpoints, launch, locks, records, reporting, results
+from common.pages import report
+from common.readers import text
+from common.training import checkpoints, frozen_layers, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
-_HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
-             'output_path', 'report_every', 'resume', 'save_every', 'training_steps'}
+_HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
+             'modelzoo_log', 'output_path', 'peer_timeout', 'report_every', 'resume', 'save_every',
+             'training_steps'}
+_HEEDED = 0.5           # seconds between the steps behind which several processes heed signals
+_PAGE_EVERY = 20.       # seconds between two report pages of a run, at least
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
+_MOVING = '.moving'     # in checkpoints that are set aside, until all the rest has followed
 
 
 class Interrupted(Exception):
@@ -67,10 +72,19 @@ def read_options(output_path: str) -> Dict[str, Any]:
       errors.InputError: the folder has no config.json of a run.
     """
     path = os.path.join(output_path, 'config.json')
-    recorded = files.read_json(path)
+    recorded = text.read_json(path)
     if not isinstance(recorded, dict) or not isinstance(recorded.get('options'), dict):
         raise errors.InputError('{} is no config.json of a run: it has no "options".'.format(path))
     return recorded['options']
+
+
+def _read_state(path):
+    """The state of a run beside a checkpoint, a dict of JSON values."""
+    state = text.read_json(path, 'the state of a run', 'Remove it to let the records start anew.')
+    if not isinstance(state, dict):
+        raise errors.InputError('{} is no state of a run. Remove it to let the records start anew.'
+                                .format(path))
+    return state
 
 
 class Run:
@@ -107,14 +121,17 @@ class Run:
         self._saved_step = None
         self._signal = None
         self._in_step = False
+        self._together = _Together(context)
         self._clock = reporting.StepClock()
         self._recorder = None
         self._values = {}
+        self._next_page = time.monotonic() + _PAGE_EVERY
 
     def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
 
-        A signal is heeded after the running step: `Interrupted` comes out of the loop then.
+        A signal is heeded after the running step: `Interrupted` comes out of the loop then. Of
+        several processes all stop behind the same step, within about half a second.
 
         Args:
           total: int, steps in all, those of earlier runs included.
@@ -133,12 +150,18 @@ class Run:
                 yield step
                 self._clock.end()
                 self.step = step
-                if self._signal is not None:
+                if self._stops(step):
                     raise self._interrupted()  # `start` saves
                 if self.due(step, self._options.save_every):
                     self.save(step)
         finally:
             self._in_step = False
+
+    def _stops(self, step):
+        """Returns whether a signal, of this process or of another one, ends the run here."""
+        heeded = self._together.signal(self, step, self._signal)
+        self._signal = heeded or self._signal
+        return heeded is not None
 
     def due(self, step: int, every: int) -> bool:
         """Returns whether something that is done every so many steps falls on this one.
@@ -175,12 +198,30 @@ class Run:
         timed = {} if pace is None else {'seconds_per_step': pace}
         if self._recorder is None:  # another process reports
             return
-        self._recorder.add(step, dict(values, **timed))
+        self._record(step, dict(values, **timed))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
+        self._refresh_page()
         if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
                 cli.say(line)
+
+    def _refresh_page(self):
+        """Writes report.html anew, in a long run not more often than it takes time."""
+        began = time.monotonic()
+        if began < self._next_page:
+            return
+        with self.paused():
+            launch.write_page(self._options, self._context)
+        ended = time.monotonic()
+        self._next_page = ended + max(_PAGE_EVERY, 50 * (ended - began))
+
+    def _record(self, step, values):
+        try:
+            self._recorder.add(step, values)
+        except FileNotFoundError:
+            self._check_folder()
+            raise
 
     def record(self, step: int, **values: Any) -> None:
         """Prints and records measurements of a step that are no losses, such as a validation's.
@@ -191,7 +232,7 @@ class Run:
         """
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if self._recorder is not None:
-            self._recorder.add(step, values)
+            self._record(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
     def paused(self) -> ContextManager[None]:
@@ -335,23 +376,30 @@ class Run:
         if not os.path.exists(state_path):
             return ['note: {} is missing, so its records (such as the best value so far) start '
                     'anew'.format(state_path)]
-        self.state.update(files.read_json(state_path))
+        self.state.update(_read_state(state_path))
         self.state.pop('step', None)
         return []
 
-    def _restore_weights(self, prefix):
+    def _restore_weights(self, prefix, anew=()):
         """Takes the model's variables from another checkpoint; returns lines to print."""
         wanted, fresh = _model_variables(self._variables)
+        others = [variable.op.name for variable in wanted if variable.op.name in anew]
+        wanted = [variable for variable in wanted if variable.op.name not in anew]
         checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
                             'that --checkpoint was trained with, or another --checkpoint.')
-        return ['weights of {} ({} variables); step count and {} variables of the optimizer start '
-                'anew'.format(prefix, len(wanted), len(fresh))]
+        lines = ['note: {} starts anew, since the data has other classes than {}'.format(
+            ' and '.join(others), prefix)] if others else []
+        return lines + ['weights of {} ({} variables); step count and {} variables of the '
+                        'optimizer start anew'.format(prefix, len(wanted), len(fresh))]
 
     def _finish(self):
         """Saves what is new and says where the results are."""
         if self.step == self.start_step:
             return
         self._save_if_new()
+        if isinstance(self.sess, emulation.Session):
+            for line in self.sess.describe():
+                cli.say(line)
         pace = self.seconds_per_step
         if pace is not None:
             cli.say(reporting.step_time_line(pace))
@@ -384,7 +432,7 @@ def start(options: cli.Options, context: launch.Context,
           variables: Optional[Sequence[tf.Variable]] = None,
           state: Optional[Dict[str, Any]] = None,
           init: Optional[Callable[[tf.Session], None]] = None,
-          summary: Optional[str] = None) -> Iterator[Run]:
+          summary: Optional[str] = None, anew: Sequence[str] = ()) -> Iterator[Run]:
     """Opens a run: folders, session, initial values or the newest checkpoint, signals, first line.
 
     Leaving the block saves the last step, unless an exception comes out of it; one run at a time
@@ -398,6 +446,8 @@ def start(options: cli.Options, context: launch.Context,
       state: dict of JSON values, `Run.state` of a new run.
       init: function(sess), called after the variables have their initial values and before a
         checkpoint is restored, in new and resumed runs.
+      anew: names of variables that are not taken from `options.checkpoint`, such as the embedding
+        of other classes; what of them there is is told.
       summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
     Yields:
       Run.
@@ -407,7 +457,6 @@ def start(options: cli.Options, context: launch.Context,
       Interrupted: after SIGINT or SIGTERM and a checkpoint.
     """
     is_chief, output_path = context.ranks.is_chief, context.output_path
-    proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
     lock = None
     with contextlib.ExitStack() as stack:
@@ -416,17 +465,18 @@ def start(options: cli.Options, context: launch.Context,
             lock = stack.enter_context(locks.hold(output_path))
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
-        agree = _agreement(context.ranks)
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-        sess = stack.enter_context(tf.Session(config=proto))
+        sess = stack.enter_context(context.open_shared_session())
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
                   tf.tables_initializer()])
         if init is not None:
             init(sess)
-        notes = _restore(run, options, context)
-        agree(run)
+        notes = _finish_setting_aside(run) if is_chief else []
+        notes += frozen_layers.describe(tf.trainable_variables(), context.freeze_layers)
+        notes += _restore(run, options, context, anew)
+        run._together.begin(run)
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
             stack.callback(run._recorder.close)
@@ -437,28 +487,61 @@ def start(options: cli.Options, context: launch.Context,
             yield run
         except Interrupted:
             run._save_if_new()
+            context.peers.meet(is_end=True)
             raise
         run._finish()
+        context.peers.meet()
 
 
-def _agreement(ranks):
-    """Returns the function (run) that starts all processes from the values of rank 0."""
-    if ranks.size == 1:
-        return lambda run: None
-    broadcast = ranks.broadcast()
-    start_step = tf.placeholder(tf.float32, [], name='start_step')
-    mean_step = ranks.mean(start_step)
+class _Together:
+    """What the processes of a run do as one: begin with equal values, stop behind the same step.
 
-    def agree(run):
-        mean = run.sess.run(mean_step, {start_step: run.start_step})
-        if abs(mean - run.start_step) > 0.5 / ranks.size:
+    Args:
+      context: launch.Context; in a single process nothing is added to the graph.
+    """
+
+    def __init__(self, context: launch.Context):
+        ranks = self._ranks = context.ranks
+        self._peers = context.peers
+        self._next = 0      # the step behind which they tell each other of signals
+        if ranks.size == 1:
+            return
+        self._broadcast = ranks.broadcast()
+        self._told = tf.placeholder(tf.float32, [3], name='told')
+        self._mean = ranks.mean(self._told)
+
+    def _average(self, run, *values):
+        return run.sess.run(self._mean, {self._told: values})
+
+    def begin(self, run: Run) -> None:
+        """Starts all processes from the values of rank 0."""
+        if self._ranks.size == 1:
+            return
+        self._peers.compare({'operations in the graph': len(
+            [op for op in run.sess.graph.get_operations() if op.type == 'CollectiveReduce'])})
+        mean = self._average(run, run.start_step, 0, 0)[0]
+        if abs(mean - run.start_step) > 0.5 / self._ranks.size:
             raise errors.InputError(
                 'the process of rank {} goes on from step {}, but others do from another one: all '
                 'need the same --output_path, on a disk that they share.'.format(
-                    ranks.rank, run.start_step))
-        run.sess.run(broadcast)
+                    self._ranks.rank, run.start_step))
+        run.sess.run(self._broadcast)
 
-    return agree
+    def signal(self, run: Run, step: int, own: Optional[int]) -> Optional[int]:
+        """Returns the signal that ends the run behind this step, the same in all processes.
+
+        Args:
+          run: Run; step: int, the one that has ended; own: the signal that this process received.
+        """
+        if self._ranks.size == 1:
+            return own
+        if step < self._next:
+            return None
+        pace = run.seconds_per_step or 0
+        interrupts, terminations, pace = self._average(
+            run, own == signal.SIGINT, own == signal.SIGTERM, pace)
+        self._next = step + (int(np.clip(_HEEDED / pace, 1, 1000)) if pace else 1)
+        return signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
 
 def _make_folders(output_path):
@@ -486,7 +569,7 @@ def _signals(run):
             signal.signal(number, handler)
 
 
-def _restore(run, options, context):
+def _restore(run, options, context, anew):
     """Restores what the options ask for.
 
     Returns:
@@ -496,7 +579,7 @@ def _restore(run, options, context):
     has_own = (os.path.exists(os.path.join(run.checkpoints, checkpoints.STATE_FILE))
                or bool(checkpoints.in_folder(run.checkpoints)))
     if not options.resume or not has_own:
-        lines = run._restore_weights(asked) if asked else []
+        lines = run._restore_weights(asked, anew) if asked else []
         return lines + (_set_aside(run) if has_own and context.ranks.is_chief else [])
     lines = _changed_options(options, run.output_path)
     if asked and _is_own(asked, run):
@@ -518,23 +601,43 @@ def _is_own(prefix, run):
 
 
 def _set_aside(run):
-    """Moves checkpoints and records of earlier runs away; returns a line that says where to."""
+    """Moves checkpoints and records of earlier runs away; returns a line that says where to.
+
+    A mark goes with the checkpoints, in one exchange with them, until all the rest has followed.
+    """
     number = 1
     while os.path.exists('{}-{}'.format(run.checkpoints, number)):
         number += 1
     target = '{}-{}'.format(run.checkpoints, number)
+    files.write_text(os.path.join(run.checkpoints, _MOVING), '')
     os.rename(run.checkpoints, target)
-    os.makedirs(run.checkpoints)
-    names = (results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval')
-    graphs = [os.path.basename(path)[:-3]
-              for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
-    for name in itertools.chain(names, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
-                                         for stem in graphs]):
-        path = os.path.join(run.output_path, name)
-        if os.path.exists(path):
-            os.rename(path, os.path.join(target, name))
-    _make_folders(run.output_path)
+    _move_rest(run.output_path, target)
     return ['--noresume: the results of the run are in {} now'.format(target)]
+
+
+def _finish_setting_aside(run):
+    """Moves what a run that was killed while it set results aside has left; returns lines."""
+    with contextlib.suppress(FileNotFoundError):    # it was killed before it moved anything
+        os.remove(os.path.join(run.checkpoints, _MOVING))
+    marks = glob.glob(os.path.join(glob.escape(run.checkpoints) + '-*', _MOVING))
+    for mark in marks:
+        _move_rest(run.output_path, os.path.dirname(mark))
+    return ['--noresume of an earlier run: its results are in {} now'.format(os.path.dirname(mark))
+            for mark in marks]
+
+
+def _move_rest(output_path, target):
+    """Moves all results but the checkpoints, takes the mark away, and makes the folders anew."""
+    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval', report.NAME]
+    for path in glob.glob(os.path.join(glob.escape(output_path), '*.pb')):
+        stem = os.path.basename(path)[:-3]
+        names += [stem + '.json', stem + '_sample.npz', stem + '.pb']   # it tells of the others
+    for name in names:
+        path, place = os.path.join(output_path, name), os.path.join(target, name)
+        if os.path.exists(path) and not os.path.exists(place):
+            os.rename(path, place)
+    _make_folders(output_path)
+    os.remove(os.path.join(target, _MOVING))
 
 
 def _changed_options(options, output_path):
@@ -548,7 +651,7 @@ def _changed_options(options, output_path):
 
 
 def _leaves(options, place=''):
-    """{name: value} of options, of which some are dicts of options: a.b for b of a."""
+    """Flattens nested options to {name: value}: option b of the dict a is named a.b."""
     leaves = {}
     for name, value in options.items():
         if isinstance(value, dict):
@@ -581,6 +684,4 @@ def _write_config(options, context):
         'parameters': records.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
-        'versions': {'project': common.__version__, 'python': platform.python_version(),
-                     'tensorflow': tf.__version__, 'numpy': np.__version__,
-                     'platform': platform.platform()}})
+        'versions': launch.versions()})

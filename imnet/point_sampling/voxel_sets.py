@@ -1,15 +1,12 @@
 """Samples points of all shapes of categories, in parallel; what is done already is kept."""
-import concurrent.futures
 import os
 import shutil
-import time
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import folders
-from common.training import reporting
+from common.readers import arrays, folders, text
 from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
 
@@ -121,7 +118,7 @@ def _category(name, folder, paths, options):
     record_path = os.path.join(options.output, name, 'sampling.json')
     record = {'seed': options.seed, 'up': options.up, 'allow_open': options.allow_open}
     if os.path.exists(target):
-        before = files.read_json(record_path) if os.path.exists(record_path) else record
+        before = _recorded(record_path, record)
         if before != record:
             raise errors.InputError('{} was sampled with {}, not {}. Remove it, or give another '
                                     '--output.'.format(target, *(' '.join(
@@ -148,32 +145,35 @@ def _category(name, folder, paths, options):
     cli.say('{}: {} shapes in {}'.format(name, len(names), target))
 
 
+def _recorded(path, default):
+    """Options that a category was sampled with; those of today where there is no record."""
+    if not os.path.exists(path):
+        return default
+    record = text.read_json(path)
+    if not isinstance(record, dict):
+        raise errors.InputError('{} holds no options. Remove it, or give another --output.'.format(
+            path))
+    return record
+
+
 def _part(parts, shape):
     return os.path.join(parts, shape + '.npz')
 
 
+def _sample_job(job):
+    return sample_file(*job)
+
+
 def _sample_all(todo, paths, parts, options):
     """Samples shapes in parallel; returns why some cannot be used."""
-    refused, began = [], time.perf_counter()
-    workers = options.workers or workers_lib.num_cpus()
-    with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
-        futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
-                               options.up, options.allow_open, shape) for shape in todo]
-        try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-                problem = future.result()
-                if problem and options.strict:
-                    raise errors.InputError(problem)
-                refused += [problem] * bool(problem)
-                if number % 10 == 0 or number == len(todo):
-                    pace = (time.perf_counter() - began) / number
-                    cli.say('{}/{}  {:.2f} s a shape  eta {}'.format(
-                        number, len(todo), pace,
-                        reporting.format_duration(pace * (len(todo) - number))))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    refused = []
+    jobs = [(paths[shape], _part(parts, shape), options.seed, options.up, options.allow_open,
+             shape) for shape in todo]
+    for problem in workers_lib.parallel(_sample_job, jobs, options.workers
+                                        or workers_lib.num_cpus(), 'sampling shapes'):
+        if problem and options.strict:
+            raise errors.InputError(problem)
+        refused += [problem] * bool(problem)
     return sorted(refused)
 
 
@@ -183,9 +183,10 @@ def _join(target, names, parts):
 
     def rows():
         for shape in names:
-            with np.load(_part(parts, shape), allow_pickle=False) as content:
-                exceeded.append(content['exceeded'])
-                yield {key: content[key] for key in tables.VOXEL_KEYS}
+            content = arrays.read_archive(_part(parts, shape), remedy='Remove it, then give the '
+                                          'same command again.')
+            exceeded.append(content['exceeded'])
+            yield {key: content[key] for key in tables.VOXEL_KEYS}
 
     tables.write_rows(target, rows(), len(names))
     tables.write_names(target, names)

@@ -105,11 +105,11 @@ def _freeze_changed(change, path, monkeypatch):
     inputs, outputs, margins = drawn_network()
     imported = graph_lib.imported
 
-    def changed(graph_def):
+    def changed(graph_def, *more):
         for node in graph_def.node:
             if node.name == 'shift':
                 node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(np.float32(change)))
-        return imported(graph_def)
+        return imported(graph_def, *more)
 
     monkeypatch.setattr(graph_lib, 'imported', changed)
     with tf.Session() as sess:
