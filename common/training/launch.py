@@ -195,7 +195,7 @@ def _launch(work, complete, is_training, has_page, parsed):
 def write_page(options: cli.Options, context: Context) -> str:
     """Writes `report.html` of the output folder; returns its path."""
     return report.write_folder(context.output_path, '{}: {}'.format(
-        os.path.basename(sys.argv[0]), context.output_path), getattr(options, 'up', 'y'),
+        os.path.basename(sys.argv[0]), context.output_path), vars(options).get('up', 'y'),
         facts(context))
 
 

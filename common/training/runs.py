@@ -507,11 +507,11 @@ class _Together:
         if ranks.size == 1:
             return
         self._broadcast = ranks.broadcast()
-        self._told = tf.placeholder(tf.float32, [3], name='told')
-        self._mean = ranks.mean(self._told)
+        self._own = tf.placeholder(tf.float32, [3], name='told')
+        self._mean = ranks.mean(self._own)
 
     def _average(self, run, *values):
-        return run.sess.run(self._mean, {self._told: values})
+        return run.sess.run(self._mean, {self._own: values})
 
     def begin(self, run: Run) -> None:
         """Starts all processes from the values of rank 0."""
