@@ -98,7 +98,8 @@ def _of_program(options: cli.Options, parse: Callable[..., argparse.Namespace], 
     """The options of a program: its defaults, those of train.py of the same name, and `changes`."""
     defaults = vars(parse([]))
     same = {name: value for name, value in vars(options).items() if name in defaults}
-    return cli.Options(**dict(defaults, **same)).replace(data_dir=options.data_path, **changes)
+    return cli.Options(**dict(defaults, **same)).replace(
+        **dict({'data_dir': options.data_path, 'pretrained': False}, **changes))
 
 
 def _train_ae(options, context, size):
@@ -110,14 +111,16 @@ def _train_ae(options, context, size):
     cli.say('--- autoencoder, points_{}, to epoch {}'.format(size, epoch))
     return gan_training.train_ae(_of_program(
         options, options_lib.parse_imgan, ae=True, train=True, real_size=size,
-        batch_size_input=options_lib.POINTS[size], epoch=epoch), context)
+        pretrained=options.pretrained, batch_size_input=options_lib.POINTS[size],
+        epoch=epoch), context)
 
 
 def _train_gan(options, context):
     cli.say('--- GAN')
     gan_training.train_gan(_of_program(
         options, options_lib.parse_imgan, train=True, epoch=options.gan_epochs,
-        checkpoint_every=None, training_steps=None, checkpoint=''), context)
+        checkpoint_every=None, training_steps=None, checkpoint='', freeze_layers=[]),
+        context.replace(freeze_layers=()))
 
 
 def _train_svr(options, context):
@@ -125,7 +128,7 @@ def _train_svr(options, context):
     svr_training.train(_of_program(
         options, options_lib.parse_imsvr, train=True, epoch=options.svr_epochs,
         ef_dim=options.svr_ef_dim, learning_rate=options.svr_learning_rate,
-        batch_size=options.svr_batch_size, checkpoint='',
+        batch_size=options.svr_batch_size, checkpoint='', pretrained=options.pretrained,
         checkpoint_every=max(10, options.checkpoint_every or 10)), context)
 
 
@@ -134,7 +137,7 @@ def _write_meshes(options, context, has_test):
     cli.say('--- meshes')
 
     def of(parse, folder, **changes):
-        return _of_program(options, parse, end=options.num_meshes, checkpoint='', ef_dim=None,
+        return _of_program(options, parse, in_turn=options.num_meshes, checkpoint='', ef_dim=None,
                            sample_dir=os.path.join(options.output_path, 'samples', folder),
                            formats=['ply', 'obj'], **changes)
 

@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.device import npu
 from common.frozen import networks
-from common.training import checkpoints, launch, runs
+from common.training import checkpoints, launch, pretrained, runs
 from polygen import blocks, modules, sampling, sequences, training_graph
 from polygen import options as options_lib
 
@@ -225,6 +225,8 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, Weights]:
         values = {'preset': options.preset, 'class_conditional': labels is not None,
                   'num_classes': labels[0] if labels else 1}
     else:
+        options = pretrained.chosen(options, options_lib.PRETRAINED,
+                                    pretrained.has_checkpoint(options.output_path))
         prefix = checkpoints.latest(options.checkpoint or options.output_path)
         prefixes = {'vertex_model': prefix, 'face_model': prefix}
         values = recorded(options)

@@ -187,6 +187,35 @@ def _read_config(path):
     return runs._leaves(options)
 
 
+def _read_weight_manifest(path):
+    from common.training import weight_files
+    return weight_files.read_manifest(path)
+
+
+def _read_weight_file(path):
+    from common.training import weight_files
+    weight_files.check = lambda path: None      # its digest would refuse all
+    reader = weight_files.Reader(path)
+    return [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()]
+
+
+def _read_page(path):
+    from common.pages import figures
+    return figures.table(path) if path.endswith('.json') else figures.picture(path)
+
+
+def _read_page_metrics(path):
+    from common.pages import report
+    return report._metrics(path)
+
+
+def _page_pictures(folder):
+    from PIL import Image
+    for name in ('a.png', 'b.jpg'):
+        Image.fromarray(np.random.RandomState(0).randint(0, 255, [9, 11, 3]).astype(
+            np.uint8)).save(os.path.join(folder, name))
+
+
 # Graphs.
 
 def _graph_seeds(folder):
@@ -844,6 +873,13 @@ READERS = {
          'seed': 0, 'device': 'cpu'}), JSON_WORDS, 'config.json'),
     'run_state': Reader(_read_run_state, '.json', _json_seeds(
         {'step': 3, 'best_value': 0.5, 'epoch_sums': {'loss': 1.}}), JSON_WORDS),
+    'weight_manifest': Reader(_read_weight_manifest, '.json', _json_seeds(
+        {'files': {'a.npz': '0' * 64}, 'model': 'vsl'}), JSON_WORDS),
+    'weight_file': Reader(_read_weight_file, '.npz', _npz_seeds(
+        lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32)}), ARCHIVE_WORDS),
+    'page_table': Reader(_read_page, '.json', _json_seeds({'iou': 0.5, 'shapes': 3}), JSON_WORDS),
+    'page_picture': Reader(_read_page, '.png', _page_pictures, [b'IHDR', b'IDAT', b'\xff\xda']),
+    'page_metrics': Reader(_read_page_metrics, '.jsonl', _metrics_seeds, JSON_WORDS),
     'checkpoint_list': Reader(_read_state_file, '', _checkpoint_seeds('checkpoint'), [
         b'model-3', b'model-9', b'/etc/passwd', b'\xff\xfe', b'"', b'\n', b'all_', b'../', b'\0'],
         'checkpoints/checkpoint', _beside_checkpoints),
@@ -1005,6 +1041,22 @@ SITES = {
     'common/device/mixlist.py:cleaned': 'mixlist fusion_switch',
     'common/device/rank_table.py:_completed': 'rank_table',
     'common/frozen/__main__.py:run_action': 'npy',
+    'common/frozen/__main__.py:_ended': '- what the system tells of a process',
+    'common/frozen/om.py:load': 'json',
+    'common/pages/figures.py:picture': 'page_picture',
+    'common/pages/figures.py:read_mesh': _MESH,
+    'common/pages/figures.py:table': 'page_table',
+    'common/pages/report.py:_asset': '- a file of the project',
+    'common/pages/report.py:_metrics': 'page_metrics',
+    'common/pages/report.py:_recorded': 'json config',
+    'common/training/facts.py:_add': '- a digest of bytes',
+    'common/training/pretrained.py:_write_card': '- a text that is kept as it is',
+    'common/training/pretrained.py:_write_configs': 'json config',
+    'common/training/pretrained.py:sizes': 'json config',
+    'common/training/records.py:Recorder': '- a picture of the run itself',
+    'common/training/weight_files.py:Reader': 'weight_file',
+    'common/training/weight_files.py:digest': '- a digest of bytes',
+    'common/training/weight_files.py:read_manifest': 'weight_manifest',
     'common/frozen/comparison.py:_read_expected': 'atc',
     'common/frozen/comparison.py:_read_result': '- values of a size that is checked, any are right',
     'common/frozen/comparison.py:_read_array': 'atc_expected',

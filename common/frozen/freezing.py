@@ -62,6 +62,7 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         raise errors.InputError('a frozen graph needs a name that ends in .pb, not {}.'.format(
             path))
     _check_inputs(inputs)
+    cli.say('freezing and checking {}'.format(path))
     named = _name_outputs(sess.graph, outputs, aliases)
     graph_def = _constant_graph(sess, list(inputs), list(named))
     findings = lint.lint_graph(graph_def, list(inputs), list(named), 'infer')
@@ -149,8 +150,6 @@ def _constant_graph(sess, inputs, outputs):
         node.device = ''
         node.attr.pop('_class', None)
         node.attr.pop('_gradient_op_type', None)    # a number of this process, for training
-        for name in _LATER_ATTRIBUTES.get(node.op, ()):
-            node.attr.pop(name, None)
     return graph_def
 
 
@@ -170,6 +169,9 @@ def _check_feed(inputs, arrays):
 
 
 def _write_graph(path, graph_def):
+    for node in graph_def.node:     # not earlier: an import, as lint's, adds what is missing
+        for name in _LATER_ATTRIBUTES.get(node.op, ()):
+            node.attr.pop(name, None)
     data = graph_def.SerializeToString(deterministic=True)
     with open(path, 'wb') as stream:
         stream.write(data)
