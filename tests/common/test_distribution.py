@@ -80,6 +80,7 @@ def variables(folder):
 
 def toy(output, steps, *more):
     return ['-m', 'tests.common.toy_training', '--output_path={}'.format(output), '--threads=16',
+            '--peer_timeout=200',
             '--training_steps={}'.format(steps), '--report_every=1'] + list(more)
 
 
