@@ -4,7 +4,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli
+from common import cli, errors
 from common.frozen import graph as graph_lib
 from common.training import launch, reporting, runs
 from polygen import data_utils, drawing, freeze, measures, mesh_sets, networks, training_graph
@@ -43,7 +43,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
-    with runs.start(options, context, summary=description) as run:
+    with runs.start(options, context, summary=description, anew=_anew(options)) as run:
         for step in run.steps(options.training_steps):
             losses = graph.run(run.sess, step, batches.at(step))
             run.report(step, **losses)
@@ -54,6 +54,19 @@ def train(options: cli.Options, context: launch.Context) -> None:
                     _draw(run, step, sampler, examples, options)
         if context.ranks.is_chief:
             _finish(run, sampler, examples, options, context)
+
+
+def _anew(options):
+    """Variables that depend on the classes, where the weights to start from know others."""
+    if not options.checkpoint:
+        return ()
+    try:
+        before = networks.recorded(options)
+    except errors.InputError:   # weights without a record: they have to fit
+        return ()
+    if all(before.get(name) == vars(options)[name] for name in ('num_classes', 'class_names')):
+        return ()
+    return tuple('{}_model/class_label/embeddings'.format(part) for part in options_lib.PARTS)
 
 
 def _evaluator(models, options):
