@@ -44,15 +44,17 @@ class Sampler:
     def __init__(self, models: networks.Models, options: cli.Options, batch: int):
         self._batch = batch
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
-        self._labels = tf.placeholder(tf.int32, [batch], name='sample/class_label')
+        with tf.name_scope('sample'):
+            self._told = networks.condition_placeholders(options, batch)
+            self._told.setdefault('class_label', tf.placeholder(tf.int32, [batch], 'class_label'))
         self._noise = [tf.placeholder(tf.float32, [batch, steps], name='sample/noise')
                        for steps in self._steps]
         filters = (options.temperature, options.top_k, options.top_p)
         rules: Dict[str, Any] = {
             'top_k_per_row': options.top_k_per_row, 'valid_only': options.valid_only,
             'only_return_complete': False}
-        context = {'class_label': self._labels}
-        vertices = models.vertex.sample(batch, context, options.sample_vertices, *filters,
+        context = {'class_label': self._told['class_label']}
+        vertices = models.vertex.sample(batch, self._told, options.sample_vertices, *filters,
                                         recenter_verts=options.random_shift, noise=self._noise[0],
                                         **rules)
         faces = models.face.sample(dict(vertices, **context), options.sample_face_tokens, *filters,
@@ -60,28 +62,34 @@ class Sampler:
         del faces['context']
         self._outputs = vertices, faces
 
-    def draw(self, sess: tf.Session, labels: Sequence[int],
-             seed: Union[int, Sequence[int]]) -> List[Sample]:
+    def draw(self, sess: tf.Session, labels: Sequence[int], seed: Union[int, Sequence[int]],
+             inputs: Sequence[Dict[str, np.ndarray]] = ()) -> List[Sample]:
         """Draws one mesh for each label.
 
         Args:
           sess: tf.Session.
           labels: list of int.
+          inputs: list of dicts, one for each label: what else the vertex model is told, see
+            `conditions.Condition.spec`.
           seed: int or list of int.
         Returns:
           list of Sample.
         """
         samples = []
-        for start in range(0, len(labels), self._batch):
-            part = labels[start:start + self._batch]
+        told = [dict(one, class_label=label) for label, one in zip(
+            labels, inputs or [{}] * len(labels))]
+        for start in range(0, len(told), self._batch):
+            part = told[start:start + self._batch]
             seeds = [np.append(seed, [start, network]) for network in range(2)]
-            feed = {self._labels: np.resize(part, self._batch)}
+            rows = [part[row % len(part)] for row in range(self._batch)]
+            feed = {tensor: np.stack([row[name] for row in rows])
+                    for name, tensor in self._told.items()}
             feed.update({noise: sampling.uniform_noise(draw, self._batch, steps)
                          for noise, draw, steps in zip(self._noise, seeds, self._steps)})
             vertices, faces = sess.run(self._outputs, feed)
-            for row, label in enumerate(part):
+            for row, one in enumerate(part):
                 samples.append(Sample(
-                    label=int(label),
+                    label=int(one['class_label']),
                     vertices=vertices['vertices'][row, :vertices['num_vertices'][row]],
                     faces=data_utils.unflatten_faces(
                         faces['faces'][row, :faces['num_face_indices'][row]]),
