@@ -1,5 +1,6 @@
 """Files as programs and people write them, through the models that read them."""
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def _grid_of_imnet(path):
 
 def _grid_of_r2n2(path):
     from r2n2.tools import make_dataset
-    return make_dataset._solid(make_dataset.Job('a', 'b', path, 0, '', 1, 'y'))[2]
+    return make_dataset._solid(make_dataset.Job('a', 'b', path, 0, None, '', 1, 'y'))[2]
 
 
 @pytest.mark.parametrize('name, reference', [
@@ -134,7 +135,7 @@ def test_the_two_versions_of_shapenet_are_paired_with_their_views(tmp_path):
     assert [len(images[source.path]) for source in sources] == [1, 1]
 
 
-def test_pictures_are_read_by_all_models_alike(tmp_path):
+def test_pictures_are_read_by_all_models_alike(tmp_path, monkeypatch):
     from cmr import prediction
     from common import errors
     from imnet.IMSVR import photos
@@ -148,12 +149,12 @@ def test_pictures_are_read_by_all_models_alike(tmp_path):
     trailing = os.path.join(FIELD, 'png_trailing.png')
     assert reconstruction.prepared(trailing, 64, 'keep').shape == (64, 64, 3)
     assert photos.read(trailing, crop='none').shape == (128, 128, 1)
-    heic = tmp_path / 'a.heic'
-    heic.write_bytes(b'\0\0\0\x18ftypheic' + bytes(40))
-    for refuses in (lambda: make_dataset.read_image(str(heic)),
-                    lambda: reconstruction.prepared(str(heic), 64),
-                    lambda: photos.read(str(heic)), lambda: prediction.people(str(heic), 64)):
-        with pytest.raises(errors.InputError, match='HEIC .* save it as JPEG'):
+    heic = os.path.join(FIELD, 'exif6.heic')
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    for refuses in (lambda: make_dataset.read_image(heic),
+                    lambda: reconstruction.prepared(heic, 64), lambda: photos.read(heic),
+                    lambda: prediction.people(heic, 64)):
+        with pytest.raises(errors.InputError, match='HEIC .*install pillow-heif.* save it as JPEG'):
             refuses()
     for refuses in (lambda: make_dataset.read_image(hidden, 100),
                     lambda: reconstruction.prepared(hidden, 64, max_pixels=100),
@@ -161,6 +162,15 @@ def test_pictures_are_read_by_all_models_alike(tmp_path):
                     lambda: prediction.people(hidden, 64, max_pixels=100)):
         with pytest.raises(errors.InputError, match='more than the 100'):
             refuses()
+
+
+def test_photos_of_phones_are_read_upright_where_the_extra_is_installed():
+    from common.readers import pictures
+    pytest.importorskip('pillow_heif')
+    picture = pictures.read(os.path.join(FIELD, 'exif6.heic'))
+    assert picture.shape == (64, 40, 3)         # stored as 40 rows, turned by a quarter
+    rows, columns = np.nonzero(picture[..., 1] < 120)    # a red box, rows 10-29, columns 20-49
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 49, 10, 29)
 
 
 def test_a_rendering_with_alpha_is_turned_as_its_camera_says():

@@ -6,7 +6,7 @@ that are hidden by transparency composed over white.
 import io
 import logging
 import warnings
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from common.readers import limits
 MAX_PIXELS = 50 * 1000 * 1000   # as large as cameras of today give; some 600 MB while it is read
 MAX_BYTES = 256 << 20           # of a file
 REMEDY = 'Give a whole PNG or JPEG file.'
-EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm')
+EXTENSIONS = ('.png', '.jpg', '.jpeg', '.bmp', '.gif', '.webp', '.tif', '.tiff', '.ppm',
+              '.heic', '.heif', '.avif')
 _FORMATS = ('PNG', 'JPEG', 'BMP', 'GIF', 'WEBP', 'TIFF', 'PPM')
+# Kinds of HEIF (of phones' .heic) and AVIF, which pillow-heif reads: an extra.
+_HEIF = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'hevx', b'mif1', b'msf1', b'avif', b'avis')
 _WHAT = 'a picture'
 _ORIENTATION = 0x0112           # of EXIF
 # numpy's turns that undo an orientation: (transposed, rows reversed, columns reversed).
@@ -58,15 +61,15 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
            remedy: str) -> np.ndarray:
     # Pillow is imported here, since scripts without pictures need none of it.
     from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401 (they register formats)
-    if data[4:8] == b'ftyp' and data[8:12] in (b'heic', b'heix', b'mif1', b'msf1', b'avif'):
-        raise errors.InputError('{} is a HEIC or AVIF picture, which is not read; save it as JPEG '
-                                'or PNG.'.format(path))
+    formats: Tuple[str, ...] = _FORMATS
+    if data[4:8] == b'ftyp' and data[8:12] in _HEIF:
+        formats = _heif_formats(path)
     logging.getLogger('PIL').setLevel(logging.CRITICAL)     # the error of ours says it
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')     # of pictures between Pillow's own two limits
         try:
             Image.preinit()
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
         except Image.UnidentifiedImageError:
             raise ValueError('it is of no known kind')
         except Image.DecompressionBombError:
@@ -94,6 +97,19 @@ def _array(path: str, data: bytes, channels: Optional[int], max_pixels: int,
     if channels == 3 and array.shape[2] == 4:
         array = over(array, 255)
     return np.ascontiguousarray(array)
+
+
+def _heif_formats(path: str) -> Tuple[str, ...]:
+    """Lets Pillow read HEIF and AVIF; returns its names for them."""
+    from PIL import Image
+    try:
+        import pillow_heif  # an extra
+    except ImportError:
+        raise errors.InputError('{} is a HEIC or AVIF picture, which pillow-heif reads (pip '
+                                'install pillow-heif); or save it as JPEG or PNG.'.format(path))
+    pillow_heif.register_heif_opener()
+    getattr(pillow_heif, 'register_avif_opener', Image.init)()  # newer Pillow reads AVIF by itself
+    return tuple({'HEIF', 'AVIF'} & set(Image.OPEN))
 
 
 def _eight_bits(image, wanted: str) -> np.ndarray:

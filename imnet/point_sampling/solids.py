@@ -13,7 +13,7 @@ from common.readers import arrays, matlab
 from imnet.point_sampling import sampler
 
 SIZE = sampler.SIZE
-_READABLE = ('.mat', '.binvox', '.npz') + meshes.READABLE
+READABLE = ('.mat', '.binvox', '.npz') + meshes.READABLE
 
 
 class Solid(NamedTuple):
@@ -50,7 +50,7 @@ def read(path: str, up: str = 'y', allow_open: bool = False) -> np.ndarray:
 
 def readable(path: str) -> bool:
     """Returns whether a file's extension is one that `read` knows."""
-    return os.path.splitext(path)[1].lower() in _READABLE
+    return os.path.splitext(path)[1].lower() in READABLE
 
 
 def from_hsp(path: str) -> np.ndarray:

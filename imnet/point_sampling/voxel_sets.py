@@ -3,7 +3,7 @@ import concurrent.futures
 import os
 import shutil
 import time
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -16,8 +16,17 @@ from imnet.point_sampling import sampler, solids, tables
 _BROKEN = ('4a32519f44dc84aabafe26e2eb69ebf4',)     # of HSP's rifles, as the author notes
 
 
-def categories(options: cli.Options) -> List[Tuple[str, str, List[str]]]:
-    """Finds the folders of shapes: (name, folder, names of files) each."""
+# Of several files of a shape of ShapeNet: the solid grid, the mesh, the grid of its surface.
+_PREFERRED = ('.solid.binvox', '.obj', '.ply', '.off', '.stl', '.glb', '.gltf', '.mat', '.npz',
+              '.surface.binvox', '.binvox')
+
+
+def categories(options: cli.Options) -> List[Tuple[str, str, Dict[str, str]]]:
+    """Finds the categories below --input: (name, folder, {shape: path of its file}) each.
+
+    A category is the folder itself or one in it. Its shapes are files, or as in ShapeNet folders:
+    <shape>/model.obj (v1), <shape>/models/model_normalized.obj or .solid.binvox (v2).
+    """
     if not os.path.isdir(options.input):
         raise errors.InputError('{} is no folder. Give --input=FOLDER with .mat, .obj, .off, .ply, '
                                 '.stl, .glb, .binvox or .npz files.'.format(options.input))
@@ -27,15 +36,8 @@ def categories(options: cli.Options) -> List[Tuple[str, str, List[str]]]:
         raise errors.InputError('{} holds train/ and test/, and gather_all.py splits the shapes of '
                                 'a category by itself. Give one of them: --input={}'.format(
                                     root, os.path.join(root, 'train')))
-    places = [root] + [os.path.join(root, name) for name in inner]
-    result = []
-    for place in places:
-        file_names = [name for name in folders.names(place) if solids.readable(name)
-                      and os.path.splitext(name)[0] not in _BROKEN]
-        if file_names:
-            _refuse_twins(place, file_names)
-            name = options.category or os.path.basename(os.path.abspath(place))
-            result.append((name, place, file_names))
+    result = [(options.category or os.path.basename(os.path.abspath(place)), place, shapes)
+              for place, shapes in _shapes_by_folder(root)]
     if not result:
         raise errors.InputError('{} and its folders hold no .mat, .obj, .off, .ply, .stl, .glb, '
                                 '.binvox or .npz file.'.format(options.input))
@@ -47,25 +49,57 @@ def categories(options: cli.Options) -> List[Tuple[str, str, List[str]]]:
     return result
 
 
-def _refuse_twins(place, file_names):
-    """Shapes are named by their files without the ending, so no two files may have the same."""
-    stems = [os.path.splitext(name)[0] for name in file_names]
-    twins = [name for name, stem in zip(file_names, stems) if stems.count(stem) > 1]
-    if twins:
+def _shapes_by_folder(root):
+    """Lists (folder of a category, {shape: path}) for a folder and those in it."""
+    paths = [path.replace(os.sep, '/') for path in folders.below(root, solids.READABLE)]
+    stems = {path: os.path.splitext(path)[0] for path in paths}
+    # A folder of a shape holds nothing but the shape; in another, a file may be called model.obj.
+    mixed = {os.path.dirname(path) for path, stem in stems.items()
+             if folders.shape_name(stem) == stem}
+    found: Dict[str, Dict[str, List[str]]] = {}
+    deeper = []
+    for path, stem in stems.items():
+        name = stem if os.path.dirname(path) in mixed else folders.shape_name(stem)
+        category, shape = os.path.split(name)
+        if '/' in category:
+            deeper.append(path)
+        elif shape not in _BROKEN:
+            found.setdefault(category, {}).setdefault(shape, []).append(path)
+    if deeper:
+        cli.say('left out: {} files more than one folder deep, such as {}'.format(
+            len(deeper), deeper[0]))
+    return [(os.path.join(root, category) if category else root,
+             {shape: os.path.join(root, _only(root, shape, files_, category))
+              for shape, files_ in sorted(shapes.items())})
+            for category, shapes in sorted(found.items())]
+
+
+def _only(root, shape, paths, category):
+    """The file of a shape; of ShapeNet's several the preferred one, others are refused."""
+    if len(paths) > 1 and category in map(os.path.dirname, paths):
         raise errors.InputError('{} has several files of one shape: {}. Keep one of each, or give '
-                                'them different names.'.format(place, ', '.join(twins[:6])))
+                                'them different names.'.format(
+                                    os.path.join(root, category),
+                                    ', '.join(map(os.path.basename, paths[:6]))))
+    best = min(paths, key=lambda path: next(place for place, ending in enumerate(_PREFERRED)
+                                            if path.lower().endswith(ending)))
+    if len(paths) > 1:
+        cli.say('{}: {} is taken, of {}'.format(shape, os.path.basename(best), ', '.join(
+            map(os.path.basename, paths))))
+    return best
 
 
-def sample_file(path: str, part: str, seed: int, up: str, allow_open: bool) -> Optional[str]:
+def sample_file(path: str, part: str, seed: int, up: str, allow_open: bool,
+                name: str = '') -> Optional[str]:
     """Samples one shape and writes the result to a file of its own.
 
     Args:
       path: of the shape; part: the .npz file to write; seed: of the draws.
-      up, allow_open: see solids.read.
+      up, allow_open: see solids.read; name: of the shape, '' is that of the file.
     Returns:
       None, or why the shape cannot be used.
     """
-    name = os.path.splitext(os.path.basename(path))[0]
+    name = name or os.path.splitext(os.path.basename(path))[0]
     try:
         sets = sampler.point_sets(solids.read(path, up, allow_open),
                                   sampler.Draws.of_shape(seed, name))
@@ -78,11 +112,11 @@ def sample_file(path: str, part: str, seed: int, up: str, allow_open: bool) -> O
 
 def gather(options: cli.Options) -> None:
     """Samples all categories."""
-    for name, folder, file_names in categories(options):
-        _category(name, folder, file_names, options)
+    for name, folder, paths in categories(options):
+        _category(name, folder, paths, options)
 
 
-def _category(name, folder, file_names, options):
+def _category(name, folder, paths, options):
     target = os.path.join(options.output, name, '{}_vox256.hdf5'.format(name[:8]))
     record_path = os.path.join(options.output, name, 'sampling.json')
     record = {'seed': options.seed, 'up': options.up, 'allow_open': options.allow_open}
@@ -99,8 +133,6 @@ def _category(name, folder, file_names, options):
     parts = os.path.join(options.output, name, 'parts_{}_{}{}'.format(
         options.seed, options.up, '_open' if options.allow_open else ''))
     os.makedirs(parts, exist_ok=True)
-    paths = {os.path.splitext(file_name)[0]: os.path.join(folder, file_name)
-             for file_name in file_names}
     todo = [shape for shape in paths if not os.path.exists(_part(parts, shape))]
     cli.say('{}: {} shapes in {}, {} sampled already'.format(
         name, len(paths), folder, len(paths) - len(todo)))
@@ -126,7 +158,7 @@ def _sample_all(todo, paths, parts, options):
     workers = options.workers or workers_lib.num_cpus()
     with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
         futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
-                               options.up, options.allow_open) for shape in todo]
+                               options.up, options.allow_open, shape) for shape in todo]
         try:
             for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
                 problem = future.result()

@@ -84,11 +84,7 @@ class Loader:
         for number in ids:
             path = os.path.join(folder, '{:02d}.png'.format(number))
             if not os.path.exists(path) and os.path.isdir(folder):
-                there = sum(name.endswith('.png') for name in folders.names(folder))
-                raise errors.InputError(
-                    'cannot read {}: {} has {} views, and TRAIN.NUM_RENDERING is {}. Give '
-                    '--set TRAIN.NUM_RENDERING {}'.format(
-                        path, folder, there, self.settings.TRAIN.NUM_RENDERING, there))
+                raise errors.InputError(_missing_view(path, augmentation.NUM_RENDERING))
             image = pictures.read(path, None)
             if image.shape[:2] != stored:
                 raise errors.InputError(
@@ -164,3 +160,15 @@ def training_order(count: int, batch: int, seed: int) -> Order:
     length = max(count, batch)
     return Order(length, batch, lambda epoch: np.resize(
         np.random.RandomState([seed, 0, epoch]).permutation(count), length))
+
+
+def _missing_view(path, num_rendering):
+    """What to do about a view that is not there, though its folder is."""
+    there = set(folders.names(os.path.dirname(path)))
+    count = 0
+    while '{:02d}.png'.format(count) in there:
+        count += 1
+    remedy = ('Give --set TRAIN.NUM_RENDERING {}'.format(count) if count else
+              'Views are named 00.png, 01.png and so on')
+    return 'cannot read {}: {} has {} views, and TRAIN.NUM_RENDERING is {}. {}'.format(
+        path, os.path.dirname(path), count, num_rendering, remedy)

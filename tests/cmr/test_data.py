@@ -289,6 +289,9 @@ def _raw(place):
         stream['center'], stream['scale'] = rng.uniform(0, 9, [3, 2]), np.ones(3)
         stream['part'] = rng.uniform(1, 50, [3, 16, 2]) * np.array([1, 1, -1])[:, None, None]
         stream['imgname'] = np.array([b'a.jpg', b'b.jpg', b'c.jpg'])
+    for path in [os.path.join(lsp, 'images', 'im0001.jpg'), os.path.join(mpii, 'images', 'a.jpg')]:
+        os.makedirs(os.path.dirname(path))
+        cv2.imwrite(path, picture)
 
 
 def test_raw_sets_become_sample_files_and_missing_ones_are_named(tmp_path, capsys):
@@ -390,10 +393,15 @@ def _coco(place, people):
 
 
 def test_bad_annotations_of_coco_are_named_by_their_id(tmp_path, capsys):
-    assert _coco(tmp_path, [{}, {'bbox': [1, 2, 0, 40]}, {}]) == 0
-    out = capsys.readouterr().out
+    assert _coco(tmp_path, [{}, {'bbox': [1, 2, 0, 40]}, {}]) == 1
+    out, err = capsys.readouterr()
     assert 'annotation 41 is left out, since its box has no extent' in out
     assert '2 samples' in out and '2 of the 2 pictures of coco are missing, such as ' in out
+    assert 'error: all 2 pictures of coco_2014_train.npz are missing, such as ' in err
+    picture = tmp_path / 'coco2014' / 'train2014' / 'a.jpg'
+    picture.parent.mkdir()
+    picture.write_bytes(b'')
+    assert _coco(tmp_path, [{}]) == 0 and 'missing' not in capsys.readouterr().out
     for changes, message in (({'bbox': [1, 2]}, 'no box of four numbers'),
                              ({'keypoints': [1, 2, 2]}, 'no 17 keypoints'),
                              ({'image_id': 9}, 'a picture that is not listed')):
@@ -404,6 +412,8 @@ def test_bad_annotations_of_coco_are_named_by_their_id(tmp_path, capsys):
 def test_names_of_mpii_as_character_codes_are_names(tmp_path, capsys):
     (tmp_path / 'MPII').mkdir()
     shutil.copy(os.path.join(FIELD, 'mpii_codes_train.h5'), str(tmp_path / 'MPII' / 'train.h5'))
+    (tmp_path / 'MPII' / 'images').mkdir()
+    (tmp_path / 'MPII' / 'images' / '000000001.jpg').write_bytes(b'')
     assert preprocess.main(['--data_path', str(tmp_path), '--train_files', '--sets=mpii']) == 0
     with np.load(str(tmp_path / 'extras' / config_lib.TRAIN_FILES['mpii'])) as rows:
         for name in rows['imgname'].tolist():

@@ -83,6 +83,39 @@ def test_folders_that_would_hide_shapes_are_refused(tmp_path):
         voxel_sets.categories(gather_vox.parse_args(arguments))
 
 
+@pytest.mark.parametrize('below, category', [('02691156', '02691156'), ('', 'set')])
+def test_shapes_of_both_versions_of_shapenet_lie_in_folders_of_their_own(tmp_path, capsys, below,
+                                                                         category):
+    root = tmp_path / 'set'
+    paths = ['a1/models/model_normalized.obj', 'a1/models/model_normalized.solid.binvox',
+             'a1/models/model_normalized.surface.binvox', 'b2/model.obj', 'c3.ply',
+             'd4/models/model_normalized.surface.binvox', 'd4/models/model_normalized.obj',
+             'a1/images/texture0.jpg']
+    for path in paths:
+        place = root / below / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text('')
+    (name, _, shapes), = voxel_sets.categories(gather_vox.parse_args(
+        ['--input', str(root), '--output', str(tmp_path / 'out')]))
+    assert name == category
+    assert {shape: os.path.relpath(path, str(root / below)) for shape, path in shapes.items()} == {
+        'a1': paths[1], 'b2': paths[3], 'c3': paths[4], 'd4': paths[6]}
+    said = capsys.readouterr().out
+    assert 'a1: model_normalized.solid.binvox is taken, of ' in said
+    assert 'd4: model_normalized.obj is taken' in said and 'b2' not in said
+
+
+def test_a_file_called_model_beside_others_is_a_shape_of_its_folder(tmp_path, capsys):
+    for path in ('chair/model.obj', 'chair/stool.obj', 'chair/more/x/deep.obj'):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text('')
+    found = voxel_sets.categories(gather_vox.parse_args(
+        ['--input', str(tmp_path), '--output', str(tmp_path / 'out')]))
+    assert [(name, sorted(shapes)) for name, _, shapes in found] == [('chair', ['model', 'stool'])]
+    assert '1 files more than one folder deep, such as chair/more/x/deep.obj' in (
+        capsys.readouterr().out)
+
+
 def test_views_of_other_shapes_and_damaged_sources_are_told(tmp_path, capsys):
     folder = tmp_path / 'box'
     folder.mkdir()

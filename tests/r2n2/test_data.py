@@ -121,6 +121,26 @@ def test_a_bad_view_is_named(folder, tmp_path, damage, words, train):
     assert all(word in str(caught.value) for word in words) and '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('there, remedy', [
+    (['00', '01'], 'has 2 views, and TRAIN.NUM_RENDERING is 3. Give .*NUM_RENDERING 2$'),
+    (['01', '02', '03'], 'has 0 views, and .* Views are named 00.png, 01.png'),
+    (['000', '001', '002'], 'Views are named 00.png')])
+def test_a_number_of_renderings_that_does_not_fit_has_its_remedy(folder, tmp_path, there, remedy):
+    broken = str(tmp_path / 'set')
+    shutil.copytree(folder, broken)
+    place = os.path.join(broken, 'ShapeNetRendering', 'chair', '0000', 'rendering')
+    views = sorted(os.listdir(place))
+    with open(os.path.join(place, views[0]), 'rb') as stream:
+        data = stream.read()
+    for name in views:
+        os.remove(os.path.join(place, name))
+    for name in there:
+        with open(os.path.join(place, name + '.png'), 'wb') as stream:
+            stream.write(data)
+    with pytest.raises(errors.InputError, match=remedy):
+        make_loader(broken).sample(0, [0, 1, 2], np.random.RandomState(0))
+
+
 def test_a_grid_of_another_size_or_cut_short_is_named(folder, tmp_path):
     broken = str(tmp_path / 'set')
     shutil.copytree(folder, broken)

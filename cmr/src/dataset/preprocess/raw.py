@@ -1,7 +1,7 @@
 """Raw data sets on the disk to sample files (extras/*.npz). n: pictures of a set."""
 import argparse
 import os
-from typing import Dict, Tuple
+from typing import Dict, List, Tuple
 
 import cv2
 import numpy as np
@@ -133,7 +133,8 @@ def preprocess(options: argparse.Namespace) -> None:
     Args:
       options: those of preprocess.py.
     Raises:
-      errors.InputError: nothing could be made, or a set is damaged; the others are made before.
+      errors.InputError: nothing could be made, a set is damaged, or none of its pictures is there;
+        the sample files of all others are made before.
     """
     if not options.train_files and not options.eval_files:
         raise errors.UsageError('say what to make: --train_files, --eval_files or both.')
@@ -144,7 +145,9 @@ def preprocess(options: argparse.Namespace) -> None:
     if unknown:
         raise errors.UsageError('unknown sets {} (there are: {}).'.format(
             ', '.join(unknown), ', '.join(sorted(_SOURCES))))
-    written, damaged = [], []
+    damaged: List[str] = []
+    written: List[datasets.Set] = []
+    without: List[datasets.Set] = []     # any picture
     for name, file_name, function in _tasks(options):
         if wanted and name not in wanted:
             continue
@@ -167,15 +170,19 @@ def preprocess(options: argparse.Namespace) -> None:
         if missing:
             cli.say('note: {} of the {} pictures of {} are missing, such as {}; they are in {}'
                     .format(len(missing), len(samples), name, missing[0], _SOURCES[name]))
-        written.append(samples)
-    if not written:
+        (written if len(missing) < len(samples) else without).append(samples)
+    if not written and not without:
         raise errors.InputError('nothing of {} could be made; the lines above name what is '
                                 'missing.'.format(', '.join(wanted) or 'the sets'))
     for samples in written if options.check else ():
         check(samples, options.check, os.path.splitext(samples.path)[0] + '_check.png')
-    if damaged:
-        raise errors.InputError('{} could not be made; the lines above say why.'.format(
-            ', '.join(damaged)))
+    problems = ['{} could not be made; the lines above say why'.format(', '.join(damaged))
+                ] * bool(damaged)
+    problems += ['all {} pictures of {} are missing, such as {}'.format(
+        len(samples), os.path.basename(samples.path), samples.missing_pictures()[0])
+        for samples in without]
+    if problems:
+        raise errors.InputError('. '.join(problems) + '.')
 
 
 def check(samples: datasets.Set, count: int, path: str) -> None:
