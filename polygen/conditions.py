@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from common import cli, errors
-from common.geometry import views
+from common.geometry import views, voxel_grids
 
 KINDS = ('none', 'class', 'image', 'voxels')
 SCOPES = {'image': 'image_to_vertex_model', 'voxels': 'voxel_to_vertex_model'}
@@ -144,6 +144,20 @@ def check_voxels(grid: np.ndarray, side: int, name: str) -> np.ndarray:
     if not occupied.any():
         raise errors.InputError('{}: no cell of the grid is occupied.'.format(name))
     return occupied.astype(np.int32)
+
+
+def mesh_voxels(vertices: np.ndarray, triangles: np.ndarray, side: int) -> np.ndarray:
+    """Voxelises a mesh in the frame of PolyGen's quantised meshes.
+
+    Args:
+      vertices: [V, 3], z up; triangles: int [T, 3]; side: int, R.
+    Returns:
+      bool [R, R, R], axes front (-y), across (x), up; the diagonal of the box is R cells long.
+    """
+    vertices = np.stack([-vertices[:, 1], vertices[:, 0], vertices[:, 2]], axis=1)
+    sides = vertices.max(axis=0) - vertices.min(axis=0)
+    extent = side * sides.max() / max(np.linalg.norm(sides), 1e-30)
+    return voxel_grids.solid(vertices, triangles, side, extent)
 
 
 def prepared_picture(picture: np.ndarray, side: int, name: str, crop: bool = True

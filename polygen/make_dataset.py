@@ -21,7 +21,7 @@ from common import cli, errors, files
 from common.geometry import generator, lofts, meshes, views, voxel_grids
 from common.readers import folders
 from common.training import workers
-from polygen import shards
+from polygen import conditions, shards
 
 _RECORD = 'made_with.json'
 # What the files depend on; the other options only say how they are made.
@@ -121,7 +121,7 @@ def make_row(source: Source, options: Any) -> shards.Row:
     else:
         vertices, faces = _read(source.path, options.up)
         triangles = meshes.triangulate(faces, vertices)
-        voxels = mesh_voxels(vertices, triangles, options.voxels)
+        voxels = conditions.mesh_voxels(vertices, triangles, options.voxels)
         model = views.model(vertices, faces, closed=False)
     # A stream of its own for each mesh, whatever its place in the set.
     rng = np.random.RandomState([options.seed % 2 ** 31, zlib.crc32(source.name.encode())])
@@ -151,20 +151,6 @@ def _furniture_voxels(item, side):
     cells = ((np.arange(side) + 0.5) / side - 0.5) * np.linalg.norm(high - low)
     grid = lofts.occupancy(item.parts, [cells + centre for centre in (low + high) / 2])
     return grid[:, ::-1].transpose(1, 0, 2)     # PolyGen's axes: the front, across, up
-
-
-def mesh_voxels(vertices: np.ndarray, triangles: np.ndarray, side: int) -> np.ndarray:
-    """Voxelises a mesh in the frame of PolyGen's quantised meshes.
-
-    Args:
-      vertices: [V, 3], z up; triangles: int [T, 3]; side: int, R.
-    Returns:
-      bool [R, R, R], axes front (-y), across (x), up; the diagonal of the box is R cells long.
-    """
-    vertices = np.stack([-vertices[:, 1], vertices[:, 0], vertices[:, 2]], axis=1)
-    sides = vertices.max(axis=0) - vertices.min(axis=0)
-    extent = side * sides.max() / max(np.linalg.norm(sides), 1e-30)
-    return voxel_grids.solid(vertices, triangles, side, extent)
 
 
 def encode_png(image: np.ndarray) -> bytes:

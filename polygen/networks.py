@@ -82,7 +82,7 @@ def _vertex_model(options, decoder_config):
                                    num_classes=options.num_classes, **shared)
     encoder = {'hidden_sizes': list(options.encoder_channels) + [options.hidden_size],
                'num_blocks': options.encoder_blocks, 'dropout_rate': options.encoder_dropout_rate,
-               'dropout_fn': decoder_config['dropout_fn']}
+               'dropout_fn': decoder_config['dropout_fn'], 'plain': options.plain}
     if options.condition == 'image':
         return modules.ImageToVertexModel(res_net_config=encoder, **shared)
     return modules.VoxelToVertexModel(res_net_config=encoder, pre_embed_dim=options.pre_embed_dim,

@@ -26,7 +26,7 @@ _LETTERS = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8')
 _STL_TRIANGLE = np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('attribute', '<u2')])
 
 
-def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
+def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0, need_faces=True):
     """Returns the Mesh of what a reader found, checked.
 
     Args:
@@ -35,13 +35,14 @@ def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
       flat, sizes: the 0-based vertex numbers of all faces, and the size of each face.
       vertex_place, face_place: functions from a 0-based number to words such as 'line 7'.
       first: number of the first vertex in the file's own counting, for messages.
+      need_faces: bool, a file without faces is refused.
     Raises:
       errors.InputError: nothing there, a coordinate not finite, an index out of range, a face
         of fewer than three vertices.
     """
     if not len(vertices):
         raise errors.InputError('{} has no vertices.'.format(path))
-    if not len(sizes):
+    if need_faces and not len(sizes):
         raise errors.InputError('{} has no faces.'.format(path))
     with np.errstate(over='ignore'):    # float64 beyond float32: told below
         vertices = np.asarray(vertices, np.float64).reshape(-1, 3).astype(np.float32)
@@ -112,7 +113,7 @@ def _numbered(name):
     return lambda index: '{} {}'.format(name, index + 1)
 
 
-def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
+def parse_obj(data: bytes, path: str = '<stream>', need_faces: bool = True) -> Mesh:
     """Reads Wavefront OBJ text.
 
     Takes quads and larger polygons, `a/b/c`, `a//c`, negative numbers (counted back from the last
@@ -122,6 +123,7 @@ def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
     Args:
       data: bytes, the whole file.
       path: str, for messages.
+      need_faces: bool, vertices alone are refused.
     Returns:
       Mesh.
     Raises:
@@ -151,7 +153,7 @@ def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
                 '"f a b c ..." with vertex numbers from 1 (or from -1 back)')
             raise _unreadable(path, number, expected, line) from None
     return _build(path, vertices, flat, sizes, _at_line(vertex_lines), _at_line(face_lines),
-                  first=1)
+                  1, need_faces)
 
 
 def _logical_lines(data):
@@ -346,7 +348,7 @@ def _ply_header(data, path):
     return form, elements, offset
 
 
-def parse_ply(data: bytes, path: str) -> Mesh:
+def parse_ply(data: bytes, path: str, need_faces: bool = True) -> Mesh:
     """Reads a Stanford PLY file, ascii or binary in either byte order; other elements are skipped.
 
     Raises:
@@ -360,15 +362,16 @@ def parse_ply(data: bytes, path: str) -> Mesh:
     by_name = {element.name: element for element in elements}
     if len(by_name) < len(elements):
         raise errors.InputError('{}: the PLY header has an element twice.'.format(path))
-    if 'vertex' not in by_name or 'face' not in by_name:
+    has_faces = 'face' in by_name or need_faces
+    if 'vertex' not in by_name or has_faces and 'face' not in by_name:
         raise errors.InputError('{} has no {} element (only: {}).'.format(
             path, 'face' if 'vertex' in by_name else 'vertex',
             _quoted(', '.join(sorted(by_name)).encode()) or 'none'))
-    corners = [p.name for p in by_name['face'].properties
+    corners = [p.name for p in (by_name['face'].properties if has_faces else ())
                if p.count_kind and p.name in ('vertex_indices', 'vertex_index')]
     names = [p.name for p in by_name['vertex'].properties]
     lists = any(p.count_kind for p in by_name['vertex'].properties)
-    if not corners or lists or not {'x', 'y', 'z'} <= set(names):
+    if has_faces and not corners or lists or not {'x', 'y', 'z'} <= set(names):
         raise errors.InputError('{} lacks plain x, y, z of its vertices or the list vertex_indices '
                                 'of its faces.'.format(path))
     if any(element.properties and element.count > len(data) for element in elements):
@@ -381,8 +384,10 @@ def parse_ply(data: bytes, path: str) -> Mesh:
         tables = _ply_binary(data, offset, elements, order, path)
     vertices = np.stack([_ply_column(by_name['vertex'], tables['vertex'], axis, path)
                          for axis in 'xyz'], axis=1)
-    flat, sizes = tables['face'][[p.name for p in by_name['face'].properties].index(corners[0])]
-    return _build(path, vertices, flat, sizes, _numbered('vertex'), _numbered('face'))
+    flat, sizes = tables['face'][[p.name for p in by_name['face'].properties].index(
+        corners[0])] if has_faces else ([], [])
+    return _build(path, vertices, flat, sizes, _numbered('vertex'), _numbered('face'), 0,
+                  need_faces)
 
 
 def _ply_column(element, columns, name, path):

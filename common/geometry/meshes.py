@@ -33,6 +33,27 @@ def read(path: str) -> Mesh:
         number cannot be read, a coordinate is not finite, an index is out of range, or there are
         no faces.
     """
+    extension, data = _content(path)
+    return mesh_formats.PARSERS[extension](data, path)
+
+
+def read_points(path: str) -> np.ndarray:
+    """Reads the vertices of a mesh file; of .obj and .ply also where there are no faces.
+
+    Returns:
+      float32 [V, 3].
+    Raises:
+      errors.InputError: as `read`.
+    """
+    extension, data = _content(path)
+    if extension in ('.obj', '.ply'):
+        parse = mesh_formats.parse_obj if extension == '.obj' else mesh_formats.parse_ply
+        return parse(data, path, need_faces=False).vertices
+    return mesh_formats.PARSERS[extension](data, path).vertices
+
+
+def _content(path):
+    """(extension, bytes) of a mesh file."""
     extension = os.path.splitext(path)[1].lower()
     if extension not in READABLE:
         raise errors.InputError('{}: cannot read a mesh from a "{}" file. Known are {}.'.format(
@@ -46,7 +67,7 @@ def read(path: str) -> Mesh:
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror)) from None
     if not data.strip():
         raise errors.InputError('{} is empty.'.format(path))
-    return mesh_formats.PARSERS[extension](data, path)
+    return extension, data
 
 
 def read_triangles(path: str) -> Tuple[np.ndarray, np.ndarray]:
