@@ -3,7 +3,8 @@
 --meshes takes a folder of .obj, .off, .ply, .stl or .glb files; sub-folders are classes; train/ and
 test/, above or below them, are the splits (else --test_fraction of the meshes are for testing).
 --furniture makes ten procedural classes; its shapes for testing come from seeds that no training
-uses. Files that are there already are kept, so the same command goes on after an interruption.
+uses. --max_vertices=N reduces larger meshes (needs fast-simplification) and merges plane faces.
+Files that are there already are kept, so the same command goes on after an interruption.
 
 Examples: python polygen/make_dataset.py --furniture --image_size=64 --output=data/furniture
   python polygen/make_dataset.py --meshes=my_meshes --output=data/mine
@@ -26,7 +27,7 @@ from polygen import conditions, shards
 _RECORD = 'made_with.json'
 # What the files depend on; the other options only say how they are made.
 _MATTERS = ('meshes', 'furniture', 'models', 'test_models', 'test_fraction', 'seed', 'views',
-            'image_size', 'voxels', 'shard_size', 'up')
+            'image_size', 'voxels', 'shard_size', 'up', 'max_vertices', 'angles', 'max_loss')
 
 
 class Source(NamedTuple):
@@ -36,12 +37,14 @@ class Source(NamedTuple):
       name: str; label: int, its class.
       path: str, its file; '' for furniture.
       shape: (class name, number, seed) of furniture; () for a file.
+      angle: degrees within which faces of a reduced mesh are merged.
     """
 
     name: str
     label: int
     path: str
     shape: Tuple
+    angle: float = 0.
 
 
 def parse_args(argv=None):
@@ -61,6 +64,14 @@ def parse_args(argv=None):
                         help='pixels a side of a view; 64 or 128 for a CPU')
     parser.add_argument('--voxels', type=cli.positive_int, default=28, help='cells a side')
     parser.add_argument('--up', choices=('y', 'z'), default='y', help='vertical axis of the meshes')
+    parser.add_argument('--max_vertices', type=cli.non_negative_int, default=0,
+                        help='vertices that meshes are reduced to; 0: meshes stay as they are')
+    parser.add_argument('--angles', type=cli.non_negative_float, nargs='+', default=[5.],
+                        help='degrees within which plane faces of a reduced mesh are merged; '
+                             'several give as many variants of each mesh (the paper: 1 to 20)')
+    parser.add_argument('--max_loss', type=cli.positive_float, default=2.,
+                        help='chamfer distance to the mesh of before, in percent of the diagonal, '
+                             'beyond which a reduced mesh is left out')
     parser.add_argument('--shard_size', type=cli.positive_int, default=64, help='meshes in a file')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0,
                         help='of furniture, views and split')
@@ -102,8 +113,11 @@ def mesh_sources(options: Any) -> Tuple[Dict[str, List[Source]], List[str]]:
         name = os.path.splitext(item.path)[0].replace(os.sep, '/')
         draw = zlib.crc32('{}:{}'.format(options.seed, name).encode()) / 2 ** 32
         split = item.split or ('test' if draw < options.test_fraction else 'train')
-        sources.setdefault(split, []).append(Source(
-            name, classes.index(kind), os.path.join(options.meshes, item.path), ()))
+        path = os.path.join(options.meshes, item.path)
+        variants = options.angles if options.max_vertices else [0.]
+        sources.setdefault(split, []).extend(Source(
+            name + ('@{:g}'.format(angle) if len(variants) > 1 else ''), classes.index(kind), path,
+            (), angle) for angle in variants)
     return {split: rows for split, rows in sources.items() if rows}, classes
 
 
@@ -119,7 +133,9 @@ def make_row(source: Source, options: Any) -> shards.Row:
         voxels = _furniture_voxels(item, options.voxels)
         model = views.model(vertices, faces, item.part_of_face())
     else:
-        vertices, faces = _read(source.path, options.up)
+        vertices, faces = read_mesh(source.path, options.up)
+        if options.max_vertices:
+            vertices, faces = _reduced(vertices, faces, source, options)
         triangles = meshes.triangulate(faces, vertices)
         voxels = conditions.mesh_voxels(vertices, triangles, options.voxels)
         model = views.model(vertices, faces, closed=False)
@@ -131,8 +147,20 @@ def make_row(source: Source, options: Any) -> shards.Row:
                       [encode_png(image) for image in images], cameras)
 
 
-def _read(path, up):
-    """A mesh file as (vertices float64 [V, 3] with z up, faces)."""
+def _reduced(vertices, faces, source, options):
+    from polygen import reduction  # late: SciPy
+    result = reduction.reduce(vertices, faces, options.max_vertices, source.angle)
+    if result.loss > options.max_loss:
+        raise errors.InputError('reduced to {} vertices it has lost {:.2f} % (--max_loss)'.format(
+            len(result.vertices), result.loss))
+    if result.was_closed and not result.closed:
+        raise errors.InputError('it was closed and is open when reduced to {} vertices'.format(
+            len(result.vertices)))
+    return result.vertices, result.faces
+
+
+def read_mesh(path: str, up: str) -> Tuple[np.ndarray, List[List[int]]]:
+    """Reads a mesh file: (vertices float64 [V, 3] that are used, with z up, faces)."""
     mesh = meshes.read(path)
     faces = [list(map(int, face)) for face in mesh.faces if len(set(face)) > 2]
     if not faces:
@@ -206,6 +234,8 @@ def make(options: Any) -> None:
                  for number, part in enumerate(parts)]
     left_out = _make_all(jobs, options)
     total = sum(map(len, sources.values()))
+    if options.max_vertices:
+        _draw_reduction(sources['train'] if 'train' in sources else [], options)
     for line in left_out:
         cli.say('left out {}'.format(line))
     if len(left_out) == total:
@@ -218,6 +248,29 @@ def make(options: Any) -> None:
         options.output, total - len(left_out), ', '.join(
             '{} {}'.format(split, len(items)) for split, items in sources.items()),
         options.views, len(left_out)))
+
+
+def _draw_reduction(sources, options):
+    """Draws the first meshes before and after, with what was lost."""
+    from common.geometry import plots
+    from polygen import reduction
+    before, after, captions = [], [], []
+    for source in sources[:20]:
+        try:
+            mesh = read_mesh(source.path, options.up)
+            result = reduction.reduce(*mesh, options.max_vertices, source.angle)
+        except errors.InputError:
+            continue
+        before.append(mesh)
+        after.append((result.vertices, result.faces))
+        captions.append('{} vertices, {:.2f} % lost'.format(len(result.vertices), result.loss))
+        if len(before) == 4:
+            break
+    if before:
+        path = os.path.join(options.output, 'reduction.png')
+        plots.mesh_grid(path, before + after, ['{} vertices'.format(len(mesh[0]))
+                                               for mesh in before] + captions, columns=len(before))
+        cli.say('before and after: {}'.format(path))
 
 
 def _make_all(jobs: Sequence[Tuple[str, Sequence[Source]]], options: Any) -> List[str]:

@@ -261,12 +261,12 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, Weights]:
 
 def rows() -> List[networks.Network]:
     """Returns the networks of the default preset, for `python -m common.npu_lint`."""
-    def default_options():
-        return options_lib.complete(
-            options_lib.parse_args(['--plain', '--device=cpu', '--num_classes=4']), 'cpu')
+    def default_options(condition):
+        return options_lib.complete(options_lib.parse_args(
+            ['--plain', '--device=cpu', '--num_classes=4', '--condition=' + condition]), 'cpu')
 
-    def training(number):
-        options = default_options()
+    def training(number, condition='class'):
+        options = default_options(condition)
         size = {'vertex_tokens': 3 * options.max_vertices + 1, 'vertices': options.max_vertices,
                 'face_tokens': options.max_face_tokens}
         step = tf.placeholder(tf.int32, [], name='step')
@@ -276,8 +276,8 @@ def rows() -> List[networks.Network]:
         return (list(bucket.placeholders[number].values()) + [graph.learning_rate],
                 [bucket.losses[number], bucket.updates[number]])
 
-    def inference(build, single_loop):
-        return build(default_options(), 1, single_loop)
+    def inference(build, single_loop, condition='class'):
+        return build(default_options(condition), 1, single_loop)
 
     table = []
     for number, part in enumerate(('vertex', 'face')):
@@ -287,4 +287,9 @@ def rows() -> List[networks.Network]:
                   networks.Network(name, False, functools.partial(inference, build, False)),
                   networks.Network(name + ', one loop', False,
                                    functools.partial(inference, build, True))]
+    for condition in conditions.SCOPES:
+        name = 'vertex model, ' + condition
+        table += [networks.Network(name, True, functools.partial(training, 0, condition)),
+                  networks.Network(name, False, functools.partial(
+                      inference, vertex_graph, False, condition))]
     return table

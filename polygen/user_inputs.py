@@ -34,7 +34,8 @@ def read(options: cli.Options) -> List[Told]:
       errors.UsageError: the model is conditioned on something else.
       errors.InputError: a file does not fit.
     """
-    images, grids = [sum(paths, []) for paths in (options.image, options.voxels)]
+    images: List[str] = sum(options.image, [])
+    grids: List[str] = sum(options.voxels, [])
     for kind, paths in (('image', images), ('voxels', grids)):
         if paths and options.condition != kind:
             raise errors.UsageError(

@@ -72,7 +72,7 @@ def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0, need_
 
 def _split(flat, sizes):
     """Cuts a flat array of vertex numbers into tuples, one for each face."""
-    if (sizes == sizes[0]).all():
+    if len(sizes) and (sizes == sizes[0]).all():
         return list(map(tuple, flat.reshape(-1, sizes[0]).tolist()))
     flat, ends = flat.tolist(), np.cumsum(sizes).tolist()
     return [tuple(flat[start:end]) for start, end in zip([0] + ends, ends)]

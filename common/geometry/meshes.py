@@ -7,7 +7,7 @@ of the file (usually y-up for .obj and .glb).
 import os
 import stat
 import struct
-from typing import Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def read_points(path: str) -> np.ndarray:
     """
     extension, data = _content(path)
     if extension in ('.obj', '.ply'):
-        parse = mesh_formats.parse_obj if extension == '.obj' else mesh_formats.parse_ply
+        parse: Any = mesh_formats.parse_obj if extension == '.obj' else mesh_formats.parse_ply
         return parse(data, path, need_faces=False).vertices
     return mesh_formats.PARSERS[extension](data, path).vertices
 
