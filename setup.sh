@@ -396,6 +396,16 @@ use_what_is_named() {
   fi
 }
 
+# Makes the folder of the environment and waits until no other run works in it.
+lock() {
+  mkdir -p "$venv" 2>/dev/null || fail "cannot write to $root: ${venv##*/} must lie there."
+  exec 9>"$venv/.lock"
+  if command -v flock >/dev/null && ! flock -n 9; then
+    say 'another run is installing; waiting for it'
+    flock 9
+  fi
+}
+
 main() {
   parse_arguments "$@"
   machine=$(uname -m) has_no_wheels=''
@@ -408,11 +418,10 @@ main() {
     finish "$venv/bin/python"
   fi
   use_interpreter_on_path 1
-  mkdir -p "$venv" 2>/dev/null || fail "cannot write to $root: ${venv##*/} must lie there."
-  exec 9>"$venv/.lock"
-  if command -v flock >/dev/null && ! flock -n 9; then
-    say 'another run is installing; waiting for it'
-    flock 9
+  lock
+  if [[ $venv == "$root/.venv" && -f $venv/.runtime && $(<"$venv/.runtime") != "$runtime" ]]; then
+    venv+=-tf$runtime # another run, which began earlier, made .venv for the other TensorFlow
+    lock
   fi
   complete || install
   finish "$venv/bin/python"

@@ -33,8 +33,7 @@ def parse_args(argv=None):
                         help='which person of that file, from 0; all: each, to names of its own; '
                              'unset: the largest that is confident')
     cli.add_max_pixels(parser)
-    options.add_checkpoint(parser, 'folder of a run')
-    options.add_network_options(parser)
+    options.add_trained_options(parser)
     cli.add_device_options(parser.add_argument_group('run'))
     return parser.parse_args(argv)
 

@@ -16,7 +16,7 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('--data_path', default='', help='folder of the sets and of extras/; unset: '
                         'the generated set of the quick start')
-    options.add_checkpoint(parser, 'folder of the run; figures go to eval/ below it')
+    options.add_trained_options(parser)
     parser.add_argument('--dataset', default='up-3d', choices=sorted(config_lib.TEST_FILES),
                         help='set to measure on')
     parser.add_argument('--batch_size', type=cli.positive_int, default=32,
@@ -29,7 +29,6 @@ def parse_args(argv=None):
                         help='batches between running figures')
     cli.add_flag(parser, '--shuffle', help='measure in a random order; the figures at the end stay')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of that order')
-    options.add_network_options(parser)
     cli.add_device_options(parser.add_argument_group('run'))
     group = cli.add_expert_group(parser, options.OTHER_NAMES)
     group.add_argument('--config', default='',

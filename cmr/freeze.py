@@ -47,6 +47,7 @@ def freeze(options: cli.Options, context: launch.Context) -> List[str]:
 
 def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List[str]:
     """Freezes a run at a step into its output folder, checked on the CPU; see `freeze`."""
-    weights = os.path.join(context.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
-    return freeze(options.replace(output=context.output_path, batch_size=1, checkpoint=weights),
-                  context.replace(device='cpu'))
+    weights = checkpoints.of_step(context.output_path, step)
+    return freezing.announced(freeze(
+        options.replace(output=context.output_path, batch_size=1, checkpoint=weights),
+        context.replace(device='cpu')))

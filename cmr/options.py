@@ -57,9 +57,7 @@ def _training_parser(doc):
     parser.add_argument('--num_epochs', '--train_epochs', '--total_epoch', '--epoch',
                         type=cli.positive_int, default=None,
                         help='rounds over the longest set (default: {})'.format(EPOCHS))
-    parser.add_argument('--training_steps', '--train_steps', '--training-steps',
-                        type=cli.positive_int, default=None,
-                        help='optimizer steps in all, instead of --num_epochs')
+    cli.add_training_steps(parser, help='optimizer steps in all, instead of --num_epochs')
     parser.add_argument('--batch_size', type=cli.positive_int, default=_BATCH,
                         help='pictures in a step, of all processes together')
     parser.add_argument('--learning_rate', '--lr', type=cli.positive_float, default=None,
@@ -223,18 +221,16 @@ def add_network_options(parser):
     cli.add_flag(group, '--plain', help='compute as the original does, nothing shared; slower')
 
 
-def add_checkpoint(parser, output_help):
-    """Adds --output_path, the folder of a run, and --checkpoint, weights in place of the run's."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH, help=output_help)
-    parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='checkpoint, its folder, or a file of PyTorch; unset: the run in '
-                             '--output_path')
+def add_trained_options(parser):
+    """Adds the options of scripts that use a trained network."""
+    cli.add_trained_options(parser, OUTPUT_PATH,
+                            checkpoint='checkpoint, its folder, or a file of PyTorch')
+    add_network_options(parser)
 
 
 def add_freeze_options(parser):
     """Adds the options of freezing that are CMR's own."""
-    add_checkpoint(parser, 'folder of a run, where no --checkpoint is given')
-    add_network_options(parser)
+    add_trained_options(parser)
     cli.add_device_options(parser, 'cpu', 'where the check runs')
 
 

@@ -15,6 +15,7 @@ from cmr.src.utils import renderer, torch_weights
 from common import cli, errors, files
 from common.device import ranks as ranks_lib
 from common.geometry import plots
+from common.readers import text
 from common.training import checkpoints, launch, records, runs
 from common.training import workers as workers_lib
 
@@ -64,14 +65,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
                 run.results.once('evaluation', run.step, lambda: (
                     test.measure(run, run.step) + [test.draw(run)]))
     if options.freeze:
-        run.results.once('frozen', run.step, lambda: _freeze(options, context, run.step))
-
-
-def _freeze(options, context, step):
-    paths = freeze.freeze_run(options, context, step)
-    for path in paths:
-        cli.say('frozen: {}'.format(path))
-    return paths
+        run.results.once('frozen', run.step, lambda: freeze.freeze_run(options, context, run.step))
 
 
 def _run_steps(run, steps, workers, test, per_epoch, options):
@@ -158,16 +152,22 @@ class Steps:
         return self._still == _PATIENCE
 
 
+def _drawn_with(path):
+    """The --body that a generated set was drawn with; '' without a note, None of a damaged one."""
+    try:
+        return text.read_json(path) if os.path.exists(path) else ''
+    except errors.InputError:
+        return None
+
+
 def _data_path(options):
     """Folder of the sets; generated first where none is given, anew for another body."""
     if options.data_path:
         return options.data_path
     folder = os.path.join(options.output_path, options_lib.GENERATED)
     last_file = os.path.join(folder, config_lib.EXTRAS, config_lib.TEST_FILES['up-3d'])
-    note, drawn = os.path.join(folder, 'body.json'), ''
-    if os.path.exists(note):
-        drawn = files.read_json(note)
-    if os.path.exists(last_file) and drawn == options.body:
+    note = os.path.join(folder, 'body.json')
+    if os.path.exists(last_file) and _drawn_with(note) == options.body:
         cli.say('no --data_path given: using the posed bodies in {}'.format(folder))
     else:
         cli.say('no --data_path given: drawing posed bodies into {}'.format(folder))

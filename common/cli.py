@@ -96,6 +96,7 @@ class Parser(argparse.ArgumentParser):
     expert_groups: Tuple[Any, ...] = ()
 
     def format_help(self, everything=False):
+        """Returns the text of --help, or with `everything` that of --help_all."""
         groups, formatter = self._action_groups, self.formatter_class
         if everything:
             self.formatter_class = _AllHelpFormatter
@@ -110,6 +111,7 @@ class Parser(argparse.ArgumentParser):
             self._action_groups, self.formatter_class = groups, formatter
 
     def parse_args(self, args=None, namespace=None):
+        """Reads a command line; an unknown option or argument ends the process."""
         args = sys.argv[1:] if args is None else list(args)
         if self._subparsers is None:
             self._refuse_unknown(args)  # first: a required option that was misspelt is not missing
@@ -132,6 +134,7 @@ class Parser(argparse.ArgumentParser):
                 name, '; did you mean {}?'.format(near[0]) if near else ''))
 
     def error(self, message):
+        """Ends the process with exit code 2 and one line."""
         self.exit(2, '{}: error: {} ({} --help lists the options)\n'.format(
             self.prog, message, self.prog))
 
@@ -268,9 +271,44 @@ def add_device_options(parser: Any, device: str = 'auto',
                         help='mix (= allow_mix_precision), default (what the platform does by '
                              'itself), or a mode of the adapter such as must_keep_origin_dtype; '
                              'unset: allow_mix_precision on an NPU, float32 elsewhere')
+    add_flag(parser, '--emulate_precision', help='on a CPU or GPU: round as the NPU would in the '
+                                                 '--precision_mode (unset: allow_mix_precision)')
+    parser.add_argument('--emulate_overflow', default='saturate', choices=('saturate', 'inf'),
+                        help='what becomes of values beyond +-65504 with --emulate_precision: '
+                             'saturate as on the 910, inf as on later chips')
+    parser.add_argument('--emulate_chip', default='910', choices=('910', '910B'),
+                        help='whose kernels are emulated; products of the 910 take float16 only')
+    parser.add_argument('--emulate_report', type=path, default='', metavar='FILE',
+                        help='with --emulate_precision: where the ranges of the rounded values go, '
+                             'for python -m common.precision')
+    parser.add_argument('--keep_float32_scopes', default='', metavar='SCOPES',
+                        help='scopes of the graph that stay in float32, on the NPU and emulated: '
+                             'names with commas between them, or @FILE with a name a line')
     parser.add_argument('--threads', type=non_negative_int, default=0,
                         help='CPU threads of an operation; 0 leaves the choice to TensorFlow')
     add_flag(parser, '--debug', help='show tracebacks and the messages of TensorFlow')
+
+
+def add_training_steps(parser: Any, *aliases: str, default: Optional[int] = None,
+                       help: str = 'optimizer steps in all') -> None:
+    """Adds --training_steps under the names that it has in all models, and further `aliases`."""
+    parser.add_argument('--training_steps', '--train_steps', '--training-steps', *aliases,
+                        type=positive_int, default=default, help=help)
+
+
+def add_trained_options(parser: Any, output_path: str, *aliases: str,
+                        checkpoint: str = 'checkpoint, or folder of one') -> None:
+    """Adds the options that tell a script where a trained network is.
+
+    Args:
+      parser: parser of `make_parser`.
+      output_path: str, the default of `--output_path`.
+      aliases: further names of --checkpoint; checkpoint: str, what it may be.
+    """
+    parser.add_argument('--output_path', type=path, default=output_path,
+                        help='folder of the training run (its config.json tells the network)')
+    parser.add_argument('--checkpoint', '--ckpt_path', *aliases, type=path, default='',
+                        help=checkpoint + '; unset: the newest of the run')
 
 
 def add_run_options(parser: 'Parser', output_path: str) -> None:
@@ -357,25 +395,35 @@ def _stop(owner, number, frame):
     os._exit(128 + number)
 
 
-def _interrupt(owner, received, number, frame):
-    """Notes the first signal and raises KeyboardInterrupt, so that what is open is closed."""
-    if received or os.getpid() != owner:
-        _stop(owner, number, frame)
-    received.append(number)
-    raise KeyboardInterrupt
+class _Signals:
+    """Turns the first signal within the work into KeyboardInterrupt; later ones end the process.
+
+    Attributes:
+      received: list of int; is_working: bool, whether somebody is there to catch the exception.
+    """
+
+    def __init__(self):
+        self.received: List[int] = []
+        self.is_working = True
+        self._owner = os.getpid()
+
+    def __call__(self, number, frame):
+        if self.received or not self.is_working or os.getpid() != self._owner:
+            _stop(self._owner, number, frame)
+        self.received.append(number)
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[List[int]]:
-    """Turns signals into KeyboardInterrupt; gives the list of those received."""
-    received: List[int] = []
+def _interruptible() -> Iterator[_Signals]:
+    """Handles signals by `_Signals`, in the main thread, as Python wants it."""
+    signals = _Signals()
     if threading.current_thread() is not threading.main_thread():
-        yield received
+        yield signals
         return
-    handler = functools.partial(_interrupt, os.getpid(), received)
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, signals) for number in _SIGNALS}
     try:
-        yield received
+        yield signals
     finally:
         for number, earlier in before.items():
             signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
@@ -393,10 +441,13 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
       int: 0 done, 1 bad data or environment, 2 wrong usage, 3 loss not finite, 130 or 143 after
       SIGINT or SIGTERM.
     """
-    with _interruptible() as received:
+    with _interruptible() as signals:
         try:
-            result = function(*arguments)
-            sys.stdout.flush()
+            try:
+                result = function(*arguments)
+                sys.stdout.flush()
+            finally:
+                signals.is_working = False
             return result if isinstance(result, int) and not isinstance(result, bool) else 0
         except BrokenPipeError:
             # The reader of the pipe has gone (`| head`); keeps Python quiet when it flushes at its
@@ -407,7 +458,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
             if arguments[0].debug:
                 traceback.print_exc()
             error: Optional[BaseException] = caught
-        code = _told(error, received)
+        code = _reported(error, signals.received)
         if code > 128:  # objects that the signal left half made complain when they are deleted
             with contextlib.redirect_stderr(io.StringIO()):
                 error = None
@@ -415,7 +466,7 @@ def run(function: Callable[..., Any], *arguments: Any) -> int:
         return code
 
 
-def _told(error, received):
+def _reported(error, received):
     """Prints the line that stands for an exception; returns the exit code."""
     # A signal that came within a call of TensorFlow's C code is the cause of a SystemError.
     cause = (isinstance(error, SystemError) and error.__cause__) or error

@@ -19,7 +19,6 @@ from typing import Any, List, NamedTuple, Tuple
 from common import errors
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PROTOCOL = ('options', 'networks', 'training', 'evaluation', 'freeze')
 
 
 class Model(NamedTuple):

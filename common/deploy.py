@@ -22,17 +22,26 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('results', help='folder that msame wrote to, with --outfmt BIN')
     parser.add_argument('--cosine', type=cli.fraction, default=0.999,
                         help='least similarity of an output of floats; others must be equal')
+    parser.add_argument('--rounding', type=cli.fraction, default=comparison.ROUNDING,
+                        help='largest margin (probability or logit) at which a choice such as a '
+                        'token may differ; rows where one does are not compared')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
 
 def print_comparison(options: argparse.Namespace) -> int:
     """Prints a line for each output; returns 1 when one differs too much."""
-    rows = comparison.compare(options.folder, options.results, options.cosine)
+    rows, moved = comparison.compare(options.folder, options.results, options.cosine,
+                                     options.rounding)
     for name, value, difference, accepted in rows:
         print('{}  {}  largest difference {:g}{}'.format(
             'ok  ' if accepted else 'FAIL', name, difference,
             '' if value is None else '  cosine {:.6f}'.format(value)))
+    if moved is not None:
+        text = '{}  choices  {} differ in {} of {} rows, largest margin {:g} (rounding: {:g})'
+        print(text.format(
+            'ok  ' if moved.margin <= options.rounding else 'FAIL', moved.places,
+            moved.rows.sum(), len(moved.rows), moved.margin, options.rounding))
     return 0 if all(row[3] for row in rows) else 1
 
 

@@ -75,18 +75,3 @@ def write_text(path: str, text: str) -> None:
 def write_json(path: str, value: Any, sort_keys: bool = True) -> None:
     """Writes JSON, indented and with sorted keys (or in their own order), in one exchange."""
     write_text(path, json.dumps(value, indent=2, sort_keys=sort_keys) + '\n')
-
-
-def read_json(path: str) -> Any:
-    """Reads a JSON file, with or without a byte order mark.
-
-    Raises:
-      errors.InputError: the file is missing or no JSON.
-    """
-    try:
-        with open(path, encoding='utf-8-sig') as stream:
-            return json.load(stream)
-    except OSError as error:
-        raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
-    except (ValueError, RecursionError) as error:
-        raise errors.InputError('{} is not JSON: {}.'.format(path, error))

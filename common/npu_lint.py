@@ -9,10 +9,10 @@ frozen/npu_waivers.json gives a reason for are listed as waived.
 import argparse
 import os
 import sys
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, errors
+from common import cli
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -42,42 +42,17 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     return options
 
 
-def read(path: str) -> Any:
-    """Reads a graph by the ending of its file."""
-    from common.frozen import graph as graph_lib
-    if not path.endswith(('.pbtxt', '.meta')):
-        return graph_lib.read_graph(path)
-    import tensorflow.compat.v1 as tf
-    from google.protobuf import message, text_format
-    graph_def, meta = tf.GraphDef(), tf.MetaGraphDef()
-    try:
-        with open(path, 'rb') as stream:
-            if path.endswith('.meta'):
-                meta.ParseFromString(stream.read())
-                graph_def = meta.graph_def
-            else:
-                text_format.Merge(stream.read().decode('utf-8'), graph_def)
-    except OSError as error:
-        raise errors.InputError('cannot read the graph {}: {}.'.format(
-            path, error.strerror)) from error
-    except (message.DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
-        raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
-    if not graph_def.node:
-        raise errors.InputError('{} holds an empty graph.'.format(path))
-    return graph_def
-
-
 def lint_file(options: argparse.Namespace) -> int:
     """Prints the findings for the file `options.graph`; returns 1 when errors are among them."""
     from common.frozen import graph as graph_lib
     from common.frozen import lint as rules
-    graph_def = read(options.graph)
-    graph_lib.check_import(options.graph, graph_def)
+    graph_def = graph_lib.read_graph(options.graph)
     inputs, outputs = graph_lib.inputs_and_outputs(options.graph, graph_def)
-    findings = rules.waive(rules.lint_graph(
+    rows = graph_lib.apart(options.graph, lambda: rules.lint_graph(
         graph_def, options.feeds.split(',') if options.feeds else inputs,
         options.fetches.split(',') if options.fetches else outputs, options.mode,
-        options.mix_compile_mode), rules.read_waivers())
+        options.mix_compile_mode, options.graph))
+    findings = rules.waive([rules.Finding(*row) for row in rows], rules.read_waivers())
     if options.ops_json:
         findings += rules.unknown_operations(graph_def, options.ops_json)
     for line in rules.describe(findings) + rules.advice(findings):

@@ -10,13 +10,14 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import tensorflow.compat.v1 as tf
 
 from common import collection, errors
-from common.frozen import export, freezing, networks
+from common.device import emulation, precision_types
+from common.frozen import export, freezing, model, networks
 from common.frozen import graph as graph_lib
 from common.frozen import lint as rules
 from common.training import checkpoints, records
 
 _COLUMNS = ('network', 'graph', 'errors', 'warnings', 'waived', 'static', 'dtypes', 'parameters',
-            '.pb difference', 'ONNX difference')
+            '.pb difference', 'ONNX difference', 'half: largest', 'half: mean')
 
 
 def survey(network: networks.Network, folder: str
@@ -32,7 +33,8 @@ def survey(network: networks.Network, folder: str
     lines: List[str] = []
     with tf.Graph().as_default() as graph:
         row = {'network': network.name, 'graph': 'training' if network.is_training else 'frozen',
-               '.pb difference': '-', 'ONNX difference': '-'}
+               '.pb difference': '-', 'ONNX difference': '-', 'half: largest': '-',
+               'half: mean': '-'}
         built = network.build()
         if network.is_training:
             feeds, fetches = [[getattr(end, 'op', end).name for end in part] for part in built]
@@ -42,6 +44,7 @@ def survey(network: networks.Network, folder: str
             path = os.path.join(folder, 'network.pb')
             row['.pb difference'] = '{:.1e}'.format(_freeze(built, folder, path))
             row['ONNX difference'] = _onnx_difference(path, lines)
+            row['half: largest'], row['half: mean'] = _half_difference(path)
             graph_def, mode = graph_lib.read_graph(path), 'infer'
             feeds, fetches = list(built.inputs), list(built.outputs)
             parameters = records.num_parameters(built.variables)
@@ -73,7 +76,8 @@ def _freeze(built, folder, path):
         if built.variables:
             checkpoints.restore(sess, prefix, built.variables)
         return freezing.freeze(sess, built.inputs, built.outputs, path, built.aliases,
-                             check_feed=built.feed, batch_axes=built.batch_axes)['max_difference']
+                               check_feed=built.feed, batch_axes=built.batch_axes,
+                               margins=built.margins)['max_difference']
 
 
 def _onnx_difference(path, lines):
@@ -86,16 +90,27 @@ def _onnx_difference(path, lines):
         return 'none'
 
 
+def _half_difference(path):
+    """What the outputs lose in half precision, as ATC makes it: largest and mean difference."""
+    settings = emulation.Settings(precision_types.Rules('force_fp16'))
+    sample = graph_lib.read_sample(path)
+    with model.load(path) as exact, model.load(path, precision=settings) as network:
+        expected, outputs = exact.predict(**sample), network.predict(**sample)
+    differences = [graph_lib.differences(outputs[name], value)
+                   for name, value in expected.items()]
+    return ['{:.1e}'.format(max(column)) for column in zip(*differences)]
+
+
 def print_table(models: Optional[Sequence[str]] = None) -> int:
     """Prints a row for each graph of the models (None: of all), errors below; returns 0 or 1."""
     table: List[Sequence[str]] = [_COLUMNS]
     lines: List[str] = []
-    for model in models or collection.NAMES:
-        for network in collection.rows_of(model):
+    for name in models or collection.NAMES:
+        for network in collection.rows_of(name):
             with tempfile.TemporaryDirectory() as folder:
                 row, findings, more = survey(network, folder)
-            row['network'] = '{} {}'.format(model, network.name)
-            table.append([row[name] for name in _COLUMNS])
+            row['network'] = '{} {}'.format(name, network.name)
+            table.append([row[column] for column in _COLUMNS])
             listed = [finding for finding in findings if finding.severity in ('error', 'waived')]
             lines += ['{} ({}): {}'.format(row['network'], row['graph'], line)
                       for line in rules.describe(listed) + rules.advice(listed) + more]
@@ -104,4 +119,7 @@ def print_table(models: Optional[Sequence[str]] = None) -> int:
         print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     for line in lines:
         print(line)
+    if not tf.__version__.startswith('1.'):
+        print('note: an NPU runs TensorFlow 1.15; this is {}, whose gradients have other shapes. '
+              'Lint on 1.15: bash setup.sh --tensorflow=1'.format(tf.__version__))
     return 1 if any(int(cells[2]) for cells in table[1:]) else 0

@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors, files
+from common import cli, errors
 from common.training import checkpoints, launch, runs
 from imnet import checkpoint_names
 
@@ -26,7 +26,7 @@ def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
     every = options.checkpoint_every or checkpoint_every
     path = os.path.join(context.output_path, 'config.json')
     if options.resume and os.path.exists(path):
-        before = files.read_json(path)['options'].get('steps_per_epoch', steps_per_epoch)
+        before = runs.read_options(context.output_path).get('steps_per_epoch', steps_per_epoch)
         if before != steps_per_epoch:
             raise errors.InputError(
                 'the run in {} has {} steps an epoch, this one {}: other data or other '

@@ -5,21 +5,11 @@ import os
 from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
-import trimesh
 
 from common import cli, errors, files
 from common.geometry import meshes, voxel_grids
 from common.training import launch
-from imnet import (
-    data_utils,
-    draw,
-    extraction,
-    inference,
-    light_field,
-    measures,
-    meshing,
-    networks,
-)
+from imnet import data_utils, draw, extraction, inference, light_field, measures, meshing, networks
 from imnet.point_sampling import sampler
 
 _COLUMNS = ('iou', 'point_iou', 'chamfer', 'normals', 'f_score', 'lfd')
@@ -40,25 +30,11 @@ def _truth(options, name, grid, rng):
     for ending in ('.ply', '.obj'):
         path = os.path.join(options.truth, name + ending)
         if os.path.exists(path):
-            loaded = trimesh.load(path, process=False)
-            if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):
-                return measures.sample_surface(*meshes.read_triangles(path), measures.POINTS,
-                                               rng), mesh
-            return _cloud(path), mesh
+            cloud = meshes.read_cloud(path) if ending == '.ply' else None
+            return cloud or measures.sample_surface(
+                *meshes.read_triangles(path), measures.POINTS, rng), mesh
     raise errors.InputError('{} has no {}.ply or .obj, the true surface of a shape.'.format(
         options.truth, name))
-
-
-def _cloud(path):
-    """Points and normals of a .ply without faces."""
-    loaded = trimesh.load(path, process=False)
-    raw = loaded.metadata.get('_ply_raw', loaded.metadata.get('ply_raw', {}))
-    rows = raw.get('vertex', {}).get('data', {})    # a dict of an ASCII file, else a record array
-    names = rows if isinstance(rows, dict) else rows.dtype.names
-    if not {'nx', 'ny', 'nz'} <= set(names):
-        raise errors.InputError('{} has points without normals (nx, ny, nz).'.format(path))
-    return [np.stack([np.ravel(rows[prefix + axis]) for axis in 'xyz'], axis=1).astype(float)
-            for prefix in ('', 'n')]
 
 
 class _Shape(NamedTuple):

@@ -85,7 +85,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     options = checkpoint_names.fitted_gan(options, prefix)
     noise = np.random.RandomState(context.seed).normal(
         0, modelz.NOISE_STDDEV, [options.num_samples, options.noise_dim])
-    with tf.Graph().as_default(), tf.Session(config=context.session_config()) as sess:
+    with tf.Graph().as_default(), context.open_session() as sess:
         gan = networks.gan(options, options.num_samples)
         checkpoint_names.restore(sess, prefix, gan.g_variables)
         codes = sess.run(gan.fake, {gan.noise: noise})

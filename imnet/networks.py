@@ -64,7 +64,7 @@ def load(options: cli.Options, context: launch.Context, kind: str = 'ae'
     options, prefix = trained(options, context.device, kind)
     with tf.Graph().as_default():
         network: Any = autoencoder(options) if kind == 'ae' else picture_encoder(options)
-        sess = tf.Session(config=context.session_config())
+        sess = context.open_session()
         checkpoint_names.restore(sess, prefix, network.variables)
     return network, sess
 

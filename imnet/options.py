@@ -45,10 +45,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, doc: str = 'Runs all stages
     parser.add_argument('--train_epochs', '--epoch', '--total_epoch', type=cli.positive_int,
                         default=None, help='epochs of the autoencoder in all, instead of --epochs: '
                         'the stages get the preset\'s shares, each at least one if there are three')
-    parser.add_argument('--training_steps', '--train_steps', '--training-steps',
-                        type=cli.positive_int, default=None,
-                        help='steps of each stage of the autoencoder and of IM-SVR, counted from '
-                             'the beginning, instead of epochs')
+    cli.add_training_steps(parser, help='steps of each stage of the autoencoder and of IM-SVR, '
+                           'counted from the beginning, instead of epochs')
     parser.add_argument('--stages', nargs='+', choices=STAGES, default=list(STAGES),
                         help='what to do')
     parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
@@ -183,9 +181,7 @@ def _add_shared_options(parser: Any, ef_dim: int, training: Any = None) -> None:
     parser.set_defaults(save_every=None, keep_checkpoints=2)
     training.add_argument('--epoch', '--total_epoch', '--train_epochs', type=cli.positive_int,
                           default=10000, help='epochs in all, earlier runs included')
-    training.add_argument('--training_steps', '--train_steps', '--training-steps',
-                          type=cli.positive_int, default=None,
-                          help='optimizer steps in all, instead of --epoch')
+    cli.add_training_steps(training, help='optimizer steps in all, instead of --epoch')
     training.add_argument('--learning_rate', type=cli.positive_float, default=5e-5, help='of Adam')
     training.add_argument('--beta1', type=cli.fraction, default=0.5, help='of Adam')
     training.add_argument('--checkpoint_every', type=cli.positive_int, default=None,
@@ -253,13 +249,11 @@ def add_solid_options(parser: argparse.ArgumentParser) -> None:
 
 def add_freeze_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of freezing that are IM-NET's own."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH, help='folder of the training')
     parser.add_argument('--checkpoint_dir', default='',
                         help='folder of the folders of checkpoints; unset: that of the '
                              'output folder')
     parser.add_argument('--dataset', default='', help='stem of the checkpoints\' folders')
-    parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='an IMAE, IMSVR or ZGAN checkpoint; unset: the newest ones')
+    cli.add_trained_options(parser, OUTPUT_PATH, checkpoint='an IMAE, IMSVR or ZGAN checkpoint')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=None,
                         help='graphs to write; unset: all that the checkpoints have')
     parser.add_argument('--num_points', type=cli.positive_int, default=POINTS_PER_CALL,

@@ -446,7 +446,8 @@ def plot_meshes(mesh_list, ax_lims=0.3, fig_size=4, el=30, rot_start=120, vert_s
         import matplotlib.pyplot as plt
         figure = plt.figure(figsize=(fig_size * n_cols, fig_size * rows))
     else:
-        figure = plots.Figure(figsize=(fig_size * n_cols, fig_size * rows))
+        from matplotlib.figure import Figure
+        figure = Figure(figsize=(fig_size * n_cols, fig_size * rows))
     for number, mesh in enumerate(mesh_list, 1):
         axes = figure.add_subplot(rows, n_cols, number, projection='3d')
         axes.view_init(elev=el, azim=rot_start)
@@ -461,13 +462,13 @@ def plot_meshes(mesh_list, ax_lims=0.3, fig_size=4, el=30, rot_start=120, vert_s
 
 def _plot_mesh(axes, mesh, vert_size, vert_alpha):
     """Adds one mesh of `plot_meshes`, and its caption, to 3-D axes."""
-    from common.geometry import plots
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
     lines = []
     if mesh.get('faces') is not None:
         polygons = [np.asarray(mesh['vertices'])[list(face)] for face in mesh['faces']]
         if polygons:
-            axes.add_collection3d(plots.Poly3DCollection(
+            axes.add_collection3d(Poly3DCollection(
                 polygons, edgecolors=(0, 0, 0, 0.3), facecolors=(1, 0, 0, 0.2)))
         lines.append('Num. faces: {}'.format(len(polygons)))
     for key, color in (('vertices', 'g'), ('vertices_conditional', 'b'), ('pointcloud', 'b')):

@@ -217,7 +217,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     sampler = Sampler(networks.build_models(options), options,
                       min(options.batch_size, len(labels)))
     inputs = [one.arrays for one in told for _ in range(options.num_samples)]
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         weights.restore(sess)
         samples = sampler.draw(sess, labels, options.seed, inputs)
     folder = os.path.join(options.output_path, 'samples', options.name)
@@ -231,7 +231,7 @@ def _connect(options, context, weights):
     points, quantized, z_up = user_inputs.read_vertices(options.vertices, options)
     label = labels_to_draw(options.class_label, options.num_classes, 1)[0]
     sampler = FaceSampler(networks.build_models(options), options, options.num_samples)
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         weights.restore(sess)
         samples = sampler.draw(sess, quantized, z_up, label, options.seed)
     folder = os.path.join(options.output_path, 'samples', options.name)

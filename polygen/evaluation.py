@@ -43,7 +43,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
                'data_path': options.data_path}
     if options.untrained:
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         if options.untrained:
             sess.run(tf.global_variables_initializer())
             rows['untrained'] = evaluator.run(sess)
@@ -85,7 +85,7 @@ def _of_other_run(options, context, examples):
         evaluator = measures.Evaluator(networks.build_models(other), examples, options.batch_size,
                                        options.num_buckets, other.quantization_bits,
                                        conditions.of_options(other))
-        with tf.Session(config=context.session_config()) as sess:
+        with context.open_session() as sess:
             weights.restore(sess)
             return evaluator.run(sess)
 

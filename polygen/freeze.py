@@ -47,7 +47,7 @@ def freeze(options: cli.Options, context: launch.Context) -> List[str]:
             with tf.Session(config=context.session_config()) as sess:
                 weights.restore(sess)
                 freezing.freeze(sess, built.inputs, built.outputs, paths[-1], built.aliases,
-                                check_feed=built.feed, notes=notes)
+                                check_feed=built.feed, notes=notes, margins=built.margins)
     return paths
 
 
@@ -61,8 +61,7 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
     Returns:
       list of str, the .pb files.
     """
-    prefix = os.path.join(context.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
-    return freeze(options.replace(
+    return freezing.announced(freeze(options.replace(
         output=context.output_path, parts=options_lib.PARTS, single_loop=False, onnx=False,
-        batch_size=min(options.num_samples, 4), checkpoint=prefix, vertex_checkpoint='',
-        face_checkpoint=''), context.replace(device='cpu'))
+        batch_size=min(options.num_samples, 4), vertex_checkpoint='', face_checkpoint='',
+        checkpoint=checkpoints.of_step(context.output_path, step)), context.replace(device='cpu')))

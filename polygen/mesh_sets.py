@@ -166,14 +166,14 @@ def _locate(data_path, split):
 def _folder_sources(folder, class_names, split):
     """Returns ([(relative path, label, function that reads)], class names or None)."""
     items = folders.items(folder, meshes.READABLE)
-    found = sorted({item.split for item in items} - {''})
-    if found:
+    splits = sorted({item.split for item in items} - {''})
+    if splits:
         items = [item for item in items if item.split in ('', split)]
         if not any(item.split for item in items):
             raise errors.InputError('{} has folders for {}, none for {}. Give the folder that is '
                                     'meant, such as {}.'.format(
-                                        folder, ', '.join(found), split,
-                                        os.path.join(folder, found[0])))
+                                        folder, ', '.join(splits), split,
+                                        os.path.join(folder, splits[0])))
     names = [item.path for item in items]
     if any(item.folders for item in items):
         kinds = [item.folders[0] if item.folders else '.' for item in items]

@@ -25,7 +25,23 @@ _COORDINATE_ROWS = 256  # of the face model's vertex tables, whatever its quanti
 _NO_FILTERS = sampling.Filters()
 
 
-class VertexModel(layers.AbstractModule):
+class _SequenceModel(layers.AbstractModule):
+    """What both models embed alike: the class, and what precedes the first token."""
+
+    @layers.reuse_variables
+    def _embed_class_label(self, labels):
+        return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
+
+    @layers.reuse_variables
+    def _first_embedding(self, batch, global_context):
+        """Returns the embedding [B, 1, h] that precedes the first token."""
+        if global_context is not None:
+            return global_context[:, None]
+        zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
+        return tf.tile(zero, [batch, 1, 1])
+
+
+class VertexModel(_SequenceModel):
     """Autoregressive model of quantised vertex coordinates. Paper: section 3.1.
 
     A sequence holds (z, y, x) of each vertex in sorted order, each coordinate + 1, then 0 = stop.
@@ -56,10 +72,6 @@ class VertexModel(layers.AbstractModule):
         self.embedding_size = self.decoder.hidden_size
 
     @layers.reuse_variables
-    def _embed_class_label(self, labels):
-        return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
-
-    @layers.reuse_variables
     def _prepare_context(self, context, is_training=False):
         """Returns the class embedding [B, h] or None, and the sequential context or None."""
         del is_training
@@ -80,14 +92,6 @@ class VertexModel(layers.AbstractModule):
             values = dequantize_verts(tokens, self.quantization_bits)[..., None]
             value = blocks.dense(values, size, 'value_embeddings')
         return value + (coordinate + vertex)[None]
-
-    @layers.reuse_variables
-    def _first_embedding(self, batch, global_context):
-        """Returns the embedding [B, 1, h] that precedes the first token."""
-        if global_context is not None:
-            return global_context[:, None]
-        zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
-        return tf.tile(zero, [batch, 1, 1])
 
     def _embed_inputs(self, vertices, global_context=None):
         """Returns the decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
@@ -178,6 +182,15 @@ class VertexModel(layers.AbstractModule):
                       max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
                       filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
                       keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
+        """Draws vertex sequences int32 [B, 3 * max_sample_length + 1], see `draw_tokens`."""
+        return self.draw_tokens(num_samples, context, max_sample_length, noise, filters,
+                                valid_only, keep_drawing, single_loop)[0]
+
+    def draw_tokens(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
+                    max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
+                    filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
+                    keep_drawing: bool = False, single_loop: bool = False
+                    ) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws vertex sequences; all shapes are static.
 
         Args:
@@ -189,7 +202,7 @@ class VertexModel(layers.AbstractModule):
           valid_only: bool, mask invalid tokens (paper, section 3.1; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
-          int32 [B, 3 * max_sample_length + 1].
+          (int32, float32), both [B, 3 * max_sample_length + 1]: tokens and their margins.
         Raises:
           ValueError: more vertices than the table of positions has rows.
         """
@@ -336,7 +349,7 @@ def _with_coordinates(embedded, sides, name):
     return tf.reshape(embedded + positions[None], [-1, cells, size])
 
 
-class FaceModel(layers.AbstractModule):
+class FaceModel(_SequenceModel):
     """Autoregressive model of faces as pointers to vertices. Paper: section 3.2.
 
     A sequence holds vertex index + 2 for each corner, 1 between faces, 0 = stop at the end.
@@ -373,10 +386,6 @@ class FaceModel(layers.AbstractModule):
         self.embedding_size = self.decoder.hidden_size
 
     @layers.reuse_variables
-    def _embed_class_label(self, labels):
-        return blocks.embed(self.num_classes, self.embedding_size, 'class_label')(labels)
-
-    @layers.reuse_variables
     def _embed_vertices(self, vertices, mask):
         """Embeds stop, new face and vertices [B, V, 3] (zero where masked) as [B, V + 2, h]."""
         size = self.embedding_size
@@ -410,14 +419,6 @@ class FaceModel(layers.AbstractModule):
     def _embed_positions(self, positions):
         table = blocks.embed(self.max_seq_length, self.embedding_size, 'coord_embeddings')
         return table(positions)
-
-    @layers.reuse_variables
-    def _first_embedding(self, batch, global_context):
-        """Returns the embedding [B, 1, h] that precedes the first token."""
-        if global_context is not None:
-            return global_context[:, None]
-        zero = tf.get_variable('embed_zero', [1, 1, self.embedding_size])
-        return tf.tile(zero, [batch, 1, 1])
 
     def _embed_inputs(self, faces, targets, global_context=None):
         """Returns the decoder inputs [B, T + 1, h] of a sequence int32 [B, T]."""
@@ -530,6 +531,14 @@ class FaceModel(layers.AbstractModule):
                       noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
                       valid_only: bool = False, keep_drawing: bool = False,
                       single_loop: bool = False) -> tf.Tensor:
+        """Draws face sequences int32 [B, L], see `draw_tokens`."""
+        return self.draw_tokens(context, max_sample_length, noise, filters, valid_only,
+                                keep_drawing, single_loop)[0]
+
+    def draw_tokens(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
+                    noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
+                    valid_only: bool = False, keep_drawing: bool = False,
+                    single_loop: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws face sequences; all shapes are static.
 
         Args:
@@ -541,7 +550,7 @@ class FaceModel(layers.AbstractModule):
           valid_only: bool, mask invalid tokens (paper, section 3.2; not in the original).
           keep_drawing, single_loop: see `sampling.draw_tokens`.
         Returns:
-          int32 [B, L].
+          (int32 [B, L], float32 [B, L]): tokens and their margins.
         Raises:
           ValueError: more tokens than the table of positions has rows.
         """

@@ -128,15 +128,17 @@ def vertex_graph(options: cli.Options, batch: int, single_loop: bool) -> network
             shape = tensor.shape.as_list()
             draw = sampling.uniform_noise(1, batch, int(np.prod(shape[1:]))).reshape(shape)
             feed[name] = draw if name == 'image' else (draw < 0.2).astype(np.int32)
-    tokens = model.sample_tokens(batch, context, options.sample_vertices, noise,
-                                 filters_of(options), options.valid_only, single_loop=single_loop)
+    tokens, margins = model.draw_tokens(
+        batch, context, options.sample_vertices, noise, filters_of(options), options.valid_only,
+        single_loop=single_loop)
     outputs = sequences.vertices_from_tokens(
         tokens, options.quantization_bits, recenter_verts=options.random_shift,
         only_return_complete=False)
     # What the Ascend port's frozen graph gave: coordinates and the mask as a fourth channel.
     both = tf.concat([outputs['vertices'], outputs['vertices_mask'][..., None]], axis=-1)
     return networks.InferenceGraph(inputs, dict(outputs, vertex_tokens=tokens, v_output=both), {},
-                                   feed, tf.global_variables())
+                                   feed, tf.global_variables(),
+                                   margins={'vertex_tokens': margins})
 
 
 def face_graph(options: cli.Options, batch: int, single_loop: bool) -> networks.InferenceGraph:
@@ -161,8 +163,8 @@ def face_graph(options: cli.Options, batch: int, single_loop: bool) -> networks.
     if options.face_class_conditional:
         context['class_label'] = inputs['class_label'] = tf.placeholder(
             tf.int32, [batch], name='class_label')
-    tokens = model.sample_tokens(context, steps, inputs['noise'], filters_of(options),
-                                 options.valid_only, single_loop=single_loop)
+    tokens, margins = model.draw_tokens(context, steps, inputs['noise'], filters_of(options),
+                                        options.valid_only, single_loop=single_loop)
     outputs = sequences.faces_from_tokens(tokens, context, only_return_complete=False)
     del outputs['context']
     noise = sampling.uniform_noise(0, batch, steps + 4 * vertices)
@@ -170,7 +172,8 @@ def face_graph(options: cli.Options, batch: int, single_loop: bool) -> networks.
     feed = {'noise': noise[:, :steps], 'vertices': points,
             'vertices_mask': (noise[:, -vertices:] >= 0).astype('float32')}
     return networks.InferenceGraph(inputs, dict(outputs, face_tokens=tokens),
-                                   {'f_output': 'faces'}, feed, tf.global_variables())
+                                   {'f_output': 'faces'}, feed, tf.global_variables(),
+                                   margins={'face_tokens': margins})
 
 
 GRAPHS = {'vertex': vertex_graph, 'face': face_graph}

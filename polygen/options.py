@@ -84,8 +84,7 @@ def parse_args(argv=None, doc=__doc__):
     _add_network_options(parser.add_argument_group('networks'))
     add_sampling_options(parser)
     cli.add_run_options(parser, OUTPUT_PATH)
-    parser.add_argument('--training_steps', '--training-steps', '--train_steps',
-                        type=cli.positive_int, default=5000, help='optimizer steps in all')
+    cli.add_training_steps(parser, default=5000)
     parser.add_argument('--train_epochs', '--total_epoch', '--epoch', type=cli.positive_int,
                         default=None, help='rounds over the data, instead of --training_steps')
     parser.add_argument('--preset', choices=sorted(PRESETS), default='seed',
@@ -201,10 +200,7 @@ def add_sampling_options(parser):
 
 def add_checkpoint_options(parser):
     """Adds the options of scripts that use trained models: where they are."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH,
-                        help='folder of the training run (its config.json tells the sizes)')
-    parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='checkpoint, or folder of one; unset: the newest of the run')
+    cli.add_trained_options(parser, OUTPUT_PATH)
     for part in ('vertex', 'face'):
         parser.add_argument('--{}_checkpoint'.format(part), default='',
                             help='checkpoint of the {} model alone, such as the authors released; '

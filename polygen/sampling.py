@@ -106,6 +106,36 @@ def draw(logits: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)
 
 
+def margin(logits: tf.Tensor, filtered: tf.Tensor, noise: tf.Tensor, filters: Filters) -> tf.Tensor:
+    """Returns how far each choice of `draw` is from another one, see `common.choices`.
+
+    The least of three distances: of the noise from the borders of the symbols, in probability; of
+    the symbols that the filters keep from those that they remove, in logits; and with `top_p` of
+    the probability before a symbol from p.
+
+    Args:
+      logits: [B, K], divided by the temperature, filtered no further; filtered: [B, K], what is
+        drawn from.
+      noise: [B], uniform in [0, 1).
+      filters: Filters.
+    Returns:
+      [B].
+    """
+    mass = tf.cumsum(tf.nn.softmax(filtered), axis=-1)
+    least = tf.reduce_min(tf.abs(mass - noise[:, None] * mass[:, -1:]), axis=-1)
+    if filters.top_k or filters.top_p != 1.:
+        is_kept = filtered > _REMOVED / 2
+        lowest = tf.where(is_kept, logits, tf.fill(tf.shape(logits), -_REMOVED))
+        highest = tf.where(is_kept, tf.fill(tf.shape(logits), _REMOVED), logits)
+        least = tf.minimum(least, tf.reduce_min(lowest, axis=-1) - tf.reduce_max(highest, axis=-1))
+    if 0. < filters.top_p < 1.:
+        logits = top_k_logits(logits, filters.top_k, filters.top_k_per_row)
+        ranked = tf.nn.top_k(logits, k=logits.shape.as_list()[-1]).values
+        before = tf.cumsum(tf.nn.softmax(ranked), axis=-1)
+        least = tf.minimum(least, tf.reduce_min(tf.abs(before - filters.top_p), axis=-1))
+    return least
+
+
 class DecoderCache:
     """Keys and values of the positions decoded so far, for the layers of one decoding step.
 
@@ -187,20 +217,22 @@ def archive_capacities(max_tokens: int) -> List[int]:
     return capacities
 
 
-class Loop(collections.namedtuple('Loop', 'index tokens last done rules archive recent')):
+class Loop(collections.namedtuple(
+        'Loop', 'index tokens margins last done rules archive recent')):
     """The loop variables of sampling.
 
     index: int32 scalar, tokens drawn so far; tokens: int32 [B, whole blocks], zero from `index` on,
-    in the loop over a block [B, block]; last: int32 [B], the newest token; done: bool [B], rows
-    that have a stop token; rules: state of the validity rules; archive, recent: lists of
-    (keys, values) pairs.
+    in the loop over a block [B, block]; margins: float32, of the same shape; last: int32 [B], the
+    newest token; done: bool [B], rows that have a stop token; rules: state of the validity rules;
+    archive, recent: lists of (keys, values) pairs.
     """
 
 
 def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor], decoder: Any,
                 batch: int, max_tokens: int, noise: tf.Tensor, filters: Filters,
                 cross: Optional[Sequence[Tuple[tf.Tensor, ...]]] = None, rules: Any = None,
-                keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
+                keep_drawing: bool = False, single_loop: bool = False
+                ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Draws token after token until every row has stopped or has `max_tokens`.
 
     Args:
@@ -218,7 +250,8 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
       single_loop: bool, one loop whose recent block has room for all tokens, for converters that
         support no nested loops; each step then shifts the whole block, which costs more.
     Returns:
-      int32 [B, L].
+      (int32 [B, L], float32 [B, L]): tokens, and the `margin` of each (1 after the stop token).
+      Margins that nobody fetches are not computed, nor are they in a frozen graph.
     """
     def body(loop, archived):
         position = loop.index - archived
@@ -226,31 +259,36 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
         logits = step(loop.last, loop.index, cache)
         if rules is not None:
             logits = rules.remove_invalid(logits, loop.rules, loop.index)
-        token = draw(filter_logits(logits, filters), tf.gather(noise, loop.index, axis=1))
+        filtered, draws = filter_logits(logits, filters), tf.gather(noise, loop.index, axis=1)
+        token = draw(filtered, draws)
+        least = margin(logits / filters.temperature, filtered, draws, filters)
         if not keep_drawing:
             token = tf.where(loop.done, tf.zeros_like(token), token)
+            least = tf.where(loop.done, tf.ones_like(least), least)
         slot = _one_hot(position, loop.tokens.shape.as_list()[1])
         tokens = loop.tokens + token[:, None] * slot
+        margins = loop.margins + least[:, None] * tf.cast(slot, tf.float32)
         state = rules.advance(loop.rules, token, loop.index) if rules is not None else ()
         done = tf.logical_or(loop.done, tf.equal(token, 0))
-        return loop._replace(index=loop.index + 1, tokens=tokens, last=token, done=done,
-                             rules=state, recent=cache.recent)
+        return loop._replace(index=loop.index + 1, tokens=tokens, margins=margins, last=token,
+                             done=done, rules=state, recent=cache.recent)
 
     sizes = (decoder.num_layers, batch, decoder.num_heads)
     length = -(-max_tokens // BLOCK_SIZE) * BLOCK_SIZE
     loop = Loop(index=tf.constant(0), tokens=tf.zeros([batch, length], tf.int32),
-                last=tf.zeros([batch], tf.int32), done=tf.zeros([batch], tf.bool),
+                margins=tf.zeros([batch, length]), last=tf.zeros([batch], tf.int32),
+                done=tf.zeros([batch], tf.bool),
                 rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
     capacities = [0] if single_loop else archive_capacities(max_tokens)
     if capacities == [0]:   # a single block: no archive
         recent = empty_blocks(*sizes, length=length, head_size=decoder.head_size)
         loop = _while(loop._replace(recent=recent), max_tokens, lambda now: body(now, 0))
-        return loop.tokens[:, :max_tokens]
+        return loop.tokens[:, :max_tokens], loop.margins[:, :max_tokens]
     for capacity in capacities:
         end = max_tokens if capacity == capacities[-1] else capacity * BLOCK_SIZE
         archive = _enlarged(loop.archive, capacity, sizes, decoder.head_size)
         loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body)
-    return loop.tokens[:, :max_tokens]
+    return loop.tokens[:, :max_tokens], loop.margins[:, :max_tokens]
 
 
 def _while(loop, end, body):
@@ -267,14 +305,16 @@ def _while_blocks(loop, end, sizes, head_size, body):
         recent = empty_blocks(*sizes, length=BLOCK_SIZE, head_size=head_size)
         block_end = tf.minimum(archived + BLOCK_SIZE, end)
         # The archive is constant within a block, so it is no loop variable of the inner loop.
-        tokens = tf.zeros_like(now.tokens[:, :BLOCK_SIZE])
-        inner = _while(now._replace(recent=recent, archive=(), tokens=tokens), block_end,
+        blank = {name: tf.zeros_like(getattr(now, name)[:, :BLOCK_SIZE])
+                 for name in ('tokens', 'margins')}
+        inner = _while(now._replace(recent=recent, archive=(), **blank), block_end,
                        lambda step: body(step._replace(archive=now.archive), archived)._replace(
                            archive=()))
         archive = [tuple(_shifted(old, new) for old, new in zip(*pairs))
                    for pairs in zip(now.archive, inner.recent)]
-        return inner._replace(archive=archive, recent=(), tokens=_with_block(
-            now.tokens, inner.tokens, archived // BLOCK_SIZE))
+        return inner._replace(archive=archive, recent=(), **{
+            name: _with_block(getattr(now, name), getattr(inner, name), archived // BLOCK_SIZE)
+            for name in blank})
 
     return _while(loop._replace(recent=()), end, one_block)
 
@@ -288,9 +328,9 @@ def _one_hot(index, length, dtype=tf.int32):
 
 
 def _with_block(tokens, block, number):
-    """Writes int32 [B, block] as block `number` of tokens [B, blocks * block], zero there."""
+    """Writes [B, block] as block `number` of tokens (or margins) [B, blocks * block]."""
     batch, length = tokens.shape.as_list()
-    slot = tf.one_hot(number, length // BLOCK_SIZE, dtype=tf.int32)[:, None]
+    slot = tf.one_hot(number, length // BLOCK_SIZE, dtype=tokens.dtype)[:, None]
     return tokens + tf.reshape(slot * block[:, None], [batch, length])
 
 

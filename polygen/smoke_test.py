@@ -48,7 +48,7 @@ def check(options, context):
     tf.set_random_seed(context.seed)
     rng = np.random.RandomState(context.seed)
     outputs = _vertex_outputs(rng) + _face_outputs(rng)
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         sess.run(tf.global_variables_initializer())
         vertex_log_prob, vertices, face_log_prob, faces = sess.run(outputs)
     # Output kernels start at zero: every symbol is equally likely.

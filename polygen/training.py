@@ -160,6 +160,4 @@ def _sample(run, sampler, examples, options):
 def _freeze(run, options, context):
     run.save(run.step)
     paths = freeze.freeze_run(options, context, run.step)
-    for path in paths:
-        cli.say('frozen: {}'.format(path))
     return paths + [graph_lib.manifest_path(path) for path in paths]

@@ -119,7 +119,7 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
     with tf.Graph().as_default():
         net = networks.build(settings, options.plain)
         predictor = Predictor(net, settings, counts[-1], settings.CONST.BATCH_SIZE)
-        with tf.Session(config=context.session_config()) as sess:
+        with context.open_session() as sess:
             networks.restore(sess, net, weights_path)
             rows, drawn = _measure_models(sess, predictor, loader, counts, bool(options.views),
                                           context.seed)

@@ -50,8 +50,9 @@ def freeze_run(options: cli.Options, context: launch.Context, step: Optional[int
     Returns:
       list of one str, the .pb file.
     """
-    own = os.path.join(options.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
-    return freeze(options.replace(output=options.output_path, batch_size=1, plain=False,
-                                  checkpoint=options.checkpoint if step is None else own,
-                                  views=options.views or 3, network=options.model),
-                  context.replace(device='cpu'))
+    weights = (options.checkpoint if step is None else
+               checkpoints.of_step(options.output_path, step))
+    return freezing.announced(freeze(
+        options.replace(output=options.output_path, batch_size=1, plain=False, checkpoint=weights,
+                        views=options.views or 3, network=options.model),
+        context.replace(device='cpu')))

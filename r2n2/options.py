@@ -35,9 +35,7 @@ def parse_args(argv: Optional[Sequence[str]] = None,
     work = parser.add_argument_group('what to do')
     group = parser.add_argument_group('settings')
     cli.add_run_options(parser, OUTPUT_PATH)
-    parser.add_argument('--training_steps', '--train_steps', '--training-steps', '--iter',
-                        type=cli.positive_int, default=None,
-                        help='optimizer steps in all; TRAIN.NUM_ITERATION')
+    cli.add_training_steps(parser, '--iter', help='optimizer steps in all; TRAIN.NUM_ITERATION')
     parser.add_argument('--model', default=None,
                         help='network: LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; '
                              'CONST.NETWORK_CLASS')
@@ -169,11 +167,8 @@ def is_npy(path: str) -> bool:
 def add_trained_options(parser: argparse.ArgumentParser, device: str = 'auto',
                         device_help: str = 'auto takes an NPU, else a GPU, else the CPU') -> None:
     """Adds the options of scripts that use a trained network, for `networks.trained`."""
-    parser.add_argument('--output_path', type=cli.path, default=OUTPUT_PATH,
-                        help='folder of the training run (its config.json tells the network)')
-    parser.add_argument('--checkpoint', '--ckpt_path', '--weights', type=cli.path, default='',
-                        help="checkpoint, folder of one, or the original's .npy; unset: the newest "
-                             'of the run')
+    cli.add_trained_options(parser, OUTPUT_PATH, '--weights',
+                            checkpoint="checkpoint, folder of one, or the original's .npy")
     parser.add_argument('--network', default=None,
                         help='network of a .npy file; unset: ResidualGRUNet')
     parser.add_argument('--cfg', type=cli.path, action='append', default=None, metavar='FILE',

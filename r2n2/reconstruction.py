@@ -1,12 +1,10 @@
 """Pictures of one object to a mesh with a trained network: the work of demo.py."""
 import os
 
-import cv2
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
-from common.geometry import meshes, voxel_grids
+from common.geometry import cutouts, meshes, voxel_grids
 from common.readers import pictures
 from common.training import launch
 from r2n2 import evaluation, networks
@@ -15,7 +13,6 @@ from r2n2.lib import data_augmentation, data_io, voxel
 
 _GREY = 240         # background of the original's test pictures
 _FILL = 0.72        # share of the picture that the object's longer side gets
-_DIFFERENT = 24     # levels by which an object's pixel differs from the border
 
 
 def prepared(path: str, size: int, background: str = 'auto',
@@ -30,7 +27,7 @@ def prepared(path: str, size: int, background: str = 'auto',
       errors.InputError: the file is no picture, or shows no object.
     """
     if background == 'keep':
-        return _square(pictures.read(path, max_pixels=max_pixels), size)
+        return cutouts.on_square(pictures.read(path, max_pixels=max_pixels), size, 1., _GREY)
     image = pictures.read(path, None, max_pixels)
     if image.shape[2] == 4 and (image[..., 3] < 128).any():
         mask = image[..., 3] >= 128
@@ -38,35 +35,13 @@ def prepared(path: str, size: int, background: str = 'auto',
         image = np.round(image[..., :3] * share + _GREY * (1 - share)).astype(np.uint8)
     else:
         image = image[..., :3]
-        mask = _unlike_border(image)
+        mask = cutouts.unlike_border(image)
         image = np.where(mask[..., None], image, np.uint8(_GREY))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows) or mask.all():
+    if not mask.any() or mask.all():
         raise errors.InputError('{} shows no object: everything looks like the border. Give a '
                                 'picture with transparency or a plain background, or '
                                 '--background=keep.'.format(path))
-    part = image[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    return _square(part, size, _FILL)
-
-
-def _unlike_border(image):
-    """Largest connected piece that differs from the usual colour of the border."""
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]]).astype(float)
-    differs = np.abs(image - np.median(border, axis=0)).max(axis=2) > _DIFFERENT
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(differs.astype(np.uint8))
-    if count < 2:
-        return np.zeros(differs.shape, bool)
-    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-
-
-def _square(part, size, fill=1.):
-    """A picture at the centre of a grey square, its longer side `fill` of it."""
-    side = int(np.ceil(max(part.shape[:2]) / fill))
-    square = np.full([side, side, 3], _GREY, np.uint8)
-    top, left = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
-    square[top:top + part.shape[0], left:left + part.shape[1]] = part
-    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return cv2.resize(square, (size, size), interpolation=interpolation)
+    return cutouts.on_square(cutouts.part_of(image, mask), size, _FILL, _GREY)
 
 
 def _generated_views(output_path: str, settings: config_lib.Config) -> np.ndarray:
@@ -101,7 +76,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
         images = _generated_views(options.output_path, settings)
     net = networks.build(settings, options.plain)
     predictor = evaluation.Predictor(net, settings, len(images), 1)
-    with tf.Session(config=context.session_config()) as sess:
+    with context.open_session() as sess:
         networks.restore(sess, net, weights_path)
         results = predictor.run(sess, images[:, None], np.zeros([1] + [settings.CONST.N_VOX] * 3))
     grids = [occupancy[0] for occupancy, _ in results]

@@ -35,20 +35,13 @@ def train(options: cli.Options, context: launch.Context) -> None:
         record.once('evaluation', step, lambda: _measure(options, context, data), again=True)
     if options.freeze:
         record.once('frozen, views: {}'.format(options.views), step,
-                    lambda: _freeze(options, context, step))
+                    lambda: freeze.freeze_run(options, context, step))
 
 
 def _measure(options, context, data):
     evaluation.measure(options, context, data)
     folder = os.path.join(context.output_path, 'eval', options.settings.TEST.EXP_NAME)
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-
-
-def _freeze(options, context, step):
-    paths = freeze.freeze_run(options, context, step)
-    for path in paths:
-        cli.say('frozen: {}'.format(path))
-    return paths
 
 
 def rate_at(train_settings: config_lib.Config, step: int) -> float:

@@ -11,6 +11,18 @@ import tensorflow.compat.v1 as tf
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser):
+    parser.addoption('--nudge-weights', type=int, metavar='SEED', help='move weights by one part '
+                     'in 10^7, a stand-in for another CPU (tests/nudge.py)')
+
+
+def pytest_configure(config):
+    seed = config.getoption('--nudge-weights')
+    if seed is not None:
+        from tests import nudge
+        nudge.install(seed)
+
+
 @pytest.fixture(autouse=True)
 def fresh_graph():
     """Gives each test a default graph of its own."""

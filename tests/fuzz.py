@@ -8,6 +8,7 @@ Example: python -m tests.fuzz --reader npz --cases 10000
 """
 import argparse
 import collections
+import copy
 import json
 import os
 import pickle
@@ -26,18 +27,14 @@ import numpy as np
 
 from common import cli, errors
 from common.readers import arrays, child, hdf5, matlab, pickled, pickles, pictures, text, torch_file
+from tests import fuzz_readers
+
+Reader = fuzz_readers.Reader
 
 FIELD_CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'field_cases')
 _SECONDS, _CLOCK, _MEMORY, _LENGTH = 10, 120, 1 << 30, 300
 _NUMBERS = [0, 1, 2, 127, 128, 255, 256, 32767, 65535, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
             1 << 62, (1 << 63) - 1, (1 << 64) - 1]
-
-Reader = collections.namedtuple('Reader', 'read suffix seeds words')
-Reader.__doc__ = """A reader and its files.
-
-read: function (path) -> value; suffix: str, of its files; seeds: function (folder) that writes
-files to begin with; words: list of bytes that mutations put in."""
-
 
 def _npy(folder):
     for name, array in _arrays().items():
@@ -206,7 +203,7 @@ _HOSTILE = [b'cposix\nsystem\n(X\x04\0\0\0trueR.', b'cnumpy\ndtype\n', b'\x85R',
 _HEADERS = [b"'descr': '|O'", b'(1000000000000,)', b'(((((((', b'<f8', b'|V8', b'<U99999', b"'",
             b'-1', b'0, ', b'True', b'[(', b'L', b'\x93NUMPY\x02\0', b'e9']
 _ZIP = [b'PK\3\4', b'PK\1\2', b'PK\5\6', b'../', b'/etc/', b'.npy', b'\x08\0', b'\0\0', b'\xff' * 4]
-READERS = {
+READERS = dict(fuzz_readers.READERS, **{
     'npy': Reader(arrays.read, '.npy', _npy, _HEADERS),
     'npz': Reader(_read_npz, '.npz', _npz, _HEADERS + _ZIP + _HOSTILE),
     'weights': Reader(_read_weights, '.npy', _weights, _HEADERS + _HOSTILE),
@@ -224,13 +221,14 @@ READERS = {
     'yaml': Reader(text.read_yaml, '.yml', _yaml, [
         b'&a [*a, *a]', b'*x', b'<<: *x', b'!!python/object/apply:os.system ["true"]', b'- ' * 500,
         b'[' * 2000, b'!!binary', b'9' * 500, b'\x1b[31m', b': ', b'? ', b'---\n']),
-    'lines': Reader(text.read_lines, '.txt', _lines, [b'\xff\xfe', b'\xfe\xff', b'\0', b'\xe9'])}
+    'lines': Reader(text.read_lines, '.txt', _lines, [b'\xff\xfe', b'\xfe\xff', b'\0', b'\xe9'])})
 
 
 def seeds(reader, folder):
     """Bytes to begin with: files that are written for it, and the damaged ones of the field."""
     READERS[reader].seeds(folder)
     places = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    own = len(places)
     for place, _, names in sorted(os.walk(FIELD_CASES)):
         places += [os.path.join(place, name) for name in sorted(names)
                    if os.path.splitext(name)[1].lower() in _endings(reader)]
@@ -238,7 +236,8 @@ def seeds(reader, folder):
     for path in places:
         with open(path, 'rb') as stream:
             contents.append(stream.read())
-    return [data for data in contents if len(data) < 400000]
+    more = contents[:own] * (2 * (len(contents) - own) // max(1, own))   # most are of the reader
+    return [data for data in contents + more if len(data) < 400000]
 
 
 def _endings(reader):
@@ -255,6 +254,8 @@ def mutated(rng, data, others, words):
     """
     if data[:4] == b'PK\3\4' and rng.random() < 0.7:
         return _repacked(rng, data, words)
+    if data[:1] in b'[{' and rng.random() < 0.6:
+        return _replaced(rng, data, words)
     start = data.find(b'\x80\2' if b'\x80\2' in data else b'\x80\3')
     if 0 <= start < 200 and rng.random() < 0.5:
         return data[:start] + _rewritten(rng, data[start:], words)
@@ -331,6 +332,37 @@ def _rewritten(rng, data, words):
     return b''.join(steps)[:1 << 21]
 
 
+_VALUES = [None, '', [], {}, -1, 0, 1e308, 10 ** 30, True, 'x' * 3000, [[]], [None], {'a': []}, 0.5,
+           '\x1b[31m', float('nan'), [1, 2], 'a.jpg', ['x', 3], {'': 0}]
+
+
+def _replaced(rng, data, words):
+    """JSON with some of its values replaced, doubled or taken out."""
+    try:
+        value = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return _changed(rng, data, [data], words)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        inner, keys = value, []
+        while isinstance(inner, (dict, list)) and inner and (not keys or rng.random() < 0.7):
+            keys.append((inner, rng.choice(sorted(inner, key=str)) if isinstance(inner, dict)
+                         else rng.randrange(len(inner))))
+            inner = keys[-1][0][keys[-1][1]]
+        if not keys:
+            return json.dumps(rng.choice(_VALUES)).encode()
+        place, key = keys[-1]
+        kind = rng.randrange(4)
+        if kind == 0:
+            del place[key]
+        elif kind == 1 and isinstance(place, list):
+            place[:] = copy.deepcopy(place * rng.choice((2, 50)))
+        elif kind == 1:
+            place[rng.choice(('x', '', '1', '\x1b[31m'))] = place.pop(key)
+        else:
+            place[key] = copy.deepcopy(rng.choice(_VALUES))
+    return json.dumps(value)[:1 << 20].encode()
+
+
 def _repacked(rng, data, words):
     """An archive with a member changed, its checksums right."""
     import io
@@ -345,7 +377,12 @@ def _repacked(rng, data, words):
     if rng.random() < 0.1:
         name = rng.choice(('../x.npy', '/x.npy', 'x' * 3000, 'a\x1b[31m.npy', name))
     change = mutated if name.endswith('.pkl') else _changed
-    members[number] = name, change(rng, content, contents, words)
+    content = change(rng, content, contents, words)
+    if name.endswith('.npy') and rng.random() < 0.3:
+        odd = io.BytesIO()
+        np.save(odd, rng.choice(fuzz_readers.ODD))
+        content = rng.choice((odd.getvalue(), rng.choice(contents)))
+    members[number] = name, content
     if rng.random() < 0.1:
         members.append(rng.choice(members))
     stream = io.BytesIO()
@@ -379,7 +416,10 @@ def _outcome(read, path):
         message = str(error)
         if len('error: ' + message) > _LENGTH or not message.isprintable():
             return 'finding: a line of {} characters: {}'.format(len(message), message[:500])
-        if os.path.basename(path)[:-4] not in message:
+        # A file that is looked for in its folder may be told by that.
+        folder = os.path.dirname(path) + os.sep
+        if os.path.basename(path).split('.')[0] not in message and (
+                folder.rstrip(os.sep) not in message.replace(folder, '')):
             return 'finding: the line names no file: {}'.format(message)
         return 'refused'
     except MemoryError as error:
@@ -414,7 +454,12 @@ def outcomes(reader, contents, folder):
     Args:
       reader: str, of READERS; contents: list of bytes, of the files; folder: str, for the file.
     """
-    path = os.path.join(folder, 'case' + READERS[reader].suffix)
+    place = os.path.join(folder, 'place')
+    path = os.path.join(place, READERS[reader].name or 'case' + READERS[reader].suffix)
+    if not os.path.isdir(place):
+        os.makedirs(os.path.dirname(path))
+        if READERS[reader].setup:
+            READERS[reader].setup(place)
     number = 0
     while number < len(contents):
         receiving, sending = os.pipe()

@@ -30,6 +30,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, files
 from common.geometry import plots
+from common.readers import text as text_lib
 from common.training import checkpoints
 
 _MOST_KILLS = 8     # of one run
@@ -331,7 +332,7 @@ class Killer:
         self.reference, other = [os.path.join(self._folder, name) for name in ('unbroken', 'other')]
         path = os.path.join(self._folder, 'measured.json')
         if os.path.exists(path):
-            self._calls, self._saves, self._seconds, unstable = files.read_json(path)
+            self._calls, self._saves, self._seconds, unstable = text_lib.read_json(path)
             self.unstable = set(unstable)
             return
         for output in (self.reference, other):
@@ -425,6 +426,8 @@ def parse_args(argv=None):
     parser.add_argument('--model', required=True, choices=sorted(CASES), help='what is trained')
     parser.add_argument('--kills', type=cli.non_negative_int, default=20,
                         help='in all, with those of earlier calls')
+    parser.add_argument('--seconds', type=cli.positive_float, default=86400.,
+                        help='after which no new run is started; the same command goes on')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the moments')
     parser.add_argument('--folder', default=os.path.join(
         os.path.dirname(os.path.abspath(__file__)), 'output', 'kill'), help='of what it leaves')
@@ -436,7 +439,7 @@ def try_out(options):
     """Kills and resumes trainings and prints the findings; returns 1 if there are any, else 0."""
     folder = os.path.join(options.folder, options.model)
     killer, began, runs = Killer(options.model, folder, options.seed), time.time(), 0
-    while killer.kills() < options.kills:
+    while killer.kills() < options.kills and time.time() < began + options.seconds:
         killer.one_run(options.kills - killer.kills())
         runs += 1
         if runs % 20 == 0:

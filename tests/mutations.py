@@ -28,6 +28,7 @@ import threading
 import time
 
 from common import cli, collection, files
+from common.readers import text
 from tests import mutants
 
 ROOT = collection.ROOT
@@ -297,7 +298,7 @@ def _import_libraries():
 
 def equivalent():
     """{mutant: why no test can notice it}."""
-    return files.read_json(EQUIVALENT) if os.path.exists(EQUIVALENT) else {}
+    return text.read_json(EQUIVALENT) if os.path.exists(EQUIVALENT) else {}
 
 
 def summary(rows):
@@ -325,7 +326,7 @@ def _counted(name, counts):
 
 def _try_all(options):
     rows, end = _read_table(), time.time() + options.seconds
-    reached = files.read_json(options.reach_file)
+    reached = text.read_json(options.reach_file)
     for mutant in chosen(options.only, options.count, options.seed):
         key = mutants.key_of(mutant)
         old = rows.get(key, {'verdict': ''})['verdict']
@@ -344,7 +345,7 @@ def _try_all(options):
 
 
 def _reach_all(options):
-    reached = files.read_json(options.reach_file) if os.path.exists(options.reach_file) else {}
+    reached = text.read_json(options.reach_file) if os.path.exists(options.reach_file) else {}
     for package in SOURCES:
         if package.startswith(options.only):
             start = time.time()

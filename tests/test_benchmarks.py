@@ -1,7 +1,7 @@
 """The benchmarks run and give the rows that they promise."""
 import pytest
 
-from common import files
+from common.readers import text
 from tests.benchmarks import __main__ as benchmarks
 from tests.benchmarks import polygen_sampling, polygen_step, timing
 
@@ -29,7 +29,7 @@ def test_table_shows_the_ratio():
 @pytest.mark.slow
 @pytest.mark.parametrize('benchmark', benchmarks.BENCHMARKS, ids=lambda module: module.__name__)
 def test_no_ratio_has_fallen_below_half_of_the_recorded_one(benchmark):
-    recorded = files.read_json(benchmarks.RECORDED)
+    recorded = text.read_json(benchmarks.RECORDED)
     assert benchmarks.fallen(benchmark.short(), recorded) == []
 
 

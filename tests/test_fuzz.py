@@ -1,11 +1,12 @@
 """Fuzzing: every reader of files from outside is in it, and a few files of each kind go through."""
 import ast
 import os
+import re
 
 import pytest
 
 from common.readers import arrays
-from tests import fuzz
+from tests import fuzz, fuzz_readers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Functions of common/readers that read a file, and the fuzzed reader that they are part of.
@@ -17,6 +18,66 @@ _COVERED = {
     'text.read_lines': 'lines', 'text.read_json': 'json', 'text.read_yaml': 'yaml',
     'torch_file.read': 'torch'}
 _READING = ('read', 'load', 'open_file')
+# Calls by which code outside of common/readers reads a file: of our readers, and of libraries.
+_OURS = re.compile(r'common\.(readers\.(?!child|folders)\w+'
+                   r'\.(read\w*|load|open_file|content|opened|look)'
+                   r'|geometry\.(meshes\.read\w*|voxel_grids\.read_binvox))')
+_LIBRARIES = re.compile(
+    r'open|numpy\.(load|loadtxt|fromfile|genfromtxt|memmap)|json\.load|pickle\.loads?|h5py\.File'
+    r'|(cv2\.(imread|VideoCapture))|(trimesh|yaml|csv)\.\w*(load|reader)\w*|PIL\.Image\.open'
+    r'|scipy\.io\.\w+|cdflib\.CDF|mmap\.mmap|.*\.(ParseFromString|get_checkpoint_state'
+    r'|NewCheckpointReader|latest_checkpoint)|google\.protobuf\.text_format\.\w+|.*\.read_(bytes|text)')
+
+
+def _sites():
+    """{'file:function'} of all calls that read a file, but those of common/readers themselves."""
+    sites = set()
+    for place, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if not name.startswith('.') and os.path.relpath(
+            os.path.join(place, name), ROOT) not in ('tests', 'docs', 'common/readers')]
+        for name in names:
+            if name.endswith('.py'):
+                path = os.path.join(place, name)
+                with open(path, encoding='utf-8') as stream:
+                    tree = ast.parse(stream.read())
+                sites.update('{}:{}'.format(os.path.relpath(path, ROOT), function)
+                             for function in _reading(tree))
+    return sites
+
+
+def _reading(tree):
+    """Names of the outermost functions and classes of a module in which a file is read."""
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            base = node.module + '.' if isinstance(node, ast.ImportFrom) else ''
+            for alias in node.names:
+                known[alias.asname or alias.name.split('.')[0]] = base + alias.name
+    for outer in tree.body:
+        for node in ast.walk(outer):
+            if isinstance(node, ast.Call) and _reads(node, known):
+                yield getattr(outer, 'name', '')
+
+
+def _reads(call, known):
+    parts, function = [], call.func
+    while isinstance(function, ast.Attribute):
+        parts.append(function.attr)
+        function = function.value
+    if not isinstance(function, ast.Name):
+        return False
+    name = '.'.join([known.get(function.id, function.id)] + parts[::-1])
+    if name in ('open', 'h5py.File'):
+        return not call.args[1:] or not set('wax') & set(ast.literal_eval(call.args[1]))
+    return bool(_OURS.fullmatch(name) or _LIBRARIES.fullmatch(name))
+
+
+def test_every_place_that_reads_a_file_is_fuzzed():
+    assert _sites() == set(fuzz_readers.SITES)
+    named = {reader for readers in fuzz_readers.SITES.values() if not readers.startswith('- ')
+             for reader in readers.split()}
+    assert named <= set(fuzz.READERS)
+    assert set(fuzz_readers.READERS) <= named
 
 
 def test_every_reader_is_fuzzed():

@@ -15,7 +15,7 @@ import pytest
 from common import collection
 
 ROOT = collection.ROOT
-FLOOR_0 = {'base'}                                      # errors, files, redact
+FLOOR_0 = {'base'}                                      # choices, errors, files, redact
 FLOOR_1 = {'cli', 'readers', 'geometry', 'ops'}
 FLOOR_2 = {'device', 'frozen', 'pages'}
 FLOOR_3 = {'training', 'modelarts'}
@@ -42,7 +42,7 @@ PLATFORMS = {'npu_bridge': ['common/device/npu.py'], 'horovod': ['common/device/
 # Taking seconds to import, they would make every --help wait.
 SLOW = ('tensorflow', 'scipy', 'matplotlib', 'trimesh', 'skimage', 'sklearn', 'sonnet')
 _IMPORTERS = ('import_module', '__import__', '_import')
-_BASE = ('__init__', 'errors', 'files', 'redact')
+_BASE = ('__init__', 'choices', 'errors', 'files', 'redact')
 
 
 @functools.lru_cache(None)

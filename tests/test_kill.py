@@ -33,18 +33,18 @@ def test_what_a_kill_could_leave_is_a_finding(tmp_path):
     folder = tmp_path / 'toy'
     case = kill.Case(None, [], [''])
 
-    def found():
+    def findings():
         return kill.differences(case, str(folder / 'other'), str(folder / 'unbroken'), set())
 
-    assert found() == []
+    assert findings() == []
     (folder / 'other' / 'eval' / '.mean.tmp-12345678.json').write_text('half')
-    assert any('temporary' in line for line in found())
+    assert any('temporary' in line for line in findings())
     (folder / 'other' / 'eval' / '.mean.tmp-12345678.json').unlink()
     record = folder / 'other' / 'results.json'
     record.write_text(json.dumps({'mean': {'step': 3, 'files': ['eval/mean.json']}}))
-    assert found() == ['differs: results.json']
+    assert findings() == ['differs: results.json']
     (folder / 'other' / 'eval' / 'mean.json').unlink()
-    assert 'missing: eval/mean.json' in found()
+    assert 'missing: eval/mean.json' in findings()
 
 
 @pytest.mark.parametrize('name', sorted(kill.CASES))

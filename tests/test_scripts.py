@@ -62,6 +62,7 @@ SCRIPTS = [
     ('common/deploy.py', ['x', 'y', '--cosin=1'], [NOWHERE, 'y']),
     ('common/launch_tables.py', ['--chek'], None),
     ('common/npu_lint.py', ['x.pb', '--fetch=y'], [NOWHERE + '/x.pb']),
+    ('common/precision.py', ['report', 'x', '--step=3'], ['report', NOWHERE]),
     ('common/rank_table.py', ['--server=x', '--device_ips=y', '--output=z', '--first_devise=4'],
      None),
     ('examples/polygen_sample.py', ['0', '--sead=1'], ['0', '--graphs=' + NOWHERE]),

@@ -53,7 +53,7 @@ def freeze_run(options: cli.Options, context: launch.Context, step: Optional[int
     Returns:
       list of str, names of the files.
     """
-    own = os.path.join(options.output_path, checkpoints.RUN_FOLDER, 'model-{}'.format(step))
+    own = checkpoints.of_step(options.output_path, step)
     paths = freeze(options.replace(
         output=options.output_path, parts=None, batch_size=1,
         checkpoint=options.checkpoint if step is None else own), context)

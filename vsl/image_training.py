@@ -26,9 +26,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     model, feeds = networks.for_image_training(options, context, step_tensor)
     epochs = training.Epochs(data.train, options, context, permute=True)
     options, init = _shape_part(options, model)
-    losses = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
-              'loss_rec': tf.reduce_mean(model.rec_loss), 'loss_lat': model.lat_loss}
-    losses = {name: context.ranks.mean(value) for name, value in losses.items()}
+    losses = training.mean_losses(model, context, loss_lat=model.lat_loss)
     with runs.start(options, context, init=init,
                     summary='VSL from images ({}); {}'.format(options.preset, data)) as run:
         model.sess = run.sess
@@ -43,15 +41,9 @@ def train(options: cli.Options, context: launch.Context) -> None:
             with run.paused():
                 if means is not None and context.ranks.is_chief:
                     _end_epoch(run, model, data, epoch, means, options)
-        run.say_waiting(epochs.seconds)
-        run.results.once('curves', run.step, lambda: training.draw_curves(run))
-        run.save(run.step)
-        if 'last_total' in run.state:
-            name = '{}-{:03d}-{}-{}-{}-cost-{:.4f}.ckpt'.format(
-                data.title, run.state['last_epoch'], options.local_latent_num,
-                options.local_latent_dim, options.global_latent_dim, run.state['last_total'])
-            run.results.once('original checkpoint', run.step,
-                             lambda: training.save_as_original(run, model, name))
+        training.finish(run, model, epochs, lambda epoch: '{}-{:03d}-{}-{}-{}'.format(
+            data.title, epoch, options.local_latent_num, options.local_latent_dim,
+            options.global_latent_dim))
         if context.ranks.is_chief:
             order = epochs.order.at(max(0, epochs.begun(run.step) - 1))
             image_evaluation.run_image_stages(model, data, order, options, context, run)

@@ -27,7 +27,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import generator, meshes, voxel_grids
-from common.readers import folders, pictures
+from common.readers import arrays, folders, pictures
 from vsl import data_utils
 
 EXTENT = 24             # cells that the longest side fills
@@ -202,7 +202,8 @@ def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int
             if number % 200 == 0 or number == len(todo):
                 print('{}/{} shapes, {:.1f} a second'.format(
                     number, len(todo), number / (time.time() - began)), flush=True)
-    grids = {path: np.unpackbits(np.load(part, allow_pickle=False))
+    grids = {path: np.unpackbits(arrays.read(part, 'u', remedy='Remove it, then give the same '
+                                              'command again.'))
              for path, part, _ in jobs if os.path.exists(part)}
     return grids, problems
 

@@ -68,7 +68,7 @@ def fit_linear(codes: np.ndarray, labels: np.ndarray) -> pipeline.Pipeline:
 def search_svm(codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarray,
                test_labels: np.ndarray, seed: int = 0, copies: Sequence[np.ndarray] = ()
                ) -> Tuple[float, Dict[str, float]]:
-    """Tests a support vector machine with C and gamma by cross-validation on the training split.
+    """Tests the support vector machine whose C and gamma do best in cross-validation.
 
     All kernels come from one matrix of distances, so that D may be in the thousands.
 

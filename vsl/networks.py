@@ -139,7 +139,7 @@ def restore(model: vsl.VarShapeLearner, prefix: str, context: launch.Context) ->
     Raises:
       errors.InputError: the checkpoint is damaged, or belongs to a network of other sizes.
     """
-    model.sess = tf.Session(config=context.session_config())
+    model.sess = context.open_session()
     checkpoints.restore(model.sess, prefix, list(model.params.values()), remedy='Give the '
                         '--preset (or the sizes) that it was trained with.')
     cli.say('weights of {}'.format(prefix))

@@ -94,9 +94,7 @@ def _add_training_options(parser, presets, stages, default_stages, checkpoint_he
     """Adds the options that the two training scripts share."""
     parser.add_argument('--total_epoch', '--train_epochs', '--epoch', type=cli.positive_int,
                         default=None, help='rounds over the training split' + _PRESET)
-    parser.add_argument('--training_steps', '--train_steps', '--training-steps',
-                        type=cli.positive_int, default=None,
-                        help='optimizer steps in all, instead of --total_epoch')
+    cli.add_training_steps(parser, help='optimizer steps in all, instead of --total_epoch')
     parser.add_argument('--preset', choices=sorted(presets), default=None,
                         help='sizes by data set; unset: by the name of the data')
     parser.add_argument('--stages', type=functools.partial(stages_of, known=stages),
@@ -143,10 +141,7 @@ def _add_repair(parser, name, text):
 
 def add_freeze_options(parser: Any) -> None:
     """Adds VSL's own options of freeze_graph.py."""
-    parser.add_argument('--output_path', default=OUTPUT_PATH,
-                        help='folder of the training run (its config.json tells the sizes)')
-    parser.add_argument('--checkpoint', '--ckpt_path', default='',
-                        help='checkpoint, or folder of one; unset: the newest of the run')
+    cli.add_trained_options(parser, OUTPUT_PATH)
     parser.add_argument('--preset', choices=sorted(ALL_PRESETS), default=None,
                         help='sizes of a checkpoint without a config.json')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=None,

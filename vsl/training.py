@@ -1,7 +1,7 @@
 """Trains a network of shapes; what the training of a network of images shares with it."""
 import os
 import time
-from typing import Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -25,9 +25,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     model, feeds = networks.for_training(options, context, step_tensor)
     epochs = Epochs(data.train, options, context)
-    losses = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
-              'loss_rec': tf.reduce_mean(model.rec_loss)}
-    losses = {name: context.ranks.mean(value) for name, value in losses.items()}
+    losses = mean_losses(model, context)
     with runs.start(options, context,
                     summary='VSL ({}); {}'.format(options.preset, data)) as run:
         model.sess = run.sess
@@ -40,14 +38,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
             with run.paused():
                 if means is not None and context.ranks.is_chief:
                     _end_epoch(run, model, data, step, epoch, means, voxels, options)
-        run.say_waiting(epochs.seconds)
-        run.results.once('curves', run.step, lambda: draw_curves(run))
-        run.save(run.step)
-        if 'last_total' in run.state:
-            name = '{}-{:04d}-cost-{:.4f}.ckpt'.format(
-                options.preset, run.state['last_epoch'], run.state['last_total'])
-            run.results.once('original checkpoint', run.step,
-                             lambda: save_as_original(run, model, name))
+        finish(run, model, epochs, lambda epoch: '{}-{:04d}'.format(options.preset, epoch))
         if context.ranks.is_chief:
             orders = epochs.order.to_classify(epochs.begun(run.step), len(data.test.labels))
             evaluation.run_shape_stages(model, data, orders, options, context, run)
@@ -140,6 +131,36 @@ class Epochs:
             return None
         run.state['epoch_sums'] = {}
         return sums
+
+
+def mean_losses(model: vsl.VarShapeLearner, context: launch.Context, **more: tf.Tensor
+                ) -> Dict[str, tf.Tensor]:
+    """Returns the loss and its terms (`more`: further ones), scalars, averaged over the processes.
+
+    Args:
+      model: VarShapeLearner; context: launch.Context.
+    """
+    losses = {'loss': model.loss, 'loss_kl': tf.reduce_mean(model.kl_loss_all),
+              'loss_rec': tf.reduce_mean(model.rec_loss), **more}
+    return {name: context.ranks.mean(value) for name, value in losses.items()}
+
+
+def finish(run: runs.Run, model: vsl.VarShapeLearner, epochs: Epochs,
+           stem: Callable[[int], str]) -> None:
+    """Ends a training: draws its curves, saves it, and saves it under the original's name.
+
+    Args:
+      run: runs.Run; model: VarShapeLearner; epochs: Epochs.
+      stem: function (last epoch) -> the original's name up to the cost.
+    """
+    run.say_waiting(epochs.seconds)
+    run.results.once('curves', run.step, lambda: draw_curves(run))
+    run.save(run.step)
+    if 'last_total' in run.state:
+        name = '{}-cost-{:.4f}.ckpt'.format(stem(run.state['last_epoch']),
+                                            run.state['last_total'])
+        run.results.once('original checkpoint', run.step,
+                         lambda: save_as_original(run, model, name))
 
 
 def save_as_original(run: runs.Run, model: vsl.VarShapeLearner, name: str) -> List[str]:

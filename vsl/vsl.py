@@ -189,7 +189,7 @@ class VarShapeLearner:
         return create_variables(weight_shapes(*sizes), bias_sizes(*sizes))
 
     def _build_image_branch(self):
-        """Nothing here; the network of vsl_rec.py has one."""
+        """Builds nothing: the network of shapes has no images (vsl_rec.py has)."""
 
     def _noise(self, size, number, deterministic):
         """Standard normal noise of code z_<number>, [B, size]."""

@@ -12,14 +12,28 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Union
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 from common import errors, files
 from common.device import mixlist
-from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.ops import (
+    regions,
+    runtime,  # noqa: F401  # TensorFlow 2 in graph mode
+)
 
 # Values of the adapter's parameter `precision_mode`, and of `precision_mode_v2` of newer ones.
 PRECISION_MODES = (
@@ -56,13 +70,15 @@ def is_installed() -> bool:
     return importlib.util.find_spec('npu_bridge') is not None
 
 
-def precision_of(mode: Optional[str], mode_v2: Optional[str], device: str) -> Precision:
+def precision_of(mode: Optional[str], mode_v2: Optional[str], device: str,
+                 emulated: bool = False) -> Precision:
     """Returns the precision that a run gets.
 
     Args:
       mode: value of --precision_mode, or None.
       mode_v2: value of --precision_mode_v2, or None.
       device: 'cpu', 'gpu' or 'npu'.
+      emulated: whether a CPU or GPU emulates the mode.
     Returns:
       Precision.
     Raises:
@@ -72,6 +88,8 @@ def precision_of(mode: Optional[str], mode_v2: Optional[str], device: str) -> Pr
     asked = mode or mode_v2
     if device == 'npu':
         return Precision(asked, mode_v2 or _adapter_mode(mode) or 'default')
+    if emulated:
+        return Precision(asked, 'emulated ' + (asked or DEFAULT_MODE))
     message = None
     if asked not in (None, 'default'):
         message = 'precision: {} was asked for; the {} computes in float32'.format(asked, device)
@@ -150,6 +168,11 @@ class NpuOptions:
     modify_mixlist: str = ''
     fusion_switch_file: str = ''
     customize_dtypes: str = ''
+    emulate_precision: bool = False
+    emulate_overflow: str = 'saturate'
+    emulate_chip: str = '910'
+    keep_float32_scopes: str = ''
+    emulate_report: str = ''
     op_cache_dir: str = ''
     iterations_per_loop: int = 1
     training: bool = True
@@ -212,19 +235,6 @@ def _ensure_folder(path):
         raise errors.InputError(
             'cannot make the folder {}: {}.'.format(path, error.strerror)) from error
     return path
-
-
-def for_inference(options: Dict[str, Any]) -> Dict[str, Any]:
-    """Leaves out of a training run's options what was meant for its device.
-
-    Args:
-      options: {option: value}, as `runs.read_options` gives it.
-    Returns:
-      dict, with `training` False.
-    """
-    fields = {field.name for field in dataclasses.fields(NpuOptions)}
-    others = {name: value for name, value in options.items() if name not in fields}
-    return dict(others, training=False)
 
 
 def write_parameter_map(custom_optimizer: Any, options: NpuOptions) -> None:
@@ -313,15 +323,20 @@ def explain_ignored(options: NpuOptions, device: str) -> List[str]:
         lines = ['--{} {}: CANN refuses {} in it and gets {} without'.format(
             name, getattr(options, name), left_out, _cleaned_path(options, name))
             for name, (left_out, _) in _cleaned(options).items()]
+        if options.emulate_precision:
+            lines.append('--emulate_precision has no effect on the npu, which rounds by itself')
         if options.data_dump_step != defaults.data_dump_step and not options.data_dump_flag:
             lines.append('--data_dump_step has no effect without --data_dump_flag')
         mode = options.precision_mode_v2 or options.precision_mode
         if options.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
             lines.append('--customize_dtypes has no effect with the precision {}'.format(mode))
         return lines
-    flags = [field.name for field in dataclasses.fields(NpuOptions)
-             if field.name not in ('precision_mode', 'precision_mode_v2', 'iterations_per_loop',
-                                   'training', 'older_adapter', 'output_path')]
+    silent = {'precision_mode', 'precision_mode_v2', 'iterations_per_loop', 'training',
+              'older_adapter', 'output_path', 'emulate_precision'}
+    if options.emulate_precision:
+        silent |= {'emulate_overflow', 'emulate_chip', 'emulate_report', 'keep_float32_scopes',
+                   'loss_scale', 'modify_mixlist', 'customize_dtypes'}
+    flags = [field.name for field in dataclasses.fields(NpuOptions) if field.name not in silent]
     values, unset = dataclasses.asdict(options), dataclasses.asdict(defaults)
     return ['--{} has no effect on the {}'.format(name, device) for name in flags
             if values[name] != unset[name]]
@@ -421,8 +436,19 @@ def float32_scope() -> Iterator[None]:
     keep: Callable[[], ContextManager] = contextlib.nullcontext
     if adapter is not None and {'npu_scope', 'npu_config_proto'} <= set(vars(adapter)):
         keep = adapter.npu_scope.keep_dtype_scope
-    with keep():
+    with keep(), regions.kept():
         yield
+
+
+def keep_scopes(graph: tf.Graph, scopes: Sequence[str]) -> None:
+    """Keeps in float32 what a graph has in some scopes, as `float32_scope` does.
+
+    Args:
+      graph: tf.Graph, before it runs for the first time; scopes: of --keep_float32_scopes.
+    """
+    for operation in graph.get_operations() if scopes else ():
+        if regions.is_in(operation.name, scopes):
+            operation._set_attr('_keep_dtype', tf.AttrValue(i=1))
 
 
 def scale_loss(optimizer: tf.train.Optimizer, loss_scale: Any,

@@ -8,7 +8,8 @@ import re
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
-from common import cli, errors, files
+from common import cli, errors
+from common.readers import text as text_lib
 
 _COUNTS = (1, 2, 4, 8)      # devices of a machine that can work together
 _RING = 4                   # devices 0-3 and 4-7 are connected among themselves
@@ -216,7 +217,7 @@ def _completed(path):
     """Reads a table; waits as long as its status says that it is being written."""
     waiting = Waiting('the platform to complete the rank table {}'.format(path), _PATIENCE)
     while True:
-        table = files.read_json(path)
+        table = text_lib.read_json(path)
         if not isinstance(table, dict) or table.get('status') != 'initializing':
             return table
         if waiting.is_over():

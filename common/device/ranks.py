@@ -113,10 +113,6 @@ class Ranks:
             return _horovod().broadcast(tensor, 0)
         return npu.hccl().broadcast([tensor], 0)[0]
 
-    def barrier(self) -> Optional[tf.Operation]:
-        """Returns the operation at which all processes meet; None in a single process."""
-        return None if self.size == 1 else self.mean(tf.zeros([1])).op
-
 
 ALONE = Ranks()
 

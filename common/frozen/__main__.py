@@ -2,6 +2,9 @@
 
 Example: python -m common.frozen list model.pb
          python -m common.frozen run model.pb --input voxels=shapes.npy --output results
+
+With --emulate_precision the outputs are those of an .om file in half precision, as ATC makes it
+(--precision_mode, unset: force_fp16), and the differences from the graph as it is are printed.
 """
 import argparse
 import os
@@ -23,6 +26,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='where the outputs go, <name>.npy')
     parser.add_argument('--timeout', type=cli.positive_float, default=3600,
                         help='seconds after which a run that does not end is stopped')
+    cli.add_flag(parser, '--emulate_precision', help='round as the NPU would')
+    parser.add_argument('--precision_mode', default='force_fp16', metavar='MODE',
+                        help='of ATC, with --emulate_precision')
+    parser.add_argument('--emulate_overflow', default='saturate', choices=('saturate', 'inf'),
+                        help='what becomes of values beyond +-65504')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     options = parser.parse_args(argv)
     if options.action == 'run' and not (options.input and options.output):
@@ -37,7 +45,7 @@ def run_action(options: argparse.Namespace) -> None:
     """Lists the inputs and outputs of a graph, or runs it on files."""
     import numpy as np  # here, and TensorFlow below, since --help needs neither
 
-    from common.frozen import model
+    from common.frozen import graph, model
     from common.readers import arrays as array_files
     with model.load(options.graph, options.timeout) as network:
         if options.action == 'list':
@@ -47,11 +55,27 @@ def run_action(options: argparse.Namespace) -> None:
         for pair in options.input:
             name, _, path = pair.partition('=')
             arrays[name] = array_files.read(path, remedy='Expected an array (.npy).')
-        for name, value in network.predict_all(**arrays).items():
+        outputs = network.predict_all(**arrays)
+        if options.emulate_precision:
+            exact, outputs = outputs, _emulated(options, arrays)
+            for name, value in outputs.items():
+                print('{} in half precision: largest difference {:.3g}, mean {:.3g}'.format(
+                    name, *graph.differences(value, exact[name])))
+        for name, value in outputs.items():
             path = os.path.join(options.output, name.replace('/', '_') + '.npy')
             with files.replacing(path) as temporary:
                 np.save(temporary, value)
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))
+
+
+def _emulated(options, arrays):
+    """Outputs {name: array} of the graph in half precision."""
+    from common.device import emulation, precision_types
+    from common.frozen import model
+    rules = precision_types.Rules(precision_types.mode_of(options.precision_mode, None, False))
+    settings = emulation.Settings(rules, options.emulate_overflow)
+    with model.load(options.graph, options.timeout, settings) as network:
+        return network.predict_all(**arrays)
 
 
 def _work(options: argparse.Namespace) -> int:

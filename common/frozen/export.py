@@ -7,7 +7,7 @@ from typing import Any, Mapping, Tuple
 
 import numpy as np
 
-from common import errors, files
+from common import choices, errors, files
 from common.frozen import comparison, graph, model
 
 Descriptions = Mapping[str, Mapping[str, Any]]    # {name: description in a manifest}
@@ -51,12 +51,19 @@ def write_atc(path: str, soc_version: str) -> str:
         inputs.append('input_{}_{}.bin'.format(number, _file_name(name)))
         with files.replacing(os.path.join(folder, inputs[-1])) as temporary:
             _raw(array).tofile(temporary)
-    expected = []
+    expected, margins = [], graph.read_margins(path)
     for number, name in enumerate(manifest['outputs']):
-        expected.append({'name': name, 'file': 'expected_{}_{}.npy'.format(
-            number, _file_name(name))})
-        with files.replacing(os.path.join(folder, expected[-1]['file'])) as temporary:
-            np.save(temporary, outputs[name])
+        stem_of_output = '{}_{}.npy'.format(number, _file_name(name))
+        row = {'name': name, 'file': 'expected_' + stem_of_output,
+               'batch_axis': manifest['outputs'][name]['batch_axis']}
+        arrays = {row['file']: outputs[name]}
+        if name in margins:
+            row['margins'] = 'margins_' + stem_of_output
+            arrays[row['margins']] = margins[name]
+        for file_name, array in arrays.items():
+            with files.replacing(os.path.join(folder, file_name)) as temporary:
+                np.save(temporary, array)
+        expected.append(row)
     files.write_json(os.path.join(folder, comparison.MANIFEST),
                      {'model': stem, 'outputs': expected})
     atc = atc_command(path, manifest['inputs'], manifest['outputs'], soc_version)
@@ -155,7 +162,8 @@ def write_onnx(path: str) -> Tuple[str, float]:
             session = onnxruntime.InferenceSession(temporary, providers=['CPUExecutionProvider'])
             outputs = session.run([name + ':0' for name in expected],
                                 {name + ':0': value for name, value in sample.items()})
-            largest = _checked_onnx(path, dict(zip(expected, outputs)), expected)
+            largest = _checked_onnx(path, dict(zip(expected, outputs)), expected,
+                                    network.batch_axes)
     except Exception as error:  # of many kinds, from two packages
         if isinstance(error, errors.InputError):
             raise
@@ -171,18 +179,18 @@ def _has_nested_loops(graph_def):
     return any(one != other and one.startswith(other) for one in scopes for other in scopes)
 
 
-def _checked_onnx(path, outputs, expected):
-    """Returns the largest difference of the outputs, {name: array}, or refuses it."""
-    largest = 0.0
+def _checked_onnx(path, outputs, expected, axes):
+    """Returns the largest difference of the outputs, {name: array}, or refuses it.
+
+    Rows with a choice that differs, its margin within rounding, are not compared.
+    """
     for name, value in expected.items():
         if outputs[name].shape != value.shape:
             raise errors.InputError('{} as an ONNX file gives "{}" of shape {}, not {}.'.format(
                 path, name, list(outputs[name].shape), list(value.shape)))
-        difference = graph.largest_difference(outputs[name], value)
-        is_float = value.dtype.kind == 'f'
-        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if is_float else 0.0
-        if not difference <= _ONNX_TOLERANCE * scale:
-            raise errors.InputError('{} as an ONNX file gives other values: "{}" differs by {:g}.'
-                                    .format(path, name, difference))
-        largest = max(largest, difference)
-    return largest
+    moved = choices.compare_sequences(outputs, expected, graph.read_margins(path))
+    if moved is not None and moved.margin > choices.ROUNDING:
+        raise errors.InputError('{} as an ONNX file makes another choice where the margin is {:g}, '
+                                'beyond rounding.'.format(path, moved.margin))
+    return graph.check_outputs(outputs, expected, moved, axes, _ONNX_TOLERANCE,
+                               '{} as an ONNX file gives other values'.format(path))

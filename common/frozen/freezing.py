@@ -4,13 +4,13 @@
 """
 import hashlib
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
-from common import errors, files
+from common import choices, cli, errors, files
 from common.frozen import export, graph, lint, model
 
 # Attributes that came after TensorFlow 1.15, which refuses what it does not know: hints for
@@ -28,11 +28,13 @@ TOLERANCE = 1e-6  # of the self-check, times the largest output where that is ab
 def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf.Tensor],
            path: str, aliases: Optional[Dict[str, str]] = None, notes: Any = None,
            check_feed: Optional[Dict[str, Any]] = None,
-           batch_axes: Optional[Dict[str, Optional[int]]] = None) -> Dict[str, Any]:
+           batch_axes: Optional[Dict[str, Optional[int]]] = None,
+           margins: Optional[Dict[str, tf.Tensor]] = None) -> Dict[str, Any]:
     """Writes a network with the values that its variables have in a session.
 
     The graph is checked for what an NPU cannot run, reloaded, and run on one batch beside the
-    session; the file appears only when both agree. The inputs are saved in <path>_sample.npz.
+    session; the file appears only when both agree. The inputs are saved in <path>_sample.npz, the
+    margins of choices in <path>_margins.npz.
 
     Args:
       sess: tf.Session whose graph is built for inference, with all sizes fixed.
@@ -44,9 +46,13 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
       check_feed: dict {input: array [batch, ...]} to check with; inputs that it lacks get zeros.
       batch_axes: dict {name of an input or output: axis of its rows, None: it has none}; the others
         have their rows along axis 0 where that is as long as the first axis of the other inputs.
+      margins: dict {output: tensor of its shape [batch, ...]} of outputs whose rows are sequences
+        of choices, see `common.choices`. Where one lies within rounding it may come out otherwise:
+        its row is not compared, a note and the manifest tell how many.
     Returns:
       dict, the manifest: inputs, outputs (shape, dtype, batch axis), aliases, notes, the command
-      line of ATC, the digest of the file, counts of the lint, the largest difference in the check.
+      line of ATC, the digest of the file, counts of the lint, the largest difference in the check
+      and the number of choices that came out otherwise.
     Raises:
       errors.InputError: a size is unknown, a placeholder has another name, the NPU could not run
         the graph, or the frozen graph gives other values than the session.
@@ -63,7 +69,8 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         raise errors.InputError('{} would not run on an NPU: {}'.format(path, '; '.join(
             line for line in lint.describe(findings) if line.startswith('error'))))
     feed = _check_feed(inputs, check_feed or {})
-    expected = sess.run(named, {inputs[name]: value for name, value in feed.items()})
+    expected, least = sess.run((named, margins or {}),
+                               {inputs[name]: value for name, value in feed.items()})
     described = _describe(inputs), _describe(outputs)
     graph.add_batch_axes(*described, batch_axes or {})
     manifest = {
@@ -73,11 +80,23 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         'lint': lint.count(findings), 'lint_warnings': lint.describe(findings)}
     with files.replacing(path) as temporary:
         manifest['sha256'] = _write_graph(temporary, graph_def)
-        manifest['max_difference'] = _self_check(path, temporary, feed, expected)
-    with files.replacing(graph.sample_path(path)) as temporary:
-        np.savez_compressed(temporary, **feed)
+        outputs = _run_written(path, temporary, feed, expected)
+        moved = _moved_choices(path, outputs, expected, least)
+        axes = {name: described[1][aliases.get(name, name)]['batch_axis'] for name in named}
+        manifest['moved_choices'] = moved.places if moved else 0
+        manifest['max_difference'] = graph.check_outputs(
+            outputs, expected, moved, axes, TOLERANCE, 'freezing {} failed its check'.format(path))
+    _write_arrays(graph.sample_path(path), feed)
+    _write_arrays(graph.margins_path(path), least)
     files.write_json(graph.manifest_path(path), manifest, sort_keys=False)
     return manifest
+
+
+def announced(paths: List[str]) -> List[str]:
+    """Prints a line for each frozen graph; returns their paths."""
+    for path in paths:
+        cli.say('frozen: {}'.format(path))
+    return paths
 
 
 def _check_inputs(inputs):
@@ -157,12 +176,8 @@ def _write_graph(path, graph_def):
     return hashlib.sha256(data).hexdigest()
 
 
-def _self_check(path, written, feed, expected):
-    """Runs the written graph as it stands and compares it with the session.
-
-    Returns:
-      float, the largest difference of a value.
-    """
+def _run_written(path, written, feed, expected):
+    """Runs the written graph as it stands; returns its outputs."""
     config = tf.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
     # Folding constants would round other products than the session with its variables does.
@@ -174,15 +189,30 @@ def _self_check(path, written, feed, expected):
     shapes = {name: (value.shape, value.dtype.name) for name, value in feed.items()}
     imported = model.open_graph(path, graph.read_graph(written))
     with model.FrozenModel(path, imported, shapes, signature, config) as network:
-        outputs = network.predict(**feed)
-    largest = 0.0
-    for name, value in expected.items():
-        difference = graph.largest_difference(outputs[name], value)
-        exact = value.dtype.kind in 'iub'
-        scale = max(1.0, float(np.max(np.abs(value), initial=0))) if not exact else 0.0
-        if not difference <= TOLERANCE * scale:
-            raise errors.InputError(
-                'freezing {} failed its check: the output "{}" differs by {:g} from the live '
-                'model.'.format(path, name, difference))
-        largest = max(largest, difference)
-    return largest
+        return network.predict(**feed)
+
+
+def _moved_choices(path, outputs, expected, margins):
+    """Returns choices.Moved, or None where there are no choices; tells of them, or refuses."""
+    moved = choices.compare_sequences(outputs, expected, margins)
+    if moved is None or not moved.places:
+        return moved
+    if not moved.margin <= choices.ROUNDING:
+        raise errors.InputError(
+            'freezing {} failed its check: "{}" differs from the live model at a choice whose '
+            'margin is {:g}, beyond rounding ({:g}).'.format(
+                path, '", "'.join(sorted(margins)), moved.margin, choices.ROUNDING))
+    cli.say('note: {}: {} of {} choices came out otherwise, their margins lie within rounding (at '
+            'most {:.1g})'.format(path, moved.places, sum(map(np.size, margins.values())),
+                                  moved.margin))
+    return moved
+
+
+def _write_arrays(path, arrays):
+    """Writes {name: array} to an .npz file; none: removes an older file."""
+    if not arrays:
+        if os.path.exists(path):
+            os.remove(path)
+        return
+    with files.replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)

@@ -12,8 +12,9 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import errors, files
+from common import errors
 from common.frozen import graph as graph_lib
+from common.readers import text
 
 # severity: 'error', 'warning' or 'info'; rule, node, detail: str.
 Finding = collections.namedtuple('Finding', 'severity rule node detail')
@@ -74,7 +75,8 @@ _SMALL = 16  # values of a constant that was written by hand; a trained weight m
 
 
 def lint_graph(graph_def: tf.GraphDef, feeds: Sequence[str], fetches: Sequence[str],
-               mode: str = 'infer', mix_compile_mode: bool = False) -> List[Finding]:
+               mode: str = 'infer', mix_compile_mode: bool = False,
+               path: str = 'the graph') -> List[Finding]:
     """Checks the part of a graph that its fetches need, and the functions that this part calls.
 
     Args:
@@ -83,12 +85,13 @@ def lint_graph(graph_def: tf.GraphDef, feeds: Sequence[str], fetches: Sequence[s
       fetches: list of str, names of the nodes that are fetched.
       mode: 'infer' for a frozen graph, 'train' for one with variables and an optimizer.
       mix_compile_mode: bool, whether the host may run what only the host can; a warning then.
+      path: str, for messages.
     Returns:
       list of Finding, in the order of the graph's nodes.
     Raises:
       errors.InputError: the graph cannot be imported, or has no node of a name.
     """
-    graph = graph_lib.imported(graph_def)
+    graph = graph_lib.imported(graph_def, path)
     needed = _ancestors(graph, [_op(graph, name) for name in fetches],
                         {_op(graph, name) for name in feeds})
     folded = _folded(graph)
@@ -337,7 +340,7 @@ def read_waivers(path: str = _WAIVERS) -> List[Dict[str, str]]:
     Raises:
       errors.InputError: the file is missing, or an entry lacks one of the three or gives no reason.
     """
-    entries = files.read_json(path)
+    entries = text.read_json(path)
     if not isinstance(entries, list):
         raise errors.InputError('{}: a list was expected.'.format(path))
     for entry in entries:
@@ -378,7 +381,7 @@ def unknown_operations(graph_def: tf.GraphDef, path: str) -> List[Finding]:
     Returns:
       list of Finding.
     """
-    listed = files.read_json(path)
+    listed = text.read_json(path)
     if not isinstance(listed, dict):
         raise errors.InputError('{}: a dict of operations was expected.'.format(path))
     known = set(listed)

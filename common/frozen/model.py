@@ -9,18 +9,21 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import errors
+from common.device import emulation
 from common.frozen import graph as graph_lib
 from common.frozen import guard
 
 TIMEOUT = 3600      # seconds that one `predict` may take; a loop without an end is stopped then
 
 
-def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
+def load(path: str, timeout: float = TIMEOUT,
+         precision: Optional[emulation.Settings] = None) -> 'FrozenModel':
     """Opens a frozen graph. It is a program: only operations that compute are taken, see guard.py.
 
     Args:
       path: str, a .pb file.
       timeout: seconds that one `predict` may take.
+      precision: of half precision that is emulated; None: the graph is run as it is.
     Returns:
       FrozenModel.
     Raises:
@@ -28,6 +31,7 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
         has operations that do more than compute.
     """
     graph_def = graph_lib.read_graph(path)
+    guard.check(path, graph_def)    # before TensorFlow sees it: it reads files while it imports
     names_in, names_out = graph_lib.inputs_and_outputs(path, graph_def)
     manifest = graph_lib.read_manifest(path)
     if manifest is None:
@@ -50,7 +54,8 @@ def load(path: str, timeout: float = TIMEOUT) -> 'FrozenModel':
             for name, description in part.items()}
     return FrozenModel(
         path, graph, {name: signature[name] for name in names_in},
-        {name: signature[name] for name in names_out}, batch_axes=axes, timeout=timeout)
+        {name: signature[name] for name in names_out}, batch_axes=axes, timeout=timeout,
+        precision=precision)
 
 
 def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
@@ -60,11 +65,7 @@ def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
       errors.InputError: it does more than compute, is too large, or TensorFlow cannot import it.
     """
     guard.check(path, graph_def)
-    try:
-        graph = graph_lib.imported(graph_def)
-    except ValueError as error:
-        raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
-                                .format(path, ' '.join(str(error).split())[:150])) from error
+    graph = graph_lib.imported(graph_def, path)
     guard.check_sizes(path, graph)
     return graph
 
@@ -79,7 +80,8 @@ class FrozenModel:
 
     def __init__(self, path: str, graph: tf.Graph, inputs: Dict[str, Any],
                  outputs: Dict[str, Any], session_config: Optional[tf.ConfigProto] = None,
-                 batch_axes: Optional[Dict[str, Any]] = None, timeout: float = TIMEOUT):
+                 batch_axes: Optional[Dict[str, Any]] = None, timeout: float = TIMEOUT,
+                 precision: Optional[emulation.Settings] = None):
         self.path = path
         self.inputs = dict(inputs)
         self.outputs = dict(outputs)
@@ -87,7 +89,8 @@ class FrozenModel:
         if session_config is None:
             session_config = tf.ConfigProto(allow_soft_placement=True)
             session_config.gpu_options.allow_growth = True
-        self._sess = tf.Session(graph=graph, config=session_config)
+        self._sess = (tf.Session(graph=graph, config=session_config) if precision is None
+                      else emulation.Session(precision, graph, session_config))
         self._timeout = timeout
 
     def predict(self, **arrays: Any) -> Dict[str, np.ndarray]:

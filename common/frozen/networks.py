@@ -12,6 +12,7 @@ class InferenceGraph(NamedTuple):
       feed: {input: array} to check with.
       variables: what a checkpoint holds of the network.
       batch_axes: {input or output: axis of its rows}, or None.
+      margins: {output of sequences of choices: their margins}, see `freezing.freeze`, or None.
     """
 
     inputs: Dict[str, tf.Tensor]
@@ -20,6 +21,7 @@ class InferenceGraph(NamedTuple):
     feed: Dict[str, Any]
     variables: List[tf.Variable]
     batch_axes: Optional[Dict[str, Optional[int]]] = None
+    margins: Optional[Dict[str, tf.Tensor]] = None
 
 
 class Network(NamedTuple):

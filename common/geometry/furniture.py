@@ -24,27 +24,6 @@ def cylinder(axis: str, low: Sequence[float], high: Sequence[float], cut: bool =
     return Part(axis, np.array(low, float), np.array(high, float), cut)
 
 
-def inside(parts: Sequence[Part], points: np.ndarray) -> np.ndarray:
-    """Returns which points lie in a solid.
-
-    Args:
-      parts: list of Part.
-      points: float [N, 3].
-    Returns:
-      bool [N].
-    """
-    result = np.zeros(len(points), bool)
-    for part in parts:
-        centre, half = (part.low + part.high) / 2, (part.high - part.low) / 2
-        places = np.abs(points - centre) / half
-        filled = (places <= 1).all(axis=1)
-        if part.kind != 'block':
-            round_axes = [axis for axis in range(3) if axis != 'xyz'.index(part.kind)]
-            filled &= (places[:, round_axes] ** 2).sum(axis=1) <= 1
-        result = result & ~filled if part.cut else result | filled
-    return result
-
-
 def voxels(parts: Sequence[Part], resolution: int, extent: float) -> np.ndarray:
     """Returns the occupancy of a solid, centred; the longest side of its box is `extent` cells.
 
@@ -62,7 +41,7 @@ def voxels(parts: Sequence[Part], resolution: int, extent: float) -> np.ndarray:
             for axis, centre in enumerate((low + high) / 2)]
     result = np.zeros(3 * [resolution], bool)
     for part in parts:
-        # `inside` for a whole grid, an axis at a time: a 256^3 grid of points would take gigabytes.
+        # An axis at a time: a 256^3 grid of points would take gigabytes.
         centre, half = (part.low + part.high) / 2, (part.high - part.low) / 2
         places = [np.abs(axes[axis] - centre[axis]) / half[axis] for axis in range(3)]
         filled = (places[0] <= 1) & (places[1] <= 1) & (places[2] <= 1)

@@ -7,7 +7,7 @@ V: vertices, F: faces.
 import collections
 import re
 import struct
-from typing import Callable, Dict
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
@@ -348,12 +348,56 @@ def _ply_header(data, path):
     return form, elements, offset
 
 
-def parse_ply(data: bytes, path: str, need_faces: bool = True) -> Mesh:
+def parse_ply(data: bytes, path: str) -> Mesh:
     """Reads a Stanford PLY file, ascii or binary in either byte order; other elements are skipped.
 
     Raises:
       errors.InputError: as `meshes.read`.
     """
+    elements, tables = _ply_tables(data, path, ('vertex', 'face'))
+    corners = [p.name for p in elements['face'].properties
+               if p.count_kind and p.name in ('vertex_indices', 'vertex_index')]
+    if not corners:
+        raise errors.InputError('{} lacks the list vertex_indices of its faces.'.format(path))
+    vertices = _ply_columns(elements, tables, 'xyz', path)
+    flat, sizes = tables['face'][[p.name for p in elements['face'].properties].index(corners[0])]
+    return _build(path, vertices, flat, sizes, _numbered('vertex'), _numbered('face'))
+
+
+def ply_cloud(data: bytes, path: str) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+    """Reads a PLY file of points with normals.
+
+    Returns:
+      (points float64 [N, 3], normals float64 [N, 3]), finite; None where the file has faces.
+    Raises:
+      errors.InputError: it is damaged, or has no normals or no points.
+    """
+    elements, tables = _ply_tables(data, path, ('vertex',))
+    if 'face' in elements and elements['face'].count:
+        return None
+    if not {'nx', 'ny', 'nz'} <= {p.name for p in elements['vertex'].properties}:
+        raise errors.InputError('{} has points without normals (nx, ny, nz).'.format(path))
+    points, normals = [_ply_columns(elements, tables, axes, path)
+                       for axes in ('xyz', ('nx', 'ny', 'nz'))]
+    if not len(points) or not np.isfinite(points).all() or not np.isfinite(normals).all():
+        raise errors.InputError('{} has no points, or one that is not finite.'.format(path))
+    return points, normals
+
+
+def ply_points(data: bytes, path: str) -> np.ndarray:
+    """Reads the vertices of a PLY file, float32 [V, 3]; faces may be missing.
+
+    Raises:
+      errors.InputError: it is damaged, or has no vertices.
+    """
+    elements, tables = _ply_tables(data, path, ('vertex',))
+    vertices = _ply_columns(elements, tables, 'xyz', path)
+    place = _numbered('vertex')
+    return _build(path, vertices, (), (), place, place, need_faces=False).vertices
+
+
+def _ply_tables(data, path, needed):
+    """Returns ({name: _Element}, {name: columns in the order of its properties})."""
     if data[:2] in (b'\xff\xfe', b'\xfe\xff', b'p\0', b'\0p'):
         data = _text(data)
     while data.startswith(b'\xef\xbb\xbf'):
@@ -362,32 +406,26 @@ def parse_ply(data: bytes, path: str, need_faces: bool = True) -> Mesh:
     by_name = {element.name: element for element in elements}
     if len(by_name) < len(elements):
         raise errors.InputError('{}: the PLY header has an element twice.'.format(path))
-    has_faces = 'face' in by_name or need_faces
-    if 'vertex' not in by_name or has_faces and 'face' not in by_name:
-        raise errors.InputError('{} has no {} element (only: {}).'.format(
-            path, 'face' if 'vertex' in by_name else 'vertex',
-            _quoted(', '.join(sorted(by_name)).encode()) or 'none'))
-    corners = [p.name for p in (by_name['face'].properties if has_faces else ())
-               if p.count_kind and p.name in ('vertex_indices', 'vertex_index')]
-    names = [p.name for p in by_name['vertex'].properties]
-    lists = any(p.count_kind for p in by_name['vertex'].properties)
-    if has_faces and not corners or lists or not {'x', 'y', 'z'} <= set(names):
-        raise errors.InputError('{} lacks plain x, y, z of its vertices or the list vertex_indices '
-                                'of its faces.'.format(path))
+    for name in needed:
+        if name not in by_name:
+            raise errors.InputError('{} has no {} element (only: {}).'.format(
+                path, name, errors.listed(sorted(by_name))))
+    properties = by_name['vertex'].properties
+    if any(p.count_kind for p in properties) or not set('xyz') <= {p.name for p in properties}:
+        raise errors.InputError('{} lacks plain x, y, z of its vertices.'.format(path))
     if any(element.properties and element.count > len(data) for element in elements):
         raise errors.InputError('{} promises more elements than it has bytes: it is cut short or '
                                 'damaged.'.format(path))
     if form == 'ascii':
-        tables = _ply_ascii(data[offset:], elements, len(data[:offset].splitlines()), path)
-    else:
-        order = '<' if form == 'binary_little_endian' else '>'
-        tables = _ply_binary(data, offset, elements, order, path)
-    vertices = np.stack([_ply_column(by_name['vertex'], tables['vertex'], axis, path)
-                         for axis in 'xyz'], axis=1)
-    flat, sizes = tables['face'][[p.name for p in by_name['face'].properties].index(
-        corners[0])] if has_faces else ([], [])
-    return _build(path, vertices, flat, sizes, _numbered('vertex'), _numbered('face'), 0,
-                  need_faces)
+        return by_name, _ply_ascii(data[offset:], elements, len(data[:offset].splitlines()), path)
+    return by_name, _ply_binary(data, offset, elements,
+                                '<' if form == 'binary_little_endian' else '>', path)
+
+
+def _ply_columns(elements, tables, names, path):
+    """Float64 [N, 3] of three properties of the vertices."""
+    return np.stack([_ply_column(elements['vertex'], tables['vertex'], name, path)
+                     for name in names], axis=1)
 
 
 def _ply_column(element, columns, name, path):

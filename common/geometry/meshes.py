@@ -7,7 +7,7 @@ of the file (usually y-up for .obj and .glb).
 import os
 import stat
 import struct
-from typing import Any, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -33,8 +33,11 @@ def read(path: str) -> Mesh:
         number cannot be read, a coordinate is not finite, an index is out of range, or there are
         no faces.
     """
-    extension, data = _content(path)
-    return mesh_formats.PARSERS[extension](data, path)
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in READABLE:
+        raise errors.InputError('{}: cannot read a mesh from a "{}" file. Known are {}.'.format(
+            path, extension, ' '.join(READABLE)))
+    return mesh_formats.PARSERS[extension](_content(path), path)
 
 
 def read_points(path: str) -> np.ndarray:
@@ -45,19 +48,15 @@ def read_points(path: str) -> np.ndarray:
     Raises:
       errors.InputError: as `read`.
     """
-    extension, data = _content(path)
-    if extension in ('.obj', '.ply'):
-        parse: Any = mesh_formats.parse_obj if extension == '.obj' else mesh_formats.parse_ply
-        return parse(data, path, need_faces=False).vertices
-    return mesh_formats.PARSERS[extension](data, path).vertices
+    extension = os.path.splitext(path)[1].lower()
+    if extension == '.obj':
+        return mesh_formats.parse_obj(_content(path), path, need_faces=False).vertices
+    if extension == '.ply':
+        return mesh_formats.ply_points(_content(path), path)
+    return read(path).vertices
 
 
 def _content(path):
-    """(extension, bytes) of a mesh file."""
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in READABLE:
-        raise errors.InputError('{}: cannot read a mesh from a "{}" file. Known are {}.'.format(
-            path, extension, ' '.join(READABLE)))
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise errors.InputError('cannot read {}: it is no file.'.format(path))
@@ -67,7 +66,18 @@ def _content(path):
         raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror)) from None
     if not data.strip():
         raise errors.InputError('{} is empty.'.format(path))
-    return extension, data
+    return data
+
+
+def read_cloud(path: str) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+    """Reads a .ply file of points with normals.
+
+    Returns:
+      (points float64 [N, 3], normals float64 [N, 3]); None where the file has faces.
+    Raises:
+      errors.InputError: it is missing, damaged, or has points without normals.
+    """
+    return mesh_formats.ply_cloud(_content(path), path)
 
 
 def read_triangles(path: str) -> Tuple[np.ndarray, np.ndarray]:

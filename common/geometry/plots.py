@@ -1,31 +1,23 @@
 """PNG pictures of meshes, images and curves, made without a display.
 
 Only matplotlib's objects and its Agg canvas are used, never pyplot: no window system, no choice of
-a backend, no state shared between threads. Files are written in one exchange (`files.replacing`).
+a backend, no state shared between threads; matplotlib itself is imported late, as it takes half a
+second. Files are written in one exchange (`files.replacing`).
 """
-import importlib
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common import files
 
-_LATE = {'Figure': 'matplotlib.figure', 'Poly3DCollection': 'mpl_toolkits.mplot3d.art3d'}
 _LIGHT = np.array([0.35, -0.55, 0.76])  # direction to the light, z up, about unit length
-
-
-def __getattr__(name):
-    """Imports matplotlib late (half a second) for `plots.Figure` and `plots.Poly3DCollection`."""
-    if name not in _LATE:
-        raise AttributeError('module {!r} has no attribute {!r}'.format(__name__, name))
-    return getattr(importlib.import_module(_LATE[name]), name)
+_ELEVATION, _AZIMUTH = 25., -60.  # degrees, where the camera stands
+_COLOR = np.array([0.45, 0.62, 0.80])   # of a surface perpendicular to the light, RGB in [0, 1]
 
 
 def mesh_grid(path: str, meshes: Sequence[Any], captions: Optional[Sequence[str]] = None,
-              columns: int = 4, up: str = 'z', size: float = 2.5, elevation: float = 25.,
-              azimuth: float = -60., color: Sequence[float] = (0.45, 0.62, 0.80),
-              edges: bool = True, limits: Optional[float] = None) -> None:
-    """Draws surfaces side by side, flat-shaded, with equal axes.
+              columns: int = 4, up: str = 'z', size: float = 2.5, edges: bool = True) -> None:
+    """Draws surfaces side by side, flat-shaded, with equal axes, each as large as its field.
 
     Args:
       path: str, the .png to write.
@@ -36,11 +28,7 @@ def mesh_grid(path: str, meshes: Sequence[Any], captions: Optional[Sequence[str]
       columns: int, meshes in a row.
       up: 'z' or 'y', the vertical axis of the vertices.
       size: float, inches (of 100 pixels) for a side of each field.
-      elevation, azimuth: float, degrees, where the camera stands.
-      color: RGB in [0, 1] of a surface perpendicular to the light.
       edges: bool, draw the edges of the faces.
-      limits: float, radius of the ball about the origin that just fits into a field (0.5 holds
-        every mesh of unit diagonal); None fits each mesh by itself.
     Raises:
       ValueError: there are no meshes, captions are of another number, or `up` is unknown.
       errors.InputError: the file cannot be written.
@@ -57,25 +45,22 @@ def mesh_grid(path: str, meshes: Sequence[Any], captions: Optional[Sequence[str]
         vertices = np.asarray(vertices, np.float64).reshape(-1, 3)
         if up == 'y':
             vertices = vertices[:, [2, 0, 1]]
-        axes.view_init(elev=elevation, azim=azimuth)
+        axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
         if faces is not None and len(faces):
-            draw_surface(axes, vertices, faces, color, edges)
+            _draw_surface(axes, vertices, faces, edges)
             vertices = vertices[sorted({index for face in faces for index in face})]
         elif len(vertices):
-            axes.scatter(*vertices.T, s=4, color=color)
-        _fit_cube(axes, vertices, limits)
+            axes.scatter(*vertices.T, s=4, color=_COLOR)
+        _fit_cube(axes, vertices)
     save_figure(figure, path)
 
 
-def draw_surface(axes: Any, vertices: np.ndarray, faces: Sequence[Sequence[int]],
-                 color: Sequence[float] = (0.45, 0.62, 0.80), edges: bool = True) -> None:
+def _draw_surface(axes, vertices, faces, edges):
     """Adds flat-shaded polygons to 3-D axes.
 
     Args:
-      axes: matplotlib Axes3D.
-      vertices: float array [V, 3], z up.
+      axes: matplotlib Axes3D; vertices: float array [V, 3], z up.
       faces: list of polygons of any size, or int array of polygons of one size; 0-based.
-      color: RGB in [0, 1] of a surface perpendicular to the light.
       edges: bool, draw the edges of the faces.
     """
     if isinstance(faces, np.ndarray):  # all of one size, as marching cubes gives them: at once
@@ -88,8 +73,8 @@ def draw_surface(axes: Any, vertices: np.ndarray, faces: Sequence[Sequence[int]]
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
     # Either side of a face is lit: the winding of a mesh is often not known.
     light = np.abs(normals / np.maximum(lengths, 1e-12) @ _LIGHT)[:, None]
-    colors = np.clip(np.asarray(color) * (0.35 + 0.7 * light), 0, 1)
-    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # late: see __getattr__
+    colors = np.clip(_COLOR * (0.35 + 0.7 * light), 0, 1)
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # late, see above
 
     axes.add_collection3d(Poly3DCollection(
         polygons, facecolors=colors, edgecolors=(0, 0, 0, 0.6) if edges else colors,
@@ -136,26 +121,58 @@ def _displayable(image):
     return np.round(np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
 
 
+def ranges(path: str, rows: Sequence[Tuple[str, Sequence[int]]], lowest: int = -60,
+           most: int = 60) -> None:
+    """Draws where the sizes of values lie beside what half precision holds, a line for each row.
+
+    Args:
+      path: str, the .png to write.
+      rows: list of (label, counts by exponent of 2); the counts begin at the exponent `lowest`.
+      lowest: int; most: int, rows that are drawn; the others are left out.
+    Raises:
+      errors.InputError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure  # late: see __getattr__
+
+    rows = rows[:most]
+    figure = Figure(figsize=(9., 1.5 + 0.16 * len(rows)), dpi=100)
+    axes = figure.add_subplot(1, 1, 1)
+    axes.axvspan(-14, 16, color='0.92', label='normal float16')
+    axes.axvspan(-24, -14, color='0.97', label='subnormal float16')
+    for number, (_, counts) in enumerate(rows):
+        values = np.repeat(np.arange(len(counts)) + lowest, np.ceil(
+            1000. * np.asarray(counts) / max(1, sum(counts))).astype(int))
+        if len(values):
+            low, first, third, high = np.percentile(values, [0, 25, 75, 100])
+            axes.plot([low, high], [number, number], color='C0', linewidth=1)
+            axes.plot([first, third], [number, number], color='C0', linewidth=4)
+    axes.set_yticks(range(len(rows)))
+    axes.set_yticklabels([label[-70:] for label, _ in rows], fontsize=5)
+    axes.invert_yaxis()
+    axes.set_xlabel('exponent of 2: all values (thin), the middle half of them (thick)')
+    axes.legend(loc='lower right', fontsize=6)
+    figure.tight_layout()
+    save_figure(figure, path)
+
+
 def curves(path: str, series: Mapping[str, Tuple[Sequence[float], Sequence[float]]],
-           xlabel: str = 'step', ylabel: str = '', title: str = '', log: bool = False,
-           size: Tuple[float, float] = (7., 4.)) -> None:
+           ylabel: str = '', log: bool = False) -> None:
     """Draws lines over steps, with a legend.
 
     Args:
       path: str, the .png to write.
       series: dict {name: (steps, values)}, two sequences of one length; NaN leaves a gap.
-      xlabel, ylabel, title: str.
+      ylabel: str.
       log: bool, logarithmic vertical axis (values of 0 or less leave a gap).
-      size: width and height in inches of 100 pixels.
     Raises:
       ValueError: there is no line, or steps and values differ in number.
       errors.InputError: the file cannot be written.
     """
     if not series:
         raise ValueError('no line to draw in {}.'.format(path))
-    from matplotlib.figure import Figure  # late: see __getattr__
+    from matplotlib.figure import Figure  # late, see above
 
-    figure = Figure(figsize=size, dpi=100)
+    figure = Figure(figsize=(7., 4.), dpi=100)
     axes = figure.add_subplot(1, 1, 1)
     if log:
         axes.set_yscale('log', nonpositive='mask')
@@ -164,9 +181,8 @@ def curves(path: str, series: Mapping[str, Tuple[Sequence[float], Sequence[float
             raise ValueError('{}: {} steps but {} values.'.format(name, len(steps), len(values)))
         axes.plot(steps, values, label=name, linewidth=1.2,
                   marker='o' if len(steps) == 1 else None)
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel('step')
     axes.set_ylabel(ylabel)
-    axes.set_title(title)
     axes.grid(True, alpha=0.3)
     axes.legend()
     figure.tight_layout()
@@ -179,7 +195,7 @@ def save_figure(figure: Any, path: str) -> None:
     Raises:
       errors.InputError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: see __getattr__
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late, see above
 
     canvas = FigureCanvasAgg(figure)
     with files.replacing(path) as temporary:
@@ -192,7 +208,7 @@ def _fields(count, captions, columns, size, projections=None):
         raise ValueError('nothing to draw: the list is empty.')
     if captions is not None and len(captions) != count:
         raise ValueError('{} captions for {} pictures.'.format(len(captions), count))
-    from matplotlib.figure import Figure  # late: see __getattr__
+    from matplotlib.figure import Figure  # late, see above
 
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -214,10 +230,10 @@ def _fields(count, captions, columns, size, projections=None):
     return figure, fields
 
 
-def _fit_cube(axes, vertices, limits):
-    """Sets equal axes without ticks that hold the ball around a mesh, or one of radius `limits`."""
-    centre, radius = np.zeros(3), limits or 1.
-    if limits is None and len(vertices):
+def _fit_cube(axes, vertices):
+    """Sets equal axes without ticks that hold the ball around a mesh."""
+    centre, radius = np.zeros(3), 1.
+    if len(vertices):
         centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
         radius = max(np.linalg.norm(vertices - centre, axis=1).max(), 1e-6)
     for axis, place in zip('xyz', centre):

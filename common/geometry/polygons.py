@@ -5,7 +5,7 @@ after the other (Meisters 1975, "Polygons have ears"). Own code, not mapbox_earc
 collinear corners, which tears the surface open at the edges of neighbouring faces.
 """
 import collections
-from typing import Deque, List, Sequence
+from typing import Deque, List, Sequence, Tuple
 
 import numpy as np
 
@@ -51,60 +51,83 @@ def clip_ears(corners: np.ndarray) -> np.ndarray:
     if len(corners) > MAX_CORNERS:
         raise errors.InputError('a concave face has {} corners; {} are the most. Cut it into '
                                 'smaller ones.'.format(len(corners), MAX_CORNERS))
-    points, triangles = _in_plane(np.asarray(corners, np.float64)), []
-    places = points.tolist()
-    before = [len(points) - 1] + list(range(len(points) - 1))
-    after = list(range(1, len(points))) + [0]
-    left = np.ones(len(points), bool)
-    turns = np.empty(len(points))
-    # What may lie in an ear: corners that turn right or not at all; inf for the others.
-    blockers = np.full([2, len(points)], np.inf)
-    ears: Deque[int] = collections.deque()
-
-    def measure(corner):
-        turns[corner] = _turn(places[before[corner]], places[corner], places[after[corner]])
-        blockers[:, corner] = points[corner] if turns[corner] <= 0 else np.inf
-
-    def is_ear(corner):
-        """Returns whether the diagonal that cuts off a corner lies inside the polygon."""
-        return left[corner] and (is_spike(corner) or turns[corner] > 0 and not _contains(
-            [places[before[corner]], places[corner], places[after[corner]]], blockers))
-
-    def is_spike(corner):
-        """Returns whether the outline goes back on itself at a corner, or stays where it is."""
-        (x, y), first, last = places[corner], places[before[corner]], places[after[corner]]
-        return turns[corner] == 0 and (
-            (first[0] - x) * (last[0] - x) + (first[1] - y) * (last[1] - y) >= 0)
-
-    def queue(corner):
-        (ears.appendleft if is_spike(corner) else ears.append)(corner)
-
-    for corner in range(len(points)):
-        measure(corner)
-        queue(corner)
-    for _ in range(len(points) - 3):
-        corner = next((ear for ear in _popped(ears) if is_ear(ear)), -1)
-        if corner < 0:  # flat corners alone, or an outline that touches or crosses itself
-            rest = np.flatnonzero(left)
-            flat = rest[turns[rest] == 0]
-            corner = int(flat[0] if len(flat) else rest[np.argmax(turns[rest])])
-        first, last = before[corner], after[corner]
-        triangles.append((first, corner, last))
-        after[first], before[last] = last, first
-        left[corner] = False
-        blockers[:, corner] = np.inf
-        for neighbour in (first, last):     # No others become ears, or cease to be.
-            measure(neighbour)
-            queue(neighbour)
-    corner = int(np.flatnonzero(left)[0])
-    triangles.append((before[corner], corner, after[corner]))
+    outline, triangles = _Outline(_in_plane(np.asarray(corners, np.float64))), []
+    for _ in range(len(corners) - 3):
+        triangles.append(outline.cut(outline.next_ear()))
+    triangles.append(outline.triangle_at(int(outline.remaining()[0])))
     return np.array(triangles)
 
 
-def _popped(queue):
-    """Yields the items of a deque from the left while it has any, taking them out."""
-    while queue:
-        yield queue.popleft()
+class _Outline:
+    """What is left of a polygon while ears are cut off it.
+
+    Args:
+      points: float [N, 2], the corners in their plane, counter-clockwise.
+    """
+
+    def __init__(self, points: np.ndarray):
+        count = len(points)
+        self._points, self._places = points, points.tolist()
+        self._before = [count - 1] + list(range(count - 1))
+        self._after = list(range(1, count)) + [0]
+        self._is_left = np.ones(count, bool)
+        self._turns = np.empty(count)
+        # What may lie in an ear: corners that turn right or not at all; inf for the others.
+        self._blockers = np.full([2, count], np.inf)
+        self._candidates: Deque[int] = collections.deque()
+        for corner in range(count):
+            self._measure(corner)
+
+    def remaining(self) -> np.ndarray:
+        """Returns the numbers of the corners that are left, int [.]."""
+        return np.flatnonzero(self._is_left)
+
+    def triangle_at(self, corner: int) -> Tuple[int, int, int]:
+        """Returns a corner between its two neighbours."""
+        return self._before[corner], corner, self._after[corner]
+
+    def next_ear(self) -> int:
+        """Finds a corner to cut off; where there is no ear, the flat or most convex one."""
+        while self._candidates:
+            corner = self._candidates.popleft()
+            if self._is_ear(corner):
+                return corner
+        # Flat corners alone, or an outline that touches or crosses itself.
+        rest = self.remaining()
+        flat = rest[self._turns[rest] == 0]
+        return int(flat[0] if len(flat) else rest[np.argmax(self._turns[rest])])
+
+    def cut(self, corner: int) -> Tuple[int, int, int]:
+        """Cuts a corner off; returns its triangle."""
+        first, _, last = triangle = self.triangle_at(corner)
+        self._after[first], self._before[last] = last, first
+        self._is_left[corner] = False
+        self._blockers[:, corner] = np.inf
+        for neighbour in (first, last):     # No others become ears, or cease to be.
+            self._measure(neighbour)
+        return triangle
+
+    def _measure(self, corner):
+        """Computes the turn at a corner and notes it as a candidate, spikes first."""
+        turn = _turn(*(self._places[number] for number in self.triangle_at(corner)))
+        self._turns[corner] = turn
+        self._blockers[:, corner] = self._points[corner] if turn <= 0 else np.inf
+        if self._is_spike(corner):
+            self._candidates.appendleft(corner)
+        else:
+            self._candidates.append(corner)
+
+    def _is_ear(self, corner):
+        """Returns whether the diagonal that cuts off a corner lies inside the polygon."""
+        return self._is_left[corner] and (self._is_spike(corner) or (
+            self._turns[corner] > 0 and not _contains(
+                [self._places[number] for number in self.triangle_at(corner)], self._blockers)))
+
+    def _is_spike(self, corner):
+        """Returns whether the outline goes back on itself at a corner, or stays where it is."""
+        first, (x, y), last = (self._places[number] for number in self.triangle_at(corner))
+        return self._turns[corner] == 0 and (
+            (first[0] - x) * (last[0] - x) + (first[1] - y) * (last[1] - y) >= 0)
 
 
 def _in_plane(corners: np.ndarray) -> np.ndarray:

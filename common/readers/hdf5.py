@@ -55,6 +55,8 @@ def dataset(stream: Any, path: str, key: str, kinds: str = arrays.NUMBERS,
         if not isinstance(dataset, h5py.Dataset):
             raise errors.InputError('{} has no dataset "{}" (found: {}). {}'.format(
                 path, key, errors.listed(sorted(stream)), remedy))
+        if not dataset.shape:
+            raise errors.InputError('{}: "{}" holds no array. {}'.format(path, key, remedy))
         kind = dataset.dtype
         if kind.kind not in kinds or kind.fields or kind.subdtype:
             raise errors.InputError('{}: "{}" holds {}, expected {}. {}'.format(

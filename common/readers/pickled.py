@@ -47,7 +47,7 @@ class Name:
     def __init__(self, name: str, function: Optional[Callable] = None):
         self.name, self._function = name, function
 
-    def made(self, arguments: Tuple) -> Any:
+    def called(self, arguments: Tuple) -> Any:
         """What a call of the name gives."""
         if self._function is None:
             return Stub(self.name, arguments)

@@ -75,16 +75,16 @@ def _slice(*bounds) -> slice:
     return slice(*bounds)
 
 
-def _made(kind: Any, *arguments) -> Any:
+def _new_object(kind: Any, *arguments) -> Any:
     """`copyreg.__newobj__`."""
     if not isinstance(kind, pickled.Name):
         raise pickle.UnpicklingError('an object of {}'.format(errors.quote(kind)))
-    return kind.made(arguments)
+    return kind.called(arguments)
 
 
 def _rebuilt(kind: Any, base: Any = None, content: Any = None) -> Any:
     """`copyreg._reconstructor`; `content`: what an object that is a dict or a list holds."""
-    value = _made(kind)
+    value = _new_object(kind)
     if isinstance(value, pickled.Stub):
         value.items = content if isinstance(content, dict) else {}
         value.entries = content if isinstance(content, list) else []
@@ -106,7 +106,7 @@ KNOWN: Known = {
 for _module in ('builtins', '__builtin__'):
     KNOWN.update({(_module, name): function for name, function in _BUILTINS.items()})
 for _module in ('copyreg', 'copy_reg'):
-    KNOWN[_module, '_reconstructor'], KNOWN[_module, '__newobj__'] = _rebuilt, _made
+    KNOWN[_module, '_reconstructor'], KNOWN[_module, '__newobj__'] = _rebuilt, _new_object
 for _module in ('numpy.core', 'numpy._core'):
     KNOWN[_module + '.multiarray', '_reconstruct'] = pickled.Array
     KNOWN[_module + '.multiarray', 'scalar'] = pickled.scalar
@@ -186,7 +186,7 @@ class Unpickler(_Python._Unpickler):
         """Registered extensions: none."""
         raise pickled.Forbidden('it wants the extension {}, which is not allowed'.format(code))
 
-    def _made(self, kind: Any, arguments: Any) -> None:
+    def _call(self, kind: Any, arguments: Any) -> None:
         if not isinstance(kind, pickled.Name) or not isinstance(arguments, tuple):
             raise pickled.Forbidden('it calls {}, which is not allowed'.format(
                 errors.quote(kind)))
@@ -194,7 +194,7 @@ class Unpickler(_Python._Unpickler):
             if isinstance(one, (list, tuple, dict, bytes, str)):
                 self._count(len(one) >> (0 if isinstance(one, (list, tuple, dict)) else 10))
         try:
-            value = kind.made(arguments)
+            value = kind.called(arguments)
         except (TypeError, ValueError, IndexError) as error:
             raise pickle.UnpicklingError('{}: {}'.format(errors.quote(kind.name),
                                                          errors.reason(error)))
@@ -247,19 +247,19 @@ class Unpickler(_Python._Unpickler):
 
     def _load_reduce(self):
         arguments, kind = self.stack.pop(), self.stack.pop()
-        self._made(kind, arguments)
+        self._call(kind, arguments)
 
     def _load_newobj_ex(self):
         _, arguments, kind = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        self._made(kind, arguments)
+        self._call(kind, arguments)
 
     def _load_inst(self):
         module, name = (self.readline()[:-1].decode('latin1') for _ in range(2))
-        self._made(self.find_class(module, name), tuple(self.pop_mark()))
+        self._call(self.find_class(module, name), tuple(self.pop_mark()))
 
     def _load_obj(self):
         values = self.pop_mark()
-        self._made(values[0], tuple(values[1:]))
+        self._call(values[0], tuple(values[1:]))
 
     def _load_build(self):
         state, value = self.stack.pop(), self.stack[-1]

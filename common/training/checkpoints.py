@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints: finding, listing, reading and restoring them, also under other names.
+"""TensorFlow checkpoints: finding, listing, reading and restoring them.
 
 A checkpoint is named by its prefix, `folder/model-200`, which stands for `model-200.index` and
 `model-200.data-00000-of-00001`; a run also keeps its state in `model-200.state.json`.
@@ -6,7 +6,7 @@ A checkpoint is named by its prefix, `folder/model-200`, which stands for `model
 import hashlib
 import os
 import re
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,8 +17,6 @@ from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
-Variables = Sequence[tf.Variable]
-NameMap = Mapping[str, str]
 
 
 def exists(prefix: str) -> bool:
@@ -30,6 +28,11 @@ def step_of(prefix: str) -> Optional[int]:
     """Returns the step at the end of a checkpoint's name, `model-200` -> 200, or None."""
     match = re.search(r'-(\d+)$', prefix)
     return int(match.group(1)) if match else None
+
+
+def of_step(output_path: str, step: Optional[int]) -> str:
+    """Returns the prefix of the checkpoint that a run in an output folder saves at a step."""
+    return os.path.join(output_path, RUN_FOLDER, 'model-{}'.format(step))
 
 
 def note(*prefixes: str) -> Dict[str, str]:
@@ -280,41 +283,30 @@ def read(prefix: str, names: Optional[Sequence[str]] = None) -> Dict[str, np.nda
         raise _damaged(prefix, error) from error
 
 
-def named(variables: Variables) -> Dict[str, tf.Variable]:
-    """Turns a list of variables into {name: variable}; a dict is returned as it is."""
-    if isinstance(variables, dict):
-        return variables
-    return {variable.op.name: variable for variable in variables}
-
-
-def differences(prefix: str, variables: Variables, name_map: Optional[NameMap] = None
-                ) -> Tuple[List[str], List[str], List[str]]:
-    """Compares the variables of a graph with those of a checkpoint.
+def _differences(prefix: str, variables: Sequence[tf.Variable]
+                 ) -> Tuple[List[str], List[str], List[str]]:
+    """Compares the variables of a graph with those of a checkpoint, by their names.
 
     Args:
-      prefix: str.
-      variables: list of variables, or dict {our name: variable}.
-      name_map: dict {our name: name in the file}; a name that is not in it stays as it is.
+      prefix: str; variables: list of variables.
     Returns:
       (missing, misshapen, unexpected): three lists of str, each sorted; names with what is amiss.
     """
     reader = _reader(prefix)
     shapes = reader.get_variable_to_shape_map()
     dtypes = reader.get_variable_to_dtype_map()
-    missing, misshapen, wanted = [], [], set()
-    for ours, variable in sorted(named(variables).items()):
-        theirs = (name_map or {}).get(ours, ours)
-        wanted.add(theirs)
-        label = ours if ours == theirs else '{} ({} in the file)'.format(ours, theirs)
+    wanted = {variable.op.name: variable for variable in variables}
+    missing, misshapen = [], []
+    for name, variable in sorted(wanted.items()):
         shape = variable.shape.as_list()
-        if theirs not in shapes:
-            missing.append('{} {}'.format(label, shape))
-        elif shapes[theirs] != shape:
-            misshapen.append('{} {} in the file, {} here'.format(label, shapes[theirs], shape))
-        elif dtypes[theirs] != variable.dtype.base_dtype:
+        if name not in shapes:
+            missing.append('{} {}'.format(name, shape))
+        elif shapes[name] != shape:
+            misshapen.append('{} {} in the file, {} here'.format(name, shapes[name], shape))
+        elif dtypes[name] != variable.dtype.base_dtype:
             misshapen.append('{} {} in the file, {} here'.format(
-                label, dtypes[theirs].name, variable.dtype.base_dtype.name))
-    return missing, misshapen, sorted(set(shapes) - wanted)
+                name, dtypes[name].name, variable.dtype.base_dtype.name))
+    return missing, misshapen, sorted(set(shapes) - set(wanted))
 
 
 def _first(names):
@@ -323,23 +315,20 @@ def _first(names):
     return text if len(text) < 80 else '{}, ... {} in all'.format(names[0], len(names))
 
 
-def restore(sess: tf.Session, prefix: str, variables: Variables,
-            name_map: Optional[NameMap] = None, strict: bool = False, remedy: Optional[str] = None
-            ) -> None:
+def restore(sess: tf.Session, prefix: str, variables: Sequence[tf.Variable],
+            strict: bool = False, remedy: Optional[str] = None) -> None:
     """Assigns the values of a checkpoint to variables; all of them, or none and one error.
 
     Args:
       sess: tf.Session.
-      prefix: str.
-      variables: list of variables, or dict {our name: variable}.
-      name_map: dict {our name: name in the file}; a name that is not in it stays as it is.
+      prefix: str; variables: list of variables.
       strict: bool, whether names in the file that nothing asks for are an error too.
       remedy: str, sentence that ends the message; by default it speaks of the network's options.
     Raises:
       errors.InputError: the checkpoint is damaged, or variables are missing, have another shape or
         dtype, or (strict) are unexpected; of many of a kind one is named and all are counted.
     """
-    missing, misshapen, unexpected = differences(prefix, variables, name_map)
+    missing, misshapen, unexpected = _differences(prefix, variables)
     problems = [('missing', missing), ('of another shape', misshapen)]
     if strict:
         problems.append(('unexpected', unexpected))
@@ -348,10 +337,8 @@ def restore(sess: tf.Session, prefix: str, variables: Variables,
         raise errors.InputError('checkpoint {} belongs to another network ({}). {}'.format(
             prefix, '; '.join(misfits), remedy or 'Give the options that it was trained with '
             '(config.json of its run holds them), or another checkpoint.'))
-    table = {(name_map or {}).get(ours, ours): variable
-             for ours, variable in named(variables).items()}
     with sess.graph.as_default():
-        saver = tf.train.Saver(table)
+        saver = tf.train.Saver(variables)
     try:
         saver.restore(sess, prefix)
     except _READ_ERRORS as error:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors
-from common.device import choice, npu, session
+from common.device import choice, emulation, npu, precision_types, session
 from common.device import ranks as ranks_lib
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 
@@ -56,11 +56,30 @@ class Context:
         """Makes the configuration of a session; see `session.session_config`."""
         return session.session_config(self.device, self.threads, self.npu_options, self.ranks)
 
+    @property
+    def is_emulated(self) -> bool:
+        """Returns whether half precision is emulated."""
+        return self.npu_options.emulate_precision and not self.on_npu
+
+    def open_session(self, graph: Optional[tf.Graph] = None) -> tf.Session:
+        """Opens a session to train or evaluate in, with half precision emulated where asked.
+
+        Args:
+          graph: tf.Graph; None: the default graph.
+        """
+        if self.is_emulated:
+            return emulation.Session(emulation.settings_of(self.npu_options), graph,
+                                     self.session_config())
+        if self.on_npu:
+            npu.keep_scopes(graph or tf.get_default_graph(),
+                            precision_types.read_scopes(self.npu_options.keep_float32_scopes))
+        return tf.Session(graph=graph, config=self.session_config())
+
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
         """Averages gradients over the processes and scales the loss as --loss_scale asks.
 
-        Call this once for each optimizer. Loss scaling is for the NPU; it skips a step (the global
-        step too) whose gradients overflowed.
+        Call this once for each optimizer. Loss scaling is for the NPU and its emulation; it skips a
+        step (the global step too) whose gradients overflowed.
 
         Args:
           optimizer: tf.train.Optimizer.
@@ -69,6 +88,9 @@ class Context:
           float32 runs stay equal to the bit.
         """
         optimizer = self.ranks.averaging(optimizer)
+        if self.is_emulated:
+            return emulation.scale_loss(
+                optimizer, npu.parse_loss_scale(self.npu_options.loss_scale))
         if not self.on_npu:
             return optimizer
         return npu.scale_loss(optimizer, self.npu_options.loss_scale, self.ranks.size > 1)
@@ -94,10 +116,13 @@ def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib
     npu.check(npu_options, device)
     if device == 'npu':
         npu.load_adapter()
+    elif npu_options.emulate_precision:
+        emulation.settings_of(npu_options)      # what is wrong is told before any long work
     places = {name: values[name] for name in ('output_path', 'seed') if name in values}
     return Context(device=device, ranks=ranks, threads=options.threads, npu_options=npu_options,
                    precision=npu.precision_of(npu_options.precision_mode,
-                                              npu_options.precision_mode_v2, device), **places)
+                                              npu_options.precision_mode_v2, device,
+                                              npu_options.emulate_precision), **places)
 
 
 def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace,

@@ -7,6 +7,7 @@ import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from common import errors, files
+from common.readers import text
 
 FILE = 'results.json'
 
@@ -52,6 +53,10 @@ class Results:
         """
         if self._folder is None or (self.is_of(name, step) and not again):
             return False
+        if not os.path.isdir(self._folder):
+            raise errors.InputError('the folder {} is gone: it was removed or renamed while the '
+                                    'run wrote to it. Give the same command again.'.format(
+                                        self._folder))
         before = self._rows.pop(name, None)
         if before and step is None:
             self._write()
@@ -71,8 +76,8 @@ def _read(path):
     if not os.path.exists(path):
         return {}
     try:
-        rows = files.read_json(path)
-    except (errors.InputError, RecursionError):
+        rows = text.read_json(path)
+    except errors.InputError:
         return {}
     return {name: row for name, row in (rows.items() if isinstance(rows, dict) else ())
             if isinstance(row, dict) and isinstance(row.get('step'), int)

@@ -12,7 +12,6 @@ randomness from (seed, step): variables, optimizer slots, step and `Run.state` c
 import contextlib
 import datetime
 import glob
-import itertools
 import os
 import platform
 import random
@@ -26,15 +25,18 @@ import tensorflow.compat.v1 as tf
 
 import common
 from common import cli, errors, files, redact
-from common.device import npu
+from common.device import emulation, npu
 from common.ops import initial_values
+from common.readers import text
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
-_HARMLESS = {'checkpoint', 'debug', 'distribution', 'keep_checkpoints', 'modelzoo_log',
-             'output_path', 'report_every', 'resume', 'save_every', 'training_steps'}
+_HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
+             'modelzoo_log', 'output_path', 'report_every', 'resume', 'save_every',
+             'training_steps'}
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
+_MOVING = '.moving'     # in checkpoints that are set aside, until all the rest has followed
 
 
 class Interrupted(Exception):
@@ -67,10 +69,19 @@ def read_options(output_path: str) -> Dict[str, Any]:
       errors.InputError: the folder has no config.json of a run.
     """
     path = os.path.join(output_path, 'config.json')
-    recorded = files.read_json(path)
+    recorded = text.read_json(path)
     if not isinstance(recorded, dict) or not isinstance(recorded.get('options'), dict):
         raise errors.InputError('{} is no config.json of a run: it has no "options".'.format(path))
     return recorded['options']
+
+
+def _read_state(path):
+    """The state of a run beside a checkpoint, a dict of JSON values."""
+    state = text.read_json(path, 'the state of a run', 'Remove it to let the records start anew.')
+    if not isinstance(state, dict):
+        raise errors.InputError('{} is no state of a run. Remove it to let the records start anew.'
+                                .format(path))
+    return state
 
 
 class Run:
@@ -175,12 +186,19 @@ class Run:
         timed = {} if pace is None else {'seconds_per_step': pace}
         if self._recorder is None:  # another process reports
             return
-        self._recorder.add(step, dict(values, **timed))
+        self._record(step, dict(values, **timed))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
         if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
                 cli.say(line)
+
+    def _record(self, step, values):
+        try:
+            self._recorder.add(step, values)
+        except FileNotFoundError:
+            self._check_folder()
+            raise
 
     def record(self, step: int, **values: Any) -> None:
         """Prints and records measurements of a step that are no losses, such as a validation's.
@@ -191,7 +209,7 @@ class Run:
         """
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if self._recorder is not None:
-            self._recorder.add(step, values)
+            self._record(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
     def paused(self) -> ContextManager[None]:
@@ -335,7 +353,7 @@ class Run:
         if not os.path.exists(state_path):
             return ['note: {} is missing, so its records (such as the best value so far) start '
                     'anew'.format(state_path)]
-        self.state.update(files.read_json(state_path))
+        self.state.update(_read_state(state_path))
         self.state.pop('step', None)
         return []
 
@@ -352,6 +370,9 @@ class Run:
         if self.step == self.start_step:
             return
         self._save_if_new()
+        if isinstance(self.sess, emulation.Session):
+            for line in self.sess.describe():
+                cli.say(line)
         pace = self.seconds_per_step
         if pace is not None:
             cli.say(reporting.step_time_line(pace))
@@ -407,7 +428,6 @@ def start(options: cli.Options, context: launch.Context,
       Interrupted: after SIGINT or SIGTERM and a checkpoint.
     """
     is_chief, output_path = context.ranks.is_chief, context.output_path
-    proto = context.session_config()
     variables = tf.global_variables() if variables is None else list(variables)
     lock = None
     with contextlib.ExitStack() as stack:
@@ -418,14 +438,15 @@ def start(options: cli.Options, context: launch.Context,
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
         agree = _agreement(context.ranks)
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-        sess = stack.enter_context(tf.Session(config=proto))
+        sess = stack.enter_context(context.open_session())
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
                   tf.tables_initializer()])
         if init is not None:
             init(sess)
-        notes = _restore(run, options, context)
+        notes = _finish_setting_aside(run) if is_chief else []
+        notes += _restore(run, options, context)
         agree(run)
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
@@ -518,23 +539,43 @@ def _is_own(prefix, run):
 
 
 def _set_aside(run):
-    """Moves checkpoints and records of earlier runs away; returns a line that says where to."""
+    """Moves checkpoints and records of earlier runs away; returns a line that says where to.
+
+    A mark goes with the checkpoints, in one exchange with them, until all the rest has followed.
+    """
     number = 1
     while os.path.exists('{}-{}'.format(run.checkpoints, number)):
         number += 1
     target = '{}-{}'.format(run.checkpoints, number)
+    files.write_text(os.path.join(run.checkpoints, _MOVING), '')
     os.rename(run.checkpoints, target)
-    os.makedirs(run.checkpoints)
-    names = (results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval')
-    graphs = [os.path.basename(path)[:-3]
-              for path in glob.glob(os.path.join(glob.escape(run.output_path), '*.pb'))]
-    for name in itertools.chain(names, *[(stem + '.pb', stem + '.json', stem + '_sample.npz')
-                                         for stem in graphs]):
-        path = os.path.join(run.output_path, name)
-        if os.path.exists(path):
-            os.rename(path, os.path.join(target, name))
-    _make_folders(run.output_path)
+    _move_rest(run.output_path, target)
     return ['--noresume: the results of the run are in {} now'.format(target)]
+
+
+def _finish_setting_aside(run):
+    """Moves what a run that was killed while it set results aside has left; returns lines."""
+    with contextlib.suppress(FileNotFoundError):    # it was killed before it moved anything
+        os.remove(os.path.join(run.checkpoints, _MOVING))
+    marks = glob.glob(os.path.join(glob.escape(run.checkpoints) + '-*', _MOVING))
+    for mark in marks:
+        _move_rest(run.output_path, os.path.dirname(mark))
+    return ['--noresume of an earlier run: its results are in {} now'.format(os.path.dirname(mark))
+            for mark in marks]
+
+
+def _move_rest(output_path, target):
+    """Moves all results but the checkpoints, takes the mark away, and makes the folders anew."""
+    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval']
+    for path in glob.glob(os.path.join(glob.escape(output_path), '*.pb')):
+        stem = os.path.basename(path)[:-3]
+        names += [stem + '.json', stem + '_sample.npz', stem + '.pb']   # it tells of the others
+    for name in names:
+        path, place = os.path.join(output_path, name), os.path.join(target, name)
+        if os.path.exists(path) and not os.path.exists(place):
+            os.rename(path, place)
+    _make_folders(output_path)
+    os.remove(os.path.join(target, _MOVING))
 
 
 def _changed_options(options, output_path):
@@ -548,7 +589,7 @@ def _changed_options(options, output_path):
 
 
 def _leaves(options, place=''):
-    """{name: value} of options, of which some are dicts of options: a.b for b of a."""
+    """Flattens nested options to {name: value}: option b of the dict a is named a.b."""
     leaves = {}
     for name, value in options.items():
         if isinstance(value, dict):

@@ -1,13 +1,12 @@
 """Photographs as IM-SVR wants it: one object, grey, on white, as large as in the rendered views."""
-import cv2
 import numpy as np
 
 from common import errors
+from common.geometry import cutouts
 from common.readers import pictures
 from imnet.IMSVR import model, views
 
 _FILL = 0.8         # share of the network's input that the object's longer side gets
-_DIFFERENT = 24     # levels by which an object's pixel differs from the background
 
 
 def read(path: str, background: str = 'auto', crop: str = 'auto',
@@ -38,12 +37,12 @@ def read(path: str, background: str = 'auto', crop: str = 'auto',
                                 '137.'.format(path, *grey.shape[::-1]))
     mask = rgba[..., 3] > 127
     if mask.all():      # no alpha
-        is_white = _border(grey).min() >= 255 - _DIFFERENT
+        is_white = cutouts.border(grey).min() >= 255 - cutouts.DIFFERENT
         if background == 'border' or (background == 'auto' and crop == 'object' and not is_white):
-            mask = _unlike_border(rgba[..., :3])
+            mask = cutouts.unlike_border(rgba[..., :3])
             grey = np.where(mask, grey, 255).astype(np.uint8)
         else:
-            mask = grey < 255 - _DIFFERENT
+            mask = grey < 255 - cutouts.DIFFERENT
     if not mask.any():
         raise errors.InputError('{} shows no object: every pixel looks like the background. Give a '
                                 'picture with alpha, or with one object before a plain '
@@ -55,31 +54,5 @@ def read(path: str, background: str = 'auto', crop: str = 'auto',
     if mask.all():
         raise errors.InputError('the object fills all of {}, so there is no background to tell it '
                                 'from: leave a margin, or give --crop=none.'.format(path))
-    return _centred(grey, mask)
-
-
-def _border(image):
-    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-
-
-def _unlike_border(rgb):
-    """Pixels that differ from the usual colour of the border, the largest piece with its holes."""
-    usual = np.median(_border(rgb), axis=0)
-    differs = (np.abs(rgb.astype(float) - usual).max(axis=2) > _DIFFERENT).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(differs, connectivity=8)
-    if count < 2:
-        return np.zeros(differs.shape, bool)
-    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()
-
-
-def _centred(grey, mask):
-    """The object in the centre of a white square, scaled to the network's input."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    part = grey[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    side = int(np.ceil(max(part.shape) / _FILL))
-    square = np.full([side, side], 255, np.uint8)
-    top, left = (side - part.shape[0]) // 2, (side - part.shape[1]) // 2
-    square[top:top + part.shape[0], left:left + part.shape[1]] = part
-    interpolation = cv2.INTER_AREA if side > model.CROP_SIZE else cv2.INTER_LINEAR
-    small = cv2.resize(square, (model.CROP_SIZE, model.CROP_SIZE), interpolation=interpolation)
+    small = cutouts.on_square(cutouts.part_of(grey, mask), model.CROP_SIZE, _FILL, 255)
     return (small.astype(np.float32) / 255.)[..., None]

@@ -61,7 +61,10 @@ def from_hsp(path: str) -> np.ndarray:
     if missing:
         raise errors.InputError('{} has no {}; an HSP file has the blocks "b" and their numbers '
                                 '"bi".'.format(path, ' and no '.join(missing)))
-    return sampler.carved(sampler.assemble(content['b'], content['bi']))
+    try:
+        return sampler.carved(sampler.assemble(content['b'], content['bi']))
+    except errors.InputError as error:
+        raise errors.InputError('{}: {}'.format(path, error))
 
 
 def from_mesh(path: str, up: str = 'y', allow_open: bool = False) -> Solid:

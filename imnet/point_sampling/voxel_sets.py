@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import folders
+from common.readers import arrays, folders, text
 from common.training import reporting
 from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
@@ -121,7 +121,7 @@ def _category(name, folder, paths, options):
     record_path = os.path.join(options.output, name, 'sampling.json')
     record = {'seed': options.seed, 'up': options.up, 'allow_open': options.allow_open}
     if os.path.exists(target):
-        before = files.read_json(record_path) if os.path.exists(record_path) else record
+        before = _recorded(record_path, record)
         if before != record:
             raise errors.InputError('{} was sampled with {}, not {}. Remove it, or give another '
                                     '--output.'.format(target, *(' '.join(
@@ -146,6 +146,17 @@ def _category(name, folder, paths, options):
     _join(target, names, parts)
     shutil.rmtree(parts)
     cli.say('{}: {} shapes in {}'.format(name, len(names), target))
+
+
+def _recorded(path, default):
+    """Options that a category was sampled with; those of today where there is no record."""
+    if not os.path.exists(path):
+        return default
+    record = text.read_json(path)
+    if not isinstance(record, dict):
+        raise errors.InputError('{} holds no options. Remove it, or give another --output.'.format(
+            path))
+    return record
 
 
 def _part(parts, shape):
@@ -183,9 +194,10 @@ def _join(target, names, parts):
 
     def rows():
         for shape in names:
-            with np.load(_part(parts, shape), allow_pickle=False) as content:
-                exceeded.append(content['exceeded'])
-                yield {key: content[key] for key in tables.VOXEL_KEYS}
+            content = arrays.read_archive(_part(parts, shape), remedy='Remove it, then give the '
+                                          'same command again.')
+            exceeded.append(content['exceeded'])
+            yield {key: content[key] for key in tables.VOXEL_KEYS}
 
     tables.write_rows(target, rows(), len(names))
     tables.write_names(target, names)

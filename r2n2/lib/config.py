@@ -79,13 +79,16 @@ def replaced(config: Config, **sections: Dict[str, Any]) -> Config:
 
 def restored(recorded: Dict[str, Any]) -> Config:
     """Returns the Config that the config.json of a run recorded; keys it lacks have defaults."""
+    if not isinstance(recorded, dict):
+        raise errors.InputError('the settings that config.json recorded are {}, no sections such '
+                                'as TRAIN.'.format(errors.quote(recorded)))
     return _overlaid(defaults(), recorded)
 
 
 def _overlaid(config, recorded):
     for key, value in recorded.items():
         config[key] = (_overlaid(config[key], value) if isinstance(config.get(key), Config)
-                       else value)
+                       and isinstance(value, dict) else value)
     return config
 
 

@@ -78,6 +78,9 @@ def voc_backgrounds(path: str) -> List[str]:
             source = os.path.join(path, 'ImageSets', 'Main', '{}_{}.txt'.format(name, part))
             rows = [line.split() for line in text.read_lines(
                 source, 'a list of pictures', 'TRAIN.VOC_PATH must be the folder VOC2012.')]
+            if any(len(row) < 2 for row in rows):
+                raise errors.InputError('{}: a line is not "<picture> <-1, 0 or 1>". TRAIN.'
+                                        'VOC_PATH must be the folder VOC2012.'.format(source))
             known.update(row[0] for row in rows)
             positive.update(row[0] for row in rows if row[1] != '-1')
     return sorted(known - positive)

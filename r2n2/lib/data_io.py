@@ -93,10 +93,10 @@ def of_run(options: cli.Options) -> Set:
 
 def refuse_held_out(data: Set) -> None:
     """Raises errors.InputError where a set was made for measuring, not for training."""
-    path = os.path.join(os.path.dirname(data.query_path), make_dataset.RECORD)
-    if os.path.exists(path) and text.read_json(path, 'record of make_dataset.py').get('held_out'):
+    folder = os.path.dirname(data.query_path)
+    if make_dataset.recorded(folder).get('held_out'):
         raise errors.InputError('{}: made with --held_out, for measuring; train on a set made '
-                                'without it.'.format(path))
+                                'without it.'.format(os.path.join(folder, make_dataset.RECORD)))
 
 
 def read_names(path: str) -> Dict[str, str]:

@@ -17,11 +17,6 @@ _WHAT = 'a list of weights of 3D-R2N2'
 _REMEDY = 'Expected a .npy file as the original saves it.'
 
 
-def original_name(name: str) -> str:
-    """Turns 'conv1a/W' into 'conv1a.W', as the golden cases call it."""
-    return name.replace('/', '.')
-
-
 def is_kernel(name: str) -> bool:
     """Returns whether a parameter is a kernel or a matrix, to which weight decay applies."""
     return name.rsplit('/', 1)[-1] in ('W', 'Wh', 'Wx')
@@ -37,40 +32,38 @@ def from_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
     Returns:
       float32 array in the layout of `net`'s variable.
     """
-    kind = name.rsplit('/', 1)[-1]
-    if name == 'fc7/W':
-        channels = net.n_convfilter[-1]
-        side = int(round((array.shape[0] / channels) ** 0.5))
-        array = array.reshape(channels, side, side, -1).transpose(1, 2, 0, 3)
-        array = array.reshape(side * side * channels, -1)
-    elif kind == 'Wx':
-        grid, channels = net.n_gru_vox, net.n_deconvfilter[0]
-        array = array.reshape(-1, grid, channels, grid, grid).transpose(0, 1, 3, 4, 2)
-        array = array.reshape(array.shape[0], -1)
-    elif array.ndim == 4:
-        array = array[:, :, ::-1, ::-1].transpose(2, 3, 1, 0)
-    elif array.ndim == 5:
-        array = array[:, ::-1, :, ::-1, ::-1].transpose(1, 3, 4, 2, 0)
-    return np.ascontiguousarray(array, np.float32)
+    split, order, flipped = _layout(net, name, array)
+    result = np.flip(array.reshape(split or array.shape), flipped).transpose(order)
+    return np.ascontiguousarray(result.reshape(array.shape if split else result.shape), np.float32)
 
 
 def to_original(net: net_lib.Net, name: str, array: np.ndarray) -> np.ndarray:
     """Undoes `from_original`: float [..] to the original's layout."""
-    kind = name.rsplit('/', 1)[-1]
-    if name == 'fc7/W':
+    split, order, flipped = _layout(net, name, array)
+    grid = array.reshape([split[axis] for axis in order]) if split else array
+    result = np.flip(grid.transpose(np.argsort(order)), flipped)
+    return np.ascontiguousarray(result.reshape(array.shape if split else result.shape), np.float32)
+
+
+def _layout(net, name, array):
+    """What tells the original's layout of an array from ours.
+
+    Returns:
+      (sizes that the rows or columns of a matrix are split into, or None; order in which ours has
+      the axes; axes of the original that are flipped).
+    """
+    if name == 'fc7/W':     # rows: channels first
         channels = net.n_convfilter[-1]
-        side = int(round((array.shape[0] / channels) ** 0.5))
-        array = array.reshape(side, side, channels, -1).transpose(2, 0, 1, 3)
-        array = array.reshape(channels * side * side, -1)
-    elif kind == 'Wx':
+        side = int(round((len(array) / channels) ** 0.5))
+        return (channels, side, side, -1), (1, 2, 0, 3), ()
+    if name.rsplit('/', 1)[-1] == 'Wx':     # columns: depth, channels, height, width
         grid, channels = net.n_gru_vox, net.n_deconvfilter[0]
-        array = array.reshape(-1, grid, grid, grid, channels).transpose(0, 1, 4, 2, 3)
-        array = array.reshape(array.shape[0], -1)
-    elif array.ndim == 4:
-        array = array.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1]
-    elif array.ndim == 5:
-        array = array.transpose(4, 0, 3, 1, 2)[:, ::-1, :, ::-1, ::-1]
-    return np.ascontiguousarray(array, np.float32)
+        return (-1, grid, channels, grid, grid), (0, 1, 3, 4, 2), ()
+    if array.ndim == 4:
+        return None, (2, 3, 1, 0), (2, 3)
+    if array.ndim == 5:
+        return None, (1, 3, 4, 2, 0), (1, 3, 4)
+    return None, tuple(range(array.ndim)), ()
 
 
 def read_list(path: str) -> List[np.ndarray]:

@@ -11,14 +11,14 @@ import argparse
 import hashlib
 import os
 import sys
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 import numpy as np
 
 from common import cli, errors, files
 from common.geometry import furniture, generator, meshes, voxel_grids
-from common.readers import folders
+from common.readers import folders, text
 from common.training import workers
 from r2n2.lib import rendering
 
@@ -169,20 +169,33 @@ def _write_png(path, image):
         data.tofile(temporary)
 
 
+def recorded(folder: str) -> Dict[str, Any]:
+    """Returns the options that the record of a set tells, {} where it has none.
+
+    Raises:
+      errors.InputError: the record is damaged.
+    """
+    path = os.path.join(folder, RECORD)
+    values = text.read_json(path, 'record of make_dataset.py') if os.path.exists(path) else {}
+    if not isinstance(values, dict):
+        raise errors.InputError('{} holds no options: make the set again.'.format(path))
+    return values
+
+
 def _check_options(options):
     """Records the options that the renders depend on; refuses others than those of before."""
     path = os.path.join(options.output, RECORD)
     names = ('views', 'up', 'seed')
     if options.furniture:
         names = ('views', 'generator', 'held_out') + (('seed',) if options.generator > 1 else ())
-    before = files.read_json(path) if os.path.exists(path) else {}
+    before = recorded(options.output)
     if before and options.furniture:    # made before there were versions
         before = dict({'generator': 1, 'held_out': False}, **before)
     for name in names:
         if before.get(name, vars(options)[name]) != vars(options)[name]:
             raise errors.UsageError(
-                '--{} {}: {} was made with {}; give that, or another --output.'.format(
-                    name, vars(options)[name], options.output, before[name]))
+                '--{} {}: {} says that the set was made with {}; give that, or another --output.'
+                .format(name, vars(options)[name], path, errors.quote(before[name])))
     files.write_json(path, dict(before, **{name: vars(options)[name] for name in names}))
 
 

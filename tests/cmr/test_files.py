@@ -16,9 +16,9 @@ import tensorflow.compat.v1 as tf
 
 from cmr import make_template
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pth2ckpt, torch_file, torch_weights
+from cmr.src.utils import pth2ckpt, torch_weights, torch_writer
 from common import errors
-from common.readers import pickles
+from common.readers import pickles, torch_file
 from common.training import checkpoints
 from tests.cmr import synthetic, tiny
 
@@ -52,7 +52,7 @@ def test_what_is_written_is_read_again(tmp_path):
     contents = {'a': np.arange(6, dtype=np.float32).reshape(2, 3).T, 'n': np.array(4),
                 'deep': collections.OrderedDict([('b', [np.zeros((0, 2)), 'text', 1.5])])}
     path = str(tmp_path / 'x.pt')
-    torch_file.write(path, contents)
+    torch_writer.write(path, contents)
     actual = torch_file.read(path)
     np.testing.assert_array_equal(actual['a'], contents['a'])
     assert actual['n'].shape == () and actual['n'] == 4
@@ -92,11 +92,11 @@ def _renamed_encoder():
 def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path, capsys):
     for file_name in ('x.pth', 'x.pth.tar', 'pytorch_model.bin', 'last.ckpt'):
         path, ckpt = str(tmp_path / file_name), str(tmp_path / 'ours' / 'encoder')
-        torch_file.write(path, {'state_dict': {}})
+        torch_writer.write(path, {'state_dict': {}})
         assert torch_weights.is_torch(path)
     weights = {'module.' + name: value for name, value in _encoder().items()
                if not name.startswith('fc.')}
-    torch_file.write(path, {'state_dict': weights, 'epoch': 3})
+    torch_writer.write(path, {'state_dict': weights, 'epoch': 3})
     assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', ckpt]) == 0
     out = capsys.readouterr().out
     assert 'taken out of "state_dict"' in out and 'prefix "module." taken off' in out
@@ -105,7 +105,7 @@ def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path, capsys):
     assert not torch_weights.is_torch(ckpt)
     del weights['module.bn1.bias']
     weights['module.bn1.offset'] = np.zeros(4, np.float32)
-    torch_file.write(path, weights)
+    torch_writer.write(path, weights)
     assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'other')]) == 1
     err = capsys.readouterr().err
     assert 'missing: graph_cnn.resnet.bn1.bias; unexpected: graph_cnn.resnet.bn1.offset' in err
@@ -115,7 +115,7 @@ def test_files_of_pytorch_are_known_by_what_is_in_them(tmp_path, capsys):
 def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
     path, table, ckpt = [str(tmp_path / name) for name in ('x.pth', 'names.json', 'out/x.ckpt')]
     theirs = _renamed_encoder()
-    torch_file.write(path, dict(theirs, inner={'a': np.zeros(1)}))
+    torch_writer.write(path, dict(theirs, inner={'a': np.zeros(1)}))
     table_of = {name: torch_weights.ENCODER + name[len('stem.'):] for name in theirs}
     arguments = ['--pth-path', path, '--ckpt-path', ckpt, '--dict-file', table]
     for names, message in ((table_of, ''),
@@ -141,7 +141,7 @@ def test_weights_under_other_names_are_converted_by_a_table(tmp_path, capsys):
 
 def test_a_conversion_leaves_the_memory_of_a_gpu_alone(tmp_path, monkeypatch):
     path = str(tmp_path / 'x.pth')
-    torch_file.write(path, _encoder())
+    torch_writer.write(path, _encoder())
     settings, session = [], tf.Session
     monkeypatch.setattr(tf, 'Session', lambda config=None: settings.append(config) or session())
     assert pth2ckpt.main(['--pth-path', path, '--ckpt-path', str(tmp_path / 'x.ckpt')]) == 0
@@ -216,7 +216,7 @@ def test_arrays_of_objects_have_all_their_objects():
 
 def test_tensors_that_make_no_sense_are_refused(tmp_path):
     path = str(tmp_path / 'x.pth')
-    torch_file.write(path, {'a': np.zeros(4, np.float32)})
+    torch_writer.write(path, {'a': np.zeros(4, np.float32)})
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     data = members['archive/data.pkl']

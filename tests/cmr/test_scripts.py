@@ -11,8 +11,9 @@ import freeze_graph
 from cmr import demo, train
 from cmr import eval as eval_script
 from cmr.src import config as config_lib
-from cmr.src.utils import pth2ckpt, torch_file, torch_weights
+from cmr.src.utils import pth2ckpt, torch_weights, torch_writer
 from common.frozen import model
+from common.readers import torch_file
 from common.training import checkpoints
 from tests.cmr import tiny
 
@@ -181,7 +182,7 @@ def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
                for name, value in weights.items()
                if name.startswith(torch_weights.ENCODER) and '/' not in name}
     path = str(tmp_path / 'resnet50.pth')
-    torch_file.write(path, content)
+    torch_writer.write(path, content)
     assert run(place, 'from_encoder', 1, '--pretrained_checkpoint', path) == 0
     assert 'resnet50.pth for the encoder' in capsys.readouterr().out
     ckpt = str(tmp_path / 'encoder.ckpt')

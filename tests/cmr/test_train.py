@@ -13,7 +13,7 @@ from cmr import options, train, training
 from cmr.src.dataset import posed_bodies
 from cmr.src.models import cmr, layers
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import pth2ckpt, torch_file, torch_weights
+from cmr.src.utils import pth2ckpt, torch_weights, torch_writer
 from common import errors
 from common.training import launch
 from tests.cmr import tiny
@@ -168,7 +168,7 @@ def test_a_file_with_wrong_options_is_refused(tmp_path, content, code, message, 
 
 def _encoder(path):
     names = torch_weights.encoder_names()
-    torch_file.write(path, {name[len(torch_weights.ENCODER):]: np.full(
+    torch_writer.write(path, {name[len(torch_weights.ENCODER):]: np.full(
         [2, 2, 1, 1], number, np.float32) for number, name in enumerate(names, 1)})
     return names
 

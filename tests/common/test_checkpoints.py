@@ -115,24 +115,6 @@ def test_changed_bytes_are_noticed(tmp_path):
         checkpoints.read(prefix)
 
 
-def test_restore_follows_a_name_map(tmp_path):
-    prefix = save(tmp_path, theirs=A, b=B)
-    ours = tf.get_variable('scope/ours', [2, 3])
-    same = tf.get_variable('b', [2], tf.int32)
-    with tf.Session() as sess:
-        checkpoints.restore(sess, prefix, [ours, same], {'scope/ours': 'theirs'})
-        np.testing.assert_array_equal(sess.run(ours), A)
-        np.testing.assert_array_equal(sess.run(same), B)
-
-
-def test_restore_takes_a_dict_of_names(tmp_path):
-    prefix = save(tmp_path, a=A)
-    variable = tf.get_variable('other', [2, 3])
-    with tf.Session() as sess:
-        checkpoints.restore(sess, prefix, {'a': variable})
-        np.testing.assert_array_equal(sess.run(variable), A)
-
-
 def test_all_that_does_not_fit_is_listed_in_one_message(tmp_path):
     prefix = save(tmp_path, a=A, b=B, extra=A, more=A)
     variables = [tf.get_variable('a', [3, 2]), tf.get_variable('b', [2]),

@@ -84,6 +84,36 @@ def test_returned_outputs_are_compared(change, dtype, code, graph, tmp_path, cap
     assert lines[1] == 'ok    best  largest difference 0'
 
 
+@pytest.mark.parametrize('row, place, code', [
+    (None, 0, 0),       # all equal
+    (1, 2, 0),          # margin 0.004, within half precision; what follows does not count
+    (0, 1, 1)])         # margin 0.2
+def test_tokens_may_differ_where_their_margin_lies_within_rounding(row, place, code, tmp_path,
+                                                                   capsys):
+    scores = tf.placeholder(tf.float32, [2, 4], name='scores')
+    tokens = tf.cast(scores > 0.5, tf.int32)
+    path = str(tmp_path / 'net.pb')
+    with tf.Session() as sess:
+        freezing.freeze(sess, {'scores': scores}, {'tokens': tokens, 'half': 0.5 * scores}, path,
+                        check_feed={'scores': [[0.9, 0.7, 0.1, 0.2], [0.2, 0.6, 0.504, 0.9]]},
+                        margins={'tokens': tf.abs(scores - 0.5)})
+    folder = export.write_atc(path, 'Ascend310')
+    actual = [np.load(os.path.join(folder, 'expected_' + name))
+              for name in ('0_tokens.npy', '1_half.npy')]
+    if row is not None:
+        actual[0][row, place:] += 1
+        actual[1][row] = 9      # follows from the tokens, say
+    (tmp_path / 'results').mkdir()
+    for number, array in enumerate(actual):
+        array.tofile(str(tmp_path / 'results' / 'net_output_{}.bin'.format(number)))
+    options = deploy.parse_args([folder, str(tmp_path / 'results')])
+    assert deploy.print_comparison(options) == code
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith('{}  choices  {} differ in {} of 2 rows, largest margin {}'.format(
+        'FAIL' if code else 'ok  ', int(row is not None), int(row is not None),
+        {None: '0 ', 1: '0.004', 0: '0.2'}[row])), last
+
+
 def test_the_comparison_needs_no_tensorflow(graph, tmp_path):
     folder = export.write_atc(graph, 'Ascend310')
     (tmp_path / 'tensorflow.py').write_text('raise ImportError("none here")')

@@ -64,6 +64,60 @@ def test_the_frozen_graph_gives_what_the_session_gives(tmp_path):
             assert np.ptp(actual['score']) > 1e-3
 
 
+def drawn_network():
+    """Builds rows [3, 4] of scores -> 1 where one is above 0.5 (four in sequence), and their sum.
+
+    Returns:
+      (inputs, outputs, margins); a variable `shift`, 0, is added to the scores.
+    """
+    scores = tf.placeholder(tf.float32, [3, 4], name='scores')
+    shift = tf.get_variable('shift', [], initializer=tf.zeros_initializer())
+    moved = scores + shift
+    tokens = tf.cast(moved > 0.5, tf.int32)
+    outputs = {'tokens': tokens, 'total': tf.reduce_sum(tokens, axis=1)}
+    return {'scores': scores}, outputs, {'tokens': tf.abs(moved - 0.5)}
+
+
+SCORES = np.float32([[0.1, 0.9, 0.2, 0.8], [0.7, 0.499999, 0.3, 0.6], [0.9, 0.9, 0.1, 0.1]])
+
+
+@pytest.mark.parametrize('change, moved', [(0., 0), (2e-6, 1), (-2e-6, 0)])
+def test_a_choice_within_rounding_may_come_out_otherwise_and_is_counted(
+        change, moved, tmp_path, monkeypatch, capsys):
+    manifest = _freeze_changed(change, tmp_path / 'model.pb', monkeypatch)
+    assert manifest['moved_choices'] == moved
+    note = 'note: {}: {} of 12 choices came out otherwise'.format(tmp_path / 'model.pb', moved)
+    assert (note in capsys.readouterr().out) == bool(moved)
+    with np.load(str(tmp_path / 'model_margins.npz')) as margins:
+        np.testing.assert_allclose(margins['tokens'], np.abs(SCORES - 0.5), atol=1e-7)
+
+
+def test_a_choice_beyond_rounding_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(errors.InputError, match=r'"tokens" differs .* margin is 0\.1, beyond'):
+        _freeze_changed(0.15, tmp_path / 'model.pb', monkeypatch)   # 0.1 of 0.4, first of its row
+    assert not (tmp_path / 'model.pb').exists()
+
+
+def _freeze_changed(change, path, monkeypatch):
+    """Freezes `drawn_network`; in the written graph the constant `shift` is `change`."""
+    scores = np.array(SCORES)
+    scores[0, 2] = 0.4      # the first choice that a change of 0.15 moves
+    inputs, outputs, margins = drawn_network()
+    imported = graph_lib.imported
+
+    def changed(graph_def, *more):
+        for node in graph_def.node:
+            if node.name == 'shift':
+                node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(np.float32(change)))
+        return imported(graph_def, *more)
+
+    monkeypatch.setattr(graph_lib, 'imported', changed)
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        return freezing.freeze(sess, inputs, outputs, str(path), margins=margins,
+                               check_feed={'scores': SCORES if change < 0.1 else scores})
+
+
 def test_only_constants_and_computation_are_left(tmp_path):
     frozen_network(tmp_path / 'model.pb')
     nodes = graph_lib.read_graph(str(tmp_path / 'model.pb')).node

@@ -13,7 +13,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import common
-from common import cli, errors, files
+from common import cli, errors
+from common.readers import text
 from common.training import checkpoints, launch, records, reporting, runs
 from tests.common import toy_training
 
@@ -167,7 +168,7 @@ def test_state_comes_back_with_the_checkpoint(tmp_path):
 
     assert steps(2) == {'seen': [], 'epoch': 1}
     assert steps(4) == {'seen': [1, 2], 'epoch': 1}
-    assert files.read_json(str(tmp_path / 'checkpoints' / 'model-4.state.json')) == {
+    assert text.read_json(str(tmp_path / 'checkpoints' / 'model-4.state.json')) == {
         'seen': [1, 2, 3, 4], 'epoch': 1, 'step': 4}
 
 
@@ -384,6 +385,39 @@ def test_noresume_sets_what_was_made_aside(tmp_path, capsys):
     assert os.listdir(str(tmp_path / 'samples')) == []
 
 
+@pytest.mark.parametrize('resume', [True, False])
+def test_a_kill_while_results_are_set_aside_leaves_no_old_ones(tmp_path, resume, monkeypatch):
+    moved, number, rename = [], 0, os.rename
+
+    def killed(source, target):
+        if len(moved) == number:
+            raise KeyboardInterrupt
+        moved.append(source)
+        rename(source, target)
+
+    for number in range(7):
+        folder = tmp_path / str(number)
+        train(folder, 4)
+        for name in ('samples/a.png', 'net.pb', 'net.json'):
+            (folder / name).write_text('old')
+        moved[:] = []
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, 'rename', killed)
+            train(folder, 3, resume=False)
+        train(folder, 5, resume=resume)
+        aside = [place for place in sorted(os.listdir(str(folder))) if '-' in place]
+        left = [place for place, _, names in os.walk(str(folder)) if '.moving' in names]
+        assert left == []
+        if number or not resume:
+            assert aside == ['checkpoints-1'] and not os.listdir(str(folder / 'samples'))
+            assert (folder / 'checkpoints-1' / 'samples' / 'a.png').read_text() == 'old'
+            assert not (folder / 'net.pb').exists()
+            rows = records.read_metrics(str(folder / 'metrics.jsonl'))
+            assert [row['step'] for row in rows] == [1, 2, 3, 4, 5]
+        else:       # nothing had been moved, and the run goes on
+            assert aside == [] and (folder / 'samples' / 'a.png').exists()
+
+
 def test_weights_of_another_run_start_a_new_one_at_step_0(tmp_path, capsys):
     train(tmp_path / 'a', 6)
     weights = arrays(tmp_path / 'a', 6)
@@ -505,8 +539,10 @@ def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
 
 
 @pytest.mark.parametrize('place, text', [
-    ('.lock', 'the lock .*was removed'), ('checkpoints', 'the folder .*is gone')])
+    ('.lock', 'the lock .*was removed'), ('checkpoints', 'the folder .*is gone'),
+    ('', 'the folder .*is gone')])
 def test_what_was_removed_under_a_run_is_told_as_that(tmp_path, place, text):
+    tmp_path = tmp_path / 'run'
     tf.get_variable('v', [], initializer=tf.zeros_initializer())
     with pytest.raises(errors.InputError, match=text) as caught:
         with start(options(tmp_path, save_every=1)) as run:
@@ -516,7 +552,7 @@ def test_what_was_removed_under_a_run_is_told_as_that(tmp_path, place, text):
                     if place == '.lock':
                         os.remove(str(tmp_path / place))
                     else:
-                        os.rename(str(tmp_path / place), str(tmp_path / 'elsewhere'))
+                        os.rename(str(tmp_path / place), str(tmp_path.parent / 'elsewhere'))
     assert 'Free some space' not in str(caught.value)
 
 

@@ -152,9 +152,12 @@ def test_failed_installation_is_taken_up_again(project):
 
 
 def test_packages_that_were_left_half_written_are_installed_anew(project):
-    folder = project.root / '.venv' / 'lib' / 'python3.7' / 'site-packages'
-    base = os.path.join(sys.base_prefix, 'bin', 'python3.7')
+    name = 'python{}.{}'.format(*sys.version_info)
+    folder = project.root / '.venv' / 'lib' / name / 'site-packages'
+    base = os.path.join(sys.base_prefix, 'bin', name)
     subprocess.check_call([base, '-m', 'venv', '--without-pip', str(project.root / '.venv')])
+    runtime = '1' if sys.version_info < (3, 8) else '2'
+    (project.root / '.venv' / '.runtime').write_text(runtime + '\n')
     for name, size in (('whole', 4), ('short', 5), ('absent', 4), ('started', None)):
         info = folder / '{}-1.0.dist-info'.format(name)
         info.mkdir()
@@ -162,7 +165,8 @@ def test_packages_that_were_left_half_written_are_installed_anew(project):
             (folder / (name + '.py')).write_text('a=1\n')
         if size:
             (info / 'RECORD').write_text('{}.py,sha256=x,{}\n'.format(name, size))
-    done = project.setup(PIP_NO_INDEX='1', PIP_CONFIG_FILE=os.devnull)
+    done = project.setup(PIP_NO_INDEX='1', PIP_CONFIG_FILE=os.devnull,
+                         TENSORFLOW=runtime)
     assert done.returncode == 1 and 'pip could not install everything' in done.stderr
     left = {path.name for path in folder.glob('*-1.0.dist-info')}
     assert left == {'whole-1.0.dist-info'}
@@ -187,6 +191,27 @@ def test_two_runs_at_once_install_once(project):
     assert [run.returncode for run in runs] == [0, 0]
     assert len(project.calls('pip install')) == 2
     assert len(project.calls('-m venv')) == 1
+
+
+def test_of_two_runs_at_once_for_different_tensorflows_each_gets_its_own(project):
+    write_program(project.bin / 'python3.7', PYTHON_3_7)
+    write_program(project.bin / 'python3.12', PYTHON_3_12)
+    runs = {}
+    for number in '12':
+        runs[number] = subprocess.Popen(
+            project.command('--print-python', '--tensorflow=' + number), stdout=subprocess.PIPE,
+            env=dict(project.env, STUB_SLEEP='0.4'), stderr=subprocess.DEVNULL,
+            universal_newlines=True)
+    pythons = {number: run.communicate()[0].strip() for number, run in runs.items()}
+    assert [run.returncode for run in runs.values()] == [0, 0]
+    assert project.python in pythons.values() and pythons['1'] != pythons['2']
+    for number, python in pythons.items():
+        runtime = os.path.join(os.path.dirname(os.path.dirname(python)), '.runtime')
+        with open(runtime) as stream:
+            assert stream.read().strip() == number
+        if python != project.python:
+            assert python == project.python.replace('.venv', '.venv-tf' + number)
+    assert len(project.calls('-m venv')) == 2
 
 
 @pytest.mark.parametrize('place', [

@@ -26,10 +26,10 @@ def _load(sess, variables, weights):
 
 def _adam(config):
     return ops.adam(config['learning_rate'], config['beta1'],
-                    **_given(config, beta2='beta2', epsilon='epsilon'))
+                    **_configured(config, beta2='beta2', epsilon='epsilon'))
 
 
-def _given(config, **names):
+def _configured(config, **names):
     """Arguments {name: value of the config} for those values that the config has."""
     return {name: config[key] for name, key in names.items() if key in config}
 
@@ -118,7 +118,7 @@ def gan(case, path):
     tf.reset_default_graph()
     config = case.config
     net = modelz.ZGAN(config['z_vector_dim'], config['z_dim'], config['df_dim'], config['gf_dim'],
-                      config['batch_size'], **_given(config, penalty_weight='gp_weight'))
+                      config['batch_size'], **_configured(config, penalty_weight='gp_weight'))
     d_step, g_step = net.train_steps(lambda: _adam(config))
     with tf.Session() as sess:
         _load(sess, net.variables, case.weights)
@@ -142,7 +142,7 @@ def _pictures(case, path, optimizer=False):
     tf.reset_default_graph()
     config = case.config
     net = svr_model.IMSVR(config['z_dim'], config['ef_dim'], config['gf_dim'],
-                          plain=path == 'plain', **_given(config, norm_decay='bn_decay',
+                          plain=path == 'plain', **_configured(config, norm_decay='bn_decay',
                                                           norm_epsilon='bn_epsilon'))
     step = net.train_step(_adam(config)) if optimizer else None
     sess = tf.Session()

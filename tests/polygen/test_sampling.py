@@ -194,7 +194,7 @@ def scripted(script, calls=None, **options):
 
     rows, length = script.shape
     return sampling.draw_tokens(step, STUB, rows, length, tf.fill([rows, length], 0.5),
-                                sampling.Filters(), **options)
+                                sampling.Filters(), **options)[0]
 
 
 SCRIPT = [[3, 0, 2, 1, 2, 3, 1, 2, 1, 1], [1, 2, 3, 1, 0, 3, 0, 2, 1, 2]]
@@ -321,6 +321,36 @@ def rows_of(tokens):
     return [tuple(row) for row in np.reshape(tokens[:stop], [-1, 3]) - 1]
 
 
+@pytest.mark.parametrize('filters, noise, margin', [
+    ({}, 0.45, 0.05),                                   # of the border at 0.5
+    ({'top_p': 0.75}, 0.45, 0.05),                      # 0.5 + 0.3 lies 0.05 above p
+    ({'top_p': 0.}, 0.3, np.log(0.5 / 0.3)),            # greedy: from the second best
+    ({'top_k': 2, 'top_k_per_row': True}, 0.2, np.log(0.3 / 0.2)),
+    ({'top_k': 2, 'top_k_per_row': True}, 0.6, 0.025)])     # borders at 0.625 and 1
+def test_the_margin_of_a_draw_is_its_distance_from_another_one(run, filters, noise, margin):
+    logits = tf.log(tf.constant([[0.5, 0.3, 0.2]]))
+    filters = sampling.Filters(**filters)
+    filtered = sampling.filter_logits(logits, filters)
+    actual = run(sampling.margin(logits, filtered, tf.constant([noise]), filters))
+    np.testing.assert_allclose(actual, [margin], rtol=1e-5)
+
+
+def test_margins_come_in_the_places_of_their_tokens(run, monkeypatch):
+    small_blocks(monkeypatch, 2)    # several blocks, and an archive
+    rng = np.random.RandomState(0)
+    table = rng.dirichlet([1, 1, 1], [7, 2]).astype(np.float32)     # [token, row, symbol]
+    table[:, :, 0] = 0
+    table[4, 1] = [1, 0, 0]     # the second row stops at its fifth token
+    noise = sampling.uniform_noise(0, 2, 7)
+    _, margins = run(sampling.draw_tokens(
+        lambda last, index, cache: tf.log(tf.gather(tf.constant(table), index) + 1e-30), STUB, 2, 7,
+        tf.constant(noise), sampling.Filters()))
+    borders = np.cumsum(table / table.sum(-1, keepdims=True), axis=-1)
+    expected = np.abs(borders - noise.T[..., None]).min(axis=-1).T
+    np.testing.assert_allclose(margins[0], expected[0], rtol=1e-4)
+    np.testing.assert_allclose(margins[1], list(expected[1][:5]) + [1, 1], rtol=1e-4)
+
+
 def random_steps(seed, rows, length, symbols):
     """A step function of random, far-apart logits that now and then wants to stop."""
     rng = np.random.RandomState(seed)
@@ -333,7 +363,8 @@ def random_steps(seed, rows, length, symbols):
 def draw_by_rules(rules, seed, rows, length, symbols):
     return sampling.draw_tokens(
         random_steps(seed, rows, length, symbols), STUB, rows, length,
-        tf.constant(sampling.uniform_noise(seed, rows, length)), sampling.Filters(), rules=rules)
+        tf.constant(sampling.uniform_noise(seed, rows, length)), sampling.Filters(),
+        rules=rules)[0]
 
 
 @pytest.mark.parametrize('bits, seed', [(1, 0), (2, 1), (3, 2)])

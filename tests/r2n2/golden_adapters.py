@@ -26,7 +26,7 @@ def _net(case, path):
 def _load(sess, net, case):
     """Gives the network the case's weights, which are in the original's layout and order."""
     sess.run(tf.global_variables_initializer())
-    assert list(case.weights) == [weights.original_name(name) for name in net.params]
+    assert list(case.weights) == [name.replace('/', '.') for name in net.params]
     for (name, variable), array in zip(net.params.items(), case.weights.values()):
         variable.load(weights.from_original(net, name, array), sess)
 

@@ -10,8 +10,9 @@ import scipy.io
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import cli, errors, files, frozen
+from common import cli, errors, frozen
 from common.geometry import meshes
+from common.readers import text
 from common.training import launch, records
 from r2n2 import demo, networks, reconstruction, training
 from r2n2 import main as main_script
@@ -80,7 +81,7 @@ def test_weight_lists_of_any_width_are_measured_and_shown(run, data, tmp_path):
     arguments = ['--data_path=' + data, '--model=ResidualGRUNet', '--test', '--views=2',
              '--batch_size=2', '--device=cpu', '--output_path={}'.format(tmp_path)]
     code, _, _ = tiny.call(main_script, *arguments, '--weights=' + listed, '--set', *tiny.SET)
-    actual = [files.read_json(os.path.join(place, 'eval', 'test', 'result.json'))['iou']
+    actual = [text.read_json(os.path.join(place, 'eval', 'test', 'result.json'))['iou']
              for place in (folder, str(tmp_path))]
     assert code == 0 and abs(actual[0] - actual[1]) < 1e-6
     picture = os.path.join(data, 'ShapeNetRendering', 'chair', '0000', 'rendering', '00.png')

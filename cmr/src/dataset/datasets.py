@@ -52,7 +52,7 @@ class Set:
 
     @property
     def teaches(self) -> bool:
-        """Returns whether a loss has something to compare with."""
+        """Returns whether samples are annotated: with SMPL, 3D joints, or visible keypoints."""
         part = self.rows.get('part')
         return ('pose' in self.rows or 'S' in self.rows
                 or part is not None and bool((part[..., 2] > 0).any()))

@@ -34,7 +34,7 @@ def keypoints_2d(predicted: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
 
 
 def keypoints_3d(predicted: tf.Tensor, truth: tf.Tensor, has_pose_3d: tf.Tensor) -> tf.Tensor:
-    """Returns the mean squared error of 3D joints about the hips, weighted by confidence.
+    """Returns the mean squared error of 3D joints relative to the mid-hip, weighted by confidence.
 
     Args:
       predicted: [B, 24, 3], metres; truth: [B, 24, 4], with confidence last; has_pose_3d: [B].

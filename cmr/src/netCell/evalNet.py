@@ -76,7 +76,7 @@ def opened(options: cli.Options, context: launch.Context, weights: str,
     """
     with tf.Graph().as_default():
         predictor = Predictor(networks.Network(options, False, context.on_npu), batch)
-        with tf.Session(config=context.session_config()) as sess:
+        with context.open_session() as sess:
             networks.load(sess, predictor.network, weights)
             predictor.sess = sess
             yield predictor

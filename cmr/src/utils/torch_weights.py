@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from cmr.src.utils import torch_file as torch_writer
+from cmr.src.utils import torch_writer
 from common import cli, errors
 from common.device import session
 from common.readers import text, torch_file

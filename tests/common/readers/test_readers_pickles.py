@@ -36,8 +36,8 @@ def test_containers_and_numbers_are_what_was_pickled(protocol):
     value = {'list': [1, -2.5, None, True, False, 1 << 70, 'text', b'\x00\xff', b''],
              'tuples': ((), (1,), (1, 2), (1, 2, 3), (1, (2, (3, 4, 5)))), 3: {1, 'a'},
              'frozen': frozenset([1]), 'complex': 1 + 2j, 'empty': [[], {}, set()]}
-    found = loaded(pickle.dumps(value, protocol))
-    assert found == value and [type(one) for one in found['list']] == [
+    result = loaded(pickle.dumps(value, protocol))
+    assert result == value and [type(one) for one in result['list']] == [
         type(one) for one in value['list']]
 
 
@@ -45,9 +45,9 @@ def test_containers_and_numbers_are_what_was_pickled(protocol):
 @pytest.mark.parametrize('protocol', [0, 2, 4])
 def test_sparse_matrices_of_every_format_are_read(kind, protocol):
     matrix = getattr(scipy.sparse, kind + '_matrix')(MATRIX)
-    found = loaded(pickle.dumps({'m': matrix}, protocol))['m']
-    assert scipy.sparse.issparse(found) and found.shape == (6, 4)
-    np.testing.assert_array_equal(found.toarray(), MATRIX)
+    result = loaded(pickle.dumps({'m': matrix}, protocol))['m']
+    assert scipy.sparse.issparse(result) and result.shape == (6, 4)
+    np.testing.assert_array_equal(result.toarray(), MATRIX)
 
 
 @pytest.mark.parametrize('change', [
@@ -66,15 +66,15 @@ def test_sparse_matrices_that_make_no_sense_are_refused(change):
 
 @pytest.mark.parametrize('name', ['plain', 'select', 'expression'])
 def test_bodies_saved_by_chumpy_are_read(name):
-    held = pickles.read(os.path.join(CASES, 'smpl', 'chumpy_{}.pkl'.format(name)))
+    fields = pickles.read(os.path.join(CASES, 'smpl', 'chumpy_{}.pkl'.format(name)))
     with np.load(os.path.join(CASES, 'smpl', 'expected.npz')) as expected:
         for key in expected.files:
-            found = pickles.plain(held[key], 'x', key)
-            found = found.toarray() if scipy.sparse.issparse(found) else found
-            np.testing.assert_array_equal(found, expected[key])
+            result = pickles.plain(fields[key], 'x', key)
+            result = result.toarray() if scipy.sparse.issparse(result) else result
+            np.testing.assert_array_equal(result, expected[key])
     if name == 'expression':
         with pytest.raises(errors.InputError, match='J is chumpy.ch_ops.dot, expected an array'):
-            pickles.plain(held['J'], 'x', 'J')
+            pickles.plain(fields['J'], 'x', 'J')
 
 
 def _chumpy(kind, **state):
@@ -98,16 +98,16 @@ def test_reshapes_and_transpositions_of_arrays_are_arrays():
 
 
 def test_pickles_of_numpy_2_and_of_protocol_5_are_read():
-    found = pickles.read(os.path.join(CASES, '00001_body.pkl'))
-    assert found['pose'].shape == (72,) and found['betas'].shape == (10,)
+    result = pickles.read(os.path.join(CASES, '00001_body.pkl'))
+    assert result['pose'].shape == (72,) and result['betas'].shape == (10,)
     # pickle.dumps(np.arange(3.), 5) of NumPy 2 on Python 3.8 and later
     data = (b'\x80\x05\x8c\x13numpy._core.numeric\x94\x8c\x0b_frombuffer\x94'
             b'\x93\x94(\x96\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xf0?\0\0\0\0\0\0\0@\x94'
             b'\x8c\x05numpy\x94\x8c\x05dtype\x94\x93\x94\x8c\x02f8\x94\x89\x88\x87\x94R\x94(K\x03'
             b'\x8c\x01<\x94NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0t\x94bK\x03\x85\x94\x8c\x01C'
             b'\x94t\x94R\x94.')
-    found = loaded(data)
-    assert found.dtype == np.float64 and found.tolist() == [0, 1, 2]
+    result = loaded(data)
+    assert result.dtype == np.float64 and result.tolist() == [0, 1, 2]
     refused(data.replace(b'\x8c\x02f8', b'\x8c\x02O8'))
     refused(b'\x80\5\x97.', 'lie outside of it')
     refused(b'\x80\6N.', 'protocol 6 is not known')
@@ -119,9 +119,9 @@ def test_records_dates_and_raw_bytes_are_refused():
 
 
 def test_what_is_read_may_be_written_to():
-    found = loaded(pickle.dumps(np.zeros(3)))
-    found += 1
-    assert type(found) is np.ndarray and found.tolist() == [1, 1, 1]
+    result = loaded(pickle.dumps(np.zeros(3)))
+    result += 1
+    assert type(result) is np.ndarray and result.tolist() == [1, 1, 1]
 
 
 class Call:
@@ -200,10 +200,10 @@ def test_objects_of_other_packages_are_left_aside(tmp_path):
     value = {'options': argparse.Namespace(lr=0.1, when=np.zeros(3)), 'weights': np.ones(2),
              'log': [collections.Counter('aab'), Call(os.path.join, 'a')]}
     data = pickle.dumps(value, 2).replace(b'posixpath', b'otherpath')
-    found = loaded(data)
-    assert isinstance(found['options'], pickled.Stub) and found['weights'].tolist() == [1, 1]
-    assert found['log'][0] == {'a': 2, 'b': 1} and isinstance(found['log'][1], pickled.Stub)
-    assert repr(found['options']) == 'argparse.Namespace'
+    result = loaded(data)
+    assert isinstance(result['options'], pickled.Stub) and result['weights'].tolist() == [1, 1]
+    assert result['log'][0] == {'a': 2, 'b': 1} and isinstance(result['log'][1], pickled.Stub)
+    assert repr(result['options']) == 'argparse.Namespace'
 
 
 @pytest.mark.parametrize('one, most', [(b'\x85', 200000), (b'\x85', 70), (b'l', 70), (b'd', 3)])
@@ -269,10 +269,10 @@ def test_arrays_of_objects_of_numpys_files_are_read(tmp_path):
     listed[:] = [np.arange(3.), np.zeros([2, 2], np.float32)]
     np.save(str(tmp_path / 'a.npy'), listed, allow_pickle=True)
     np.savez(str(tmp_path / 'a.npz'), w=listed, n=np.arange(2))
-    found = arrays.read(str(tmp_path / 'a.npy'), objects=pickles.objects)
-    assert [one.shape for one in found] == [(3,), (2, 2)]
-    found = arrays.read_archive(str(tmp_path / 'a.npz'), objects=pickles.objects)
-    assert found['w'][0].tolist() == [0, 1, 2] and found['n'].tolist() == [0, 1]
+    result = arrays.read(str(tmp_path / 'a.npy'), objects=pickles.objects)
+    assert [one.shape for one in result] == [(3,), (2, 2)]
+    result = arrays.read_archive(str(tmp_path / 'a.npz'), objects=pickles.objects)
+    assert result['w'][0].tolist() == [0, 1, 2] and result['n'].tolist() == [0, 1]
     for read in (lambda: arrays.read(str(tmp_path / 'a.npy')),
                  lambda: arrays.read_archive(str(tmp_path / 'a.npz'))):
         with pytest.raises(errors.InputError, match='it holds dtype'):

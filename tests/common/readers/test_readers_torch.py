@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from cmr.src.utils import torch_file as writer
+from cmr.src.utils import torch_writer
 from common import errors
 from common.readers import pickled, torch_file
 
@@ -38,8 +38,8 @@ def test_wrappers_are_taken_off():
             ({'model': {'state_dict': {'module.a': array}}}, {'a': array}, 3),
             ({'module.a': array, 'b': array}, {'module.a': array, 'b': array}, 0),
             ({'net': {'a': array}, 'b': array}, {'net': {'a': array}, 'b': array}, 0)):
-        found, notes = torch_file.weights(value)
-        assert found == expected and len(notes) == count
+        result, notes = torch_file.weights(value)
+        assert result == expected and len(notes) == count
     for value in ([1], 3, pickled.Stub('net.Net')):
         with pytest.raises(ValueError, match='expected named weights; save them by torch.save'):
             torch_file.weights(value)
@@ -74,10 +74,10 @@ def _tensor(kind, count, size, stride, offset=0):
 def test_kinds_of_storages(tmp_path, kind, raw, expected):
     path = tmp_path / 'a.bin'     # told by content, not by name
     path.write_bytes(_archive(_tensor(kind, 2, [2], [1]), s0=raw))
-    found = torch_file.read(str(path))
-    assert found.tolist() == expected
+    result = torch_file.read(str(path))
+    assert result.tolist() == expected
     if kind == b'BFloat16Storage':
-        assert found.dtype == np.float32
+        assert result.dtype == np.float32
 
 
 @pytest.mark.parametrize('size, stride, offset', [
@@ -109,12 +109,13 @@ def test_archives_without_their_parts_are_refused(tmp_path):
 def test_what_is_written_is_read(tmp_path):
     path = str(tmp_path / 'a.pt')
     shared = np.arange(6, dtype=np.float32).reshape(2, 3).T
-    writer.write(path, {'a': shared, 'n': np.array(4), 'deep': {'b': [np.zeros([0, 2]), 1.5]}})
-    found = torch_file.read(path)
-    np.testing.assert_array_equal(found['a'], shared)
-    empty, number = found['deep']['b']
-    assert found['n'] == 4 and empty.shape == (0, 2) and number == 1.5
-    assert found['a'].flags.writeable
+    torch_writer.write(path, {'a': shared, 'n': np.array(4),
+                              'deep': {'b': [np.zeros([0, 2]), 1.5]}})
+    result = torch_file.read(path)
+    np.testing.assert_array_equal(result['a'], shared)
+    empty, number = result['deep']['b']
+    assert result['n'] == 4 and empty.shape == (0, 2) and number == 1.5
+    assert result['a'].flags.writeable
 
 
 def test_tensors_that_share_a_storage_are_bounded(tmp_path):

@@ -14,6 +14,7 @@ from common.readers import hdf5, limits
 
 _SUBJECTS = ('S9', 'S11')
 _STEP = 5                   # frames between samples
+_MASKS = 'masks of a body for each picture'
 _CAMERA = '60457274'        # the only one of protocol 2
 # 17 of the 32 stored joints, from 0, and their places among the 24.
 _STORED = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
@@ -73,7 +74,7 @@ def _sequence(folder, subject, action, camera, positions, samples):
         if not video.read()[0]:
             raise errors.InputError('{} shows no picture: it is damaged, or this OpenCV cannot '
                                     'decode it.'.format(video_path))
-        with hdf5.open_file(box_path, 'masks of a body for each picture') as boxes:
+        with hdf5.open_file(box_path, _MASKS) as boxes:
             for frame in range(len(positions)):
                 has_picture, image = video.read()
                 if not has_picture:
@@ -82,18 +83,22 @@ def _sequence(folder, subject, action, camera, positions, samples):
                     break
                 if frame % _STEP:
                     continue
-                center, scale = box(boxes[boxes['Masks'][frame, 0]][:].T)
+                center, scale = _box_of(boxes, frame, box_path)
                 name = '{}_{}.{}_{:06d}.jpg'.format(subject, action.replace(' ', '_'), camera,
                                                     frame + 1)
                 _write(os.path.join(folder, 'images', name), image)
                 for key, value in zip(samples, ('images/' + name, center, scale,
                                                 joints(positions[frame]))):
                     samples[key].append(value)
-    except limits.DAMAGE as error:
-        raise errors.InputError('{} has no mask of a body for each picture: {}.'.format(
-            box_path, error))
     finally:
         video.release()
+
+
+def _box_of(stream, frame, path):
+    """The box of the mask of a frame (a reference to a dataset), of an opened file."""
+    with limits.telling(path, _MASKS):
+        mask = stream[hdf5.dataset(stream, path, 'Masks', kinds='O')[frame, 0]]
+        return box(hdf5.values(mask, slice(None), path).T)
 
 
 def _write(path, image):

@@ -1,6 +1,7 @@
 """Raw data sets on the disk to sample files (extras/*.npz). n: pictures of a set."""
 import argparse
 import os
+import re
 from typing import Dict, List, Tuple
 
 import cv2
@@ -42,7 +43,11 @@ def up3d(folder: str, list_path: str) -> Rows:
     """Reads the pictures of UP-3D that a list names."""
     rows = []
     for line in text.read_lines(_need(list_path), 'a list of pictures'):
-        number = line[1:-10]
+        match = re.fullmatch(r'/?([\w-]+)_image\.png', line)
+        if match is None:
+            raise errors.InputError('{}: {} is no line such as /00001_image.png.'.format(
+                list_path, errors.quote(line)))
+        number = match.group(1)
         stem = os.path.join(folder, number)
         body = _pickled(_need(stem + '_body.pkl'))
         joints = body_lib.read_array(_need(stem + '_joints.npy'))
@@ -50,7 +55,8 @@ def up3d(folder: str, list_path: str) -> Rows:
         try:
             rows.append(sets.up3d(number, joints, render, body['pose'], body['betas']))
         except ValueError as error:
-            raise errors.InputError('{}_*: {}.'.format(stem, error))
+            raise errors.InputError('{}_joints.npy and what lies beside it: {}.'.format(
+                stem, error))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 

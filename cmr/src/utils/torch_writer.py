@@ -1,4 +1,4 @@
-"""Writes the files of torch.save without PyTorch, from arrays; `read` is common's."""
+"""Writes the files of torch.save without PyTorch, from arrays."""
 import collections
 import io
 import pickle
@@ -7,7 +7,6 @@ import zipfile
 import numpy as np
 
 from common import files
-from common.readers.torch_file import read  # noqa: F401 (read by its users under this name)
 
 _NAMES = {np.dtype(kind): name + 'Storage' for kind, name in (
     ('<f4', 'Float'), ('<f8', 'Double'), ('<f2', 'Half'), ('<i8', 'Long'), ('<i4', 'Int'),

@@ -1,0 +1,71 @@
+"""A stand-in for another CPU, whose kernels round otherwise: weights moved by one part in 10^7.
+
+`pytest --nudge-weights=SEED` moves the initial values of variables, the weights of golden cases,
+and once more the constants of every frozen graph that is opened: it and the live network then
+differ as two graphs do that round differently. Threads: TF_NUM_INTRAOP_THREADS=1|2|3 pytest ...
+"""
+import zlib
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common.frozen import graph
+from tests import golden
+
+AMOUNT = 1e-7
+
+
+def moved(values, name, seed):
+    """Values [...] times 1 +- AMOUNT at random; what is constant (gains of 1, masks) stays."""
+    if values.dtype != np.float32 or not values.size or np.ptp(values) == 0:
+        return values
+    rng = np.random.RandomState(zlib.crc32('{} {}'.format(seed, name).encode()))
+    signs = 2 * rng.randint(2, size=values.shape) - 1
+    return (values.astype(np.float64) * (1 + AMOUNT * signs)).astype(np.float32)
+
+
+def install(seed):
+    """Moves weights in this process from now on; `seed` draws which of them up, which down."""
+    tf.variables_initializer = _moving(tf.variables_initializer, seed)
+    tf.global_variables_initializer = lambda: tf.variables_initializer(tf.global_variables())
+    imported, load_case = graph.imported, golden.load_case
+    graph.imported = lambda graph_def, *more: imported(_moved_graph(graph_def, seed), *more)
+
+    def moved_case(directory):
+        case = load_case(directory)
+        return case._replace(weights=type(case.weights)(
+            (name, moved(value, name, seed)) for name, value in case.weights.items()))
+
+    golden.load_case = moved_case
+
+
+def _moving(initializer, seed):
+    def moving(variables, *args, **kwargs):
+        made = initializer(variables, *args, **kwargs)
+        wanted = [variable for variable in variables if variable.dtype.base_dtype == tf.float32
+                  and variable.shape.is_fully_defined()]
+        with tf.control_dependencies([made]):
+            return tf.group(*[_moving_step(variable, seed) for variable in wanted])
+
+    return moving
+
+
+def _moving_step(variable, seed):
+    def values_of(values):
+        return moved(values, variable.op.name, seed)
+
+    current = tf.identity(variable._ref() if hasattr(variable, '_ref') else variable.read_value())
+    return variable.assign(tf.reshape(tf.py_func(values_of, [current], tf.float32),
+                                      variable.shape)).op
+
+
+def _moved_graph(graph_def, seed):
+    copied = tf.GraphDef()
+    copied.CopyFrom(graph_def)
+    for node in copied.node:
+        if node.op == 'Const' and node.attr['dtype'].type == tf.float32.as_datatype_enum:
+            values = tf.make_ndarray(node.attr['value'].tensor)
+            if values.size > 1:
+                node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(
+                    moved(values, 'frozen ' + node.name, seed)))
+    return copied
