@@ -66,7 +66,10 @@ class Condition(NamedTuple):
                 '{}: --condition={} needs a set with pictures and voxels; make it with '
                 'polygen/make_dataset.py.'.format(example['name'], self.kind))
         if self.kind == 'voxels':
-            return {'voxels': check_voxels(inputs.voxels(), self.side, example['name'])}
+            grid = inputs.voxels()
+            if 'maps' in example:       # the mesh is augmented
+                grid = example['maps'].move_voxels(grid, example['mesh'][0][:, [2, 0, 1]])
+            return {'voxels': check_voxels(grid, self.side, example['name'])}
         view = inputs.view(int(rng.randint(inputs.num_views)))
         background = views.draw_background(rng, self.side)
         if training and self.augment:

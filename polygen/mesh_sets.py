@@ -3,8 +3,9 @@
 V: vertices of a mesh, F: faces, B: batch. An example is a dict of 'vertices' int32 [V, 3]
 (quantised, z up, sorted), 'faces' int32 [L] (tokens, see `data_utils.flatten_faces`),
 'class_label' int, 'name' str and, of a set of make_dataset.py, 'inputs' (shards.Inputs: voxels and
-views). All random draws of a sample depend on (seed, epoch, index of the example) alone, the order
-of an epoch on (seed, epoch) alone, so that a run can be resumed.
+views); 'mesh' (vertices and faces as read) where it is to be augmented. All random draws of a
+sample depend on (seed, epoch, index of the example) alone, the order of an epoch on (seed, epoch)
+alone, so that a run can be resumed.
 """
 import collections
 import os
@@ -17,7 +18,7 @@ from common import errors
 from common.geometry import meshes
 from common.readers import arrays as arrays_lib
 from common.readers import folders
-from polygen import conditions, data_utils, shards
+from polygen import augmentation, conditions, data_utils, shards
 
 TOY_MESHES = ('cube', 'cylinder', 'cone', 'icosphere')  # labels 0 to 3, as the original has them
 _PACKED_KEYS = {  # key: (kinds of dtype, number of dimensions)
@@ -51,7 +52,8 @@ class Summary(NamedTuple):
 
 
 def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_tokens=2800,
-                strict=False, split='train', class_names=None, exact=False, keep_winding=False):
+                strict=False, split='train', class_names=None, exact=False, keep_winding=False,
+                keep_mesh=False):
     """Reads and processes all meshes of a folder or of a packed file.
 
     Args:
@@ -68,6 +70,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         None: those that are there, sorted. Files without sub-folders are one class, but for the
         toy meshes, which are 0 to 3 in the order of `TOY_MESHES`.
       exact, keep_winding: see `data_utils.quantize_process_mesh`.
+      keep_mesh: bool, examples have the mesh as it was read, to augment it.
     Returns:
       (list of examples, Summary).
     Raises:
@@ -88,7 +91,8 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         try:
             reason = None if label is not None else 'its folder is no known class'
             if reason is None:
-                example = data_utils.process_mesh(*read(), quantization_bits, exact, keep_winding)
+                mesh = read()
+                example = data_utils.process_mesh(*mesh, quantization_bits, exact, keep_winding)
                 reason = _too_large(example, max_vertices, max_face_tokens)
             detail = reason
         except errors.InputError as error:
@@ -98,6 +102,8 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         if reason is None:
             examples.append({'vertices': example['vertices'], 'class_label': label, 'name': name,
                              'faces': example['faces'].astype(np.int32)})
+            if keep_mesh:
+                examples[-1]['mesh'] = mesh
             if inputs:
                 examples[-1]['inputs'] = inputs[0]
         elif strict:
@@ -112,18 +118,18 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
     return examples, summary
 
 
-def load_for(options, path, split='train', class_names=None, strict=False):
+def load_for(options, path, split='train', class_names=None, strict=False, keep_mesh=False):
     """Reads meshes as the options of a model say.
 
     Args:
       options: settled options: `quantization_bits`, limits, quantisation, winding.
-      path, split, class_names, strict: see `load_meshes`.
+      path, split, class_names, strict, keep_mesh: see `load_meshes`.
     Returns:
       (list of examples, Summary).
     """
     return load_meshes(path, options.quantization_bits, options.max_vertices,
                        options.max_face_tokens, strict, split, class_names,
-                       options.exact_quantization, options.keep_winding)
+                       options.exact_quantization, options.keep_winding, keep_mesh)
 
 
 def _too_large(example, max_vertices, max_face_tokens):
@@ -396,7 +402,7 @@ class Batches:
 
     def __init__(self, examples, batch_size, num_buckets=1, seed=0, shuffle=True,
                  random_shift=False, shuffle_vertices=True, quantization_bits=8, shift_factor=0.25,
-                 multiple_of=1, condition=conditions.BY_CLASS):
+                 multiple_of=1, condition=conditions.BY_CLASS, augment=None):
         """Sorts the examples into buckets.
 
         Args:
@@ -410,6 +416,7 @@ class Batches:
           quantization_bits: int.
           shift_factor: float, see `draw_shift`.
           condition: conditions.Condition, what the vertex model is told.
+          augment: function (example, np.random.RandomState) -> example, or None.
         """
         self._examples = examples
         self._batch_size = batch_size
@@ -420,6 +427,7 @@ class Batches:
         self._bits = quantization_bits
         self._shift_factor = shift_factor
         self._condition = condition
+        self._augment = augment
         self.buckets, self._members = make_buckets(examples, num_buckets, multiple_of)
         self.steps_per_epoch = sum(-(-len(group) // batch_size) for group in self._members)
         self._plan_of = (None, None)  # the last epoch and its plan
@@ -454,8 +462,8 @@ class Batches:
         epoch, position = divmod(step - 1, self.steps_per_epoch)
         bucket, indices = self.plan(epoch)[position]
         size = self.buckets[bucket]
-        chosen = [self._examples[index] for index in indices]
-        draws = [self._draw(epoch, index) for index in indices]
+        chosen = [self._example(epoch, index) for index in indices]
+        draws = [self._draw(epoch, index, example) for index, example in zip(indices, chosen)]
         vertex_shifts, face_shifts, permutations, inputs = zip(*draws)
         return bucket, vertex_batch(
             chosen, size['vertex_tokens'], shifts=vertex_shifts if self._random_shift else None,
@@ -465,14 +473,20 @@ class Batches:
                 permutations=permutations if self._shuffle_vertices else None,
                 quantization_bits=self._bits)
 
-    def _draw(self, epoch, index):
+    def _example(self, epoch, index):
+        example = self._examples[index]
+        if self._augment is None:
+            return example
+        return self._augment(example, np.random.RandomState([self._seed, epoch, index, 1]))
+
+    def _draw(self, epoch, index, example):
         """Draws the shifts of both models' samples, the permutation and the further inputs."""
         rng = np.random.RandomState([self._seed, epoch, index])
-        vertices = self._examples[index]['vertices']
+        vertices = example['vertices']
         shifts = [draw_shift(vertices, rng, self._shift_factor, self._bits) for _ in range(2)]
         permutation = rng.permutation(len(vertices))
         return shifts[0], shifts[1], permutation, self._condition.arrays(
-            self._examples[index], rng, training=True)
+            example, rng, training=True)
 
 
 def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8, multiple_of=1,
@@ -499,3 +513,17 @@ def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8,
                                        inputs=inputs), face_batch(
                 chosen, size['vertices'], size['face_tokens'], batch_size,
                 quantization_bits=quantization_bits), len(chosen)
+
+
+def augmentation_of(options):
+    """Returns the function that `Batches` augments examples with, as the options say, or None."""
+    if not options.axis_scaling and not options.axis_warping:
+        return None
+    settings = {'quantization_bits': options.quantization_bits,
+                'exact': options.exact_quantization, 'keep_winding': options.keep_winding}
+
+    def augment(example, rng):
+        maps = augmentation.draw(rng, options.axis_scaling, options.axis_warping)
+        return augmentation.augmented(example, maps, settings)
+
+    return augment

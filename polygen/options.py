@@ -119,6 +119,9 @@ def _add_training_options(group):
                        ('random_shift', 'shift each mesh inside the cube'),
                        ('is_training', 'dropout (the original\'s notebook never turns it on)')]:
         cli.add_flag(group, '--' + name, default=None, help=text + _PRESET)
+    cli.add_flag(group, '--axis_scaling', help='stretch each axis of a mesh by 0.75 to 1.25')
+    cli.add_flag(group, '--axis_warping', help='warp each axis, piecewise linear, mirrored on the '
+                 'level ones')
     cli.add_flag(group, '--image_augmentation', default=True, help='training pictures are moved, '
                  'scaled and recoloured a little')
     cli.add_flag(group, '--shuffle_vertices', default=True,
@@ -257,6 +260,9 @@ def settle_networks(values, device):
         raise errors.UsageError('--encoder_blocks names {} resolutions, --encoder_channels {}: one '
                                 'less, as the last has --hidden_size.'.format(
                                     len(values['encoder_blocks']), len(values['encoder_channels'])))
+    if values['condition'] == 'image' and (values['axis_scaling'] or values['axis_warping']):
+        raise errors.UsageError('--axis_scaling, --axis_warping: pictures show the mesh as it is; '
+                                'they go with the other conditions.')
     for kind in ('vertices', 'face_tokens'):
         values['sample_' + kind] = min(values['sample_' + kind], values['max_' + kind])
     if values['hidden_size'] % values['num_heads']:

@@ -33,7 +33,9 @@ def train(options: cli.Options, context: launch.Context) -> None:
     runs.set_seeds(context.seed)
     if options.data_path == options_lib.SHIPPED_MESHES:
         cli.say('no --data_path given: using the meshes that ship with PolyGen')
-    examples, summary = mesh_sets.load_for(options, options.data_path, strict=options.strict)
+    examples, summary = mesh_sets.load_for(
+        options, options.data_path, strict=options.strict,
+        keep_mesh=options.axis_scaling or options.axis_warping)
     if summary.skipped:
         cli.say(str(summary))
     options = options_lib.with_classes(options, examples, summary.class_names)
@@ -41,7 +43,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
         # Without work on padding there is nothing to gain from buckets.
         examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
         options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits,
-        condition=conditions.of_options(options))
+        condition=conditions.of_options(options), augment=mesh_sets.augmentation_of(options))
     if options.train_epochs:
         options = options.replace(training_steps=options.train_epochs * batches.steps_per_epoch)
     step_tensor = tf.placeholder(tf.int32, [], name='step')
