@@ -20,14 +20,15 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import generator, lofts, meshes, views, voxel_grids
-from common.readers import folders
+from common.readers import folders, pictures, text
 from common.training import workers
 from polygen import conditions, shards
 
 _RECORD = 'made_with.json'
 # What the files depend on; the other options only say how they are made.
 _MATTERS = ('meshes', 'furniture', 'models', 'test_models', 'test_fraction', 'seed', 'views',
-            'image_size', 'voxels', 'shard_size', 'up', 'max_vertices', 'angles', 'max_loss')
+            'image_size', 'voxels', 'shard_size', 'up', 'max_vertices', 'angles', 'max_loss',
+            'renderings')
 
 
 class Source(NamedTuple):
@@ -62,6 +63,9 @@ def parse_args(argv=None):
     parser.add_argument('--views', type=cli.positive_int, default=8, help='views of a mesh')
     parser.add_argument('--image_size', type=cli.positive_int, default=256,
                         help='pixels a side of a view; 64 or 128 for a CPU')
+    parser.add_argument('--renderings', default='', metavar='FOLDER',
+                        help='take the views from <class>/<model>/rendering/*.png of such a folder '
+                             '(ShapeNetRendering) beside --meshes, instead of rendering them')
     parser.add_argument('--voxels', type=cli.positive_int, default=28, help='cells a side')
     parser.add_argument('--up', choices=('y', 'z'), default='y', help='vertical axis of the meshes')
     parser.add_argument('--max_vertices', type=cli.non_negative_int, default=0,
@@ -139,12 +143,50 @@ def make_row(source: Source, options: Any) -> shards.Row:
         triangles = meshes.triangulate(faces, vertices)
         voxels = conditions.mesh_voxels(vertices, triangles, options.voxels)
         model = views.model(vertices, faces, closed=False)
-    # A stream of its own for each mesh, whatever its place in the set.
-    rng = np.random.RandomState([options.seed % 2 ** 31, zlib.crc32(source.name.encode())])
-    images, cameras = views.render_views(model, options.views, options.image_size, rng)
+    if options.renderings:
+        images, cameras = read_renderings(source, options)
+    else:   # a stream of its own for each mesh, whatever its place in the set
+        rng = np.random.RandomState([options.seed % 2 ** 31, zlib.crc32(source.name.encode())])
+        images, cameras = views.render_views(model, options.views, options.image_size, rng)
     y_up = np.stack([vertices[:, 0], vertices[:, 2], -vertices[:, 1]], axis=1)
     return shards.Row(source.name, source.label, y_up.astype(np.float32), faces, voxels,
                       [encode_png(image) for image in images], cameras)
+
+
+def read_renderings(source: Source, options: Any) -> Tuple[List[np.ndarray], np.ndarray]:
+    """Reads the first views of a model that others have rendered.
+
+    Returns:
+      (list of uint8 [S, S, 4], cameras float32 [views, 4] as far as rendering_metadata.txt tells
+      them: azimuth, elevation, distance ratio; the focal length is 0, unknown).
+    Raises:
+      errors.InputError: there are too few, or they are no squares.
+    """
+    name = folders.shape_name(source.name.split('@')[0])
+    folder = os.path.join(options.renderings, name.replace('/', os.sep), 'rendering')
+    names = sorted(name for name in folders.names(folder) if name.endswith('.png')) if (
+        os.path.isdir(folder)) else []
+    if len(names) < options.views:
+        raise errors.InputError('{} has {} pictures, --views={} are wanted'.format(
+            folder, len(names), options.views))
+    images = []
+    for name in names[:options.views]:
+        image = pictures.read(os.path.join(folder, name), channels=4)
+        if image.shape[0] != image.shape[1]:
+            raise errors.InputError('{}: {} x {} pixels, no square'.format(
+                os.path.join(folder, name), image.shape[1], image.shape[0]))
+        images.append(conditions.resized(image, options.image_size))
+    cameras = np.zeros([options.views, 4], np.float32)
+    record = os.path.join(folder, 'rendering_metadata.txt')
+    if os.path.exists(record):
+        for row, line in zip(cameras, text.read_lines(record, 'cameras of renderings')):
+            numbers = line.split()
+            try:
+                row[:3] = [float(numbers[place]) for place in (0, 1, 3)]
+            except (ValueError, IndexError):
+                raise errors.InputError('{}: "{}" are not azimuth, elevation, rotation, distance, '
+                                        'field of view'.format(record, line[:80])) from None
+    return images, cameras
 
 
 def _reduced(vertices, faces, source, options):
@@ -221,6 +263,8 @@ def make(options: Any) -> None:
     """Makes the set; prints progress and what was left out."""
     if bool(options.meshes) == options.furniture:
         raise errors.UsageError('give --meshes DIR or --furniture.')
+    if options.renderings and not options.meshes:
+        raise errors.UsageError('--renderings goes with --meshes.')
     sources, classes = (furniture_sources(options), list(generator.CLASSES)
                         ) if options.furniture else mesh_sources(options)
     record = _check_record(options)

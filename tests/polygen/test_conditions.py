@@ -99,6 +99,28 @@ def test_a_damaged_set_says_which_file(dataset, tmp_path):
         mesh_sets.load_meshes(str(copy))
 
 
+def test_views_of_others_are_taken_beside_meshes_of_the_same_names(tmp_path):
+    for model in ('one', 'two'):
+        meshes.write(str(tmp_path / 'in' / 'box' / model / 'model.obj'), *tiny.SOLIDS['c_box'])
+    folder = tmp_path / 'ShapeNetRendering' / 'box' / 'one' / 'rendering'
+    folder.mkdir(parents=True)
+    for number in range(3):
+        picture = np.full([20, 20, 4], 40 * number, np.uint8)
+        (folder / '0{}.png'.format(number)).write_bytes(make_dataset.encode_png(picture))
+    (folder / 'rendering_metadata.txt').write_text('10 20 0 0.7 25\n30 25 0 0.8 25\n')
+    code, out, err = tiny.main(
+        make_dataset, '--meshes={}'.format(tmp_path / 'in'), '--output={}'.format(tmp_path / 'out'),
+        '--renderings={}'.format(tmp_path / 'ShapeNetRendering'), '--views=2', '--image_size=10',
+        '--voxels=8', '--test_fraction=0', '--workers=1')
+    assert code == 0 and '1 left out' in out and 'box/two/model' in out, err
+    assert 'has 0 pictures, --views=2 are wanted' in out
+    example, = rows(str(tmp_path / 'out'))
+    assert example['inputs'].view(1).shape == (10, 10, 4)
+    assert (example['inputs'].view(1)[:, :, 3] == 40).all()
+    with np.load(shards.stem(str(tmp_path / 'out'), 'train', 0) + '.npz') as arrays:
+        np.testing.assert_allclose(arrays['cameras'][0], [[10, 20, .7, 0], [30, 25, .8, 0]])
+
+
 def test_furniture_tests_on_held_out_seeds():
     sources = make_dataset.furniture_sources(make_dataset.parse_args(
         ['--furniture', '--output=x', '--models=2', '--test_models=1', '--seed=5']))
