@@ -52,7 +52,7 @@ def main(argv=None):
     """Runs the script; returns its exit code."""
     parsed = parse_args(argv)
     from common.training import launch  # here, since --help needs no TensorFlow
-    return launch.main(freeze, parsed, is_training=False)
+    return launch.main(freeze, parsed, is_training=False, has_page=False)
 
 
 if __name__ == '__main__':

@@ -43,7 +43,7 @@ def main(argv=None):
     parsed = parse_args(argv)
     from cmr import prediction  # here, since --help needs no TensorFlow
     from common.training import launch
-    return launch.main(prediction.predict, parsed, is_training=False)
+    return launch.main(prediction.predict, parsed, is_training=False, has_page=False)
 
 
 if __name__ == '__main__':

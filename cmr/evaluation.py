@@ -16,7 +16,7 @@ from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, pose_utils, renderer
 from common import cli, errors, files
 from common.readers import pictures
-from common.training import launch
+from common.training import launch, reporting
 from common.training import workers as workers_lib
 
 MILLIMETRES = 1000.
@@ -205,6 +205,16 @@ def baseline(predictor: evalNet.Predictor, samples: datasets.Set,
     return figures.means()
 
 
+def say_verdict(figures: Dict[str, float]) -> None:
+    """Prints what the shape errors mean beside those of `baseline`, where both were measured."""
+    names = ['Shape Error ({})'.format(kind) for kind in ('NonParam', 'mean pose')]
+    if set(names) <= set(figures):
+        cli.say(reporting.verdict(
+            names[0] + ', mm,', figures[names[0]], {'mean pose': figures[names[1]]}, 'More steps '
+            '(--training_steps), more pictures or weights that ship (--pretrained) may help.',
+            higher=False))
+
+
 def write(folder: str, dataset: str, step: Any, figures: Dict[str, float]) -> str:
     """Writes figures as eval/<dataset>.json; returns the path."""
     path = os.path.join(folder, 'eval', '{}.json'.format(dataset))
@@ -243,5 +253,6 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     cli.say('\n*** Final Results ***\n')
     for name, value in figures.items():
         cli.say('{}: {}'.format(name, value))
+    say_verdict(figures)
     path = write(context.output_path, options.dataset, os.path.basename(weights), figures)
     cli.say('{} samples, weights {}; figures in {}'.format(len(test_set), weights, path))

@@ -14,7 +14,7 @@ from cmr.src.utils import torch_weights
 from common import cli
 from common.device import ranks as ranks_lib
 from common.frozen import networks as frozen_networks
-from common.training import checkpoints, runs
+from common.training import checkpoints, pretrained, runs
 
 _OUTPUTS = ('vertices', 'vertices_smpl', 'rotations', 'betas', 'camera')
 
@@ -72,6 +72,9 @@ def trained(options: argparse.Namespace, device: str) -> Tuple[cli.Options, str]
       errors.InputError: there are none.
     """
     del device
+    options = pretrained.chosen(cli.settled(options), options_lib.PRETRAINED,
+                                torch_weights.is_torch(options.output_path)
+                                or pretrained.has_checkpoint(options.output_path))
     path = options.checkpoint or options.output_path
     if torch_weights.is_torch(path):
         return options_lib.complete_network(options), path

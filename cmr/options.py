@@ -9,6 +9,7 @@ from common.readers import text as text_lib
 from common.training import workers
 
 OUTPUT_PATH = os.path.join(config_lib.MODEL_DIR, 'output')
+PRETRAINED = os.path.join(config_lib.MODEL_DIR, 'pretrained')    # weights that ship
 GENERATED = 'generated'     # folder of the quick start's set below the output folder
 OTHER_NAMES = 'names of the original and of the MindSpore port'
 NETWORK = {'num_channels': 256, 'num_layers': 5, 'img_res': 224, 'resnet_width': 64}
@@ -67,6 +68,7 @@ def _training_parser(doc):
                         help='weights to start from: a checkpoint, its folder, a checkpoint of '
                              'GraphCMR (.pt), or an ImageNet ResNet-50 (.pth, or converted) for '
                              'the encoder')
+    cli.add_pretrained(parser)
     cli.add_flag(parser, '--evaluate', help='measure on the test set of UP-3D before and after')
     cli.add_flag(parser, '--freeze', help='write a .pb at the end')
     _add_training_options(parser.add_argument_group('training'))
@@ -182,7 +184,8 @@ def complete(parsed, device):
     """
     del device
     preset = _TRAINING if parsed.data_path else QUICK
-    changes = {name: value for name, value in preset.items() if vars(parsed)[name] is None}
+    changes = {name: value for name, value in preset.items() if vars(parsed)[name] is None
+               and not (parsed.pretrained and name in NETWORK)}
     if parsed.checkpoint in ('None', 'none'):       # as the MindSpore port's scripts write it
         changes['checkpoint'] = ''
     if parsed.name:
@@ -191,7 +194,12 @@ def complete(parsed, device):
         changes['dataset'] = 'itw' if parsed.data_path else 'up-3d'
     if not parsed.data_path and parsed.training_steps is None and parsed.num_epochs is None:
         changes['training_steps'] = QUICK_STEPS
-    options = complete_network(cli.settled(parsed, **changes))
+    options, recorded = cli.settled(parsed, **changes), None
+    if parsed.pretrained:
+        from common.training import pretrained  # here, since --help needs no TensorFlow
+        options = pretrained.asked_for(options, PRETRAINED)
+        recorded = pretrained.sizes(PRETRAINED, [*NETWORK, 'nearest_rotation', 'stretch'])
+    options = complete_network(options, recorded)
     # Recorded for scripts that start elsewhere.
     return options.replace(**{name: os.path.abspath(value) for name, value in
                               (('body', options.body), ('mesh_levels', options.mesh_levels))

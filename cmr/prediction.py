@@ -12,6 +12,7 @@ from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, photo, renderer
 from common import cli, errors, files
 from common.geometry import meshes
+from common.pages import report
 from common.readers import pictures
 from common.training import launch
 
@@ -78,13 +79,18 @@ def predict(options: cli.Options, context: launch.Context) -> None:
         outputs = [predictor.predict(normal[None]) for _, _, normal in crops]
         faces = predictor.network.body.faces
     stem = options.outfile or os.path.splitext(options.img)[0]
+    written: List[str] = []
     for (number, picture, _), output in zip(crops, outputs):
-        _write('{}_person{}'.format(stem, number) if options.person == 'all' else stem, picture,
-               output, faces)
+        written += _write('{}_person{}'.format(stem, number) if options.person == 'all' else stem,
+                          picture, output, faces)
+    cli.say('page: {}'.format(report.write_files(
+        stem + '_body.html', 'demo.py: {}'.format(os.path.basename(stem)), written,
+        dict(launch.facts(context), weights=weights))))
 
 
 def _write(stem, picture, outputs, faces):
-    """Writes the bodies of a person as meshes and pictures."""
+    """Writes the bodies of a person as meshes and pictures; returns the files."""
+    written = []
     background, camera = np.round(255 * picture).astype(np.uint8), outputs.camera[0]
     for name, field, color in _BODIES:
         vertices = getattr(outputs, field)[0]
@@ -95,8 +101,10 @@ def _write(stem, picture, outputs, faces):
             with files.replacing(path) as temporary:
                 if not cv2.imwrite(temporary, drawing[..., ::-1]):
                     raise errors.InputError('cannot write {}.'.format(path))
+            written.append(path)
         for extension in ('.obj', '.glb'):
-            meshes.write('{}_{}{}'.format(stem, name, extension), upright(vertices),
-                         faces.tolist())
+            written.append('{}_{}{}'.format(stem, name, extension))
+            meshes.write(written[-1], upright(vertices), faces.tolist())
     cli.say('camera: scale {:.3f}, shift {:.3f} {:.3f}; {}_{{gcnn,smpl}}{{.obj,.glb,.png,'
             '_side.png}}'.format(*camera, stem))
+    return written

@@ -217,6 +217,7 @@ class _Test:
 
     def __init__(self, network, data_path, options):
         self._options = options.replace(shuffle=False)
+        self._known: Dict[str, float] = {}      # figures of the mean pose
         try:
             self._set, self._training_set = [datasets.open_set(data_path, 'up-3d', is_train)
                                              for is_train in (False, True)]
@@ -242,6 +243,9 @@ class _Test:
             figures.update(evaluation.baseline(self._predictor, self._set, self._training_set))
         for name, value in figures.items():
             cli.say('{}: {}'.format(name, value))
+        if not step:
+            self._known = {name: value for name, value in figures.items() if 'mean pose' in name}
+        evaluation.say_verdict(dict(self._known, **figures))
         run.record(step, **{name.lower().replace(' ', '_').replace('(', '').replace(')', ''): value
                             for name, value in figures.items()})
         path = evaluation.write(run.output_path, 'up-3d', step, figures)

@@ -257,6 +257,12 @@ def add_max_pixels(parser: Any) -> None:
                         help='the largest picture that is read, in pixels')
 
 
+def add_pretrained(parser: Any) -> None:
+    """Adds --pretrained, for scripts that start from trained weights or use them."""
+    add_flag(parser, '--pretrained',
+             help='take the trained weights that ship with the model (<model>/pretrained)')
+
+
 def add_device_options(parser: Any, device: str = 'auto',
                        device_help: str = 'auto takes an NPU, else a GPU, else the CPU') -> None:
     """Adds the options of every script that runs a network, in training or not.
@@ -309,6 +315,7 @@ def add_trained_options(parser: Any, output_path: str, *aliases: str,
                         help='folder of the training run (its config.json tells the network)')
     parser.add_argument('--checkpoint', '--ckpt_path', *aliases, type=path, default='',
                         help=checkpoint + '; unset: the newest of the run')
+    add_pretrained(parser)
 
 
 def add_run_options(parser: 'Parser', output_path: str) -> None:
@@ -334,9 +341,13 @@ def add_run_options(parser: 'Parser', output_path: str) -> None:
                        help='steps between report lines')
     add_device_options(group)
     group.add_argument('--distribution', default='auto',
-                       choices=('auto', 'none', 'hccl', 'horovod'),
+                       choices=('auto', 'none', 'tf', 'hccl', 'horovod'),
                        help='how several processes train together: a batch is shared out among '
-                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun')
+                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun, '
+                            'TensorFlow itself (tf) where TF_CONFIG names several')
+    group.add_argument('--peer_timeout', type=positive_int, default=30, metavar='SECONDS',
+                       help='with --distribution tf: how long another process may be unreachable '
+                            'or silent before this one ends')
     add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '
                                            'that ModelZoo tools look for')
     _add_npu_options(add_expert_group(

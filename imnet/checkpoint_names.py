@@ -13,7 +13,7 @@ from typing import List, Optional, Sequence
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors
-from common.training import checkpoints, runs
+from common.training import checkpoints, pretrained, runs
 from imnet import options as options_lib
 
 NAMES = {'ae': 'IMAE.model', 'gan': 'ZGAN.model', 'svr': 'IMSVR.model'}
@@ -41,6 +41,34 @@ def _only_stem(folder):
 def folder(options: cli.Options, kind: str) -> str:
     """Returns the folder of the checkpoints of a kind of network under the original's names."""
     return os.path.join(options.checkpoint_dir, options.dataset + _ending(options, kind))
+
+
+def placed(options: cli.Options, kind: str) -> cli.Options:
+    """Turns to the weights that ship where --pretrained or the lack of others asks for them.
+
+    Args:
+      options: settled; kind: 'ae', 'gan' or 'svr'.
+    Returns:
+      options whose `checkpoint_dir`, `dataset` and `leaky_clip` are those of these weights, or as
+      they are.
+    Raises:
+      errors.UsageError, errors.InputError: see `pretrained.chosen`.
+    """
+    has_run = not options.pretrained and newest(options, kind) is not None
+    if not pretrained.chosen(options, options_lib.PRETRAINED, has_run).checkpoint or (
+            options.checkpoint):
+        return options
+    return shipped(options)
+
+
+def shipped(options: cli.Options) -> cli.Options:
+    """Returns options whose checkpoints are those that ship, with no --checkpoint."""
+    place = os.path.join(options_lib.PRETRAINED, checkpoints.RUN_FOLDER)
+    trained = pretrained.sizes(options_lib.PRETRAINED, ['leaky_clip'], 'ae')
+    leaky_clip = (trained.get('leaky_clip', False) if options.leaky_clip is None
+                  else options.leaky_clip)
+    return options.replace(checkpoint='', checkpoint_dir=place, dataset=_only_stem(place),
+                           leaky_clip=leaky_clip)
 
 
 def _ending(options, kind):

@@ -5,8 +5,9 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors
-from common.training import checkpoints, launch, runs
+from common.training import checkpoints, launch, pretrained, runs
 from imnet import checkpoint_names
+from imnet import options as options_lib
 
 
 def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
@@ -40,6 +41,9 @@ def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
 
 def starting_weights(options: cli.Options, kind: str) -> Optional[str]:
     """Finds the checkpoint under the original's name that a training starts from, or None."""
+    if options.pretrained:
+        pretrained.asked_for(options, options_lib.PRETRAINED)
+        return checkpoint_names.newest(checkpoint_names.shipped(options), kind)
     if options.checkpoint:
         return checkpoints.latest(options.checkpoint)
     return checkpoint_names.newest(options, kind) if options.resume else None

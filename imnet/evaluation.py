@@ -8,7 +8,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import meshes, voxel_grids
-from common.training import launch
+from common.training import launch, reporting
 from imnet import data_utils, draw, extraction, inference, light_field, measures, meshing, networks
 from imnet.point_sampling import sampler
 
@@ -197,6 +197,10 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
                      ['truth'] * len(pairs) + ['reconstruction'] * len(pairs), len(pairs))
     for title, mean in means.items():
         cli.say('mean, {}: {}'.format(title, _listed(mean)))
+    if _BASELINE in means:
+        cli.say(reporting.verdict(
+            'IoU', means[kind]['iou'], {_BASELINE: means[_BASELINE]['iou']}, 'More epochs, more '
+            'shapes or weights that ship (--pretrained) may help.'))
     cli.say('tables in {}.csv and .md'.format(stem))
     return means[kind]
 

@@ -27,6 +27,7 @@ def freeze(options: cli.Options, context: launch.Context) -> List[str]:
     options = checkpoint_names.with_stem(options.replace(
         checkpoint_dir=options.checkpoint_dir or os.path.join(options.output_path, 'checkpoints'),
         **_UNKNOWN))
+    options = checkpoint_names.placed(options, 'ae')
     paths = []
     for part, prefix in sorted(_sources(options).items()):
         sizes = (checkpoint_names.fitted_gan(options, prefix) if part == 'generator' else

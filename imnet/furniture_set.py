@@ -1,11 +1,12 @@
 """A small set in IM-NET's layout from procedural furniture: solids, point sets, rendered views."""
 import os
-from typing import Sequence
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
 from common import cli
 from common.geometry import furniture, generator, voxel_grids
+from common.training import workers
 from imnet import draw, options
 from imnet.point_sampling import sampler, tables
 
@@ -44,14 +45,23 @@ def render_views(grid: np.ndarray) -> np.ndarray:
     return result
 
 
+def _row(job: Tuple[int, str, str, int, int]) -> Dict[str, np.ndarray]:
+    """Arrays of the shape (seed, name, class, number, version of the generator)."""
+    seed, name, kind, number, version = job
+    grid = solid(kind, [seed, number], version)
+    sets = sampler.point_sets(grid, sampler.Draws.of_shape(seed, name))
+    return dict(tables.arrays_of(sets), pixels=render_views(grid))
+
+
 def write(folder: str, shapes: int = 2, classes: Sequence[str] = options.FURNITURE,
-          seed: int = 0, version: int = 1) -> None:
+          seed: int = 0, version: int = 1, processes: int = 0) -> None:
     """Writes the files of both splits.
 
     Args:
       folder: str; shapes: of each class for training, one more is for testing.
       classes: of generator.CLASSES; seed: of the shapes.
       version: int, of the generator; from 2 on the shapes for testing are held out by their seed.
+      processes: int, that make shapes; 0: one a processor. The files do not depend on it.
     """
     test_seed = seed if version == 1 else generator.held_out_seed(seed)
     for half, own_seed, numbers in (('train', seed, range(shapes)),
@@ -59,13 +69,9 @@ def write(folder: str, shapes: int = 2, classes: Sequence[str] = options.FURNITU
         path = os.path.join(folder, '{}_{}.hdf5'.format(STEM, half))
         items = [(kind, number) for kind in classes for number in numbers]
         names = ['{}/{:04d}'.format(*item) for item in items]
-
-        def rows(items=items, names=names, own_seed=own_seed):
-            for name, (kind, number) in zip(names, items):
-                grid = solid(kind, [own_seed, number], version)
-                sets = sampler.point_sets(grid, sampler.Draws.of_shape(own_seed, name))
-                yield dict(tables.arrays_of(sets), pixels=render_views(grid))
-
-        tables.write_rows(path, rows(), len(names), 'gzip')
+        rows = workers.parallel(_row, [(own_seed, name, *item, version)
+                                       for name, item in zip(names, items)],
+                                processes or workers.num_cpus(), 'making shapes')
+        tables.write_rows(path, rows, len(names), 'gzip')
         tables.write_names(path, names)
         cli.say('{} shapes in {}'.format(len(names), path))

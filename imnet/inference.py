@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.geometry import plots
-from common.training import launch
+from common.training import launch, reporting
 from imnet import checkpoint_names, data_utils, extraction, meshing, networks
 from imnet.IMGAN import modelz
 from imnet.IMSVR import photos, views
@@ -40,7 +40,8 @@ def write_codes(options: cli.Options, context: launch.Context) -> None:
     rows = meshing.rows_of(data, options, everything=True)
     network, sess = networks.load(options, context)
     with sess:
-        codes = network.codes_of(sess, (data.voxels(row) for row in rows))
+        codes = network.codes_of(sess, (data.voxels(row) for row in reporting.progress(
+            rows, 'encoding shapes')))
     # A name of its own for the test split and for a part of a split.
     part = '_' + options.split if options.split != 'train' else ''
     if len(rows) < len(data):
@@ -80,7 +81,8 @@ def interpolate(options: cli.Options, context: launch.Context, kind: str) -> Non
 def sample(options: cli.Options, context: launch.Context) -> None:
     """Writes meshes of codes that the GAN makes out of noise."""
     of_decoder, _ = networks.trained(options.replace(checkpoint=''), context.device)
-    options = options.replace(dataset=of_decoder.dataset, z_dim=of_decoder.z_dim)
+    options = options.replace(dataset=of_decoder.dataset, z_dim=of_decoder.z_dim,
+                              checkpoint_dir=of_decoder.checkpoint_dir)
     prefix = checkpoint_names.chosen(options, 'gan')
     options = checkpoint_names.fitted_gan(options, prefix)
     noise = np.random.RandomState(context.seed).normal(

@@ -23,6 +23,8 @@ def parse_args(argv=None):
     parser.add_argument('--generator', type=int, choices=generator.VERSIONS, default=1,
                         help='version of the procedural shapes')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the shapes')
+    parser.add_argument('--workers', type=cli.non_negative_int, default=0,
+                        help='processes; 0: one a core')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -31,7 +33,7 @@ def make(settled):
     """Writes the two files."""
     from imnet import furniture_set  # here, since --help needs no SciPy
     furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed,
-                        settled.generator)
+                        settled.generator, settled.workers)
 
 
 def main(argv=None):

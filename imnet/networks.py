@@ -53,7 +53,7 @@ def trained(options: cli.Options, device: str, kind: str = 'ae') -> Tuple[cli.Op
     """
     if options.plain is None:
         options = options.replace(plain=device != 'cpu')
-    options = checkpoint_names.with_stem(options)
+    options = checkpoint_names.placed(checkpoint_names.with_stem(options), kind)
     prefix = checkpoint_names.chosen(options, kind)
     return checkpoint_names.fitted(options, prefix, kind), prefix
 

@@ -11,6 +11,7 @@ from typing import Any, List, Optional, Sequence
 from common import cli, errors
 
 OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
+PRETRAINED = os.path.join(os.path.dirname(OUTPUT_PATH), 'pretrained')    # weights that ship
 DATASET = 'all_vox256_img'              # the author's stem of the data files
 RESOLUTIONS = (64, 128, 256, 512)       # of extraction
 POINTS = {16: 4096, 32: 4096, 64: 16384}    # points of a shape in each set
@@ -54,6 +55,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, doc: str = 'Runs all stages
     parser.add_argument('--num_meshes', type=cli.positive_int, default=4,
                         help='shapes in each gallery')
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help='weights to start from')
+    cli.add_pretrained(parser)
     group = parser.add_argument_group('instead of the preset\'s')
     group.add_argument('--epochs', nargs=3, type=cli.positive_int, default=None,
                        metavar=('E16', 'E32', 'E64'), help='last epochs of the three stages')
@@ -190,6 +192,7 @@ def _add_shared_options(parser: Any, ef_dim: int, training: Any = None) -> None:
                  'checkpoint under the original\'s name')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='weights to start from, or to use without --train')
+    cli.add_pretrained(parser)
     parser.add_argument('--checkpoint_dir', default='',
                         help='folder of the folders of checkpoints under the original\'s names; '
                              'unset: <output_path>/checkpoints')
@@ -279,10 +282,22 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
               if vars(options)[name] is None}
     if options.train_epochs:
         values['epochs'] = _shared(options.train_epochs, PRESETS[preset]['epochs'])
+    if options.pretrained:
+        values.update(_of_shipped(options))
     options = options.replace(preset=preset, **values)
     if sorted(options.epochs) != options.epochs:
         raise errors.UsageError('--epochs must not fall: {}.'.format(options.epochs))
     return options
+
+
+def _of_shipped(options):
+    """Sizes of the networks that ship, for a training that starts from them."""
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    pretrained.asked_for(options, PRETRAINED)
+    values = pretrained.sizes(PRETRAINED, ['z_dim', 'ef_dim', 'gf_dim', 'leaky_clip'], 'ae')
+    if os.path.isdir(os.path.join(PRETRAINED, 'svr')):
+        values['svr_ef_dim'] = pretrained.sizes(PRETRAINED, ['ef_dim'], 'svr')['ef_dim']
+    return values
 
 
 def _shared(epochs: int, preset: Any) -> List[int]:

@@ -98,7 +98,8 @@ def _of_program(options: cli.Options, parse: Callable[..., argparse.Namespace], 
     """The options of a program: its defaults, those of train.py of the same name, and `changes`."""
     defaults = vars(parse([]))
     same = {name: value for name, value in vars(options).items() if name in defaults}
-    return cli.Options(**dict(defaults, **same)).replace(data_dir=options.data_path, **changes)
+    return cli.Options(**dict(defaults, **same)).replace(
+        **dict({'data_dir': options.data_path, 'pretrained': False}, **changes))
 
 
 def _train_ae(options, context, size):
@@ -110,7 +111,8 @@ def _train_ae(options, context, size):
     cli.say('--- autoencoder, points_{}, to epoch {}'.format(size, epoch))
     return gan_training.train_ae(_of_program(
         options, options_lib.parse_imgan, ae=True, train=True, real_size=size,
-        batch_size_input=options_lib.POINTS[size], epoch=epoch), context)
+        pretrained=options.pretrained, batch_size_input=options_lib.POINTS[size],
+        epoch=epoch), context)
 
 
 def _train_gan(options, context):
@@ -125,7 +127,7 @@ def _train_svr(options, context):
     svr_training.train(_of_program(
         options, options_lib.parse_imsvr, train=True, epoch=options.svr_epochs,
         ef_dim=options.svr_ef_dim, learning_rate=options.svr_learning_rate,
-        batch_size=options.svr_batch_size, checkpoint='',
+        batch_size=options.svr_batch_size, checkpoint='', pretrained=options.pretrained,
         checkpoint_every=max(10, options.checkpoint_every or 10)), context)
 
 

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.geometry import meshes, plots
-from common.training import launch
+from common.training import launch, reporting
 from polygen import data_utils, measures, mesh_sets, networks, sampling, user_inputs
 
 
@@ -78,7 +78,7 @@ class Sampler:
         samples = []
         told = [dict(one, class_label=label) for label, one in zip(
             labels, inputs or [{}] * len(labels))]
-        for start in range(0, len(told), self._batch):
+        for start in reporting.progress(range(0, len(told), self._batch), 'drawing batches'):
             part = told[start:start + self._batch]
             seeds = [np.append(seed, [start, network]) for network in range(2)]
             rows = [part[row % len(part)] for row in range(self._batch)]

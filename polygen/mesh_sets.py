@@ -431,6 +431,11 @@ class Batches:
         self.buckets, self._members = make_buckets(examples, num_buckets, multiple_of)
         self.steps_per_epoch = sum(-(-len(group) // batch_size) for group in self._members)
         self._plan_of = (None, None)  # the last epoch and its plan
+        self._shard = list      # what of a batch is made: all of it
+
+    def share(self, ranks):
+        """Lets `at` make the rows of one of several processes alone; ranks: ranks.Ranks."""
+        self._shard = ranks.shard
 
     def plan(self, epoch):
         """Returns the order of an epoch, counted from 0: list of (bucket index, int [B])."""
@@ -461,6 +466,7 @@ class Batches:
             raise ValueError('steps count from 1, got {}.'.format(step))
         epoch, position = divmod(step - 1, self.steps_per_epoch)
         bucket, indices = self.plan(epoch)[position]
+        indices = self._shard(indices)
         size = self.buckets[bucket]
         chosen = [self._example(epoch, index) for index in indices]
         draws = [self._draw(epoch, index, example) for index, example in zip(indices, chosen)]

@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.device import npu
 from common.frozen import networks
-from common.training import checkpoints, launch, runs
+from common.training import checkpoints, launch, pretrained, runs
 from polygen import blocks, conditions, modules, sampling, sequences, training_graph
 from polygen import options as options_lib
 
@@ -254,6 +254,8 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, Weights]:
         values = {'preset': options.preset, 'num_classes': labels[0] if labels else 1,
                   'condition': kinds[0] if kinds else 'class' if labels else 'none'}
     else:
+        options = pretrained.chosen(options, options_lib.PRETRAINED,
+                                    pretrained.has_checkpoint(options.output_path))
         vertex = face = checkpoints.latest(options.checkpoint or options.output_path)
         values = recorded(options)
     defaults = vars(options_lib.parse_args([]))

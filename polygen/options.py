@@ -6,6 +6,7 @@ from common import cli, errors
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 SHIPPED_MESHES = os.path.join(_FOLDER, 'meshes')
 OUTPUT_PATH = os.path.join(_FOLDER, 'output')
+PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
 _FUSION_SWITCH = os.path.join(_FOLDER, 'fusion_switch.cfg')
 PARTS = ('face', 'vertex')
 CONDITIONS = ('none', 'class', 'image', 'voxels')
@@ -67,6 +68,12 @@ _SIZES = [
     ('sample_face_tokens', 'face tokens of a sample at most')]
 
 
+# What a trained network has been made with, so that a training starts from it.
+_OF_NETWORKS = [name for name, _ in _SIZES] + [
+    'quantization_bits', 'num_classes', 'class_conditional', 'face_class_conditional',
+    'memory_efficient', 'exact_quantization']
+
+
 def parse_args(argv=None, doc=__doc__):
     """Reads the command line of train.py.
 
@@ -101,6 +108,7 @@ def parse_args(argv=None, doc=__doc__):
     parser.add_argument('--face_checkpoint', default='',
                         help='a trained face model (checkpoint or folder of a run), which is taken '
                              'as it is: only the vertex model is trained')
+    cli.add_pretrained(parser)
     _add_original_options(cli.add_expert_group(parser, 'parity with the original'))
     return parser.parse_args(argv)
 
@@ -235,7 +243,12 @@ def complete(parsed, device):
     Raises:
       errors.UsageError: see `settle_networks`.
     """
-    options = settle_networks(vars(parsed), device)
+    values = vars(parsed)
+    if parsed.pretrained:
+        from common.training import pretrained  # here, since --help needs no TensorFlow
+        values = vars(pretrained.asked_for(parsed, PRETRAINED))
+        values.update(pretrained.sizes(PRETRAINED, _OF_NETWORKS))
+    options = settle_networks(values, device)
     if device == 'npu' and not options.fusion_switch_file:
         return options.replace(fusion_switch_file=_FUSION_SWITCH)   # as in the Ascend port
     return options

@@ -44,6 +44,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
         examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
         options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits,
         condition=conditions.of_options(options), augment=mesh_sets.augmentation_of(options))
+    batches.share(context.ranks)
     if options.train_epochs:
         options = options.replace(training_steps=options.train_epochs * batches.steps_per_epoch)
     step_tensor = tf.placeholder(tf.int32, [], name='step')

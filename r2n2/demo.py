@@ -23,7 +23,7 @@ def main(argv=None):
     parsed = parse_args(argv)
     from common.training import launch  # here, since --help needs no TensorFlow
     from r2n2 import reconstruction
-    return launch.main(reconstruction.reconstruct, parsed, is_training=False)
+    return launch.main(reconstruction.reconstruct, parsed, is_training=False, has_page=False)
 
 
 if __name__ == '__main__':

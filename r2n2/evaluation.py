@@ -142,7 +142,7 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
     settings, num_models = loader.settings, len(loader.pairs)
     batch = settings.CONST.BATCH_SIZE
     rows, drawn = [], []
-    for first in range(0, num_models, batch):
+    for first in reporting.progress(range(0, num_models, batch), 'measuring batches'):
         indices = list(range(first, min(first + batch, num_models)))
         images, voxels = loader.batch(
             indices, counts[-1], lambda index: np.random.RandomState([seed, 4, index]),
@@ -160,7 +160,6 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
                                 voxel.average_precision(occupancy[place], voxels[place]),
                                 [voxel.evaluate(occupancy[place], voxels[place], threshold)
                                  for threshold in settings.TEST.VOXEL_THRESH]))
-        cli.say('{}/{} models measured'.format(indices[-1] + 1, num_models))
     return rows, drawn
 
 
@@ -234,6 +233,9 @@ def _write(results, folder, headline):
     cli.say('Total mAP: {mAP:.6f}'.format(**figures))
     cli.say('IoU: {iou:.4f}; of the mean shape of the training models: {mean_shape_iou:.4f}'
             .format(**figures))
+    cli.say(reporting.verdict(
+        'IoU', figures['iou'], {'mean shape': figures['mean_shape_iou']}, 'More steps '
+        '(--training_steps), more models or weights that ship (--pretrained) may help.'))
     cli.say(reporting.accuracy_line(figures['iou']))
     files.write_json(os.path.join(folder, 'result.json'), figures)
     files.write_text(os.path.join(folder, 'table.md'), '\n'.join(lines) + '\n')

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.frozen import networks as frozen_networks
-from common.training import checkpoints, runs
+from common.training import checkpoints, pretrained, runs
 from r2n2 import models
 from r2n2 import options as options_lib
 from r2n2.lib import config as config_lib
@@ -59,6 +59,8 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, str]:
     if (output_path == options_lib.OUTPUT_PATH and os.path.isdir(options_lib.LAUNCHED)
             and not os.path.isdir(os.path.join(output_path, checkpoints.RUN_FOLDER))):
         output_path = options_lib.LAUNCHED
+    options = pretrained.chosen(options, options_lib.PRETRAINED,
+                                pretrained.has_checkpoint(output_path))
     prefix = checkpoints.latest(options.checkpoint or output_path)
     folder = os.path.dirname(os.path.dirname(os.path.abspath(prefix)))
     recorded = runs.read_options(folder).get('settings')

@@ -9,6 +9,7 @@ from r2n2.lib import config as config_lib
 
 MODEL_DIR = os.path.dirname(os.path.abspath(__file__))
 OUTPUT_PATH = os.path.join(MODEL_DIR, 'output')
+PRETRAINED = os.path.join(MODEL_DIR, 'pretrained')    # weights that ship
 LAUNCHED = os.path.join(MODEL_DIR, 'test', 'output', '0')  # where test/*.sh leave their run
 QUICK_CONFIG = os.path.join(MODEL_DIR, 'experiments', 'cfgs', 'quick.yaml')
 # Options that a setting of the original stands for where the command line does not have them.
@@ -51,6 +52,7 @@ def parse_args(argv: Optional[Sequence[str]] = None,
     work.add_argument('--checkpoint', '--ckpt_path', '--weights', type=cli.path, default='',
                       help="weights to start from or to measure: checkpoint, folder of one, or "
                            "the original's .npy")
+    cli.add_pretrained(work)
     _add_settings(group)
     _add_original_options(cli.add_expert_group(parser, 'options of the original'))
     parsed = parser.parse_args(argv)
@@ -118,6 +120,9 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
     if parsed.test:
         values['train'], values['evaluate'] = False, True
     settings, keys = merged_settings(values['cfg'], parsed.set)
+    if parsed.pretrained:
+        values['checkpoint'] = _start_from_shipped(parsed, settings)
+        values['set_by_files'] = [name for name in values['set_by_files'] if name != 'checkpoint']
     for option in values.pop('set_by_files'):
         if _SET_BY_FILES[option] in keys:
             values[option] = _look_up(settings, _SET_BY_FILES[option])
@@ -141,6 +146,17 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
                   plain=parsed.plain or device != 'cpu',
                   mask_views=parsed.mask_views or device == 'npu')
     return cli.Options(**values)
+
+
+def _start_from_shipped(parsed, settings):
+    """Gives settings the network of the weights that ship; returns their folder."""
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    folder = pretrained.asked_for(parsed, PRETRAINED).checkpoint
+    recorded = config_lib.restored(pretrained.sizes(PRETRAINED, ['settings'])['settings'])
+    settings['NET'] = recorded.NET
+    for name in ('NETWORK_CLASS', 'IMG_H', 'IMG_W', 'N_VOX'):
+        settings.CONST[name] = recorded.CONST[name]
+    return folder
 
 
 def merged_settings(files: Optional[Sequence[str]], pairs: Optional[Sequence[str]]

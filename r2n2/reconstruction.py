@@ -5,6 +5,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import cutouts, meshes, voxel_grids
+from common.pages import report
 from common.readers import pictures
 from common.training import launch
 from r2n2 import evaluation, networks
@@ -92,3 +93,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
     evaluation.draw(stem + '.png', [(images, None, grids)], options.threshold)
     cli.say('{} cells occupied; {}, {}.glb and {}.png'.format(
         int(grid.sum()), options.output, stem, stem))
+    cli.say('page: {}'.format(report.write_files(
+        stem + '.html', 'demo.py: {}'.format(os.path.basename(stem)),
+        [options.output, stem + '.glb', stem + '.png'],
+        dict(launch.facts(context), weights=weights_path))))

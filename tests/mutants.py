@@ -6,12 +6,13 @@ keeps its name while other lines move.
 import ast
 import collections
 
-Mutant = collections.namedtuple('Mutant', 'path function first_line line change number apply')
+Mutant = collections.namedtuple('Mutant', 'path function entry first_line line change number apply')
 Mutant.__doc__ = """One change.
 
-path: from the root; function: name with its class, '' at the top; first_line: of the function as
-its code object has it, 0 at the top; line: where it is; change: what is changed; number: among
-those of the same path, function and change; apply: changes the tree that it was found in."""
+path: from the root; function: name with its class, '' at the top; entry: the outermost function
+around it; first_line: of that one as its code object has it, 0 at the top; line: where it is;
+change: what is changed; number: among those of the same path, function and change;
+apply: changes the tree that it was found in."""
 
 _OPERATORS = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
               ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.LShift: ast.RShift,
@@ -169,23 +170,25 @@ def mutants(tree, path):
     """
     found, counts = [], collections.Counter()
 
-    def visit(node, replace, function, first_line):
+    def visit(node, replace, function, entry, first_line):
         if _is_left_alone(node):
             return
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            if isinstance(node, ast.FunctionDef) and not first_line:
-                first_line = min([node.lineno] + [one.lineno for one in node.decorator_list])
             function = '.'.join(filter(None, [function, node.name]))
+            if isinstance(node, ast.FunctionDef) and not first_line:
+                entry, first_line = function, min(
+                    [node.lineno] + [one.lineno for one in node.decorator_list])
         for change, apply in _changes(node, replace):
             number = counts[function, change]
             counts[function, change] += 1
-            found.append(Mutant(path, function, first_line, node.lineno, change, number, apply))
+            found.append(Mutant(path, function, entry, first_line, node.lineno, change, number,
+                                apply))
         for child, put in _children(node):
-            visit(child, put, function, first_line)
+            visit(child, put, function, entry, first_line)
 
     for statement, put in _children(tree):
         if not (isinstance(statement, ast.If) and '__main__' in ast.dump(statement.test)):
-            visit(statement, put, '', 0)
+            visit(statement, put, '', '', 0)
     return found
 
 

@@ -21,7 +21,6 @@ import importlib.util
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import threading
@@ -32,30 +31,40 @@ from common.readers import text
 from tests import mutants
 
 ROOT = collection.ROOT
-# What is changed, by package, and the tests that could notice.
+# What is changed, by package: networks, losses, measures and what reads their data.
 SOURCES = {
-    'vsl': ['vsl/vsl.py', 'vsl/measures.py', 'vsl/data_utils.py', 'vsl/datasets.py',
-            'vsl/networks.py', 'vsl/evaluation.py', 'vsl/training.py', 'vsl/mat2bin.py'],
+    'vsl': ['vsl/vsl.py', 'vsl/vsl_rec.py', 'vsl/measures.py', 'vsl/data_utils.py',
+            'vsl/datasets.py', 'vsl/networks.py'],
     'polygen': ['polygen/modules.py', 'polygen/blocks.py', 'polygen/own_layers.py',
                 'polygen/data_utils.py', 'polygen/measures.py', 'polygen/sequences.py',
-                'polygen/sampling.py', 'polygen/training_graph.py', 'polygen/mesh_sets.py',
-                'polygen/networks.py'],
-    'imnet': ['imnet/decoder.py', 'imnet/IMGAN/*.py', 'imnet/IMSVR/*.py', 'imnet/data_utils.py',
-              'imnet/extraction.py', 'imnet/measures.py', 'imnet/light_field.py',
-              'imnet/epochs.py', 'imnet/meshing.py', 'imnet/point_sampling/*.py'],
-    'r2n2': ['r2n2/models/net.py', 'r2n2/lib/*.py', 'r2n2/evaluation.py', 'r2n2/training.py',
-             'r2n2/reconstruction.py'],
+                'polygen/sampling.py', 'polygen/training_graph.py', 'polygen/mesh_sets.py'],
+    'imnet': ['imnet/decoder.py', 'imnet/IMGAN/model*.py', 'imnet/IMGAN/ops.py',
+              'imnet/IMSVR/model.py', 'imnet/IMSVR/ops.py', 'imnet/IMSVR/[pv]*.py',
+              'imnet/data_utils.py', 'imnet/extraction.py', 'imnet/measures.py',
+              'imnet/light_field.py', 'imnet/point_sampling/[st]*.py'],
+    'r2n2': ['r2n2/models/net.py', 'r2n2/lib/data_*.py', 'r2n2/lib/fast_conv.py',
+             'r2n2/lib/[lvw]*.py', 'r2n2/lib/solver.py'],
     'cmr': ['cmr/src/models/*.py', 'cmr/src/loss/*.py', 'cmr/src/netCell/*.py',
-            'cmr/src/dataset/*.py', 'cmr/src/dataset/preprocess/*.py', 'cmr/src/utils/imutils.py',
-            'cmr/src/utils/m*.py', 'cmr/src/utils/photo.py', 'cmr/src/utils/pose_utils.py',
-            'cmr/src/config.py', 'cmr/evaluation.py', 'cmr/training.py'],
-    'common': ['common/geometry/*.py', 'common/ops/*.py'],
+            'cmr/src/dataset/[bd]*.py', 'cmr/src/dataset/preprocess/[hs]*.py',
+            'cmr/src/utils/imutils.py', 'cmr/src/utils/metrics.py', 'cmr/src/utils/mesh.py',
+            'cmr/src/utils/pose_utils.py', 'cmr/src/utils/photo.py', 'cmr/src/config.py',
+            'cmr/evaluation.py'],
+    'common': ['common/geometry/{}.py'.format(name) for name in (
+        'gltf', 'mesh_formats', 'meshes', 'polygons', 'rasterizer', 'voxel_grids')]
+              + ['common/ops/volume_conv.py'],
 }
-_GEOMETRY = ['furniture', 'gltf', 'initial_values', 'meshes', 'plots', 'polygons', 'rasterizer',
-             'variable_store', 'volume_conv', 'voxel_grids']
-TESTS = dict({model: ['tests/' + model, 'tests/test_golden.py'] for model in collection.NAMES},
-             common=['tests/common/test_{}.py'.format(name) for name in _GEOMETRY]
-             + ['tests/test_field_cases.py'])
+# The nearest tests: without those of whole scripts, which take long and see little.
+_NEAREST = {
+    'vsl': ['published', 'measures', 'data_utils', 'make_dataset', 'vsl'],
+    'polygen': ['published', 'data_utils', 'layers', 'mesh_sets', 'sampling', 'modules'],
+    'imnet': ['published', 'light_field', 'data_utils', 'extraction', 'point_sampling'],
+    'r2n2': ['published', 'data', 'fast_conv', 'models'],
+    'cmr': ['published', 'mesh', 'regressor', 'renderer', 'eval', 'demo', 'data'],
+    'common': ['polygons', 'rasterizer', 'voxel_grids', 'meshes', 'gltf', 'furniture',
+               'volume_conv', 'variable_store', 'initial_values', 'plots']}
+TESTS = {package: ['tests/{}/test_{}.py'.format(package, name) for name in names]
+         + ['tests/test_field_cases.py' if package == 'common' else 'tests/test_golden.py']
+         for package, names in _NEAREST.items()}
 TABLE = os.path.join(ROOT, 'tests', 'mutations.csv')
 EQUIVALENT = os.path.join(ROOT, 'tests', 'mutations_equivalent.json')
 _COLUMNS = ('mutant', 'line', 'verdict', 'test', 'seconds')
@@ -65,8 +74,8 @@ _LIBRARIES = ('tensorflow.compat.v1', 'h5py', 'PIL.Image', 'scipy.io', 'scipy.nd
               'scipy.spatial', 'scipy.sparse', 'scipy.optimize', 'skimage.measure',
               'skimage.transform', 'sklearn.svm', 'trimesh', 'matplotlib.pyplot', 'mcubes', 'cv2',
               'yaml', 'pytest', 'tensor2tensor.layers.common_attention', 'sonnet')
-_MOST_SECONDS = 25      # of tests for one mutant
-_SLOWEST = 12           # seconds of a test that is run at all
+_MOST_SECONDS = 8       # CPU time of tests for one mutant
+_SLOWEST = 6            # of a test that is run at all
 
 
 def parse_args(argv=None):
@@ -78,16 +87,18 @@ def parse_args(argv=None):
                         help='mutants in all, the same number for each package')
     parser.add_argument('--seed', type=int, default=0, help='of the choice')
     parser.add_argument('--reach', action='store_true',
-                        help='run the quick tests and note which functions they enter')
+                        help='run the quick tests and note which functions they enter; files '
+                             'of tests that were run before are left out')
     parser.add_argument('--again', action='store_true',
-                        help='try mutants again that were not noticed')
+                        help='try mutants again that were not noticed; with --reach: run all tests')
     parser.add_argument('--seconds', type=float, default=float('inf'),
                         help='stop after so long, to go on another time')
-    parser.add_argument('--reach_file', default=os.path.join(ROOT, 'output', 'mutations.json'),
-                        help='where --reach writes')
+    parser.add_argument('--reach_path', default=os.path.join(ROOT, 'output', 'mutations'),
+                        help='folder where --reach writes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     parser.add_argument('--show', default='', metavar='TEXT',
-                        help='list the mutants whose name holds this, and run none')
+                        help='list the mutants whose name holds this, and run none; with --reach: '
+                             'only files of tests whose path holds this')
     return parser.parse_args(argv)
 
 
@@ -145,17 +156,20 @@ class _Finder:
 
 
 class _Plugin:
-    """Notes in a run of pytest which test failed first, what each took, and what it entered."""
+    """Notes in a run of pytest: first failure, CPU seconds of each test, and what it entered."""
 
     def __init__(self, paths=()):
         self.failed, self.seconds, self.entered = '', collections.Counter(), {}
-        self._current, self._paths = None, {os.path.join(ROOT, path): path for path in paths}
+        self._current, self._began = None, 0.
+        self._paths = {os.path.join(ROOT, path): path for path in paths}
 
     def pytest_runtest_logstart(self, nodeid):
-        self._current = self.entered.setdefault(nodeid, set())
+        self._current, self._began = self.entered.setdefault(nodeid, set()), time.process_time()
+
+    def pytest_runtest_logfinish(self, nodeid):
+        self.seconds[nodeid] = time.process_time() - self._began
 
     def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed = self.failed or report.nodeid
         if report.skipped or report.failed:
@@ -169,7 +183,7 @@ class _Plugin:
         """A trace function that sees calls and no lines."""
         path = self._paths.get(frame.f_code.co_filename)
         if path and self._current is not None:
-            self._current.add('{}:{}'.format(path, frame.f_code.co_firstlineno))
+            self._current.add((path, frame.f_code.co_firstlineno))
 
 
 def _pytest(arguments, plugin, finder=None):
@@ -215,33 +229,50 @@ def forked(work, limit):
     return json.loads(data.decode('utf-8')) if data else None
 
 
-def reach(package):
-    """Runs the quick tests of a package.
+def _functions(path):
+    """{first line of a function's code: its name with its class}, of a file."""
+    return {one.first_line: one.entry for one in mutants.mutants(_tree(path), path)
+            if one.first_line}
+
+
+def _is_published(test):
+    """Whether a test is of those that hold constants to papers."""
+    return '/test_published.py::' in test
+
+
+def reach(package, path):
+    """Runs the quick tests of a file.
 
     Returns:
-      {test: [seconds, functions that it enters, as 'path:line']}, or None if it took too long.
+      {test: [seconds, functions of the package that it enters, as 'path:name']}, or None if it took
+      too long.
     """
     def work():
         plugin = _Plugin(sources(package))
+        names = {path: _functions(path) for path in sources(package)}
         sys.settrace(plugin.trace)
         threading.settrace(plugin.trace)
-        arguments = [] if package == 'common' else ['-k', 'not test_golden or {}'.format(package)]
-        _pytest(TESTS[package] + arguments + ['--maxfail=1000'], plugin)
-        return {test: [plugin.seconds[test], sorted(entered)]
-                for test, entered in plugin.entered.items() if entered}
-    return forked(work, 1200)
+        arguments = ['-k', package] if path.endswith('test_golden.py') else []
+        _pytest([path, '--maxfail=1000'] + arguments, plugin)
+        return {test: [plugin.seconds[test], sorted(
+            '{}:{}'.format(path, names[path][line]) for path, line in entered
+            if line in names[path])]
+                for test, entered in plugin.entered.items() if entered or _is_published(test)}
+    return forked(work, 1500)
 
 
 def tests_of(mutant, reached):
     """The tests that enter a mutant's function, quickest first, as many as their time allows."""
-    place = '{}:{}'.format(mutant.path, mutant.first_line)
-    if not mutant.first_line:   # a constant of the file: any function of it
-        place = mutant.path + ':'
-    found = sorted((seconds, test) for test, (seconds, entered) in reached.items()
-                   if any(one == place if mutant.first_line else one.startswith(place)
-                          for one in entered))
+    if mutant.entry:
+        place = '{}:{}'.format(mutant.path, mutant.entry)
+        found = [(seconds, test) for test, (seconds, entered) in reached.items()
+                 if place in entered]
+    else:       # a constant of the file: any function of it, and tests of constants
+        found = [(seconds, test) for test, (seconds, entered) in reached.items()
+                 if _is_published(test) or any(one.startswith(mutant.path + ':')
+                                               for one in entered)]
     kept, total = [], 0
-    for seconds, test in found:
+    for seconds, test in sorted(found):
         total += seconds
         if seconds > _SLOWEST or total > _MOST_SECONDS:
             break
@@ -264,7 +295,7 @@ def verdict_of(mutant, reached):
         code = _pytest(tests, plugin, _Finder(mutant.path, ast.fix_missing_locations(tree)))
         return [int(code), plugin.failed]
 
-    done = forked(work, 30 + 3 * sum(reached[test][0] for test in tests))
+    done = forked(work, 120 + 20 * sum(reached[test][0] for test in tests))
     if done is None:
         return 'late', ''
     return ('noticed' if done[0] else 'survived'), done[1]
@@ -286,7 +317,6 @@ def _write_table(rows):
 
 
 def _import_libraries():
-    shutil.rmtree(os.path.join(ROOT, '.pytest_cache'), ignore_errors=True)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('MPLBACKEND', 'Agg')
     for name in _LIBRARIES:
@@ -325,16 +355,19 @@ def _counted(name, counts):
 
 
 def _try_all(options):
-    rows, end = _read_table(), time.time() + options.seconds
-    reached = text.read_json(options.reach_file)
+    rows, end, reached = _read_table(), time.time() + options.seconds, {}
     for mutant in chosen(options.only, options.count, options.seed):
         key = mutants.key_of(mutant)
         old = rows.get(key, {'verdict': ''})['verdict']
         if time.time() > end or old in ('noticed', 'late') or old and not options.again or \
                 key in equivalent():
             continue
-        start = time.time()
-        verdict, test = verdict_of(mutant, reached[mutant.path.split('/')[0]])
+        start, package = time.time(), mutant.path.split('/')[0]
+        if package not in reached:
+            reached[package] = {test: value for tests in _reached(options, package).values()
+                                for test, value in (tests or {}).items()}
+        verdict, test = verdict_of(mutant, reached[package])
+        rows = _read_table()        # others may have gone on
         rows[key] = {'mutant': key, 'line': mutant.line, 'verdict': verdict, 'test': test,
                      'seconds': '{:.1f}'.format(time.time() - start)}
         _write_table(rows)
@@ -344,21 +377,36 @@ def _try_all(options):
         cli.say(line)
 
 
+def _reach_file(options, package):
+    return os.path.join(options.reach_path, package + '.json')
+
+
+def _reached(options, package):
+    """{file of tests: {test: [seconds, functions]}}, as far as --reach has come."""
+    path = _reach_file(options, package)
+    return text.read_json(path) if os.path.exists(path) else {}
+
+
 def _reach_all(options):
-    reached = text.read_json(options.reach_file) if os.path.exists(options.reach_file) else {}
-    for package in SOURCES:
-        if package.startswith(options.only):
+    end = time.time() + options.seconds
+    for package in (name for name in SOURCES if name.startswith(options.only)):
+        reached = _reached(options, package)
+        for path in TESTS[package]:
+            if path in reached and not options.again or options.show not in path:
+                continue
+            if time.time() > end:
+                return
             start = time.time()
-            reached[package] = reach(package)
-            files.write_json(options.reach_file, reached)
-            cli.say('{}: {} tests, {:.0f} s'.format(package, len(reached[package] or ()),
-                                                    time.time() - start))
+            reached[path] = reach(package, path)
+            files.write_json(_reach_file(options, package), reached)
+            cli.say('{}: {}, {} tests, {:.0f} s'.format(
+                package, path, len(reached[path] or ()), time.time() - start))
 
 
 def work(options):
     """Does what the options ask."""
     os.chdir(ROOT)
-    if options.show:
+    if options.show and not options.reach:
         for mutant in chosen(options.only, 10 ** 9, options.seed):
             if options.show in mutants.key_of(mutant):
                 cli.say('{} (line {})'.format(mutants.key_of(mutant), mutant.line))

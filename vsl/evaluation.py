@@ -10,9 +10,19 @@ from matplotlib.figure import Figure
 from common import cli, errors, files
 from common.geometry import plots
 from common.training import checkpoints, launch, reporting, results, runs
-from vsl import data_utils, datasets, draw, freeze, inference, measures, networks
+from vsl import (
+    data_utils,
+    datasets,
+    draw,
+    freeze,
+    inference,
+    make_dataset,
+    measures,
+    networks,
+)
 from vsl import options as options_lib
 
+_NEAREST = 3            # training shapes shown beside an encoded one
 _NOISE = 0.02           # standard deviation of the noise on codes that shapes are generated from
 
 
@@ -48,6 +58,7 @@ def open_set(options):
     data_utils.class_id(options.class_name, data.names)
     if {'generate', 'interpolate'} & set(options.stages):
         class_shapes(data, options)
+    options = options_lib.fitted(options, len(data.train.labels))
     return data, data.with_steps(options)
 
 
@@ -103,7 +114,7 @@ def run_shape_stages(model, data, orders, options, context, run=None):
     """
     folder = os.path.join(options.output_path, 'eval')
     codes = {}
-    if {'classify', 'reconstruct', 'tsne', 'metrics'} & set(options.stages):
+    if {'classify', 'reconstruct', 'tsne', 'metrics', 'encode'} & set(options.stages):
         codes = {name: inference.codes(model, split.voxels)
                  for name, split in (('train', data.train), ('test', data.test))}
     run_stages({
@@ -113,6 +124,7 @@ def run_shape_stages(model, data, orders, options, context, run=None):
         'interpolate': lambda: interpolate(model, data, folder, options),
         'tsne': lambda: tsne(codes['train'], data, folder),
         'metrics': lambda: generation(model, codes, data, options),
+        'encode': lambda: encode(model, codes, data, folder, options),
         'freeze': lambda: freeze.freeze_run(options, context, run and run.step)}, options, run)
 
 
@@ -202,6 +214,11 @@ def reconstruct(model, codes, data, folder, options):
     scores = {name + '_iou': float(inference.iou(model, codes[name], split.voxels).mean())
               for name, split in (('train', data.train), ('test', data.test))}
     cli.say('Reconstruction IoU: train: {train_iou:.4f}, test: {test_iou:.4f}'.format(**scores))
+    known = measures.shape_baselines(data.train.voxels, data.test.voxels)
+    scores.update((name.replace(' ', '_') + '_iou', value) for name, value in known.items())
+    cli.say(reporting.verdict('IoU', scores['test_iou'], known, 'More steps (--training_steps), '
+                              'more shapes, --augment_shift=1 or weights that ship '
+                              '(--pretrained) may help.'))
     if options.baselines:
         scores['pca_test_iou'] = measures.pca_iou(data.train.voxels, data.test.voxels,
                                                   model.latent_size)
@@ -214,6 +231,37 @@ def reconstruct(model, codes, data, folder, options):
                 [data.names[label - 1] for label in data.test.labels[rows]] + ['decoded'] * 6, 6,
                 options.renderer, options.up)
     return scores
+
+
+def encode(model, codes, data, folder, options):
+    """Encodes the shape of --shape: its code, class, nearest training shapes, and what is decoded.
+
+    Args:
+      model: VarShapeLearner with a session; codes: dict {'train', 'test': [N, D]}.
+      data: ShapeSet; folder: str, for picture, meshes and code; options: settled options.
+    Returns:
+      dict {'class', 'iou', 'nearest': [[class, number among the training shapes, distance of the
+      codes]], 'code'}; the class is None where the set has one alone.
+    """
+    grid = make_dataset.voxelize(options.shape, options.shape_up).reshape(1, -1)
+    (code,) = inference.codes(model, grid)
+    decoded = inference.decode(model, code[None])
+    overlap = float(measures.iou(decoded, grid)[0])
+    labels, name = data.train.labels, None
+    if not has_one_class(labels):
+        label = measures.fit_svm(codes['train'], labels).predict(code[None])[0]
+        name = data.names[int(label) - 1]
+    distances = np.linalg.norm(codes['train'] - code, axis=1)
+    rows = np.argsort(distances, kind='stable')[:_NEAREST]
+    nearest = [[data.names[labels[row] - 1], int(row), float(distances[row])] for row in rows]
+    stem = os.path.join(folder, 'encoded-' + os.path.splitext(os.path.basename(options.shape))[0])
+    draw.shapes(stem, np.concatenate([grid, decoded, data.train.voxels[rows]]),
+                ['given', 'decoded'] + ['nearest: {}'.format(one) for one, _, _ in nearest],
+                2 + len(rows), options.renderer, options.up)
+    cli.say('{}: class {}; IoU with what is decoded {:.4f}; nearest training shapes: {}; meshes in '
+            '{}'.format(options.shape, name or 'unknown', overlap, ', '.join(
+                '{} {} ({:.2f})'.format(*one) for one in nearest), stem))
+    return {'class': name, 'iou': overlap, 'nearest': nearest, 'code': code.tolist()}
 
 
 def class_shapes(data, options):

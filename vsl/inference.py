@@ -1,12 +1,13 @@
 """Encodes and decodes whole sets with a trained network, in batches of its fixed size."""
 import numpy as np
 
+from common.training import reporting
 from vsl import data_utils, measures, vsl, vsl_rec
 
 
-def _batches(model, *arrays):
+def _batches(model, what, *arrays):
     """Yields (rows in the batch, arrays of the model's batch size), the last one padded."""
-    for start in range(0, len(arrays[0]), model.batch_size):
+    for start in reporting.progress(range(0, len(arrays[0]), model.batch_size), what):
         parts = [array[start:start + model.batch_size] for array in arrays]
         count = len(parts[0])
         missing = model.batch_size - count
@@ -26,7 +27,7 @@ def codes(model: vsl.VarShapeLearner, voxels: np.ndarray) -> np.ndarray:
       float32 [N, D].
     """
     parts = []
-    for count, (part,) in _batches(model, voxels):
+    for count, (part,) in _batches(model, 'encoding batches', voxels):
         feed = model.without_noise()
         feed[model.x] = data_utils.grids(part)
         parts.append(model.sess.run(model.latent_feature, feed)[:count])
@@ -43,7 +44,7 @@ def decode(model: vsl.VarShapeLearner, latent: np.ndarray) -> np.ndarray:
       float32 [N, 27000] in (0, 1).
     """
     parts = [model.sess.run(model.x_rec, {model.decoder_input: part})[:count]
-             for count, (part,) in _batches(model, latent)]
+             for count, (part,) in _batches(model, 'decoding batches', latent)]
     return np.concatenate(parts).reshape(len(latent), -1)
 
 
@@ -79,7 +80,7 @@ def image_codes(model: vsl_rec.VarShapeLearner, images: np.ndarray,
     feed = {model.keep_prob: 1., model.dropout_uniform: np.zeros(
         model.dropout_uniform.shape.as_list(), np.float32)}
     parts = []
-    for count, (part,) in _batches(model, images):
+    for count, (part,) in _batches(model, 'encoding batches of images', images):
         feed[model.y] = part * np.float32(scale)
         parts.append(model.sess.run(model.learned_feature, feed)[:count])
     return np.concatenate(parts)

@@ -14,11 +14,9 @@ Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
 import argparse
 import collections
 import hashlib
-import multiprocessing
 import os
 import shutil
 import sys
-import time
 import zlib
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
@@ -28,6 +26,8 @@ import numpy as np
 from common import cli, errors, files
 from common.geometry import generator, meshes, voxel_grids
 from common.readers import arrays, folders, pictures
+from common.training import reporting
+from common.training import workers as workers_lib
 from vsl import data_utils
 
 EXTENT = 24             # cells that the longest side fills
@@ -73,19 +73,27 @@ def parse_args(argv=None):
                         help='likewise, for testing')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0,
                         help='of furniture and split')
-    parser.add_argument('--workers', type=cli.positive_int, default=os.cpu_count() or 1,
+    parser.add_argument('--workers', type=cli.positive_int, default=workers_lib.num_cpus(),
                         help='processes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
 
-def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10, version: int = 1
+def _piece(job):
+    """Cells [27000] of a piece of furniture (class, seed, version of the generator)."""
+    name, seed, version = job
+    return generator.voxels(name, seed, data_utils.GRID, EXTENT, version).ravel()
+
+
+def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10, version: int = 1,
+                   workers: int = 1
                    ) -> Tuple[Dict[str, data_utils.Split], List[str]]:
     """Makes the procedural set of furniture.
 
     Args:
       seed: int; num_train, num_test: int, shapes of each class.
       version: int, of the generator; from 2 on the shapes for testing are held out by their seed.
+      workers: int, processes.
     Returns:
       (dict {'train', 'test': data_utils.Split}, list of class names).
     """
@@ -93,9 +101,9 @@ def make_furniture(seed: int = 0, num_train: int = 40, num_test: int = 10, versi
     for split, own_seed, count, first in (('train', seed, num_train, 0),
                                           ('test', test_seed, num_test, num_train)):
         labels = np.repeat(np.arange(len(generator.CLASSES), dtype=np.int32) + 1, count)
-        voxels = [generator.voxels(name, [own_seed, label, first + number], data_utils.GRID, EXTENT,
-                                   version).ravel()
-                  for label, name in enumerate(generator.CLASSES) for number in range(count)]
+        jobs = [(name, [own_seed, label, first + number], version)
+                for label, name in enumerate(generator.CLASSES) for number in range(count)]
+        voxels = list(workers_lib.parallel(_piece, jobs, workers, 'making furniture'))
         splits[split] = data_utils.Split(np.array(voxels, np.uint8), labels, None)
     return splits, list(generator.CLASSES)
 
@@ -140,7 +148,7 @@ def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 
 
 
 def voxelize(path: str, up: str) -> np.ndarray:
-    """Voxelises one mesh, or resizes one binvox grid.
+    """Voxelises one mesh, or resizes one binvox grid; a .npy [30, 30, 30] is taken as it is.
 
     Args:
       path: str; up: 'y' or 'z', vertical axis of the file.
@@ -149,6 +157,12 @@ def voxelize(path: str, up: str) -> np.ndarray:
     Raises:
       errors.InputError: the file cannot be read, or is empty.
     """
+    if path.lower().endswith('.npy'):
+        grid = arrays.read(path)
+        if grid.shape != 3 * (data_utils.GRID,):
+            raise errors.InputError('{} has the shape {}, not [30, 30, 30].'.format(
+                path, list(grid.shape)))
+        return grid > 0.5
     if path.lower().endswith('.binvox'):
         grid = voxel_grids.read_binvox(path)
         if up == 'y':
@@ -194,14 +208,8 @@ def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int
     if len(todo) < len(jobs):
         print('going on: {} of {} shapes are done already'.format(
             len(jobs) - len(todo), len(jobs)), flush=True)
-    began, problems = time.time(), []
-    with multiprocessing.Pool(workers) as pool:
-        for number, problem in enumerate(pool.imap(_work, todo, chunksize=4), 1):
-            if problem:
-                problems.append(problem)
-            if number % 200 == 0 or number == len(todo):
-                print('{}/{} shapes, {:.1f} a second'.format(
-                    number, len(todo), number / (time.time() - began)), flush=True)
+    problems = [problem for problem in workers_lib.parallel(_work, todo, workers,
+                                                            'voxelising shapes') if problem]
     grids = {path: np.unpackbits(arrays.read(part, 'u', remedy='Remove it, then give the same '
                                               'command again.'))
              for path, part, _ in jobs if os.path.exists(part)}
@@ -242,7 +250,7 @@ def read_image(path: str, max_pixels: int = pictures.MAX_PIXELS) -> np.ndarray:
 def _with_images(usable, images, problems, max_pixels):
     """Rows (source, image) of shapes that have images."""
     rows = []
-    for source in usable:
+    for source in reporting.progress(usable, 'reading images'):
         if source.path not in images:
             problems.append('{} has no image'.format(source.path))
         for path in images.get(source.path, ()):
@@ -286,7 +294,7 @@ def make(options: argparse.Namespace) -> None:
     problems = []
     if options.furniture:
         splits, names = make_furniture(options.seed, options.num_train, options.num_test,
-                                       options.generator)
+                                       options.generator, options.workers)
         source = 'procedural furniture, version {}, seed {}'.format(options.generator, options.seed)
     else:
         splits, names, problems = _convert(options)

@@ -9,6 +9,7 @@ from sklearn import decomposition, model_selection, pipeline, preprocessing, svm
 
 from common import errors
 
+_MOST_PAIRS, _ROWS = 5000000, 500   # of shapes compared in all, and at a time
 ACTIVE_VARIANCE = 0.01  # of a unit's mean over the data, above which it counts as active
 
 
@@ -34,6 +35,32 @@ def iou(x_rec: np.ndarray, x: np.ndarray) -> np.ndarray:
     decoded, true = (binarize(array).reshape(len(array), -1) for array in (x_rec, x))
     union = (decoded | true).sum(axis=1)
     return np.where(union == 0, 1., (decoded & true).sum(axis=1) / np.maximum(union, 1))
+
+
+def shape_baselines(train: np.ndarray, test: np.ndarray) -> Dict[str, float]:
+    """Measures answers that need no network: the mean training shape and the nearest one.
+
+    Args:
+      train, test: uint8 [N, 27000] and [M, 27000], occupancies.
+    Returns:
+      dict {'mean shape', 'nearest training shape': mean IoU over the test shapes}; the latter is
+      left out where there are more than five million pairs.
+    """
+    mean = train.mean(axis=0, dtype=np.float32)
+    best = max((0.2, 0.3, 0.4, 0.5), key=lambda level: iou(
+        np.broadcast_to(mean >= level, train.shape), train).mean())
+    scores = {'mean shape': float(iou(np.broadcast_to(mean >= best, test.shape), test).mean())}
+    if len(train) * len(test) > _MOST_PAIRS:
+        return scores
+    nearest = np.zeros(len(test))
+    wanted, sizes = test.astype(np.float32), test.sum(axis=1, dtype=np.int64)
+    for start in range(0, len(train), _ROWS):
+        part = train[start:start + _ROWS].astype(np.float32)
+        both = wanted @ part.T
+        either = sizes[:, None] + part.sum(axis=1) - both
+        nearest = np.maximum(nearest, (both / np.maximum(either, 1)).max(axis=1))
+    scores['nearest training shape'] = float(nearest.mean())
+    return scores
 
 
 def fit_svm(codes: np.ndarray, labels: np.ndarray, c: float = 1., gamma: Any = 'auto') -> svm.SVC:

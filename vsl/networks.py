@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.frozen import networks
-from common.training import checkpoints, launch
+from common.training import checkpoints, launch, pretrained
 from vsl import options as options_lib
 from vsl import vsl, vsl_rec
 
@@ -119,6 +119,8 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, str]:
     Raises:
       errors.InputError: there is no checkpoint, or nothing tells its sizes.
     """
+    options = pretrained.chosen(options, options_lib.PRETRAINED,
+                                pretrained.has_checkpoint(options.output_path))
     values = {'merge_first_code': False, 'bias_after_product': False,
               'image_scale': 'not recorded'}
     names = options_lib.SIZES + tuple(values)

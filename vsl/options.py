@@ -4,11 +4,13 @@ import functools
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
-from common import cli
+from common import cli, errors
 
-OUTPUT_PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'output')
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+OUTPUT_PATH = os.path.join(_FOLDER, 'output')
+PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
 SHAPE_STAGES = ('train', 'classify', 'reconstruct', 'generate', 'interpolate', 'tsne', 'metrics',
-                'freeze')
+                'encode', 'freeze')
 IMAGE_STAGES = ('train', 'iou', 'retrieve', 'pictures', 'freeze')
 PARTS = ('encoder', 'decoder', 'image')     # graphs that can be frozen
 
@@ -28,6 +30,8 @@ ALL_PRESETS = {**PRESETS, **IMAGE_PRESETS}
 FILES = {'modelnet10': 'ModelNet10_res30_raw.mat', 'modelnet40': 'ModelNet40_res30_raw.mat',
          'modelnet40-paper': 'ModelNet40_res30_raw.mat'}
 _REPAIRS = ('merge_first_code', 'decode_samples', 'bias_after_product')
+_FITTED = ('batch_size', 'total_epoch', 'learning_rate')
+_FEW, _OWN_STEPS = 1000, 800    # shapes up to which a set is small; steps for one
 _PRESET = ' (of the preset unless given)'
 
 
@@ -57,6 +61,11 @@ def parse_args(argv: Optional[Sequence[str]] = None, doc: str = __doc__) -> argp
     group.add_argument('--id2', type=cli.non_negative_int, default=0, help='where it starts')
     group.add_argument('--num_samples', type=cli.positive_int, default=20,
                        help='shapes to generate')
+    group.add_argument('--shape', type=cli.path, default='', metavar='FILE',
+                       help='mesh, .binvox or occupancies (.npy [30, 30, 30]) of your own: its '
+                       'code, class and reconstruction (stage encode)')
+    group.add_argument('--shape_up', choices=('y', 'z'), default='z',
+                       help='vertical axis of that file')
     return parser.parse_args(argv)
 
 
@@ -100,6 +109,7 @@ def _add_training_options(parser, presets, stages, default_stages, checkpoint_he
     parser.add_argument('--stages', type=functools.partial(stages_of, known=stages),
                         default=list(default_stages), help='out of {}'.format(','.join(stages)))
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help=checkpoint_help)
+    cli.add_pretrained(parser)
     parser.add_argument('--class_names', type=cli.path, default='', metavar='FILE',
                         help='names of the classes, a line each, or .json; unset: those that the '
                              'data bring, else classes.txt beside them')
@@ -177,7 +187,39 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
     by_file = {FILES[name]: name for name in ('modelnet10', 'modelnet40')}
     default = by_file.get(os.path.basename(parsed.data_path),
                           'modelnet10' if parsed.data_path else 'furniture')
-    return _complete(parsed, device, PRESETS, default)
+    if parsed.shape and 'encode' not in parsed.stages:
+        parsed = cli.settled(parsed, stages=stages_of(
+            ','.join(parsed.stages + ['encode']), SHAPE_STAGES))
+    if 'encode' in parsed.stages and not parsed.shape:
+        raise errors.UsageError('the stage encode needs --shape=FILE.')
+    own = (parsed.data_path and parsed.preset is None and not parsed.pretrained
+           and os.path.basename(parsed.data_path) not in by_file)
+    return _complete(parsed, device, PRESETS, default).replace(
+        own={name for name in _FITTED if own and vars(parsed)[name] is None})
+
+
+def fitted(options: cli.Options, count: int) -> cli.Options:
+    """Fits batch, length and learning rate to a small set of one's own, where nothing sets them.
+
+    Args:
+      options: of `complete`, whose `own` names what neither the command line nor a preset for the
+        data says; count: int, shapes for training.
+    Returns:
+      Options without `own`; what was chosen is printed.
+    """
+    own = getattr(options, 'own', ()) if count < _FEW and 'train' in options.stages else ()
+    values = {name: value for name, value in vars(options).items() if name != 'own'}
+    if own:
+        batch = min(PRESETS['furniture']['batch_size'], max(1, count // 2))
+        batch = batch if 'batch_size' in own else options.batch_size
+        chosen = {'batch_size': batch, 'learning_rate': PRESETS['furniture']['learning_rate'],
+                  'total_epoch': -(-_OWN_STEPS // max(1, count // batch))}
+        chosen = {name: chosen[name] for name in _FITTED if name in own
+                  and not (name == 'total_epoch' and options.training_steps)}
+        values.update(chosen)
+        cli.say('note: {} shapes for training and no --preset: {}'.format(count, ' '.join(
+            '--{}={:g}'.format(name, value) for name, value in chosen.items())))
+    return cli.Options(**values)
 
 
 def complete_images(parsed: argparse.Namespace, device: str) -> cli.Options:
@@ -186,8 +228,7 @@ def complete_images(parsed: argparse.Namespace, device: str) -> cli.Options:
 
 
 def _complete(parsed, device, presets, default):
-    recorded = {} if 'train' in parsed.stages else recorded_options(
-        parsed.checkpoint, parsed.output_path)
+    parsed, recorded = _weights(parsed)
     names = [*_REPAIRS, 'class_name', 'image_scale']
     if parsed.preset is None:
         names += [*SIZES, 'batch_size', 'preset']
@@ -197,6 +238,17 @@ def _complete(parsed, device, presets, default):
               **dict.fromkeys(_REPAIRS, False), **presets[preset], **as_trained}
     return cli.settled(parsed, **{name: values[name] for name, value in vars(parsed).items()
                                   if value is None and name in values})
+
+
+def _weights(parsed):
+    """Settles which weights to start from or to use; gives what their run recorded too."""
+    if 'train' in parsed.stages and not parsed.pretrained:
+        return parsed, {}
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    options = (pretrained.asked_for(parsed, PRETRAINED) if 'train' in parsed.stages else
+               pretrained.chosen(cli.settled(parsed), PRETRAINED,
+                                 pretrained.has_checkpoint(parsed.output_path)))
+    return options, recorded_options(options.checkpoint, options.output_path)
 
 
 def recorded_options(checkpoint: str, output_path: str) -> Dict[str, Any]:

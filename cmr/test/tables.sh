@@ -26,6 +26,7 @@ model_values=(
   'test_steps|without effect, as in the original'
 )
 model_flags=(
+  'pretrained|take the trained weights that ship with the model (<model>/pretrained)'
   'evaluate|measure on the test set of UP-3D before and after'
   'freeze|write a .pb at the end'
   'augmentation|augment at all (default: with --data_path)'

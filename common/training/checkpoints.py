@@ -1,7 +1,8 @@
 """TensorFlow checkpoints: finding, listing, reading and restoring them.
 
 A checkpoint is named by its prefix, `folder/model-200`, which stands for `model-200.index` and
-`model-200.data-00000-of-00001`; a run also keeps its state in `model-200.state.json`.
+`model-200.data-00000-of-00001`; a run also keeps its state in `model-200.state.json`. Where weights
+ship, it stands for `model-200.weights` (see `weight_files`).
 """
 import hashlib
 import os
@@ -13,6 +14,7 @@ import tensorflow.compat.v1 as tf
 
 from common import errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.training import weight_files
 
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
@@ -20,8 +22,8 @@ _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 
 
 def exists(prefix: str) -> bool:
-    """Returns whether the index of a checkpoint (or the one file of the older format) is there."""
-    return os.path.isfile(prefix + '.index') or os.path.isfile(prefix)
+    """Returns whether the index (or the one file of other formats) of a checkpoint is there."""
+    return any(os.path.isfile(prefix + ending) for ending in ('.index', weight_files.ENDING, ''))
 
 
 def step_of(prefix: str) -> Optional[int]:
@@ -61,13 +63,13 @@ def note(*prefixes: str) -> Dict[str, str]:
 def files_of(prefix: str) -> List[str]:
     """Lists the files of a checkpoint that are there: of values and the index, in that order."""
     folder, stem = os.path.split(prefix)
-    pattern = re.compile(re.escape(stem) + r'\.(index|data-\d{5}-of-\d{5})$')
+    pattern = re.compile(re.escape(stem) + r'\.(index|weights|data-\d{5}-of-\d{5})$')
     return [os.path.join(folder, name) for name in sorted(_listed(folder or '.'))
             if pattern.match(name)]
 
 
 def in_folder(folder: str, stem: str = 'model') -> List[str]:
-    """Lists the checkpoints of a folder by their index files.
+    """Lists the checkpoints of a folder by their index files, or files of weights.
 
     Args:
       folder: str.
@@ -75,9 +77,9 @@ def in_folder(folder: str, stem: str = 'model') -> List[str]:
     Returns:
       list of prefixes, by rising step.
     """
-    pattern = re.compile(re.escape(stem) + r'-(\d+)\.index$')
+    pattern = re.compile(re.escape(stem) + r'-(\d+)\.(?:index|weights)$')
     matches = [pattern.match(name) for name in _listed(folder)]
-    steps = sorted(int(match.group(1)) for match in matches if match)
+    steps = sorted({int(match.group(1)) for match in matches if match})
     return [os.path.join(folder, '{}-{}'.format(stem, step)) for step in steps]
 
 
@@ -92,7 +94,7 @@ def latest(path: str) -> str:
     Raises:
       errors.InputError: there is none, or the one that the folder calls its newest is incomplete.
     """
-    prefix = re.sub(r'\.(index|meta|data-\d{5}-of-\d{5})$', '', path)
+    prefix = re.sub(r'\.(index|meta|weights|data-\d{5}-of-\d{5})$', '', path)
     if not os.path.isdir(prefix):
         if exists(prefix):
             return prefix
@@ -130,8 +132,8 @@ def _newest(folder):
     numbered = in_folder(folder)
     if numbered:
         return numbered[-1]
-    prefixes = [os.path.join(folder, name[:-len('.index')])
-             for name in os.listdir(folder) if name.endswith('.index')]
+    prefixes = [os.path.join(folder, os.path.splitext(name)[0]) for name in os.listdir(folder)
+                if name.endswith(('.index', weight_files.ENDING))]
     return max(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix)) if prefixes else None
 
 
@@ -229,6 +231,9 @@ def write_list(folder: str, prefixes: Sequence[str]) -> None:
 
 
 def _reader(prefix):
+    weights = weight_files.path_of(prefix)
+    if weights:
+        return weight_files.Reader(weights)
     try:
         return tf.train.NewCheckpointReader(prefix)
     except _READ_ERRORS as error:
@@ -337,6 +342,11 @@ def restore(sess: tf.Session, prefix: str, variables: Sequence[tf.Variable],
         raise errors.InputError('checkpoint {} belongs to another network ({}). {}'.format(
             prefix, '; '.join(misfits), remedy or 'Give the options that it was trained with '
             '(config.json of its run holds them), or another checkpoint.'))
+    if weight_files.path_of(prefix):
+        values = read(prefix, [variable.op.name for variable in variables])
+        for variable in variables:
+            variable.load(values[variable.op.name], sess)
+        return
     with sess.graph.as_default():
         saver = tf.train.Saver(variables)
     try:

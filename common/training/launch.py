@@ -8,15 +8,22 @@ import contextlib
 import dataclasses
 import functools
 import os
+import platform
 import re
-from typing import Any, Callable, Optional
+import sys
+from typing import Any, Callable, Dict, Optional
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors
+import common
+from common import cli, errors, redact
 from common.device import choice, emulation, npu, precision_types, session
 from common.device import ranks as ranks_lib
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.pages import report
+from common.training import facts as facts_lib
+from common.training import peers as peers_lib
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 
@@ -33,6 +40,7 @@ class Context:
       seed: int, of every random draw.
       threads: int, CPU threads of an operation; 0 leaves the choice to TensorFlow.
       npu_options: npu.NpuOptions.
+      peers: peers.Nobody, what watches the other processes.
     """
 
     device: str = 'cpu'
@@ -42,6 +50,7 @@ class Context:
     seed: int = 0
     threads: int = 0
     npu_options: npu.NpuOptions = npu.NpuOptions()
+    peers: peers_lib.Nobody = peers_lib.Nobody()
 
     @property
     def on_npu(self) -> bool:
@@ -74,6 +83,12 @@ class Context:
             npu.keep_scopes(graph or tf.get_default_graph(),
                             precision_types.read_scopes(self.npu_options.keep_float32_scopes))
         return tf.Session(graph=graph, config=self.session_config())
+
+    def open_shared_session(self) -> tf.Session:
+        """Opens the session of a training, in which operations between the processes run."""
+        if self.ranks.cluster is None:
+            return self.open_session()
+        return self.ranks.session(self.session_config())
 
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
         """Averages gradients over the processes and scales the loss as --loss_scale asks.
@@ -126,7 +141,8 @@ def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib
 
 
 def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace,
-         complete: Optional[Complete] = None, is_training: bool = True) -> int:
+         complete: Optional[Complete] = None, is_training: bool = True,
+         has_page: bool = True) -> int:
     """Settles what a script stands in, does its work, and turns errors into an exit code.
 
     Of several processes all but the first print nothing on stdout.
@@ -137,15 +153,16 @@ def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace
         training of `cli.add_device_options`.
       complete: called as `complete(parsed, device)`; gives the settled options. None: as they are.
       is_training: bool, whether the output folder is checked and several processes are looked for.
+      has_page: bool, whether the work ends with `report.html` in the output folder.
     Returns:
       int, see `cli.run`.
     """
     if not parsed.debug:
         choice.quieten()
-    return cli.run(functools.partial(_launch, work, complete, is_training), parsed)
+    return cli.run(functools.partial(_launch, work, complete, is_training, has_page), parsed)
 
 
-def _launch(work, complete, is_training, parsed):
+def _launch(work, complete, is_training, has_page, parsed):
     device = choice.choose(parsed.device)
     ranks = ranks_lib.find(parsed.distribution, device) if is_training else ranks_lib.ALONE
     with contextlib.ExitStack() as stack:
@@ -156,7 +173,45 @@ def _launch(work, complete, is_training, parsed):
         context = settle(options, device, ranks, is_training)
         if is_training:
             check_output(context.output_path)
-        return work(options, context)
+        if ranks.size > 1:
+            context = stack.enter_context(_joined(work, options, context))
+        result = work(options, context)
+        if has_page and not result and ranks.is_chief and os.path.isdir(context.output_path):
+            cli.say('page: {}'.format(write_page(options, context)))
+        return result
+
+
+def write_page(options: cli.Options, context: Context) -> str:
+    """Writes `report.html` of the output folder; returns its path."""
+    return report.write_folder(context.output_path, '{}: {}'.format(
+        os.path.basename(sys.argv[0]), context.output_path), getattr(options, 'up', 'y'),
+        facts(context))
+
+
+def facts(context: Context) -> Dict[str, Any]:
+    """Returns what a page tells of a script: command, seed, device, versions."""
+    return {'command': redact.command(sys.argv), 'seed': context.seed, 'device': context.device,
+            'precision': context.precision.effective, 'versions': versions()}
+
+
+def versions() -> Dict[str, str]:
+    """Returns the versions that results depend on."""
+    return {'project': common.__version__, 'python': platform.python_version(),
+            'tensorflow': tf.__version__, 'numpy': np.__version__,
+            'platform': platform.platform()}
+
+
+@contextlib.contextmanager
+def _joined(work, options, context):
+    """Yields the context of a process that others can reach, and that watches them."""
+    if context.ranks.cluster is not None and context.is_emulated:
+        raise errors.UsageError('--emulate_precision knows no sessions of several processes by '
+                                '--distribution tf; emulate in one process.')
+    ranks = context.ranks.serving(context.session_config())
+    with peers_lib.watched(ranks, options.peer_timeout) as others:
+        if ranks.cluster is not None:
+            others.compare(facts_lib.of_script(work, options))
+        yield context.replace(ranks=ranks, peers=others)
 
 
 def check_output(path: str) -> None:

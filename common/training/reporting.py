@@ -1,8 +1,50 @@
 """What a run says: lines of progress, losses and times, and the clock behind them."""
 import contextlib
 import math
+import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, TypeVar
+
+from common import cli
+
+_QUIET = 10.            # seconds of work that nobody needs to be told of
+_EVERY = 60.            # seconds between lines in a log
+Item = TypeVar('Item')
+
+
+def progress(items: Iterable[Item], what: str, total: Optional[int] = None,
+             now: Callable[[], float] = time.monotonic) -> Iterator[Item]:
+    """Yields items and tells how far they are: a bar on a terminal, a line a minute in a log.
+
+    Work that ends within ten seconds says nothing in a log.
+
+    Args:
+      items: what is worked through, such as `workers.parallel`, in which making an item is work.
+      what: str, what is done to which things, e.g. 'sampling shapes'.
+      total: int, number of items; None: `len(items)`.
+      now: function that gives seconds; a test puts its own in.
+    """
+    total = len(items) if total is None else total      # type: ignore[arg-type]
+    if sys.stderr.isatty():
+        import tqdm  # here, since most work is short
+        yield from tqdm.tqdm(items, what, total, leave=False)
+        return
+    began = now()
+    due = began + _QUIET
+    for number, item in enumerate(items):
+        if now() >= due and number:
+            cli.say(_how_far(what, number, total, now() - began))
+            due = now() + _EVERY
+        yield item
+    if due > began + _QUIET:
+        cli.say('{}: {} in {}'.format(what, total, format_duration(now() - began)))
+
+
+def _how_far(what, done, total, seconds):
+    pace = seconds / done
+    return '{}: {}/{}  {:.1f}%  {} s each  eta {}'.format(
+        what, done, total, 100. * done / total, format_value(pace),
+        format_duration(pace * (total - done)))
 
 
 def format_value(value: float) -> str:
@@ -85,6 +127,32 @@ def loss_lines(values: Dict[str, float]) -> List[str]:
 def accuracy_line(value: float, name: Optional[str] = None) -> str:
     """Returns the line in which ModelZoo tools look for an accuracy, e.g. `Accuracy: 0.9312`."""
     return 'Accuracy{}: {:.6f}'.format(' ({})'.format(name) if name else '', value)
+
+
+def verdict(name: str, value: float, baselines: Dict[str, float], advice: str,
+            higher: bool = True) -> str:
+    """Returns a plain sentence on what a network has learned, beside answers that cost nothing.
+
+    Args:
+      name: str, of the figure on shapes that were not trained on, such as 'IoU'.
+      value: float; baselines: {what it is: float}, such as the mean training shape.
+      advice: str, a sentence on what would help, said where a baseline is as good.
+      higher: bool, whether more is better.
+    """
+    beaten = [what for what, other in baselines.items() if (value > other) == higher
+              and value != other]
+    others = [what for what in baselines if what not in beaten]
+    listed = ', '.join('{} {}'.format(what, format_value(other))
+                       for what, other in baselines.items())
+    if not others:
+        meaning = 'better than {}.'.format(' and '.join(beaten))
+    elif beaten:
+        meaning = 'better than {}, not yet than {}. {}'.format(
+            ' and '.join(beaten), ' and '.join(others), advice)
+    else:
+        meaning = 'no better than {}: little is learned so far. {}'.format(
+            ' and '.join(others), advice)
+    return 'on held-out data: {} {} ({}): {}'.format(name, format_value(value), listed, meaning)
 
 
 class StepClock:

@@ -1,7 +1,8 @@
 """A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
-`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json` and TensorBoard's `events*`.
+`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json`, TensorBoard's `events*`, and
+`report.html`, which is written anew while the run goes on, and by `launch` at its end.
 
 Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
 reports; the others need the same output folder to know the step that a resumed run goes on from.
@@ -13,27 +14,29 @@ import contextlib
 import datetime
 import glob
 import os
-import platform
 import random
 import signal
 import sys
 import threading
+import time
 from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-import common
 from common import cli, errors, files, redact
 from common.device import emulation, npu
 from common.ops import initial_values
+from common.pages import report
 from common.readers import text
 from common.training import checkpoints, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
-             'modelzoo_log', 'output_path', 'report_every', 'resume', 'save_every',
+             'modelzoo_log', 'output_path', 'peer_timeout', 'report_every', 'resume', 'save_every',
              'training_steps'}
+_HEEDED = 0.5           # seconds between the steps behind which several processes heed signals
+_PAGE_EVERY = 20.       # seconds between two report pages of a run, at least
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
 _MOVING = '.moving'     # in checkpoints that are set aside, until all the rest has followed
@@ -118,14 +121,17 @@ class Run:
         self._saved_step = None
         self._signal = None
         self._in_step = False
+        self._together = _Together(context)
         self._clock = reporting.StepClock()
         self._recorder = None
         self._values = {}
+        self._next_page = time.monotonic() + _PAGE_EVERY
 
     def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
 
-        A signal is heeded after the running step: `Interrupted` comes out of the loop then.
+        A signal is heeded after the running step: `Interrupted` comes out of the loop then. Of
+        several processes all stop behind the same step, within about half a second.
 
         Args:
           total: int, steps in all, those of earlier runs included.
@@ -144,12 +150,18 @@ class Run:
                 yield step
                 self._clock.end()
                 self.step = step
-                if self._signal is not None:
+                if self._stops(step):
                     raise self._interrupted()  # `start` saves
                 if self.due(step, self._options.save_every):
                     self.save(step)
         finally:
             self._in_step = False
+
+    def _stops(self, step):
+        """Returns whether a signal, of this process or of another one, ends the run here."""
+        heeded = self._together.signal(self, step, self._signal)
+        self._signal = heeded or self._signal
+        return heeded is not None
 
     def due(self, step: int, every: int) -> bool:
         """Returns whether something that is done every so many steps falls on this one.
@@ -189,9 +201,20 @@ class Run:
         self._record(step, dict(values, **timed))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
+        self._refresh_page()
         if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
                 cli.say(line)
+
+    def _refresh_page(self):
+        """Writes report.html anew, in a long run not more often than it takes time."""
+        began = time.monotonic()
+        if began < self._next_page:
+            return
+        with self.paused():
+            launch.write_page(self._options, self._context)
+        ended = time.monotonic()
+        self._next_page = ended + max(_PAGE_EVERY, 50 * (ended - began))
 
     def _record(self, step, values):
         try:
@@ -436,9 +459,8 @@ def start(options: cli.Options, context: launch.Context,
             lock = stack.enter_context(locks.hold(output_path))
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
-        agree = _agreement(context.ranks)
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-        sess = stack.enter_context(context.open_session())
+        sess = stack.enter_context(context.open_shared_session())
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
@@ -447,7 +469,7 @@ def start(options: cli.Options, context: launch.Context,
             init(sess)
         notes = _finish_setting_aside(run) if is_chief else []
         notes += _restore(run, options, context)
-        agree(run)
+        run._together.begin(run)
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
             stack.callback(run._recorder.close)
@@ -458,28 +480,61 @@ def start(options: cli.Options, context: launch.Context,
             yield run
         except Interrupted:
             run._save_if_new()
+            context.peers.meet(is_end=True)
             raise
         run._finish()
+        context.peers.meet()
 
 
-def _agreement(ranks):
-    """Returns the function (run) that starts all processes from the values of rank 0."""
-    if ranks.size == 1:
-        return lambda run: None
-    broadcast = ranks.broadcast()
-    start_step = tf.placeholder(tf.float32, [], name='start_step')
-    mean_step = ranks.mean(start_step)
+class _Together:
+    """What the processes of a run do as one: begin with equal values, stop behind the same step.
 
-    def agree(run):
-        mean = run.sess.run(mean_step, {start_step: run.start_step})
-        if abs(mean - run.start_step) > 0.5 / ranks.size:
+    Args:
+      context: launch.Context; in a single process nothing is added to the graph.
+    """
+
+    def __init__(self, context: launch.Context):
+        ranks = self._ranks = context.ranks
+        self._peers = context.peers
+        self._next = 0      # the step behind which they tell each other of signals
+        if ranks.size == 1:
+            return
+        self._broadcast = ranks.broadcast()
+        self._told = tf.placeholder(tf.float32, [3], name='told')
+        self._mean = ranks.mean(self._told)
+
+    def _average(self, run, *values):
+        return run.sess.run(self._mean, {self._told: values})
+
+    def begin(self, run: Run) -> None:
+        """Starts all processes from the values of rank 0."""
+        if self._ranks.size == 1:
+            return
+        self._peers.compare({'operations in the graph': len(
+            [op for op in run.sess.graph.get_operations() if op.type == 'CollectiveReduce'])})
+        mean = self._average(run, run.start_step, 0, 0)[0]
+        if abs(mean - run.start_step) > 0.5 / self._ranks.size:
             raise errors.InputError(
                 'the process of rank {} goes on from step {}, but others do from another one: all '
                 'need the same --output_path, on a disk that they share.'.format(
-                    ranks.rank, run.start_step))
-        run.sess.run(broadcast)
+                    self._ranks.rank, run.start_step))
+        run.sess.run(self._broadcast)
 
-    return agree
+    def signal(self, run: Run, step: int, own: Optional[int]) -> Optional[int]:
+        """Returns the signal that ends the run behind this step, the same in all processes.
+
+        Args:
+          run: Run; step: int, the one that has ended; own: the signal that this process received.
+        """
+        if self._ranks.size == 1:
+            return own
+        if step < self._next:
+            return None
+        pace = run.seconds_per_step or 0
+        interrupts, terminations, pace = self._average(
+            run, own == signal.SIGINT, own == signal.SIGTERM, pace)
+        self._next = step + (int(np.clip(_HEEDED / pace, 1, 1000)) if pace else 1)
+        return signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
 
 def _make_folders(output_path):
@@ -566,7 +621,7 @@ def _finish_setting_aside(run):
 
 def _move_rest(output_path, target):
     """Moves all results but the checkpoints, takes the mark away, and makes the folders anew."""
-    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval']
+    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval', report.NAME]
     for path in glob.glob(os.path.join(glob.escape(output_path), '*.pb')):
         stem = os.path.basename(path)[:-3]
         names += [stem + '.json', stem + '_sample.npz', stem + '.pb']   # it tells of the others
@@ -622,6 +677,4 @@ def _write_config(options, context):
         'parameters': records.num_parameters(tf.trainable_variables()),
         'command': redact.command(sys.argv),
         'started': datetime.datetime.now().isoformat(timespec='seconds'),
-        'versions': {'project': common.__version__, 'python': platform.python_version(),
-                     'tensorflow': tf.__version__, 'numpy': np.__version__,
-                     'platform': platform.platform()}})
+        'versions': launch.versions()})

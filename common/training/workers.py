@@ -6,16 +6,21 @@ Either side alone holds its end of a pipe, so that the other one notices when it
 midst of a batch. The processes are forked before a session exists, since neither TensorFlow nor an
 NPU stands a fork after that.
 """
+import collections
+import concurrent.futures.process
+import itertools
 import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
-from typing import Any, Callable
+from typing import Any, Callable, Iterator, Sequence
 
 from common import errors
+from common.training import reporting
 
 
 def fork_context() -> Any:
@@ -24,11 +29,55 @@ def fork_context() -> Any:
     return multiprocessing.get_context('fork' if has_fork else 'spawn')
 
 
+def _clean_context():
+    """A way to start processes that also holds where TensorFlow's threads may run already."""
+    has_server = 'forkserver' in multiprocessing.get_all_start_methods()
+    if 'tensorflow' in sys.modules and has_server:
+        return multiprocessing.get_context('forkserver')
+    return fork_context()
+
+
 def num_cpus() -> int:
     """Returns how many processors this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def parallel(function: Callable[[Any], Any], jobs: Sequence[Any], processes: int,
+             what: str) -> Iterator[Any]:
+    """Yields the results of jobs in their order, made by several processes, and tells how far.
+
+    Args:
+      function: of a module, called as `function(job)`; what it gives depends on the job alone.
+      jobs: list; processes: int, 1 works in this process; what: str, see `reporting.progress`.
+    Raises:
+      errors.InputError: what a job met, or that a process has died.
+    """
+    count = min(processes, len(jobs))
+    if count <= 1:
+        yield from reporting.progress(map(function, jobs), what, len(jobs))
+        return
+    with concurrent.futures.ProcessPoolExecutor(count, _clean_context()) as pool:
+        # A few jobs ahead, so that results do not pile up in memory.
+        waiting = collections.deque(pool.submit(function, job) for job in jobs[:3 * count])
+        coming = iter(jobs[3 * count:])
+
+        def results():
+            while waiting:
+                result = waiting.popleft().result()
+                for job in itertools.islice(coming, 1):
+                    waiting.append(pool.submit(function, job))
+                yield result
+
+        try:
+            yield from reporting.progress(results(), what, len(jobs))
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise errors.InputError(
+                '{}: a process has died (killed, or out of memory?). Give the same command again, '
+                'with fewer processes.'.format(what)) from error
+        # Of an error the few jobs ahead come to their end: Python 3.7 may wait for ever on a pool
+        # with cancelled ones.
 
 
 class Workers:

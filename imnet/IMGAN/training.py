@@ -30,7 +30,10 @@ def train_ae(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     size = min(options.shapes_per_step, len(data))
     context = context.replace(output_path=os.path.join(options.output_path, 'ae'))
     options = epochs.settled(options, context, len(data) // size, 1)
-    options = checkpoint_names.fitted(options, epochs.starting_weights(options, 'ae'), 'ae')
+    start = epochs.starting_weights(options, 'ae')
+    if options.pretrained:
+        options = options.replace(checkpoint=start)
+    options = checkpoint_names.fitted(options, start, 'ae')
     summary = 'IM-AE; {} shapes, {} points each (points_{}) of {}'.format(
         len(data), data.num_points, options.real_size, data.path)
     with tf.Graph().as_default():

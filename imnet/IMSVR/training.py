@@ -47,10 +47,10 @@ def train(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
         options.pretrained_model_dir or checkpoint_names.folder(options, 'ae'))
     of_decoder = checkpoint_names.fitted(
         options.replace(z_dim=options.z_dim or codes.shape[1], ef_dim=None), decoder_prefix, 'svr')
+    start = epochs.starting_weights(options, 'svr')
     options = checkpoint_names.fitted(
         options.replace(z_dim=of_decoder.z_dim, gf_dim=of_decoder.gf_dim,
-                        leaky_clip=of_decoder.leaky_clip),
-        epochs.starting_weights(options, 'svr'), 'svr')
+                        leaky_clip=of_decoder.leaky_clip), start, 'svr')
     summary = 'IM-SVR; {} shapes of {}, decoder of {}'.format(len(data), data.path, decoder_prefix)
     with tf.Graph().as_default():
         runs.set_seeds(context.seed)
@@ -58,10 +58,14 @@ def train(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
         step_op = network.train_step(context.wrap_optimizer(
             ops.adam(options.learning_rate, options.beta1)))
 
-        def restore_decoder(sess):
+        def restore_parts(sess):
+            if options.pretrained and start:    # the picture encoder; the decoder is this run's
+                checkpoint_names.restore(sess, start, [
+                    variable for variable in network.variables
+                    if variable not in network.decoder_variables])
             checkpoints.restore(sess, decoder_prefix, network.decoder_variables)
 
-        with runs.start(options, context, init=restore_decoder, summary=summary) as run:
+        with runs.start(options, context, init=restore_parts, summary=summary) as run:
             epochs.start_from_original(run, options, 'svr', network.variables)
             return _loop(run, network, step_op, data, codes, size, options, context)
 
@@ -73,7 +77,8 @@ def _loop(run, network, step_op, data, codes, size, options, context):
         epoch, number = divmod(step - 1, options.steps_per_epoch)
         rows = data_utils.order(context.seed, epoch, len(data))[number * size:(number + 1) * size]
         rng = np.random.RandomState([context.seed, step])
-        return ranks.shard(rows), ranks.shard(views.batch(data.pixels(), rows, rng))
+        return ranks.shard(rows), views.batch(data.pixels(), rows, rng,
+                                              slots=ranks.shard(range(len(rows))))
 
     def is_due(step):
         epoch, rest = divmod(step, options.steps_per_epoch)

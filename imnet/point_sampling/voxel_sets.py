@@ -1,15 +1,12 @@
 """Samples points of all shapes of categories, in parallel; what is done already is kept."""
-import concurrent.futures
 import os
 import shutil
-import time
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from common import cli, errors, files
 from common.readers import arrays, folders, text
-from common.training import reporting
 from common.training import workers as workers_lib
 from imnet.point_sampling import sampler, solids, tables
 
@@ -163,28 +160,20 @@ def _part(parts, shape):
     return os.path.join(parts, shape + '.npz')
 
 
+def _sample_job(job):
+    return sample_file(*job)
+
+
 def _sample_all(todo, paths, parts, options):
     """Samples shapes in parallel; returns why some cannot be used."""
-    refused, began = [], time.perf_counter()
-    workers = options.workers or workers_lib.num_cpus()
-    with concurrent.futures.ProcessPoolExecutor(max(1, min(workers, len(todo)))) as pool:
-        futures = [pool.submit(sample_file, paths[shape], _part(parts, shape), options.seed,
-                               options.up, options.allow_open, shape) for shape in todo]
-        try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-                problem = future.result()
-                if problem and options.strict:
-                    raise errors.InputError(problem)
-                refused += [problem] * bool(problem)
-                if number % 10 == 0 or number == len(todo):
-                    pace = (time.perf_counter() - began) / number
-                    cli.say('{}/{}  {:.2f} s a shape  eta {}'.format(
-                        number, len(todo), pace,
-                        reporting.format_duration(pace * (len(todo) - number))))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    refused = []
+    jobs = [(paths[shape], _part(parts, shape), options.seed, options.up, options.allow_open,
+             shape) for shape in todo]
+    for problem in workers_lib.parallel(_sample_job, jobs, options.workers
+                                        or workers_lib.num_cpus(), 'sampling shapes'):
+        if problem and options.strict:
+            raise errors.InputError(problem)
+        refused += [problem] * bool(problem)
     return sorted(refused)
 
 

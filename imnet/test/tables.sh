@@ -21,6 +21,7 @@ model_values=(
   'extraction|exact, octree: how surfaces are extracted'
 )
 model_flags=(
+  'pretrained|take the trained weights that ship with the model (<model>/pretrained)'
   'he_init|see IMGAN/main.py'
   'leaky_clip|see IMGAN/main.py'
 )

@@ -54,6 +54,7 @@ model_flags=(
   'face_class_conditional|the face model is told the class'
   'top_k_per_row|top_k row by row, as one would expect; the original has one threshold for all rows'
   'valid_only|draw only tokens that a mesh can go on with (paper, sections 3.1 and 3.2; not in the original)'
+  'pretrained|take the trained weights that ship with the model (<model>/pretrained)'
   'shared_optimizer|one Adam for both models, as in the original, where each update advances the bias correction of both'
   'memory_efficient|attention head by head, computed again in the backward pass; other variables (of the preset unless given)'
   'plain|compute every step as the original does, padding too; the NPU always does'

@@ -20,6 +20,7 @@ model_flags=(
   'test|measure only; the same as --notrain --evaluate'
   'evaluate|measure after training'
   'freeze|write a .pb at the end'
+  'pretrained|take the trained weights that ship with the model (<model>/pretrained)'
   'mask_views|one graph with a mask instead of one for each number of views; always on the NPU'
   'plain|compute as the original does, view by view; always on GPU and NPU'
   'rand|a random seed'

@@ -222,13 +222,11 @@ def make(options: argparse.Namespace) -> None:
     jobs = [Job(category, model, source, int(model) if source is None else options.seed,
                 shape_seed, options.output, options.views, options.up)
             for (category, model), source in sources.items()]
-    with workers.fork_context().Pool(min(options.workers, len(jobs))) as pool:
-        for number, (job, reason) in enumerate(zip(jobs, pool.imap(make_model, jobs)), 1):
-            if reason:
-                failed += 1
-                left_out.append('{}/{}: {}'.format(job.category, job.model, reason))
-            if number % 20 == 0 or number == len(jobs):
-                cli.say('{} of {} models'.format(number, len(jobs)))
+    for job, reason in zip(jobs, workers.parallel(make_model, jobs, options.workers,
+                                                  'rendering models')):
+        if reason:
+            failed += 1
+            left_out.append('{}/{}: {}'.format(job.category, job.model, reason))
     for line in left_out:
         cli.say('left out {}'.format(line))
     if failed == len(jobs):

@@ -1,4 +1,6 @@
-"""CMR in two processes, by Horovod's double (through files) and by Horovod where it is there."""
+"""CMR in two processes: by TensorFlow's own collectives, by Horovod's double (through files), and
+by Horovod where it is there.
+"""
 import json
 import os
 
@@ -62,7 +64,7 @@ def _assert_equal(actual, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+@pytest.mark.parametrize('backend', ['tf', 'horovod', test_distribution.REAL])
 def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     """Statistics are those of each process; losses and gradients are averaged."""
     start = checkpoints.latest(str(place / 'start'))
@@ -92,8 +94,8 @@ def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     _assert_equal(actual, expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+@pytest.mark.parametrize('backend', ['tf', pytest.param('horovod', marks=pytest.mark.slow),
+                                     test_distribution.REAL])
 def test_synchronised_statistics_make_two_processes_one(place, backend):
     start = ['--checkpoint', checkpoints.latest(str(place / 'start'))]
     actual = _two(place, backend, 'synchronised', '--sync_batch_norm', *start)

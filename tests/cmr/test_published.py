@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.spatial
 import tensorflow.compat.v1 as tf
 from sklearn import metrics as library
@@ -13,9 +14,17 @@ from cmr import evaluation
 from cmr.src import config
 from cmr.src.dataset import base_dataset
 from cmr.src.loss import loss
-from cmr.src.models import cmr, geometric_layers, graph_layers, layers, resnet
+from cmr.src.models import (
+    cmr,
+    geometric_layers,
+    graph_cnn,
+    graph_layers,
+    layers,
+    resnet,
+    smpl_param_regressor,
+)
 from cmr.src.netCell import netWithLoss
-from cmr.src.utils import imutils, mesh, metrics, pose_utils
+from cmr.src.utils import imutils, mesh, metrics, photo, pose_utils
 
 
 def test_the_constants_of_the_original():
@@ -251,7 +260,6 @@ def test_group_norm_has_statistics_of_eight_channels_over_all_nodes(run, plain):
 
 
 def test_the_adjacency_has_itself_and_rows_of_one():
-    import scipy.sparse
     path = scipy.sparse.csr_matrix(np.array([[0, 3, 0, 0], [3, 0, 7, 0], [0, 7, 0, 0],
                                              [0, 0, 0, 0]]))
     np.testing.assert_allclose(mesh.adjacency_matrix(path).toarray(), [
@@ -300,3 +308,154 @@ def test_a_photos_box_maps_its_corners_to_those_of_the_crop():
 def test_outputs_have_the_names_of_the_figure():
     assert cmr.Outputs._fields == ('nodes', 'vertices', 'camera', 'rotations', 'betas',
                                    'vertices_smpl')
+
+
+class _Points:
+    """A body whose vertices are its pose and betas, written in 24 points that are its joints."""
+
+    def vertices(self, pose, betas):
+        """[B, 24, 3]: the pose, and the first coefficient added to each x."""
+        shift = tf.concat([betas[:, :1], tf.zeros([betas.shape[0].value, 2])], axis=1)
+        return tf.reshape(pose, [-1, 24, 3]) + shift[:, None]
+
+    def joints(self, vertices):
+        """The points themselves."""
+        return vertices
+
+
+def test_the_losses_compare_both_bodies_with_the_truth(run):
+    rng = np.random.RandomState(0)
+    batch = 2
+    pose, betas = rng.normal(size=[batch, 72]), rng.normal(size=[batch, 10])
+    real = pose.reshape(batch, 24, 3) + betas[:, :1, None] * [1, 0, 0]
+    graph, posed = rng.normal(size=[2, batch, 24, 3])
+    camera = rng.uniform(0.5, 1, [batch, 3])
+    truth = netWithLoss.truth(batch)
+    keypoints, pose_3d = rng.normal(size=[batch, 24, 3]), rng.normal(size=[batch, 24, 4])
+    rotations = np.tile(np.eye(3), [batch, 24, 1, 1])
+    outputs = cmr.Outputs(None, *[tf.constant(one, tf.float32) for one in (
+        graph, camera, rotations, np.zeros([batch, 10]), posed)])
+    terms, projected, projected_smpl = netWithLoss.losses(outputs, truth, _Points())
+    feed = dict(zip(truth, (keypoints, pose_3d, pose, betas, [1, 0], [1, 1])))
+    terms, projected, projected_smpl = run((terms, projected, projected_smpl), feed)
+    assert tuple(terms) == loss.NAMES
+    for suffix, body, flat in (('', graph, projected), ('_smpl', posed, projected_smpl)):
+        expected = camera[:, None, :1] * (body[..., :2] + camera[:, None, 1:])
+        np.testing.assert_allclose(flat, expected, rtol=1e-4, atol=1e-5)
+        assert terms['loss_shape' + suffix] == pytest.approx(np.abs(body - real)[0].mean(),
+                                                             rel=1e-5)
+        difference = keypoints[..., 2:] * (expected - keypoints[..., :2]) ** 2
+        assert terms['loss_keypoints' + suffix] == pytest.approx(difference.mean(), rel=1e-4)
+        about = [one - one[:, 2:4].mean(axis=1, keepdims=True) for one in (body, pose_3d[..., :3])]
+        difference = pose_3d[..., 3:] * (about[0] - about[1]) ** 2
+        assert terms['loss_keypoints_3d' + suffix] == pytest.approx(difference.mean(), rel=1e-4)
+    assert terms['loss_regr_betas'] == pytest.approx((betas[0] ** 2).mean(), rel=1e-5)
+
+
+def test_the_camera_learns_from_the_graphs_mesh_alone(run):
+    camera, truth = tf.get_variable('c', [1, 3], initializer=tf.ones_initializer()), (
+        netWithLoss.truth(1))
+    points = tf.ones([1, 24, 3])
+    outputs = cmr.Outputs(None, points, camera, tf.zeros([1, 24, 3, 3]), tf.zeros([1, 10]), points)
+    terms, _, _ = netWithLoss.losses(outputs, truth, _Points())
+    graph, smpl = (tf.gradients(terms['loss_keypoints' + suffix], camera)[0]
+                   for suffix in ('', '_smpl'))
+    assert graph is not None and smpl is None
+
+
+def test_without_weight_decay_the_gradient_is_the_losss(run):
+    variables = layers.Parameters()
+    weight = variables.get('w', [1], tf.constant_initializer([5.]))
+    step = netWithLoss.update(tf.reduce_sum(3. * weight), variables,
+                              tf.train.GradientDescentOptimizer(0.1))
+    run(weight)
+    run(step)
+    np.testing.assert_allclose(run(weight), [5 - 0.3], rtol=1e-6)
+
+
+def test_the_regressor_has_the_sizes_of_the_paper():
+    variables = layers.Parameters(plain=True)
+    rotations, betas, raw = smpl_param_regressor.regressor(tf.zeros([2, 7, 6]), variables)
+    assert (rotations.shape, betas.shape, raw.shape) == ((2, 24, 3, 3), (2, 10), (2, 226))
+    assert variables.by_name['layers.0.fc_block.0.weight'].shape == (1024, 42)
+
+
+def test_resnet_has_the_layers_of_the_paper():
+    variables, stages = layers.Parameters(), []
+    features = resnet.resnet50(tf.zeros([1, 224, 224, 3]), variables, 64, stages)
+    assert features.shape == (1, 2048)
+    assert [tuple(stage.shape[1:].as_list()) for stage in stages] == [
+        (56, 56, 64), (56, 56, 256), (28, 28, 512), (14, 14, 1024), (7, 7, 2048)]
+    # As torchvision counts ResNet-50, its 1000 classes included.
+    assert sum(variable.shape.num_elements() for variable in variables.trainable.values()) == (
+        25557032)
+
+
+def test_the_graph_network_has_the_widths_of_the_original():
+    variables = layers.Parameters(plain=True)
+    points, camera = graph_cnn.graph_cnn(
+        tf.zeros([2, 2048]), np.zeros([6, 3]), variables, mesh.Adjacency(scipy.sparse.eye(6)))
+    assert points.shape == (2, 6, 3) and camera.shape == (2, 3)
+    shapes = {name: variable.shape.as_list() for name, variable in variables.by_name.items()}
+    assert shapes['gc.0.W'] == [512, 2051] and shapes['gc.1.lin1.W'] == [128, 512]
+    assert shapes['gc.5.lin2.W'] == shapes['gc.6.lin2.W'] == [256, 128] and 'gc.7.lin2.W' not in (
+        shapes)
+    assert shapes['shape.0.lin2.W'] == [64, 32] and shapes['shape.1.lin2.W'] == [32, 16]
+    assert shapes['shape.4.W'] == [3, 32] and shapes['camera_fc.2.W'] == [1, 256]
+
+
+def test_a_picture_turned_by_a_quarter_is_cropped_as_the_turned_picture():
+    image = np.zeros([60, 60, 3], np.float32)
+    image[15:25, 20:45] = 200       # a bar in the upper half
+    whole = imutils.crop(image, [30, 30], 0.2, (40, 40))
+    turned = imutils.crop(image, [30, 30], 0.2, (40, 40), rot=90)
+    bar = np.argwhere(turned[..., 0] > 100)
+    np.testing.assert_allclose(bar.min(axis=0), np.argwhere(
+        np.rot90(whole)[..., 0] > 100).min(axis=0), atol=1.1)
+    np.testing.assert_allclose(bar.max(axis=0), np.argwhere(
+        np.rot90(whole)[..., 0] > 100).max(axis=0), atol=1.1)
+
+
+def test_batch_norm_of_pictures_is_over_all_but_the_channels(run):
+    x = np.random.RandomState(0).normal(size=[2, 3, 5, 4]) * [1, 3, 0.1, 2] + [0, 4, 1, -2]
+    y = layers.Parameters(is_training=True).batch_norm(tf.constant(x, tf.float32), 'norm')
+    flat = x.reshape(-1, 4)
+    np.testing.assert_allclose(run(y).reshape(-1, 4), (flat - flat.mean(axis=0)) / np.sqrt(
+        flat.var(axis=0) + 1e-5), rtol=1e-3, atol=1e-3)
+
+
+def test_first_values_are_pytorchs(run):
+    variables = layers.Parameters()
+    resnet.conv(tf.zeros([1, 8, 8, 30]), variables, 'conv', 40, 3)
+    variables.linear(tf.zeros([1, 50]), 'linear', 400)
+    graph_layers.linear_parameters(variables, 'nodes', 20, 100)
+    graph_layers.convolution(tf.zeros([1, 6, 40]), variables, 'graph', 60, mesh.Adjacency(
+        scipy.sparse.eye(6)))
+    values = run(variables.by_name)
+    # He et al. by the outputs: normal, the root of 2 / (k k out); Linear: uniform to 1 / root(in).
+    assert values['conv.weight'].std() == pytest.approx(math.sqrt(2 / (9 * 40)), rel=0.03)
+    for name in ('linear.weight', 'linear.bias'):
+        assert np.abs(values[name]).max() <= 1 / math.sqrt(50)
+        assert values[name].std() == pytest.approx(1 / math.sqrt(3 * 50), rel=0.08)
+    # The original's own: up to 1 / (in out), and to 6 / root(in + out); on both sides of nought.
+    for name, limit in (('nodes.W', 1 / 2000), ('nodes.b', 1 / 2000), ('graph.weight', 0.6),
+                        ('graph.bias', 0.6)):
+        assert 0.9 * limit < values[name].max() <= limit and -limit <= values[name].min() < (
+            -0.9 * limit)
+
+
+def test_pictures_are_stretched_from_their_darkest_to_their_brightest_level():
+    np.testing.assert_array_equal(imutils.stretched(np.array([10., 20, 35])), [0, 102, 255])
+    np.testing.assert_array_equal(imutils.stretched(np.array([-2., 0, 2])), [0, 128, 255])
+    np.testing.assert_array_equal(imutils.stretched(np.uint8([10, 35])), [10, 35])
+
+
+def test_a_box_is_a_centre_and_the_longer_side_over_200():
+    centre, scale = photo.whole((100, 60, 3))
+    assert centre.tolist() == [30, 50] and scale == 0.5
+    centre, scale = photo.from_bbox([10, 20, 40, 80])
+    assert centre.tolist() == [30, 60] and scale == pytest.approx(0.4)
+    keypoints = np.zeros([25, 3])
+    keypoints[3], keypoints[7], keypoints[9] = [10, 20, 0.9], [50, 140, 0.3], [900, 900, 0.2]
+    centre, scale = photo.from_openpose(keypoints)      # 0.2 is not enough
+    assert centre.tolist() == [30, 80] and scale == pytest.approx(1.2 * 120 / 200)

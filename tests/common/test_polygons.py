@@ -34,6 +34,22 @@ def test_convex_polygons_stay_fans_also_where_they_are_bent_or_have_flat_corners
     np.testing.assert_array_equal(meshes.triangulate(faces, vertices), meshes.triangulate(faces))
 
 
+@pytest.mark.parametrize('scale', [1e-4, 1, 1e4])
+def test_what_rounding_turns_over_is_no_concave_corner_at_any_scale(scale):
+    # A square whose sides have corners on them, rotated: float32 moves them by the last bit.
+    side = np.linspace(0, 1, 8, endpoint=False)
+    square = np.concatenate([np.stack([x + 0 * side, y + 0 * side], axis=1) for x, y in (
+        (side, 0), (1, side), (1 - side, 1), (0, 1 - side))])
+    rotation = np.linalg.qr(np.random.RandomState(1).normal(size=[3, 3]))[0]
+    corners = (scale * np.pad(square, [(0, 0), (0, 1)], mode='constant').dot(rotation)).astype(
+        np.float32)
+    fans = meshes.triangulate([range(len(corners))])
+    assert not len(polygons.misfit_fans(corners, fans, np.zeros(len(fans), int)))
+    notched = corners.copy()
+    notched[4] += np.float32(0.01) * (corners[20] - corners[4])
+    assert polygons.misfit_fans(notched, fans, np.zeros(len(fans), int)).tolist() == [0]
+
+
 def test_a_concave_quad_is_cut_through_its_reflex_corner():
     vertices = np.array([[0, 0, 0], [2, -1, 0], [1, 0, 0], [2, 1, 0.]])    # reflex: 2
     for shift in range(4):

@@ -1,13 +1,18 @@
 """What papers and published measures fix, by hand or by another library, on uneven input."""
 import math
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 from sklearn import neighbors
 
-from imnet import decoder, evaluation, extraction, measures, options
+from common.geometry import voxel_grids
+from imnet import data_utils, decoder, evaluation, extraction, light_field, measures, options
 from imnet.IMGAN import model, modelz, ops
+from imnet.IMSVR import model as svr_model
+from imnet.IMSVR import ops as svr_ops
+from imnet.point_sampling import solids
 
 
 def test_the_constants_of_the_original():
@@ -158,3 +163,121 @@ def test_the_autoencoder_has_the_widths_of_the_original():
         [4, 4, 4, 256, 256]]
     assert [shapes['simple_net/h{}_lin/Matrix'.format(number)] for number in range(1, 8)] == [
         [259, 1024], [1024, 1024], [1024, 1024], [1024, 512], [512, 256], [256, 128], [128, 1]]
+
+
+@pytest.mark.parametrize('size, factor', [(16, 16), (32, 8), (64, 4)])
+def test_points_of_older_sets_are_the_centres_of_their_cells(tmp_path, size, factor):
+    """A cell k of `size` a side has its centre at (k + 1/2) / size - 1/2."""
+    rng = np.random.RandomState(0)
+    grid = np.zeros([1, 64, 64, 64, 1], np.uint8)
+    grid[0, 40:, 8:, :50] = 1       # uneven: no other scale agrees
+    side = 64 // size
+    pooled = grid[0, ..., 0].reshape(size, side, size, side, size, side).max(axis=(1, 3, 5))
+    cells = rng.randint(0, size, [1, 500, 3]).astype(np.uint8)
+    values = pooled[tuple(cells[0].T)][None, :, None]
+    path = str(tmp_path / 'a_train.hdf5')
+    with h5py.File(path, 'w') as stream:
+        stream['voxels'] = grid
+        stream['points_{}'.format(size)], stream['values_{}'.format(size)] = cells, values
+    _, points, inside = data_utils.Set(path, size).sample(0)
+    np.testing.assert_allclose(points, (cells[0] + 0.5) / size - 0.5, atol=1e-6)
+    np.testing.assert_array_equal(inside, values[0])
+    with h5py.File(path, 'r+') as stream:       # the newer sets' cells, whatever the resolution
+        stream['points_{}'.format(size)][0] = cells[0] * factor + factor // 2
+    _, points, _ = data_utils.Set(path, size).sample(0)
+    np.testing.assert_allclose(points, (cells[0] * factor + factor // 2 + 0.5) / 256 - 0.5,
+                               atol=1e-6)
+
+
+@pytest.mark.parametrize('he_init, deviation', [(False, 0.02), (True, math.sqrt(2 / 300))])
+def test_first_values_of_dense_layers(run, he_init, deviation):
+    outputs = ops.linear(tf.zeros([1, 300]), 200, 'layer', he_init)
+    assert outputs.shape == (1, 200)
+    matrix, bias = [run(variable) for variable in tf.global_variables()]
+    assert matrix.std() == pytest.approx(deviation, rel=0.02) and not bias.any()
+
+
+def test_the_picture_encoder_has_the_widths_of_the_original():
+    net = svr_model.IMSVR(batch_size=1)
+    shapes = {variable.op.name[len('encoder/'):]: tuple(variable.shape.as_list())
+              for variable in net.encoder_variables if variable.op.name.endswith('/Matrix')}
+    assert shapes['conv0/Matrix'] == (7, 7, 1, 64)
+    widths, before = (64, 64, 128, 128, 256, 256, 512, 512), 64
+    for number, width in enumerate(widths, 1):
+        assert shapes['conv{}_1/Matrix'.format(number)] == (3, 3, before, width)
+        assert shapes['conv{}_2/Matrix'.format(number)] == (3, 3, width, width)
+        widens = 'conv{}_3/Matrix'.format(number)
+        assert shapes.get(widens) == ((1, 1, before, width) if width > before else None)
+        before = width
+    assert shapes['conv9/Matrix'] == (4, 4, 512, 512) and shapes['conv10/Matrix'] == (
+        4, 4, 512, 256)
+
+
+def test_the_picture_encoder_learns_and_the_decoder_does_not(run):
+    net = svr_model.IMSVR(z_dim=3, ef_dim=1, gf_dim=1, batch_size=2)
+    step = net.train_step(ops.adam(1e-3, 0.5))
+    rng = np.random.RandomState(0)
+    view, target = rng.uniform(size=[2, 128, 128, 1]), rng.uniform(size=[2, 3])
+    feed = {net.view: view, net.target: target}
+    before = run(net.variables)
+    loss, codes = run([net.loss, net.z], feed)
+    assert loss == pytest.approx(((codes - target) ** 2).mean(), rel=1e-5)
+    run(step, feed)
+    moved = [(one != other).any() for one, other in zip(before, run(net.variables))]
+    assert all(moved[:len(net.encoder_variables)])
+    assert not any(moved[len(net.encoder_variables):])
+
+
+def test_batch_norm_of_the_picture_encoder(run):
+    x = np.random.RandomState(0).normal(size=[2, 3, 2, 2]) * [1, 0.01] + [5, 1]
+    flat = x.reshape(-1, 2)
+    y = svr_ops.batch_norm(tf.constant(x, tf.float32), True, 'n')
+    np.testing.assert_allclose(run(y).reshape(-1, 2), (flat - flat.mean(axis=0)) / np.sqrt(
+        flat.var(axis=0) + 1e-5), rtol=1e-3, atol=1e-3)
+    moving = {variable.op.name: run(variable) for variable in tf.global_variables()}
+    np.testing.assert_allclose(moving['n/moving_mean'], 0.01 * flat.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(moving['n/moving_variance'],
+                               0.99 + 0.01 * flat.var(axis=0, ddof=1), rtol=1e-5)
+    test = svr_ops.batch_norm(tf.constant(x, tf.float32), False, 'n')
+    np.testing.assert_allclose(run(test).reshape(-1, 2), (flat - moving['n/moving_mean']) / np.sqrt(
+        moving['n/moving_variance'] + 1e-5), rtol=1e-4)
+
+
+def test_grids_with_z_up_are_rotated_not_mirrored(tmp_path):
+    grid = np.zeros([16, 16, 16], bool)
+    grid[2:6, 3:5, 1:15] = True         # tall along z
+    grid[6:12, 3:5, 12:15] = True       # an arm towards +x at the top
+    grid[2:6, 5:10, 1:3] = True         # a foot towards +y at the bottom
+    voxel_grids.write_binvox(str(tmp_path / 'a.binvox'), grid)
+    turned = solids.read(str(tmp_path / 'a.binvox'), up='z')
+    place = np.argwhere(turned)
+    assert np.ptp(place, axis=0).argmax() == 1      # tall along y
+    middle = (place.min(axis=0) + place.max(axis=0)) / 2
+    top, foot = place[place[:, 1] > middle[1] + 60], place[place[:, 1] < middle[1] - 75]
+    assert top[:, 0].max() > foot[:, 0].max() + 50      # the arm still towards +x
+    # Towards +y becomes towards -z: a rotation about x.
+    assert foot[:, 2].min() < top[:, 2].min() - 50
+
+
+def test_codes_are_read_as_they_were_written(tmp_path):
+    codes = np.random.RandomState(0).uniform(size=[3, 5]).astype(np.float32)
+    with h5py.File(str(tmp_path / 'a_z.hdf5'), 'w') as stream:
+        stream['zs'] = codes
+    np.testing.assert_array_equal(data_utils.read_codes(str(tmp_path / 'a_z.hdf5')), codes)
+
+
+def test_a_silhouette_has_the_papers_features():
+    disc = np.hypot(*(np.mgrid[:96, :96] - 47.5)) < 40
+    features = light_field._features(disc)
+    assert features.shape == (35 + 10,)         # Zernike moments, Fourier coefficients
+    # A disc looks the same from all sides: moments with m > 0 vanish, and so does its outline's
+    # Fourier series; the orders 2, 4, ... have one moment with m = 0 each.
+    assert features[35:].max() < 0.01
+    orders = [(n, m) for n in range(1, 11) for m in range(n % 2, n + 1, 2)]
+    assert len(orders) == 35
+    radius = 40 / 48
+    for value, (n, m) in zip(features, orders):
+        if m % 4:       # pixels have the symmetry of a square
+            assert value < 1e-3
+        if (n, m) == (2, 0):    # mean of 2 r^2 - 1 over the disc
+            assert value == pytest.approx(abs(radius ** 2 - 1), abs=0.01)

@@ -184,6 +184,21 @@ def test_first_values_have_the_spread_of_their_filler(run, filler, deviation):
     assert abs(values.mean()) < 0.05 * deviation
 
 
+def test_first_values_of_a_volumes_kernel_count_all_its_cells(run):
+    net = layers.Layers(plain=True, seed=2)
+    net.conv('conv7', tf.zeros([1, 2, 2, 2, 20]), 40, 3)
+    kernel = run(net.by_name['conv7/W'])
+    assert kernel.std() == pytest.approx(np.sqrt(2 / (27 * (20 + 40) / 2)), rel=0.03)
+    assert (run(net.by_name['conv7/b']) == 0.1).all()
+
+
+@pytest.mark.parametrize('plain', [True, False])
+def test_the_plain_leaky_relu_is_made_of_what_an_npu_has(plain):
+    leaky = layers.Layers(plain).leaky(tf.zeros([2]))
+    kinds = {operation.type for operation in leaky.graph.get_operations()}
+    assert ('LeakyRelu' in kinds) != plain and ('Abs' in kinds) == plain
+
+
 def test_pictures_are_scaled_to_one_and_the_test_crop_is_the_centre():
     np.testing.assert_allclose(data_augmentation.scaled(np.uint8([0, 51, 255])), [0, 0.2, 1])
     image = np.arange(7 * 9, dtype=np.uint8).reshape(7, 9, 1).repeat(3, axis=2)

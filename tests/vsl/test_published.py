@@ -129,3 +129,9 @@ def test_generation_measures_by_hand():
     assert figures['minimum_matching_distance'] == pytest.approx((0 + 1 / 2 + 1) / 3)
     # Nearest of g0: g1 or r0 (1/3 each, the first counts); g1: r0; r0: g1; r1: g0; r2: r1 (2/3).
     assert figures['nearest_neighbor_accuracy'] == pytest.approx(2 / 5)
+
+
+def test_one_cell_is_as_good_as_many_for_generation():
+    figures = measures.generation(np.array([[1, 0, 0]]), np.array([[1, 0, 0], [0, 0, 1]]))
+    assert figures['minimum_matching_distance'] == pytest.approx((0 + 1) / 2)
+    assert measures.iou(np.array([[0, 1, 0]]), np.array([[0, 1, 0]])) == [1]

@@ -3,10 +3,11 @@
 entry=vsl_main.py
 model_paths=(
   'class_names|names of the classes, a line each, or .json; unset: those that the data bring, else classes.txt beside them'
+  'shape|mesh, .binvox or occupancies (.npy [30, 30, 30]) of your own: its code, class and reconstruction (stage encode)'
 )
 model_values=(
   'preset|furniture, modelnet10, modelnet40, modelnet40-paper: sizes by data set; unset: by the name of the data'
-  'stages|out of train,classify,reconstruct,generate,interpolate,tsne,metrics,freeze'
+  'stages|out of train,classify,reconstruct,generate,interpolate,tsne,metrics,encode,freeze'
   'up|y, z: vertical axis of the grids in pictures'
   'renderer|surface, mayavi: mayavi adds the original'\''s pictures of cubes'
   'global_latent_dim|dimension of the global latent code (of the preset unless given)'
@@ -24,8 +25,10 @@ model_values=(
   'id1|test shape of that class, from 0, where the interpolation ends; unset: 8, or the last one'
   'id2|where it starts'
   'num_samples|shapes to generate'
+  'shape_up|y, z: vertical axis of that file'
 )
 model_flags=(
+  'pretrained|take the trained weights that ship with the model (<model>/pretrained)'
   'merge_first_code|let the first local code see the shape, which the original meant but does not do; unset: as trained, else not'
   'decode_samples|train the decoder on sampled codes, not on means; unset: as trained, else not'
   'plain|strided convolutions as single operations; unset: on GPU and NPU (on a CPU they take minutes a step)'

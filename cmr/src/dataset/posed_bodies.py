@@ -14,7 +14,7 @@ from cmr.src.models import smpl
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import renderer
 from common import cli, errors, files
-from common.training import workers
+from common.training import reporting, workers
 
 # Usual range of the joints about x, y, z in degrees (24 joints of SMPL; the root is apart).
 _SPREAD = {1: (35, 12, 18), 2: (35, 12, 18), 3: (12, 10, 8), 4: (35, 0, 0), 5: (35, 0, 0),
@@ -138,7 +138,8 @@ def make(options: argparse.Namespace) -> None:
             slim = {name: arrays[name] for name in ('f', 'weights', 'v_template')}
             # A GPU's memory is the training's, which may follow in this process.
             with tf.Session(config=tf.ConfigProto(device_count={'GPU': 0})) as sess:
-                for first in range(0, count, _AT_ONCE):
+                for first in reporting.progress(range(0, count, _AT_ONCE),
+                                                'drawing {} at a time'.format(_AT_ONCE)):
                     chosen = np.minimum(np.arange(first, first + _AT_ONCE), count - 1)
                     placed = sess.run((vertices, joints), {pose: poses[chosen],
                                                            shape: betas[chosen]})
@@ -151,8 +152,6 @@ def make(options: argparse.Namespace) -> None:
                         raise errors.InputError(
                             'a process that draws pictures has died (killed, or out of memory?). '
                             'Give the same command again, with fewer --processes.')
-                    if first // _AT_ONCE % 10 == 0:
-                        cli.say('{} of {} pictures'.format(len(rows), count))
     for name, chosen in ((config_lib.TRAIN_FILES['up-3d'], rows[:options.num_train]),
                          (config_lib.TEST_FILES['up-3d'], rows[options.num_train:])):
         with files.replacing(os.path.join(options.output, config_lib.EXTRAS, name)) as temporary:

@@ -1,0 +1,39 @@
+"""Exports the trained network of a run as weights that ship: half precision, digests, a card.
+
+Example: python -m common.pretrained --model=vsl --output_path=vsl/output
+"""
+import argparse
+import os
+from typing import Optional, Sequence
+
+from common import cli, collection
+
+
+def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    parser.add_argument('--model', choices=collection.NAMES, required=True, help='of the run')
+    parser.add_argument('--output_path', required=True, help='output folder of the run')
+    parser.add_argument('--checkpoint', default='', help='checkpoint of it; unset: the newest')
+    parser.add_argument('--output', default='',
+                        help='folder to write; unset: <model>/pretrained of this project')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Writes the weights and says how large they are."""
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    model = collection.find(options.model)
+    folder = options.output or os.path.join(collection.ROOT, model.name, pretrained.FOLDER)
+    for path in pretrained.export(options.output_path, folder, model.title, options.checkpoint):
+        cli.say('{}  {:.2f} MiB'.format(path, os.path.getsize(path) / 2. ** 20))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs the command; returns its exit code."""
+    return cli.run(export, parse_args(argv))
+
+
+if __name__ == '__main__':
+    cli.script(main)

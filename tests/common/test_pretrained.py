@@ -1,0 +1,162 @@
+"""Tests of common/training/{weight_files,pretrained}.py: weights that ship."""
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import cli, errors
+from common import pretrained as command
+from common.training import checkpoints, pretrained, weight_files
+from tests.common.test_checkpoints import save
+
+W = np.array([[1.5, -2.25, 1 / 3.], [65504., 6e-5, 0.]], np.float32)
+LARGE = np.array([1e5, 2.], np.float32)     # beyond float16
+STEPS = np.array([7], np.int32)
+
+
+def make_run(tmp_path, **config):
+    """A run's output folder with a checkpoint of step 30; its variables w, large, mean, Adam's."""
+    run = tmp_path / 'run'
+    save(run / 'checkpoints', 20, **{'net/w': 0 * W})
+    save(run / 'checkpoints', 30, **{
+        'net/w': W, 'net/w/Adam': W, 'net/w/Adam_1': W, 'net/large': LARGE, 'net/count': STEPS,
+        'beta1_power': np.float32(0.9), 'net/beta2_power_1': np.float32(0.9),
+        'global_step': np.int64(30)})
+    (run / 'config.json').write_text(json.dumps(dict({
+        'options': {'size': 4, 'data_path': '/home/somebody/data/set.mat', 'unset': None},
+        'seed': 3, 'device': 'cpu', 'parameters': 1234,
+        'command': '/home/somebody/vsl/vsl_main.py --data_path=/home/somebody/data --size=4',
+        'versions': {'python': '3.7'}}, **config)))
+    return run
+
+
+def export(tmp_path, **config):
+    folder = tmp_path / 'pretrained'
+    pretrained.export(str(make_run(tmp_path, **config)), str(folder), 'Toy')
+    return folder
+
+
+def test_the_newest_weights_are_stored_without_what_the_optimizer_keeps(tmp_path):
+    folder = export(tmp_path)
+    prefix = checkpoints.latest(str(folder))
+    assert prefix == str(folder / 'checkpoints' / 'model-30')
+    assert checkpoints.latest(prefix + '.weights') == prefix
+    assert checkpoints.variables_of(prefix) == {
+        'net/w': [2, 3], 'net/large': [2], 'net/count': [1]}
+    read = checkpoints.read(prefix)
+    np.testing.assert_array_equal(read['net/w'], W.astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(read['net/large'], LARGE)     # stays float32
+    np.testing.assert_array_equal(read['net/count'], STEPS)
+    assert {array.dtype.name for array in read.values()} == {'float32', 'int32'}
+
+
+def test_weights_restore_like_a_checkpoint(tmp_path):
+    prefix = checkpoints.latest(str(export(tmp_path)))
+    other = tf.Variable(np.ones([2, 3], np.float32), name='net/w')
+    with tf.Session() as sess:
+        checkpoints.restore(sess, prefix, [other])
+        np.testing.assert_array_equal(sess.run(other), W.astype(np.float16))
+        wrong = tf.Variable(np.zeros([5], np.float32), name='net/large')
+        with pytest.raises(errors.InputError, match=r'another shape.*\[2\] in .*, \[5\] here'):
+            checkpoints.restore(sess, prefix, [other, wrong])
+        missing = tf.Variable(np.zeros([5], np.float32), name='net/none')
+        with pytest.raises(errors.InputError, match='missing: net'):
+            checkpoints.restore(sess, prefix, [missing])
+
+
+def test_the_note_of_a_frozen_graph_has_the_digest_that_sha256sum_says(tmp_path):
+    folder = export(tmp_path)
+    path = folder / 'checkpoints' / 'model-30.weights'
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert checkpoints.note(str(folder / 'checkpoints' / 'model-30')) == {
+        'checkpoint': 'model-30', 'checkpoint_sha256': digest}
+    manifest = json.loads((folder / 'manifest.json').read_text())
+    assert manifest['files'] == {'checkpoints/model-30.weights': digest}
+    assert digest in (folder / 'card.md').read_text()
+
+
+@pytest.mark.parametrize('place', [40, -30])
+def test_a_file_that_was_changed_is_refused(tmp_path, place):
+    folder = export(tmp_path)
+    path = folder / 'checkpoints' / 'model-30.weights'
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(errors.InputError, match='another digest'):
+        checkpoints.read(checkpoints.latest(str(folder)))
+
+
+def test_weights_without_a_manifest_are_refused(tmp_path):
+    folder = export(tmp_path)
+    os.remove(str(folder / 'manifest.json'))
+    with pytest.raises(errors.InputError, match='has no manifest.json'):
+        checkpoints.variables_of(checkpoints.latest(str(folder)))
+
+
+def test_no_place_of_the_machine_is_written(tmp_path):
+    folder = export(tmp_path)
+    texts = [(folder / name).read_text() for name in ('config.json', 'manifest.json', 'card.md')]
+    assert not any('/home' in text or str(tmp_path) in text for text in texts)
+    assert json.loads(texts[0])['command'] == 'vsl_main.py --data_path=data --size=4'
+    assert json.loads(texts[0])['options']['data_path'] == 'set.mat'
+    assert pretrained.sizes(str(folder), ['size', 'unset', 'other']) == {'size': 4}
+
+
+def test_a_card_keeps_what_was_written_and_gets_new_facts(tmp_path):
+    folder = export(tmp_path)
+    card = folder / 'card.md'
+    card.write_text(card.read_text().replace('To be written: what', 'Furniture, CC0. What'))
+    save(tmp_path / 'run' / 'checkpoints', 40, **{'net/w': W})
+    pretrained.export(str(tmp_path / 'run'), str(folder), 'Toy')
+    text = card.read_text()
+    assert 'Furniture, CC0.' in text and 'model-40' in text and 'model-30' not in text
+    assert sorted(os.listdir(str(folder / 'checkpoints'))) == ['model-40.weights']
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    digests = [weight_files.write(str(tmp_path / name), {'b': W, 'a/c': LARGE})
+               for name in ('x.weights', 'y.weights')]
+    assert digests[0] == digests[1]
+    with pytest.raises(errors.InputError, match='NaN'):
+        weight_files.write(str(tmp_path / 'z.weights'), {'b': W / 0})
+    assert sorted(os.listdir(str(tmp_path))) == ['x.weights', 'y.weights']
+
+
+def test_weights_are_those_asked_for_those_of_the_run_or_those_that_ship(tmp_path, capsys):
+    folder = str(export(tmp_path))
+
+    def chosen(has_run, **values):
+        options = cli.Options(output_path='out', **dict(
+            {'checkpoint': '', 'pretrained': False}, **values))
+        return pretrained.chosen(options, folder, has_run).checkpoint
+
+    assert chosen(True) == '' and chosen(False, checkpoint='a') == 'a'
+    assert capsys.readouterr().out == ''
+    assert chosen(False) == folder
+    assert 'taking the weights that ship' in capsys.readouterr().out
+    assert chosen(True, pretrained=True) == folder
+    with pytest.raises(errors.UsageError, match='two choices'):
+        chosen(False, pretrained=True, checkpoint='a')
+    with pytest.raises(errors.InputError, match='no weights ship'):
+        pretrained.chosen(cli.Options(output_path='out', checkpoint='', pretrained=True),
+                          str(tmp_path / 'none'), False)
+
+
+def test_the_command_writes_networks_in_folders_of_their_own(tmp_path, capsys):
+    run = tmp_path / 'run'
+    for part, name in (('furniture_64', 'IMAE.model'), ('furniture_128', 'IMSVR.model')):
+        save(run / 'checkpoints' / part, 5, name, **{'net/w': W})
+    os.makedirs(str(run / 'ae'))
+    (run / 'ae' / 'config.json').write_text('{"options": {"z_dim": 8, "leaky_clip": true}}')
+    assert command.main(['--model=imnet', '--output_path={}'.format(run),
+                         '--output={}'.format(tmp_path / 'out')]) == 0
+    assert sorted(json.loads((tmp_path / 'out' / 'manifest.json').read_text())['files']) == [
+        'checkpoints/furniture_128/IMSVR.model-5.weights',
+        'checkpoints/furniture_64/IMAE.model-5.weights']
+    assert pretrained.sizes(str(tmp_path / 'out'), ['z_dim'], 'ae') == {'z_dim': 8}
+    assert 'card.md' in capsys.readouterr().out
+    read = checkpoints.read(checkpoints.latest(str(tmp_path / 'out/checkpoints/furniture_64')))
+    assert read['net/w'].shape == (2, 3)

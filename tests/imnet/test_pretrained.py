@@ -1,0 +1,42 @@
+"""Tests of IM-NET's --pretrained: weights of toy runs in the place of those that ship."""
+import os
+
+import pytest
+
+import freeze_graph
+from common.training import pretrained
+from imnet import options
+from imnet import train as train_script
+from imnet.IMGAN import main as imgan
+from imnet.IMSVR import main as imsvr
+from tests.imnet import tiny
+
+
+@pytest.mark.slow
+def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, capsys):
+    data, run = tiny.write(str(tmp_path)), tmp_path / 'run'
+    sizes = ['--z_dim=4', '--ef_dim=2', '--svr_ef_dim=2', '--gf_dim=2', '--gan_dim=4']
+    arguments = ['--data_path', data, '--preset=quick', '--svr_batch_size=2', '--epochs', 1, 2, 3,
+                 '--gan_epochs=1', '--svr_epochs=1', '--resolution=64', '--num_meshes=1']
+    monkeypatch.setattr(options, 'POINTS', tiny.POINTS)
+    assert tiny.call(train_script, *arguments, *sizes, '--output_path', run, '--stages', 'ae16',
+                     'ae32', 'ae64', 'codes', 'gan', 'svr') == 0
+    folder = str(tmp_path / 'pretrained')
+    pretrained.export(str(run), folder, 'IM-NET')
+    monkeypatch.setattr(options, 'PRETRAINED', folder)
+    none = ['--data_path', data, '--output_path', tmp_path / 'used', '--end=1', '--resolution=64']
+    for script, more in ((imgan, ['--ae', '--mode=codes']), (imsvr, ['--mode=all'])):
+        capsys.readouterr()
+        tiny.call(script, *none, *more)
+        said = capsys.readouterr().out
+        assert 'taking the weights that ship' in said
+        assert 'weights of {}'.format(folder) in said
+    assert tiny.call(freeze_graph, '--model=imnet', '--pretrained', '--output', tmp_path / 'pb',
+                     '--output_path', tmp_path / 'none') == 0
+    assert {'imnet_decoder.pb', 'imnet_image.pb', 'imnet_generator.pb'} <= set(
+        os.listdir(str(tmp_path / 'pb')))
+    capsys.readouterr()
+    assert tiny.call(train_script, *arguments, '--output_path', tmp_path / 'tuned', '--pretrained',
+                     '--stages', 'ae64', 'codes', 'svr') == 0
+    said = capsys.readouterr().out
+    assert said.count('weights of {}'.format(folder)) == 2     # autoencoder, picture encoder
