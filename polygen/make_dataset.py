@@ -250,7 +250,7 @@ def _check_record(options):
     path = os.path.join(options.output, _RECORD)
     record = {name: getattr(options, name) for name in _MATTERS}
     record['generator'] = generator.VERSIONS[-1] if options.furniture else None
-    before = files.read_json(path) if os.path.exists(path) else record
+    before = text.read_json(path) if os.path.exists(path) else record
     for name in record:
         if before.get(name) != record[name]:
             raise errors.UsageError('--{} {}: {} was made with {}; give that, or another --output.'
