@@ -145,7 +145,7 @@ class FaceSampler:
 def write(samples: Sequence[Sample], folder: str,
           targets: Sequence[Tuple[np.ndarray, List[List[int]]]] = (),
           told: Sequence[user_inputs.Told] = ()) -> None:
-    """Writes samples as .obj and .glb (y up, as the files they were trained on) and one picture.
+    """Writes samples as .obj, .glb and .stl (y up, as the files of the training), and a picture.
 
     Args:
       samples: list of Sample.
@@ -159,7 +159,8 @@ def write(samples: Sequence[Sample], folder: str,
         stem = os.path.join(folder, 'sample_{:02d}'.format(number))
         data_utils.write_obj(sample.vertices, sample.faces, stem + '.obj', one_based=False)
         if sample.faces:
-            meshes.write(stem + '.glb', sample.vertices[:, [1, 2, 0]], sample.faces)
+            for ending in ('.glb', '.stl'):
+                meshes.write(stem + ending, sample.vertices[:, [1, 2, 0]], sample.faces)
     if told:
         _write_beside(samples, folder, told)
         return

@@ -4,7 +4,7 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli
+from common import cli, errors
 from common.frozen import graph as graph_lib
 from common.training import checkpoints, launch, reporting, runs
 from polygen import (
@@ -56,7 +56,8 @@ def train(options: cli.Options, context: launch.Context) -> None:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
     init = _with_face_model(options, models) if options.face_checkpoint else None
-    with runs.start(options, context, init=init, summary=description) as run:
+    with runs.start(options, context, init=init, summary=description,
+                    anew=_anew(options)) as run:
         for step in run.steps(options.training_steps):
             losses = graph.run(run.sess, step, batches.at(step))
             run.report(step, **losses)
@@ -77,6 +78,19 @@ def _with_face_model(options, models):
         checkpoints.restore(sess, prefix, models.face.variables)
 
     return init
+
+
+def _anew(options):
+    """Variables that depend on the classes, where the weights to start from know others."""
+    if not options.checkpoint:
+        return ()
+    try:
+        before = networks.recorded(options)
+    except errors.InputError:   # weights without a record: they have to fit
+        return ()
+    if all(before.get(name) == vars(options)[name] for name in ('num_classes', 'class_names')):
+        return ()
+    return tuple('{}_model/class_label/embeddings'.format(part) for part in options_lib.PARTS)
 
 
 def _evaluator(models, options):

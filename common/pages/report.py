@@ -41,8 +41,8 @@ def write_folder(folder: str, title: str, up: str = 'y',
       errors.InputError: the page cannot be written.
     """
     recorded = _recorded(os.path.join(folder, 'config.json'))
-    shown = {name: recorded[name] for name in _FACTS if name in recorded} or dict(facts or {})
-    return _write(os.path.join(folder, NAME), title, shown, recorded.get('options') or {},
+    run_facts = {name: recorded[name] for name in _FACTS if name in recorded} or dict(facts or {})
+    return _write(os.path.join(folder, NAME), title, run_facts, recorded.get('options') or {},
                   _metrics(os.path.join(folder, 'metrics.jsonl')), sorted(_below(folder)), up)
 
 
@@ -123,7 +123,7 @@ def _asset(name):
         return stream.read()
 
 
-def _shown(value):
+def _as_text(value):
     """A value as text, lists of words as a command line."""
     if isinstance(value, (list, tuple)):
         return ' '.join(map(str, value))
@@ -134,7 +134,7 @@ def _shown(value):
 
 def _rows(pairs: Iterable[Tuple[Any, Any]]) -> str:
     return ''.join('<tr><th>{}</th><td><code>{}</code></td></tr>'.format(
-        html.escape(str(name)), html.escape(_shown(value))) for name, value in pairs)
+        html.escape(str(name)), html.escape(_as_text(value))) for name, value in pairs)
 
 
 def _facts(facts):

@@ -71,6 +71,7 @@ def test_a_model_that_is_not_there_is_refused():
         collection.rows_of('toy')
 
 
+@pytest.mark.tf1
 @pytest.mark.slow
 @pytest.mark.parametrize('name', collection.NAMES)
 def test_no_graph_of_a_model_has_an_error(name, capsys):
