@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.frozen import graph as graph_lib
+from common.geometry import meshes
 from common.training import checkpoints, launch, reporting, runs
 from polygen import (
     conditions,
@@ -141,7 +142,10 @@ def _draw(run, step, sampler, examples, options):
     for target in chosen[:4]:
         targets.append((data_utils.dequantize_verts(target['vertices'], options.quantization_bits),
                         data_utils.unflatten_faces(target['faces'])))
-    drawing.write(samples, os.path.join(run.samples, 'step_{:06d}'.format(step)), targets)
+    stem = os.path.join(run.samples, 'step_{:06d}'.format(step))
+    drawing.write(samples, stem, targets)
+    first = samples[0]
+    run.show(step, 'samples', stem + '.png', (first.vertices, meshes.triangulate(first.faces)))
     return samples
 
 
