@@ -91,7 +91,7 @@ class Sampler:
 
 def write(samples: Sequence[Sample], folder: str,
           targets: Sequence[Tuple[np.ndarray, List[List[int]]]] = ()) -> None:
-    """Writes samples as .obj and .glb (y up, as the files they were trained on) and one picture.
+    """Writes samples as .obj, .glb and .stl (y up, as the files of the training), and a picture.
 
     Args:
       samples: list of Sample.
@@ -104,7 +104,8 @@ def write(samples: Sequence[Sample], folder: str,
         stem = os.path.join(folder, 'sample_{:02d}'.format(number))
         data_utils.write_obj(sample.vertices, sample.faces, stem + '.obj', one_based=False)
         if sample.faces:
-            meshes.write(stem + '.glb', sample.vertices[:, [1, 2, 0]], sample.faces)
+            for ending in ('.glb', '.stl'):
+                meshes.write(stem + ending, sample.vertices[:, [1, 2, 0]], sample.faces)
     columns = min(4, len(samples))
     # The row of targets is filled up, so that the samples start in a row of their own.
     empty = -len(targets) % columns

@@ -51,7 +51,7 @@ _SIZES = [
 
 # What a trained network has been made with, so that a training starts from it.
 _OF_NETWORKS = [name for name, _ in _SIZES] + [
-    'quantization_bits', 'num_classes', 'class_conditional', 'face_class_conditional',
+    'quantization_bits', 'class_conditional', 'face_class_conditional',
     'memory_efficient', 'exact_quantization']
 
 

@@ -4,8 +4,9 @@ import os
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli
+from common import cli, errors
 from common.frozen import graph as graph_lib
+from common.geometry import meshes
 from common.training import launch, reporting, runs
 from polygen import data_utils, drawing, freeze, measures, mesh_sets, networks, training_graph
 from polygen import options as options_lib
@@ -43,7 +44,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
-    with runs.start(options, context, summary=description) as run:
+    with runs.start(options, context, summary=description, anew=_anew(options)) as run:
         for step in run.steps(options.training_steps):
             losses = graph.run(run.sess, step, batches.at(step))
             run.report(step, **losses)
@@ -54,6 +55,19 @@ def train(options: cli.Options, context: launch.Context) -> None:
                     _draw(run, step, sampler, examples, options)
         if context.ranks.is_chief:
             _finish(run, sampler, examples, options, context)
+
+
+def _anew(options):
+    """Variables that depend on the classes, where the weights to start from know others."""
+    if not options.checkpoint:
+        return ()
+    try:
+        before = networks.recorded(options)
+    except errors.InputError:   # weights without a record: they have to fit
+        return ()
+    if all(before.get(name) == vars(options)[name] for name in ('num_classes', 'class_names')):
+        return ()
+    return tuple('{}_model/class_label/embeddings'.format(part) for part in options_lib.PARTS)
 
 
 def _evaluator(models, options):
@@ -98,7 +112,10 @@ def _draw(run, step, sampler, examples, options):
         target = next(example for example in examples if example['class_label'] == label)
         targets.append((data_utils.dequantize_verts(target['vertices'], options.quantization_bits),
                         data_utils.unflatten_faces(target['faces'])))
-    drawing.write(samples, os.path.join(run.samples, 'step_{:06d}'.format(step)), targets)
+    stem = os.path.join(run.samples, 'step_{:06d}'.format(step))
+    drawing.write(samples, stem, targets)
+    first = samples[0]
+    run.show(step, 'samples', stem + '.png', (first.vertices, meshes.triangulate(first.faces)))
     return samples
 
 

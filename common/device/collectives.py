@@ -123,12 +123,12 @@ def buckets(kinds: Sequence[Tuple[str, int]], most: int = BUCKET_BYTES) -> List[
     open_: Dict[str, Tuple[int, List[int]]] = {}
     for place in reversed(range(len(kinds))):
         dtype, size = kinds[place]
-        held, places = open_.get(dtype, (most, []))
-        if not places or held + size > most:
-            held, places = 0, []
+        size_so_far, places = open_.get(dtype, (most, []))
+        if not places or size_so_far + size > most:
+            size_so_far, places = 0, []
             full.append(places)
         places.append(place)
-        open_[dtype] = held + size, places
+        open_[dtype] = size_so_far + size, places
     return full
 
 

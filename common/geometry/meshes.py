@@ -17,7 +17,7 @@ from common.geometry import mesh_formats, polygons
 Mesh = mesh_formats.Mesh
 parse_obj = mesh_formats.parse_obj
 READABLE = tuple(mesh_formats.PARSERS)
-WRITABLE = ('.obj', '.ply', '.glb')
+WRITABLE = ('.obj', '.ply', '.glb', '.stl')
 
 
 def read(path: str) -> Mesh:
@@ -100,7 +100,8 @@ def write(path: str, vertices: np.ndarray, faces: Sequence[Sequence[int]],
     """Writes a mesh in one exchange; the extension tells the format.
 
     Args:
-      path: str, a .obj, .ply (binary) or .glb file; .glb holds triangles, the others polygons.
+      path: str, a .obj, .ply (binary), .glb or .stl (binary) file; the latter two hold triangles,
+        the others polygons.
       vertices: float array [V, 3].
       faces: list of F sequences of 0-based vertex numbers, or int array [F, corners].
       normals: float array [V, 3] of the vertices, or None.
@@ -108,7 +109,7 @@ def write(path: str, vertices: np.ndarray, faces: Sequence[Sequence[int]],
       errors.InputError: another extension, or the file cannot be written.
       ValueError: the vertices are not [V, 3] and finite, or a face index is out of range.
     """
-    encoders = {'.obj': _encode_obj, '.ply': _encode_ply, '.glb': _encode_glb}
+    encoders = {'.obj': _encode_obj, '.ply': _encode_ply, '.glb': _encode_glb, '.stl': _encode_stl}
     extension = os.path.splitext(path)[1].lower()
     if extension not in encoders:
         raise errors.InputError('{}: cannot write a mesh to a "{}" file. Known are {}.'.format(
@@ -190,3 +191,13 @@ def _encode_glb(vertices, faces, normals):
     mesh = trimesh.Trimesh(vertices, triangulate(faces, vertices), vertex_normals=normals,
                            process=False)
     return mesh.export(file_type='glb', include_normals=normals is not None)
+
+
+def _encode_stl(vertices, faces, normals):
+    del normals     # each triangle has one, across it
+    corners = vertices[triangulate(faces, vertices)]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-30)
+    table = np.zeros(len(corners), [('values', '<f4', 12), ('attribute', '<u2')])
+    table['values'] = np.concatenate([across[:, None], corners], axis=1).reshape(-1, 12)
+    return bytes(80) + struct.pack('<I', len(table)) + table.tobytes()

@@ -17,6 +17,7 @@ common_values=(
   'learning_rate|of the optimizer'
   'conda_name|conda environment to activate first'
   'seed|of every random draw'
+  'freeze_layers|scopes of variables that the training leaves as they are, to fine-tune the rest of a --checkpoint'
   'save_every|steps between checkpoints'
   'keep_checkpoints|newest checkpoints that are kept'
   'report_every|steps between report lines'

@@ -39,12 +39,12 @@ def of_script(work: Callable[..., Any], options: cli.Options) -> Dict[str, str]:
 
 def _digest_of_code(packages: Iterable[str]) -> str:
     root = os.path.dirname(os.path.dirname(os.path.abspath(common.__file__)))
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for package in sorted(packages):
         for path in _files(os.path.join(root, package)):
             if path.endswith('.py'):
-                _add(found, path, root, None)
-    return found.hexdigest()[:12]
+                _add(hasher, path, root, None)
+    return hasher.hexdigest()[:12]
 
 
 def digest(path: str) -> str:
@@ -53,13 +53,13 @@ def digest(path: str) -> str:
     Args:
       path: str; nothing there gives the digest of nothing.
     """
-    found, left = hashlib.sha256(), _CONTENT_BYTES
+    hasher, left = hashlib.sha256(), _CONTENT_BYTES
     top = path if os.path.isdir(path) else os.path.dirname(path)
     for number, name in enumerate(_files(path)):
         if number == _MOST_FILES:
             break
-        left -= _add(found, name, top, left)
-    return found.hexdigest()[:12]
+        left -= _add(hasher, name, top, left)
+    return hasher.hexdigest()[:12]
 
 
 def _files(path):
@@ -74,16 +74,16 @@ def _files(path):
                 yield os.path.join(place, name)
 
 
-def _add(found: Any, path: str, top: str, most: Optional[int]) -> int:
+def _add(hasher: Any, path: str, top: str, most: Optional[int]) -> int:
     """Adds name, size and up to `most` bytes of a file; returns how many bytes were read."""
     try:
         size = os.path.getsize(path)
-        found.update('{} {}\n'.format(os.path.relpath(path, top), size).encode())
+        hasher.update('{} {}\n'.format(os.path.relpath(path, top), size).encode())
         if most is not None and most <= 0:
             return 0
         with open(path, 'rb') as stream:
             content = stream.read(-1 if most is None else most)
     except OSError:     # the training says what is wrong with it
         return 0
-    found.update(content)
+    hasher.update(content)
     return len(content)

@@ -90,10 +90,10 @@ class Peers(Nobody):
         until = time.monotonic() + self._patience
         while True:
             rows = self._exchanged('facts', text) or []
-            told = [json.loads(row or '[0, {}]') for row in rows]
-            missing = [rank for rank, row in enumerate(told) if row[0] < self._agreements]
+            answers = [json.loads(row or '[0, {}]') for row in rows]
+            missing = [rank for rank, row in enumerate(answers) if row[0] < self._agreements]
             if rows and not missing:
-                return self._check([row[1] for row in told])
+                return self._check([row[1] for row in answers])
             # Who has come once is watched by the thread.
             if time.monotonic() > until and missing and self._seen[missing[0]] is None:
                 raise errors.InputError(
@@ -102,10 +102,10 @@ class Peers(Nobody):
                         self._cluster.named(missing[0]), self._patience, self._cluster.named(0)))
             time.sleep(0.05)
 
-    def _check(self, told):
-        for rank, facts in enumerate(told):
-            for name in sorted(set(facts) | set(told[0])):
-                one, other = told[0].get(name), facts.get(name)
+    def _check(self, facts_of_all):
+        for rank, facts in enumerate(facts_of_all):
+            for name in sorted(set(facts) | set(facts_of_all[0])):
+                one, other = facts_of_all[0].get(name), facts.get(name)
                 if one != other:
                     raise errors.UsageError(
                         '{} has {} {}, but {} has {}: all processes need the same.'.format(
@@ -159,9 +159,9 @@ class Peers(Nobody):
         while not self._over.wait(_BEAT):
             self._beat()
             with self._lock:
-                found = None if self._over.is_set() else self._lost()
-                if found:
-                    code, line = found
+                loss = None if self._over.is_set() else self._lost()
+                if loss:
+                    code, line = loss
                     os.write(2, 'error: {}\n'.format(errors.one_line(line)).encode())
                     self._own.update({'state': 'failed', 'code': code, 'line': line})
                     self._post_end()

@@ -29,7 +29,7 @@ from common.device import emulation, npu
 from common.ops import initial_values
 from common.pages import report
 from common.readers import text
-from common.training import checkpoints, launch, locks, records, reporting, results
+from common.training import checkpoints, frozen_layers, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
@@ -235,6 +235,11 @@ class Run:
             self._record(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
+    def show(self, step: int, tag: str, picture: str, mesh: Any = None) -> None:
+        """Shows a picture of a step, and a mesh, in TensorBoard; see `records.Recorder.show`."""
+        if self._recorder is not None:
+            self._recorder.show(step, tag, picture, mesh)
+
     def paused(self) -> ContextManager[None]:
         """Context manager; the time inside does not count as time of the step."""
         return self._clock.paused()
@@ -380,13 +385,17 @@ class Run:
         self.state.pop('step', None)
         return []
 
-    def _restore_weights(self, prefix):
+    def _restore_weights(self, prefix, anew=()):
         """Takes the model's variables from another checkpoint; returns lines to print."""
         wanted, fresh = _model_variables(self._variables)
+        others = [variable.op.name for variable in wanted if variable.op.name in anew]
+        wanted = [variable for variable in wanted if variable.op.name not in anew]
         checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
                             'that --checkpoint was trained with, or another --checkpoint.')
-        return ['weights of {} ({} variables); step count and {} variables of the optimizer start '
-                'anew'.format(prefix, len(wanted), len(fresh))]
+        lines = ['note: {} starts anew, since the data has other classes than {}'.format(
+            ' and '.join(others), prefix)] if others else []
+        return lines + ['weights of {} ({} variables); step count and {} variables of the '
+                        'optimizer start anew'.format(prefix, len(wanted), len(fresh))]
 
     def _finish(self):
         """Saves what is new and says where the results are."""
@@ -428,7 +437,7 @@ def start(options: cli.Options, context: launch.Context,
           variables: Optional[Sequence[tf.Variable]] = None,
           state: Optional[Dict[str, Any]] = None,
           init: Optional[Callable[[tf.Session], None]] = None,
-          summary: Optional[str] = None) -> Iterator[Run]:
+          summary: Optional[str] = None, anew: Sequence[str] = ()) -> Iterator[Run]:
     """Opens a run: folders, session, initial values or the newest checkpoint, signals, first line.
 
     Leaving the block saves the last step, unless an exception comes out of it; one run at a time
@@ -442,6 +451,8 @@ def start(options: cli.Options, context: launch.Context,
       state: dict of JSON values, `Run.state` of a new run.
       init: function(sess), called after the variables have their initial values and before a
         checkpoint is restored, in new and resumed runs.
+      anew: names of variables that are not taken from `options.checkpoint`, such as the embedding
+        of other classes; what of them there is is told.
       summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
     Yields:
       Run.
@@ -468,7 +479,8 @@ def start(options: cli.Options, context: launch.Context,
         if init is not None:
             init(sess)
         notes = _finish_setting_aside(run) if is_chief else []
-        notes += _restore(run, options, context)
+        notes += frozen_layers.describe(tf.trainable_variables(), context.freeze_layers)
+        notes += _restore(run, options, context, anew)
         run._together.begin(run)
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
@@ -500,11 +512,11 @@ class _Together:
         if ranks.size == 1:
             return
         self._broadcast = ranks.broadcast()
-        self._told = tf.placeholder(tf.float32, [3], name='told')
-        self._mean = ranks.mean(self._told)
+        self._own = tf.placeholder(tf.float32, [3], name='told')
+        self._mean = ranks.mean(self._own)
 
     def _average(self, run, *values):
-        return run.sess.run(self._mean, {self._told: values})
+        return run.sess.run(self._mean, {self._own: values})
 
     def begin(self, run: Run) -> None:
         """Starts all processes from the values of rank 0."""
@@ -562,7 +574,7 @@ def _signals(run):
             signal.signal(number, handler)
 
 
-def _restore(run, options, context):
+def _restore(run, options, context, anew):
     """Restores what the options ask for.
 
     Returns:
@@ -572,7 +584,7 @@ def _restore(run, options, context):
     has_own = (os.path.exists(os.path.join(run.checkpoints, checkpoints.STATE_FILE))
                or bool(checkpoints.in_folder(run.checkpoints)))
     if not options.resume or not has_own:
-        lines = run._restore_weights(asked) if asked else []
+        lines = run._restore_weights(asked, anew) if asked else []
         return lines + (_set_aside(run) if has_own and context.ranks.is_chief else [])
     lines = _changed_options(options, run.output_path)
     if asked and _is_own(asked, run):
