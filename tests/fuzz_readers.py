@@ -548,6 +548,16 @@ def _read_packed(path):
     return [read() for _, _, read in mesh_sets._packed_sources(path)]
 
 
+def _read_index(path):
+    from polygen import shards
+    return shards.paths(os.path.dirname(path), 'train')
+
+
+def _read_points(path):
+    from common.geometry import meshes
+    return meshes.read_points(path)
+
+
 # 3D-R2N2.
 
 def _read_categories(path):
@@ -942,6 +952,11 @@ READERS = {
     'vsl_labels': Reader(_read_vsl_labels, '.txt', _text_seeds('1\n2\n'), [b'9' * 30, b'x'],
                          'train_labels.txt'),
     'packed_meshes': Reader(_read_packed, '.npz', _npz_seeds(_packed_arrays), ARCHIVE_WORDS),
+    'shards': Reader(_read_index, '.json', _json_seeds(
+        {'splits': {'train': 1, 'test': 1}, 'classes': ['a'], 'voxels': 32, 'views': 2,
+         'image_size': 64, 'made_with': {'seed': 0}}), JSON_WORDS, 'set.json',
+        lambda folder: write(os.path.join(folder, 'train_00000.npz'), b'')),
+    'points': Reader(_read_points, '.ply', _cloud_seeds, MESH_WORDS),
     'categories': Reader(_read_categories, '.json', _json_seeds(
         {'02691156': {'id': '02691156', 'name': 'airplane'}, '1': {'name': 'x'}}), JSON_WORDS),
     'settings': Reader(_read_r2n2_settings, '.yml', _settings_seeds, [
@@ -1098,6 +1113,16 @@ SITES = {
     'polygen/data_utils.py:read_obj': _MESH,
     'polygen/mesh_sets.py:_file_reader': _MESH,
     'polygen/mesh_sets.py:_read_packed': 'packed_meshes',
+    'polygen/make_dataset.py:_check_record': 'json',
+    'polygen/make_dataset.py:read_mesh': _MESH,
+    'polygen/make_dataset.py:read_renderings': 'picture',
+    'polygen/shards.py:Inputs': 'picture npz',
+    'polygen/shards.py:inputs': 'npz',
+    'polygen/shards.py:left_out': 'npz',
+    'polygen/shards.py:read_index': 'shards',
+    'polygen/user_inputs.py:_grid': 'npy binvox ' + _MESH,
+    'polygen/user_inputs.py:_image': 'picture',
+    'polygen/user_inputs.py:read_vertices': 'npy points ' + _MESH,
     'r2n2/lib/config.py:merge_file': 'settings yaml',
     'r2n2/lib/data_augmentation.py:voc_backgrounds': 'voc',
     'r2n2/lib/data_io.py:read_names': 'categories',
