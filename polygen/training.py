@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.frozen import graph as graph_lib
+from common.geometry import meshes
 from common.training import launch, reporting, runs
 from polygen import data_utils, drawing, freeze, measures, mesh_sets, networks, training_graph
 from polygen import options as options_lib
@@ -111,7 +112,10 @@ def _draw(run, step, sampler, examples, options):
         target = next(example for example in examples if example['class_label'] == label)
         targets.append((data_utils.dequantize_verts(target['vertices'], options.quantization_bits),
                         data_utils.unflatten_faces(target['faces'])))
-    drawing.write(samples, os.path.join(run.samples, 'step_{:06d}'.format(step)), targets)
+    stem = os.path.join(run.samples, 'step_{:06d}'.format(step))
+    drawing.write(samples, stem, targets)
+    first = samples[0]
+    run.show(step, 'samples', stem + '.png', (first.vertices, meshes.triangulate(first.faces)))
     return samples
 
 

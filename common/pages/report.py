@@ -43,7 +43,7 @@ def write_folder(folder: str, title: str, up: str = 'y',
     recorded = _recorded(os.path.join(folder, 'config.json'))
     run_facts = {name: recorded[name] for name in _FACTS if name in recorded} or dict(facts or {})
     return _write(os.path.join(folder, NAME), title, run_facts, recorded.get('options') or {},
-                  _metrics(os.path.join(folder, 'metrics.jsonl')), sorted(_below(folder)), up)
+                  _all_metrics(folder), sorted(_below(folder)), up)
 
 
 def write_files(path: str, title: str, paths: Sequence[str], facts: Mapping[str, Any],
@@ -68,6 +68,17 @@ def _recorded(path):
         return {}
     return recorded if isinstance(recorded, dict) and isinstance(
         recorded.get('options'), dict) else {}
+
+
+def _all_metrics(folder):
+    """Rows of the folder's metrics.jsonl, and of those of its parts (`ae/` of IM-NET)."""
+    rows = _metrics(os.path.join(folder, 'metrics.jsonl'))
+    for part in sorted(os.listdir(folder)):
+        if not part.startswith(_SKIPPED):
+            rows += [{name if name == 'step' else '{}/{}'.format(part, name): value
+                      for name, value in row.items()}
+                     for row in _metrics(os.path.join(folder, part, 'metrics.jsonl'))]
+    return rows
 
 
 def _metrics(path):

@@ -235,6 +235,11 @@ class Run:
             self._record(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
+    def show(self, step: int, tag: str, picture: str, mesh: Any = None) -> None:
+        """Shows a picture of a step, and a mesh, in TensorBoard; see `records.Recorder.show`."""
+        if self._recorder is not None:
+            self._recorder.show(step, tag, picture, mesh)
+
     def paused(self) -> ContextManager[None]:
         """Context manager; the time inside does not count as time of the step."""
         return self._clock.paused()
