@@ -66,7 +66,7 @@ def test_a_run_leaves_checkpoints_records_samples_and_frozen_graphs(finished):
     drawn = os.path.join(finished.folder, 'samples', 'step_000004')
     names = sorted(os.listdir(drawn))
     assert names == ['sample_0{}.{}'.format(number, kind)
-                     for number in range(2) for kind in ('glb', 'obj')]
+                     for number in range(2) for kind in ('glb', 'obj', 'stl')]
     for name in names:
         mesh = meshes.read(os.path.join(drawn, name))
         assert len(mesh.vertices) and len(mesh.faces)
