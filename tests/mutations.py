@@ -90,7 +90,8 @@ def parse_args(argv=None):
                         help='run the quick tests and note which functions they enter; files '
                              'of tests that were run before are left out')
     parser.add_argument('--again', action='store_true',
-                        help='try mutants again that were not noticed; with --reach: run all tests')
+                        help='try those of the table again that were not noticed; with --reach: '
+                             'run all tests')
     parser.add_argument('--seconds', type=float, default=float('inf'),
                         help='stop after so long, to go on another time')
     parser.add_argument('--reach_path', default=os.path.join(ROOT, 'output', 'mutations'),
@@ -263,11 +264,9 @@ def reach(package, path):
 
 def tests_of(mutant, reached):
     """The tests that enter a mutant's function, quickest first, as many as their time allows."""
-    if mutant.entry:
-        place = '{}:{}'.format(mutant.path, mutant.entry)
-        found = [(seconds, test) for test, (seconds, entered) in reached.items()
-                 if place in entered]
-    else:       # a constant of the file: any function of it, and tests of constants
+    place = '{}:{}'.format(mutant.path, mutant.entry)
+    found = [(seconds, test) for test, (seconds, entered) in reached.items() if place in entered]
+    if not found:   # it is used at the import: any function of the file, and tests of constants
         found = [(seconds, test) for test, (seconds, entered) in reached.items()
                  if _is_published(test) or any(one.startswith(mutant.path + ':')
                                                for one in entered)]
@@ -354,13 +353,21 @@ def _counted(name, counts):
                                counts['survived'], counts['unreached'], counts['equivalent'])
 
 
+def _unnoticed(options, rows):
+    """Mutants of the table that no test has noticed."""
+    every = {mutants.key_of(one): one for package in SOURCES if package.startswith(
+        options.only.split('/')[0]) for path in sources(package) if path.startswith(options.only)
+             for one in mutants.mutants(_tree(path), path)}
+    return [every[key] for key, row in sorted(rows.items())
+            if key in every and row['verdict'] not in ('noticed', 'late')]
+
+
 def _try_all(options):
     rows, end, reached = _read_table(), time.time() + options.seconds, {}
-    for mutant in chosen(options.only, options.count, options.seed):
+    for mutant in _unnoticed(options, rows) if options.again else chosen(
+            options.only, options.count, options.seed):
         key = mutants.key_of(mutant)
-        old = rows.get(key, {'verdict': ''})['verdict']
-        if time.time() > end or old in ('noticed', 'late') or old and not options.again or \
-                key in equivalent():
+        if time.time() > end or key in rows and not options.again or key in equivalent():
             continue
         start, package = time.time(), mutant.path.split('/')[0]
         if package not in reached:
