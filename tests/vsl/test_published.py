@@ -1,5 +1,6 @@
 """What the paper and published measures fix, by hand or by another library, on uneven input."""
 import math
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import integrate, spatial, stats
 from sklearn import neighbors, svm
 
 from tests.vsl import test_vsl
-from vsl import VarShapeLearner, measures, options, vsl, vsl_rec
+from vsl import VarShapeLearner, data_utils, datasets, measures, options, vsl, vsl_rec
 
 
 def test_the_constants_of_the_original():
@@ -135,3 +136,11 @@ def test_one_cell_is_as_good_as_many_for_generation():
     figures = measures.generation(np.array([[1, 0, 0]]), np.array([[1, 0, 0], [0, 0, 1]]))
     assert figures['minimum_matching_distance'] == pytest.approx((0 + 1) / 2)
     assert measures.iou(np.array([[0, 1, 0]]), np.array([[0, 1, 0]])) == [1]
+
+
+def test_names_of_a_set_count_the_classes_of_both_splits(monkeypatch):
+    splits = {'train': [1, 3, 2], 'test': [4, 1]}
+    monkeypatch.setattr(data_utils, 'read_split', lambda path, split, images: types.SimpleNamespace(
+        labels=np.array(splits[split])))
+    monkeypatch.setattr(data_utils, 'class_names', lambda *arguments: arguments)
+    assert datasets.ShapeSet('a.mat', 'names.txt').names == ('a.mat', 4, 'names.txt')
