@@ -144,3 +144,14 @@ def test_names_of_a_set_count_the_classes_of_both_splits(monkeypatch):
         labels=np.array(splits[split])))
     monkeypatch.setattr(data_utils, 'class_names', lambda *arguments: arguments)
     assert datasets.ShapeSet('a.mat', 'names.txt').names == ('a.mat', 4, 'names.txt')
+
+
+def test_dropout_keeps_where_the_draw_says_so_and_scales():
+    model = vsl_rec.VarShapeLearner(**test_vsl.SMALL, training=False)
+    hidden = tf.ones([2, 200])
+    with tf.name_scope('check'):
+        dropped = model._dropout(hidden)
+    uniform = np.tile(np.linspace(0, 0.999, 200), [2, 1])
+    values = model.sess.run(dropped, {model.dropout_uniform: uniform, model.keep_prob: 0.2})
+    mask = uniform.astype(np.float32) >= np.float32(0.8)
+    np.testing.assert_allclose(values, np.where(mask, 5., 0.), rtol=1e-6)
