@@ -74,8 +74,6 @@ _LIBRARIES = ('tensorflow.compat.v1', 'h5py', 'PIL.Image', 'scipy.io', 'scipy.nd
               'scipy.spatial', 'scipy.sparse', 'scipy.optimize', 'skimage.measure',
               'skimage.transform', 'sklearn.svm', 'trimesh', 'matplotlib.pyplot', 'mcubes', 'cv2',
               'yaml', 'pytest', 'tensor2tensor.layers.common_attention', 'sonnet')
-_MOST_SECONDS = 8       # CPU time of tests for one mutant
-_SLOWEST = 6            # of a test that is run at all
 
 
 def parse_args(argv=None):
@@ -94,6 +92,8 @@ def parse_args(argv=None):
                              'run all tests')
     parser.add_argument('--seconds', type=float, default=float('inf'),
                         help='stop after so long, to go on another time')
+    parser.add_argument('--most', type=cli.positive_float, default=8.,
+                        help='CPU seconds of tests for one mutant')
     parser.add_argument('--reach_path', default=os.path.join(ROOT, 'output', 'mutations'),
                         help='folder where --reach writes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -262,7 +262,7 @@ def reach(package, path):
     return forked(work, 1500)
 
 
-def tests_of(mutant, reached):
+def tests_of(mutant, reached, most):
     """The tests that enter a mutant's function, quickest first, as many as their time allows."""
     place = '{}:{}'.format(mutant.path, mutant.entry)
     found = [(seconds, test) for test, (seconds, entered) in reached.items() if place in entered]
@@ -273,15 +273,15 @@ def tests_of(mutant, reached):
     kept, total = [], 0
     for seconds, test in sorted(found):
         total += seconds
-        if seconds > _SLOWEST or total > _MOST_SECONDS:
+        if total > most:
             break
         kept.append(test)
     return kept
 
 
-def verdict_of(mutant, reached):
+def verdict_of(mutant, reached, most):
     """Tries one mutant; (verdict, test that noticed)."""
-    tests = tests_of(mutant, reached)
+    tests = tests_of(mutant, reached, most)
     if not tests:
         return 'unreached', ''
 
@@ -353,13 +353,18 @@ def _counted(name, counts):
                                counts['survived'], counts['unreached'], counts['equivalent'])
 
 
+def every(only=''):
+    """{name: Mutant} of all that there are in files whose path begins with `only`."""
+    return {mutants.key_of(one): one for package in SOURCES if package.startswith(
+        only.split('/')[0]) for path in sources(package) if path.startswith(only)
+            for one in mutants.mutants(_tree(path), path)}
+
+
 def _unnoticed(options, rows):
     """Mutants of the table that no test has noticed."""
-    every = {mutants.key_of(one): one for package in SOURCES if package.startswith(
-        options.only.split('/')[0]) for path in sources(package) if path.startswith(options.only)
-             for one in mutants.mutants(_tree(path), path)}
-    return [every[key] for key, row in sorted(rows.items())
-            if key in every and row['verdict'] not in ('noticed', 'late')]
+    there = every(options.only)
+    return [there[key] for key, row in sorted(rows.items())
+            if key in there and row['verdict'] not in ('noticed', 'late')]
 
 
 def _try_all(options):
@@ -373,13 +378,16 @@ def _try_all(options):
         if package not in reached:
             reached[package] = {test: value for tests in _reached(options, package).values()
                                 for test, value in (tests or {}).items()}
-        verdict, test = verdict_of(mutant, reached[package])
+        verdict, test = verdict_of(mutant, reached[package], options.most)
         rows = _read_table()        # others may have gone on
         rows[key] = {'mutant': key, 'line': mutant.line, 'verdict': verdict, 'test': test,
                      'seconds': '{:.1f}'.format(time.time() - start)}
         _write_table(rows)
         cli.say('{:9} {:5}s {}:{} {} {}'.format(verdict, rows[key]['seconds'], mutant.path,
                                                mutant.line, key.split(': ', 1)[1], test))
+    there, rows = every(), _read_table()
+    rows = {key: row for key, row in rows.items() if key in there}      # code goes on
+    _write_table(rows)
     for line in summary(rows):
         cli.say(line)
 

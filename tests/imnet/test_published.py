@@ -324,3 +324,15 @@ def test_a_grid_of_any_size_fills_the_diagonal(tmp_path, dtype):
     sizes = np.ptp(solid, axis=0) + 1
     np.testing.assert_allclose(sizes, 256 / 13 * np.array([12, 3, 4]), atol=1.01)
     np.testing.assert_allclose(solid.min(axis=0) + solid.max(axis=0) + 1, 256, atol=1.01)
+
+
+def test_points_of_a_corner_are_not_taken_for_those_of_an_older_set(tmp_path):
+    cells = np.random.RandomState(0).randint(0, 64, [1, 500, 3]).astype(np.uint8)
+    grid = np.zeros([1, 64, 64, 64, 1], np.uint8)
+    grid[0, :8] = 1         # cells below 32 of 256
+    path = str(tmp_path / 'a_train.hdf5')
+    with h5py.File(path, 'w') as stream:
+        stream['voxels'], stream['points_64'] = grid, cells
+        stream['values_64'] = (cells[..., :1] < 32).astype(np.uint8)
+    np.testing.assert_allclose(data_utils.Set(path, 64).sample(0)[1],
+                               (cells[0] + 0.5) / 256 - 0.5, atol=1e-6)
