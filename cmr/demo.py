@@ -1,7 +1,8 @@
-"""Turns a photo of a person into body meshes: .obj, .glb and pictures.
+"""Turns a photo of a person into body meshes: .obj, .glb, .stl, pictures, pose and shape (.npz).
 
 The box of the person is given by --bbox ({"bbox": [left, top, width, height]}) or by --openpose
-(keypoints of OpenPose), else the whole picture is taken. Of several people --person picks.
+(keypoints of OpenPose), else the whole picture is taken. Of several people --person picks. Of a
+folder of photos, boxes and keypoints lie beside: `name_bbox.json`, `name_openpose.json`.
 
 Example: python cmr/demo.py --img=photo.jpg --bbox=photo_bbox.json
 """
@@ -23,15 +24,17 @@ def _person(text):
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--img', required=True, help='photo of one person')
+    parser.add_argument('--img', required=True, help='photo of one person, or a folder of photos')
     parser.add_argument('--outfile', default='', help='start of the names of what is written; '
-                        'unset: the photo\'s without extension')
+                        'unset: the photo\'s without extension; of a folder '
+                        'of photos: the folder to write to')
     parser.add_argument('--bbox', default='', help='JSON of a box; comes before --openpose')
     parser.add_argument('--openpose', default='', help='JSON of keypoints: OpenPose, AlphaPose, '
                         'COCO')
     parser.add_argument('--person', type=_person, default='', metavar='N|all',
                         help='which person of that file, from 0; all: each, to names of its own; '
                              'unset: the largest that is confident')
+    cli.add_remove_background(parser)
     cli.add_max_pixels(parser)
     options.add_trained_options(parser)
     cli.add_device_options(parser.add_argument_group('run'))

@@ -276,6 +276,7 @@ class _Test:
         plots.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
                          columns=len(_CAPTIONS))
         cli.say('pictures in {}'.format(path))
+        run.show(run.step, 'samples', path, (outputs.vertices[0] * [1, -1, -1], faces))
         return path
 
 

@@ -211,6 +211,11 @@ def path(text: str) -> str:
     return text
 
 
+def names(text: str) -> List[str]:
+    """Argparse type: names divided by commas."""
+    return [name for name in text.split(',') if name]
+
+
 def positive_int(text: str) -> int:
     """Argparse type: a whole number of at least 1."""
     return _number(text, int, lambda value: value >= 1, 'a whole number of at least 1')
@@ -255,6 +260,12 @@ def add_max_pixels(parser: Any) -> None:
     """Adds --max_pixels, for scripts that read pictures from outside."""
     parser.add_argument('--max_pixels', type=positive_int, default=50000000,
                         help='the largest picture that is read, in pixels')
+
+
+def add_remove_background(parser: Any) -> None:
+    """Adds --remove_background, for scripts that take photos."""
+    add_flag(parser, '--remove_background', help='cut the object out of a photo by GrabCut, where '
+             'its background is not plain and the picture has no transparency')
 
 
 def add_pretrained(parser: Any) -> None:
@@ -333,6 +344,9 @@ def add_run_options(parser: 'Parser', output_path: str) -> None:
              help='go on from the newest checkpoint in the output folder; --noresume sets what is '
                   'there aside and starts anew')
     group.add_argument('--seed', type=non_negative_int, default=0, help='of every random draw')
+    group.add_argument('--freeze_layers', type=names, default=[], metavar='SCOPE,SCOPE',
+                       help='scopes of variables that the training leaves as they are, to '
+                            'fine-tune the rest of a --checkpoint')
     group.add_argument('--save_every', type=positive_int, default=1000,
                        help='steps between checkpoints')
     group.add_argument('--keep_checkpoints', type=positive_int, default=5,
@@ -341,9 +355,13 @@ def add_run_options(parser: 'Parser', output_path: str) -> None:
                        help='steps between report lines')
     add_device_options(group)
     group.add_argument('--distribution', default='auto',
-                       choices=('auto', 'none', 'hccl', 'horovod'),
+                       choices=('auto', 'none', 'tf', 'hccl', 'horovod'),
                        help='how several processes train together: a batch is shared out among '
-                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun')
+                            'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun, '
+                            'TensorFlow itself (tf) where TF_CONFIG names several')
+    group.add_argument('--peer_timeout', type=positive_int, default=40, metavar='SECONDS',
+                       help='with --distribution tf: how long another process may be unreachable '
+                            'or silent before this one ends')
     add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '
                                            'that ModelZoo tools look for')
     _add_npu_options(add_expert_group(

@@ -3,13 +3,15 @@
 Example: python -m common.precision report polygen/output      # a run: its command is started again
          python -m common.precision report pb_model/vsl_encoder.pb
          python -m common.precision search polygen/output --steps=300
+         python -m common.precision cost polygen/output --steps=20
 
 `report` measures on real batches which values overflow, vanish or lose places in half precision,
 by operator and scope. `search` runs the training for some steps in float32 and emulated, and looks
 for the fewest operator types, or where these are too coarse scopes, that have to stay in float32.
-It goes on where it was stopped.
+It goes on where it was stopped. `cost` tells how much longer an emulated step takes.
 """
 import argparse
+import functools
 import os
 import signal
 import subprocess
@@ -33,7 +35,7 @@ _TAIL = 5                   # the last fifth of the steps says which loss a tria
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('action', choices=('report', 'search'), help='what to do')
+    parser.add_argument('action', choices=('report', 'search', 'cost'), help='what to do')
     parser.add_argument('run', help='output folder of a training, or a frozen graph (.pb)')
     parser.add_argument('--output', type=cli.path, default='',
                         help='where the results go; unset: <run>/precision, <graph>_precision')
@@ -120,6 +122,10 @@ def losses_of(folder: str) -> Dict[int, float]:
         if 'loss' in row or parts:
             losses[row['step']] = row.get('loss', sum(parts))
     return losses
+
+
+def _has_reached(run, steps):
+    return max(losses_of(run), default=0) >= steps
 
 
 class Trials:
@@ -358,15 +364,42 @@ def search(options: argparse.Namespace, command: Sequence[str], folder: str,
             'products can stay in float32')
 
 
+def print_cost(command: Sequence[str], options: argparse.Namespace, folder: str) -> None:
+    """Prints the CPU time of a step in float32 and emulated, from runs of two lengths."""
+    seconds = {}
+    for name in ('float32', 'emulated'):
+        totals = []
+        for steps in (5, 5 + options.steps):
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                run = os.path.join(scratch, 'run')
+                extra = ([] if name == 'float32'
+                         else emulation_arguments(options, (), (), scratch))
+                before = os.times()
+                run_until([*command, *extra, '--device=cpu', '--report_every=1', '--seed=0',
+                           '--threads={}'.format(options.threads), '--output_path=' + run],
+                          os.path.join(folder, 'cost.log'),
+                          functools.partial(_has_reached, run, steps))
+                after, done = os.times(), max(losses_of(run))
+                totals.append((after.children_user + after.children_system
+                               - before.children_user - before.children_system, done))
+        seconds[name] = (totals[1][0] - totals[0][0]) / (totals[1][1] - totals[0][1])
+        cli.say('{}: {:.4f} CPU seconds a step'.format(name, seconds[name]))
+    cli.say('ratio {:.2f}'.format(seconds['emulated'] / seconds['float32']))
+
+
 def work(options: argparse.Namespace) -> int:
     """Does what the command line asks."""
     is_graph = os.path.isfile(options.run)
-    if is_graph and options.action == 'search':
-        raise errors.UsageError('search needs the folder of a training, not a graph.')
+    if is_graph and options.action != 'report':
+        raise errors.UsageError('{} needs the folder of a training, not a graph.'.format(
+            options.action))
     folder = options.output or (os.path.splitext(options.run)[0] + '_precision' if is_graph
                                 else os.path.join(options.run, 'precision'))
     command = [] if is_graph else recorded_command(options.run, options.script)
     os.makedirs(folder, exist_ok=True)
+    if options.action == 'cost':
+        print_cost(command, options, folder)
+        return 0
     if is_graph:
         rows, about = measured_graph(options, folder)
     else:

@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from cmr.src import config as config_lib
-from common import cli, errors
+from common import cli, errors, frozen
 
 
 def parse_args(argv=None):
@@ -15,6 +15,8 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('photo', help='of one person')
     parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
+                        help='the graph converted by ATC (.om), to be run on an Ascend device')
     parser.add_argument('--bbox', default='', help='JSON of a box; comes before --openpose')
     parser.add_argument('--openpose', default='', help='JSON of OpenPose, first person; unset, and '
                         'no --bbox: the whole photo')
@@ -29,11 +31,11 @@ def reconstruct(options):
     """Predicts the vertices and writes them with the faces of the body model."""
     from cmr import prediction  # here, since --help needs no TensorFlow
     from cmr.src.utils import body as body_lib
-    from common.frozen import graph, model
+    from common.frozen import graph
     from common.geometry import meshes
     faces = body_lib.load(options.body)['f'].astype(int)
     path = os.path.join(options.graphs, 'cmr.pb')
-    with model.load(path) as network:
+    with frozen.load_for(path, options.om) as network:
         notes = (graph.read_manifest(path) or {}).get('notes') or {}
         _, picture = prediction.person(options.photo, network.inputs['image'][0][1], options.bbox,
                                        options.openpose, notes.get('stretch', True))

@@ -15,6 +15,9 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('input', help='picture of one object, or closed mesh')
     parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
+                        help='folder with the graphs converted by ATC (.om), to be run on an '
+                             'Ascend device')
     parser.add_argument('--output', default='shape.ply', help='mesh to write (.ply, .obj, .glb)')
     parser.add_argument('--resolution', type=int, choices=options.RESOLUTIONS, default=128,
                         help='cells of a side')
@@ -24,7 +27,7 @@ def parse_args(argv=None):
 
 
 def _encoded(args, part, **inputs):
-    with frozen.load(os.path.join(args.graphs, 'imnet_{}.pb'.format(part))) as model:
+    with frozen.load_for(os.path.join(args.graphs, 'imnet_{}.pb'.format(part)), args.om) as model:
         return model.predict_all(**inputs)['latent'][0]
 
 
@@ -44,7 +47,7 @@ def reconstruct(args):
         latent = _encoded(args, 'encoder', voxels=solids.encoder_grid(solid.grid)[None])
     else:
         latent = _encoded(args, 'image', image=photos.read(args.input)[None])
-    with frozen.load(os.path.join(args.graphs, 'imnet_decoder.pb')) as model:
+    with frozen.load_for(os.path.join(args.graphs, 'imnet_decoder.pb'), args.om) as model:
         field = decoder.FrozenField(model, latent)
         vertices, triangles, _ = extraction.mesh(field, args.resolution)
     meshes.write(args.output, solid.to_mesh(vertices) if solid else vertices, triangles)

@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, errors
+from common import cli, errors, frozen
 
 
 def parse_args(argv=None):
@@ -14,6 +14,9 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('class_label', type=cli.non_negative_int, help='number of the class')
     parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
+                        help='folder with the graphs converted by ATC (.om), to be run on an '
+                             'Ascend device')
     parser.add_argument('--output', default='sample.obj', help='mesh to write')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the draw')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -24,10 +27,10 @@ def _draw(options, number, name, context):
     """Runs a frozen graph; `number` tells the draws of the two graphs apart."""
     import numpy as np  # here, since --help needs no TensorFlow
 
-    from common.frozen import graph, model
+    from common.frozen import graph
     from polygen import sampling
     path = os.path.join(options.graphs, name)
-    with model.load(path) as network:
+    with frozen.load_for(path, options.om) as network:
         classes = ((graph.read_manifest(path) or {}).get('notes') or {}).get('num_classes')
         if classes is not None and options.class_label >= classes:
             raise errors.InputError('there is no class {} in {}, which knows 0 to {}.'.format(

@@ -16,6 +16,8 @@ def parse_args(argv=None):
                         'fewer are shown to it again')
     parser.add_argument('--graph', default=os.path.join('pb_model', 'r2n2_3_views.pb'),
                         help='file that freeze_graph.py wrote')
+    parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
+                        help='the graph converted by ATC (.om), to be run on an Ascend device')
     parser.add_argument('--output', default='object.obj', help='mesh to write, of unit size')
     parser.add_argument('--threshold', type=cli.fraction, default=0.4,
                         help='occupancy at the surface')
@@ -31,7 +33,7 @@ def reconstruct(options):
     from common.geometry import meshes, voxel_grids
     from r2n2 import reconstruction
     from r2n2.lib import data_augmentation
-    with frozen.load(options.graph) as model:
+    with frozen.load_for(options.graph, options.om) as model:
         count, _, size = model.inputs['views'][0][:3]
         if len(options.pictures) > count:
             raise errors.UsageError('{} takes {} pictures, not {}. Freeze one with --views={}.'

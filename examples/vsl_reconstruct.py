@@ -16,6 +16,9 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('shape', help='mesh, .binvox, or occupancies [30, 30, 30] (.npy, z up)')
     parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
+                        help='folder with the graphs converted by ATC (.om), to be run on an '
+                             'Ascend device')
     parser.add_argument('--output', default='decoded.obj', help='mesh to write, in cells')
     parser.add_argument('--up', choices=('y', 'z'), default='z', help='vertical axis of the file')
     parser.add_argument('--threshold', type=cli.fraction, default=0.5,
@@ -41,9 +44,9 @@ def reconstruct(options):
     from common.geometry import plots  # here, since --help needs no matplotlib
     from vsl import draw
     grid = _grid(options)
-    with frozen.load(os.path.join(options.graphs, 'vsl_encoder.pb')) as encoder:
+    with frozen.load_for(os.path.join(options.graphs, 'vsl_encoder.pb'), options.om) as encoder:
         latent = encoder.predict_all(voxels=data_utils.grids(grid))['latent']
-    with frozen.load(os.path.join(options.graphs, 'vsl_decoder.pb')) as decoder:
+    with frozen.load_for(os.path.join(options.graphs, 'vsl_decoder.pb'), options.om) as decoder:
         occupancy = decoder.predict_all(latent=latent)['occupancy'].reshape(grid.shape)
     vertices, triangles = voxel_grids.surface(occupancy, options.threshold)
     if not len(triangles):

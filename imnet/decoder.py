@@ -8,6 +8,7 @@ from typing import Any, List, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from common.ops import regions
 from imnet.IMGAN import ops
 
 SCOPE = 'simple_net'
@@ -62,10 +63,11 @@ def _dense(inputs, size, scope, he_init=False):
 def _first_layer(points, codes, size, he_init):
     with tf.variable_scope('h1_lin', reuse=tf.AUTO_REUSE):
         matrix, bias = ops.linear_variables(3 + codes.shape[1].value, size, he_init)
-    flat = tf.matmul(tf.reshape(points, [-1, 3]), matrix[:3])
-    shape = [points.shape[0].value or tf.shape(points)[0],
-             points.shape[1].value or tf.shape(points)[1], size]
-    return tf.reshape(flat, shape) + (tf.matmul(codes, matrix[3:]) + bias)[:, None]
+    with regions.one_operator('MatMul'):
+        flat = tf.matmul(tf.reshape(points, [-1, 3]), matrix[:3])
+        shape = [points.shape[0].value or tf.shape(points)[0],
+                 points.shape[1].value or tf.shape(points)[1], size]
+        return tf.reshape(flat, shape) + (tf.matmul(codes, matrix[3:]) + bias)[:, None]
 
 
 def variables() -> List[tf.Variable]:

@@ -110,7 +110,8 @@ def encode_mesh(options: cli.Options, context: launch.Context) -> None:
 
 def reconstruct(options: cli.Options, context: launch.Context) -> None:
     """Writes a mesh for each picture of --image."""
-    images = [photos.read(path, options.background, options.crop, options.max_pixels)
+    background = 'remove' if options.remove_background else options.background
+    images = [photos.read(path, background, options.crop, options.max_pixels)
               for path in options.image]
     names = [os.path.splitext(os.path.basename(path))[0] for path in options.image]
     network, sess = networks.load(options, context, 'svr')

@@ -5,14 +5,17 @@ from typing import Callable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common import cli, errors
-from common.geometry import meshes
+from common.geometry import meshes, plots
 from imnet import data_utils, decoder, draw, extraction
 
 _DRAWN = 64     # meshes in a picture
 
 
-def rows_of(data: data_utils.Set, options: cli.Options, everything: bool = False) -> range:
+def rows_of(data: data_utils.Set, options: cli.Options, everything: bool = False
+            ) -> Sequence[int]:
     """Returns the numbers of the shapes from --start to --end, at least one.
+
+    With `options.in_turn` they are so many of the split, one of each class in turn.
 
     Args:
       data, options: the set and the program's options.
@@ -20,6 +23,8 @@ def rows_of(data: data_utils.Set, options: cli.Options, everything: bool = False
     Raises:
       errors.InputError: there is none.
     """
+    if getattr(options, 'in_turn', 0):
+        return plots.in_turn([name.split('/')[0] for name in data.names()], options.in_turn)
     end = options.end or (len(data) if everything else 16)
     rows = range(min(options.start, len(data)), min(end, len(data)))
     if not rows:

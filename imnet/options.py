@@ -128,6 +128,7 @@ def parse_imsvr(argv: Optional[Sequence[str]] = None, doc: str = 'Single-view re
                              'between two; all: every shape, view 23; image: of --image. Unset: '
                              'test')
     parser.add_argument('--image', nargs='+', default=[], help='pictures to make meshes of')
+    cli.add_remove_background(parser)
     parser.add_argument('--background', choices=('auto', 'white', 'border'), default='auto',
                         help='of a picture without alpha: white, or what its border looks like; '
                              'auto finds out where the object is centred')
@@ -226,8 +227,8 @@ def _add_mesh_options(parser: argparse.ArgumentParser) -> None:
     cli.add_flag(group, '--refine', help='move vertices to where the field is closer to 0.5 (the '
                  'original\'s optimize_mesh)')
     cli.add_flag(group, '--normals', help='write normals, from the gradient of the field')
-    group.add_argument('--formats', nargs='+', choices=('ply', 'obj', 'glb'), default=['ply'],
-                       help='kinds of mesh files')
+    group.add_argument('--formats', nargs='+', choices=('ply', 'obj', 'glb', 'stl'),
+                       default=['ply'], help='kinds of mesh files')
     group.add_argument('--split', choices=('train', 'test'), default='train',
                        help='which shapes')
     group.add_argument('--start', type=cli.non_negative_int, default=0, help='first shape')

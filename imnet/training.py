@@ -119,7 +119,8 @@ def _train_gan(options, context):
     cli.say('--- GAN')
     gan_training.train_gan(_of_program(
         options, options_lib.parse_imgan, train=True, epoch=options.gan_epochs,
-        checkpoint_every=None, training_steps=None, checkpoint=''), context)
+        checkpoint_every=None, training_steps=None, checkpoint='', freeze_layers=[]),
+        context.replace(freeze_layers=()))
 
 
 def _train_svr(options, context):
@@ -136,7 +137,7 @@ def _write_meshes(options, context, has_test):
     cli.say('--- meshes')
 
     def of(parse, folder, **changes):
-        return _of_program(options, parse, end=options.num_meshes, checkpoint='', ef_dim=None,
+        return _of_program(options, parse, in_turn=options.num_meshes, checkpoint='', ef_dim=None,
                            sample_dir=os.path.join(options.output_path, 'samples', folder),
                            formats=['ply', 'obj'], **changes)
 

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.training import launch
-from polygen import measures, modules
+from polygen import conditions, measures, modules
 
 
 class Bucket(NamedTuple):
@@ -16,11 +16,13 @@ class Bucket(NamedTuple):
       placeholders: dicts of `measures.placeholders`.
       losses: scalars, sums over the whole batch in nats.
       updates: operations.
+      num_vertices: scalar, of the whole batch.
     """
 
     placeholders: Sequence[Dict[str, tf.Tensor]]
     losses: List[tf.Tensor]
     updates: List[tf.Operation]
+    num_vertices: tf.Tensor
 
 
 class TrainingGraph:
@@ -53,10 +55,13 @@ class TrainingGraph:
                 self.buckets.append(self._bucket(models, size, optimizers))
 
     def _bucket(self, models, size, optimizers):
-        feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size))
-        bucket = Bucket(feeds, [], [])
+        feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size),
+                                      conditions.of_options(self._options))
+        bucket = Bucket(feeds, [], [], self._ranks.sum(tf.reduce_sum(feeds[1]['vertices_mask'])))
         for model, feed, name in zip(models, feeds, measures.TARGETS):
             loss = self._loss(model, feed, name)
+            if name not in trained_of(self._options, measures.TARGETS):
+                continue
             bucket.losses.append(self._ranks.sum(loss))
             if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
                 loss *= self._ranks.size
@@ -89,7 +94,7 @@ class TrainingGraph:
         Args:
           sess: tf.Session.
           step: int from 1.
-          batch: what `mesh_sets.Batches.at` gives for the step.
+          batch: what `mesh_sets.Batches.at` gives for the step, the rows of this process.
         Returns:
           dict: the losses before the update (sums over the batch, nats) and in bits per vertex.
         """
@@ -97,17 +102,24 @@ class TrainingGraph:
         bucket = self.buckets[number]
         feed = {self._step: step, self.learning_rate: learning_rate(self._options, step)}
         for tensors, values in zip(bucket.placeholders, arrays):
-            feed.update({tensors[name]: self._ranks.shard(value)
-                         for name, value in values.items()})
+            feed.update({tensors[name]: value for name, value in values.items()})
         if self._options.shared_optimizer:   # the order of the updates matters: one call for each
             losses = [sess.run(pair, feed)[0] for pair in zip(bucket.losses, bucket.updates)]
         else:
             losses = sess.run((bucket.losses, bucket.updates), feed)[0]
         num_vertices = arrays[1]['vertices_mask'].sum()
-        report = {'loss_' + name: loss for name, loss in zip(measures.SEQUENCES, losses)}
+        if self._ranks.size > 1:
+            num_vertices = sess.run(bucket.num_vertices, feed)
+        names = trained_of(self._options, measures.SEQUENCES)
+        report = {'loss_' + name: loss for name, loss in zip(names, losses)}
         report.update({'bits_' + name: measures.bits_per_vertex(loss, num_vertices)
-                       for name, loss in zip(measures.SEQUENCES, losses)})
+                       for name, loss in zip(names, losses)})
         return report
+
+
+def trained_of(options: cli.Options, both: Sequence[Any]) -> Sequence[Any]:
+    """Returns those of (the vertex model's, the face model's) that a run trains."""
+    return both[:1] if options.face_checkpoint else both
 
 
 def learning_rate(options: cli.Options, step: int) -> float:

@@ -142,6 +142,7 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
     settings, num_models = loader.settings, len(loader.pairs)
     batch = settings.CONST.BATCH_SIZE
     rows, drawn = [], []
+    shown = plots.in_turn([category for category, _ in loader.pairs], _NUM_DRAWN)
     for first in reporting.progress(range(0, num_models, batch), 'measuring batches'):
         indices = list(range(first, min(first + batch, num_models)))
         images, voxels = loader.batch(
@@ -149,7 +150,7 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
             lambda index: fixed_views(settings.TRAIN.NUM_RENDERING, seed, index, counts[-1]))
         results = predictor.run(sess, images, voxels)
         for place, index in enumerate(indices):
-            if len(drawn) < _NUM_DRAWN:
+            if index in shown:
                 drawn.append((images[:, place], voxels[place],
                               [occupancy[place] for occupancy, _ in results]))
             chosen = counts if all_counts else [

@@ -211,6 +211,7 @@ def parse_demo_args(argv: Optional[Sequence[str]] = None,
     parser.add_argument('--threshold', type=cli.fraction, default=0.4,
                         help='a cell above it is occupied')
     cli.add_max_pixels(parser)
+    cli.add_remove_background(parser)
     parser.add_argument('--background', choices=('auto', 'keep'), default='auto',
                         help='auto replaces what looks like the border of a picture')
     cli.add_flag(parser, '--surface_view', default=True, help='leave out cubes that nobody sees')

@@ -21,7 +21,8 @@ def prepared(path: str, size: int, background: str = 'auto',
     """Returns a picture as the network wants it: the object at the centre, before light grey.
 
     Args:
-      path: str; size: int, pixels a side; background: 'auto' or 'keep'; max_pixels: int.
+      path: str; size: int, pixels a side; background: 'auto', 'keep' or 'remove'
+        (by GrabCut); max_pixels: int.
     Returns:
       uint8 [size, size, 3].
     Raises:
@@ -36,13 +37,18 @@ def prepared(path: str, size: int, background: str = 'auto',
         image = np.round(image[..., :3] * share + _GREY * (1 - share)).astype(np.uint8)
     else:
         image = image[..., :3]
-        mask = cutouts.unlike_border(image)
+        mask = (cutouts.foreground(image) if background == 'remove'
+                else cutouts.unlike_border(image))
         image = np.where(mask[..., None], image, np.uint8(_GREY))
     if not mask.any() or mask.all():
         raise errors.InputError('{} shows no object: everything looks like the border. Give a '
                                 'picture with transparency or a plain background, or '
-                                '--background=keep.'.format(path))
+                                '--remove_background or --background=keep.'.format(path))
     return cutouts.on_square(cutouts.part_of(image, mask), size, _FILL, _GREY)
+
+
+def _background(options):
+    return 'remove' if options.remove_background else options.background
 
 
 def _generated_views(output_path: str, settings: config_lib.Config) -> np.ndarray:
@@ -71,7 +77,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
     options, weights_path = networks.trained(options, context.device)
     settings = options.settings
     if options.pictures:
-        images = np.stack([prepared(path, settings.CONST.IMG_H, options.background,
+        images = np.stack([prepared(path, settings.CONST.IMG_H, _background(options),
                                     options.max_pixels) for path in options.pictures])
     else:
         images = _generated_views(options.output_path, settings)
@@ -89,11 +95,12 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
     stem = os.path.splitext(options.output)[0]
     files.write_text(options.output, voxel.obj_text(*voxel.voxel2mesh(grid, options.surface_view)))
     vertices, triangles = voxel_grids.surface(grids[-1], options.threshold)
-    meshes.write(stem + '.glb', vertices / settings.CONST.N_VOX - 0.5, triangles.tolist())
+    for ending in ('.glb', '.stl'):
+        meshes.write(stem + ending, vertices / settings.CONST.N_VOX - 0.5, triangles.tolist())
     evaluation.draw(stem + '.png', [(images, None, grids)], options.threshold)
-    cli.say('{} cells occupied; {}, {}.glb and {}.png'.format(
+    cli.say('{} cells occupied; {}, {}.{{glb,stl}} and {}.png'.format(
         int(grid.sum()), options.output, stem, stem))
     cli.say('page: {}'.format(report.write_files(
         stem + '.html', 'demo.py: {}'.format(os.path.basename(stem)),
-        [options.output, stem + '.glb', stem + '.png'],
+        [stem + '.glb', stem + '.stl', options.output, stem + '.png'],
         dict(launch.facts(context), weights=weights_path))))

@@ -23,6 +23,14 @@ def pytest_configure(config):
         nudge.install(seed)
 
 
+def pytest_collection_modifyitems(items):
+    if not tf.__version__.startswith('1.'):
+        reason = 'An NPU runs TensorFlow 1.15; on 2 gradients have shapes that depend on the batch.'
+        for item in items:
+            if item.get_closest_marker('tf1'):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(autouse=True)
 def fresh_graph():
     """Gives each test a default graph of its own."""

@@ -1,4 +1,5 @@
-"""Two processes train each model as one does, by Horovod's double and by Horovod where it is there.
+"""Two processes train each model as one does: by TensorFlow's own collectives, by Horovod's double,
+and by Horovod where it is there.
 
 CMR's statistics belong to a process, so tests/cmr has its own tests.
 """
@@ -13,7 +14,7 @@ import pytest
 from common.training import checkpoints
 from tests.common import test_distribution
 
-pytestmark = pytest.mark.slow
+STEPS = 3
 
 
 def polygen(folder):
@@ -73,27 +74,25 @@ def newest(output):
     raise AssertionError('no checkpoint in {}'.format(output))
 
 
-@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+@pytest.mark.parametrize('backend', ['tf', pytest.param('horovod', marks=pytest.mark.slow),
+                                     test_distribution.REAL])
 @pytest.mark.parametrize('model', [polygen, vsl, vsl_imrec, imnet, r2n2])
 def test_two_processes_train_as_one(model, backend, tmp_path):
     (tmp_path / 'in').mkdir()
-    # Each exchange holds a thread while it waits.
-    command = model(str(tmp_path / 'in')) + ['--device=cpu', '--threads=16', '--report_every=1']
+    # Each exchange of a double holds a thread while it waits.
+    command = model(str(tmp_path / 'in')) + [
+        '--device=cpu', '--report_every=1', '--peer_timeout=200',
+        '--threads={}'.format(1 if backend == 'tf' else 16)]
 
     def arguments(name, steps):
         return command + ['--training_steps={}'.format(steps),
                           '--output_path={}'.format(tmp_path / name)]
 
-    def alone(name, *more):
-        subprocess.run([sys.executable] + arguments(name, 3 if more else 1) + list(more),
-                       cwd=test_distribution.ROOT, check=True, stdout=subprocess.DEVNULL)
-
-    alone('start')      # graphs of several processes would draw other initial values
-    start = '--checkpoint=' + newest(tmp_path / 'start')
-    alone('one', start)
-    test_distribution.together(arguments('two', 3) + [start], backend, tmp_path / 'exchange')
+    subprocess.run([sys.executable] + arguments('one', STEPS), cwd=test_distribution.ROOT,
+                   check=True, stdout=subprocess.DEVNULL)
+    test_distribution.together(arguments('two', STEPS), backend, tmp_path / 'exchange')
     actual, expected = losses(str(tmp_path / 'two')), losses(str(tmp_path / 'one'))
-    assert len(actual) == len(expected) >= 3
+    assert len(actual) == len(expected) >= STEPS
     for one, other in zip(actual, expected):
         assert one.keys() == other.keys()
         np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-4)

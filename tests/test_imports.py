@@ -38,7 +38,8 @@ ALLOWED = {
 }
 WITHOUT_TENSORFLOW = ('base', 'cli', 'readers', 'geometry', 'pages')
 PLATFORMS = {'npu_bridge': ['common/device/npu.py'], 'horovod': ['common/device/ranks.py'],
-             'moxing': ['common/modelarts/storage.py'], 'hccl': []}    # npu_bridge has its own
+             'moxing': ['common/modelarts/storage.py'], 'acl': ['common/frozen/om.py'],
+             'hccl': []}    # npu_bridge has its own
 # Taking seconds to import, they would make every --help wait.
 SLOW = ('tensorflow', 'scipy', 'matplotlib', 'trimesh', 'skimage', 'sklearn', 'sonnet')
 _IMPORTERS = ('import_module', '__import__', '_import')

@@ -63,6 +63,8 @@ SCRIPTS = [
     ('common/launch_tables.py', ['--chek'], None),
     ('common/npu_lint.py', ['x.pb', '--fetch=y'], [NOWHERE + '/x.pb']),
     ('common/precision.py', ['report', 'x', '--step=3'], ['report', NOWHERE]),
+    ('common/pretrained.py', ['--model=vsl', '--output_path=x', '--chekpoint=y'],
+     ['--model=vsl', '--output=out', '--output_path=' + NOWHERE]),
     ('common/rank_table.py', ['--server=x', '--device_ips=y', '--output=z', '--first_devise=4'],
      None),
     ('examples/polygen_sample.py', ['0', '--sead=1'], ['0', '--graphs=' + NOWHERE]),

@@ -224,11 +224,12 @@ def reconstruct(model, codes, data, folder, options):
                                                   model.latent_size)
         cli.say('Reconstruction IoU of a PCA of {} numbers: test: {:.4f}'.format(
             model.latent_size, scores['pca_test_iou']))
-    rows = np.linspace(0, len(data.test.labels) - 1, 6).astype(int)
+    rows = np.array(plots.in_turn(data.test.labels.tolist(), 6))
     decoded = inference.decode(model, codes['test'][rows])
     draw.shapes(os.path.join(folder, 'reconstructions'),
                 np.concatenate([data.test.voxels[rows], decoded]),
-                [data.names[label - 1] for label in data.test.labels[rows]] + ['decoded'] * 6, 6,
+                [data.names[label - 1] for label in data.test.labels[rows]]
+                + ['decoded'] * len(rows), len(rows),
                 options.renderer, options.up)
     return scores
 

@@ -207,7 +207,7 @@ def fitted(options: cli.Options, count: int) -> cli.Options:
     Returns:
       Options without `own`; what was chosen is printed.
     """
-    own = getattr(options, 'own', ()) if count < _FEW and 'train' in options.stages else ()
+    own = vars(options).get('own', ()) if count < _FEW and 'train' in options.stages else ()
     values = {name: value for name, value in vars(options).items() if name != 'own'}
     if own:
         batch = min(PRESETS['furniture']['batch_size'], max(1, count // 2))

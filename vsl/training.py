@@ -56,6 +56,8 @@ def _end_epoch(run, model, data, step, epoch, means, voxels, options):
                     np.concatenate([flat, decoded]),
                     ['input'] * len(flat) + ['decoded'] * len(flat), len(flat), options.renderer,
                     options.up)
+        run.show(step, 'reconstructions', os.path.join(run.samples, 'rec-{:04d}.png'.format(epoch)),
+                 draw.drawable(decoded[0].reshape(3 * [data_utils.GRID])))
     if options.eval_every and (epoch + 1) % options.eval_every == 0:
         splits = {'train': data.train, 'test': data.test}
         codes = {name: inference.codes(model, split.voxels) for name, split in splits.items()}

@@ -150,8 +150,8 @@ def parse_loss_scale(text: Any) -> Union[None, str, float]:
 class NpuOptions:
     """What the launch flags say about the NPU; each field becomes parameters of NpuOptimizer.
 
-    `output_path` is where the folders of dumps and profiles are made. `iterations_per_loop` stays 1
-    as long as a script feeds its data step by step. `older_adapter` is an adapter of 2020/21.
+    `output_path` is where the folders of dumps and profiles are made. `older_adapter` is an adapter
+    of 2020/21.
     """
 
     precision_mode: Optional[str] = None
@@ -174,7 +174,6 @@ class NpuOptions:
     keep_float32_scopes: str = ''
     emulate_report: str = ''
     op_cache_dir: str = ''
-    iterations_per_loop: int = 1
     training: bool = True
     older_adapter: bool = False
     output_path: str = 'output'
@@ -198,12 +197,6 @@ class NpuOptions:
             raise errors.UsageError('--over_dump and --data_dump_flag exclude each other (the '
                                     'adapter refuses enable_dump_debug beside enable_dump).')
         _check_dump_step(self.data_dump_step)
-        if self.iterations_per_loop < 1:
-            raise errors.UsageError('iterations_per_loop must be at least 1, not {}.'.format(
-                self.iterations_per_loop))
-        if self.mix_compile_mode and self.iterations_per_loop != 1:
-            raise errors.UsageError('--mix_compile_mode needs iterations_per_loop 1, not {}.'
-                                    .format(self.iterations_per_loop))
         self.check_files()
 
     def check_files(self) -> None:
@@ -249,7 +242,7 @@ def write_parameter_map(custom_optimizer: Any, options: NpuOptions) -> None:
     values: Dict[str, Any] = {
         'use_off_line': True,
         'graph_run_mode': 1 if options.training else 0,
-        'iterations_per_loop': options.iterations_per_loop,
+        'iterations_per_loop': 1,     # a loop on the device cannot be fed step by step
         'mix_compile_mode': options.mix_compile_mode,
         'hcom_parallel': options.hcom_parallel,
     }
@@ -331,8 +324,8 @@ def explain_ignored(options: NpuOptions, device: str) -> List[str]:
         if options.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
             lines.append('--customize_dtypes has no effect with the precision {}'.format(mode))
         return lines
-    silent = {'precision_mode', 'precision_mode_v2', 'iterations_per_loop', 'training',
-              'older_adapter', 'output_path', 'emulate_precision'}
+    silent = {'precision_mode', 'precision_mode_v2', 'training', 'older_adapter',
+              'output_path', 'emulate_precision'}
     if options.emulate_precision:
         silent |= {'emulate_overflow', 'emulate_chip', 'emulate_report', 'keep_float32_scopes',
                    'loss_scale', 'modify_mixlist', 'customize_dtypes'}

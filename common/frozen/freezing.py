@@ -150,8 +150,6 @@ def _constant_graph(sess, inputs, outputs):
         node.device = ''
         node.attr.pop('_class', None)
         node.attr.pop('_gradient_op_type', None)    # a number of this process, for training
-        for name in _LATER_ATTRIBUTES.get(node.op, ()):
-            node.attr.pop(name, None)
     return graph_def
 
 
@@ -171,6 +169,9 @@ def _check_feed(inputs, arrays):
 
 
 def _write_graph(path, graph_def):
+    for node in graph_def.node:     # not earlier: an import, as lint's, adds what is missing
+        for name in _LATER_ATTRIBUTES.get(node.op, ()):
+            node.attr.pop(name, None)
     data = graph_def.SerializeToString(deterministic=True)
     with open(path, 'wb') as stream:
         stream.write(data)

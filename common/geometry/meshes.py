@@ -17,7 +17,7 @@ from common.geometry import mesh_formats, polygons
 Mesh = mesh_formats.Mesh
 parse_obj = mesh_formats.parse_obj
 READABLE = tuple(mesh_formats.PARSERS)
-WRITABLE = ('.obj', '.ply', '.glb')
+WRITABLE = ('.obj', '.ply', '.glb', '.stl')
 
 
 def read(path: str) -> Mesh:
@@ -38,6 +38,22 @@ def read(path: str) -> Mesh:
         raise errors.InputError('{}: cannot read a mesh from a "{}" file. Known are {}.'.format(
             path, extension, ' '.join(READABLE)))
     return mesh_formats.PARSERS[extension](_content(path), path)
+
+
+def read_points(path: str) -> np.ndarray:
+    """Reads the vertices of a mesh file; of .obj and .ply also where there are no faces.
+
+    Returns:
+      float32 [V, 3].
+    Raises:
+      errors.InputError: as `read`.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    if extension == '.obj':
+        return mesh_formats.parse_obj(_content(path), path, need_faces=False).vertices
+    if extension == '.ply':
+        return mesh_formats.ply_points(_content(path), path)
+    return read(path).vertices
 
 
 def _content(path):
@@ -100,7 +116,8 @@ def write(path: str, vertices: np.ndarray, faces: Sequence[Sequence[int]],
     """Writes a mesh in one exchange; the extension tells the format.
 
     Args:
-      path: str, a .obj, .ply (binary) or .glb file; .glb holds triangles, the others polygons.
+      path: str, a .obj, .ply (binary), .glb or .stl (binary) file; the latter two hold triangles,
+        the others polygons.
       vertices: float array [V, 3].
       faces: list of F sequences of 0-based vertex numbers, or int array [F, corners].
       normals: float array [V, 3] of the vertices, or None.
@@ -108,7 +125,7 @@ def write(path: str, vertices: np.ndarray, faces: Sequence[Sequence[int]],
       errors.InputError: another extension, or the file cannot be written.
       ValueError: the vertices are not [V, 3] and finite, or a face index is out of range.
     """
-    encoders = {'.obj': _encode_obj, '.ply': _encode_ply, '.glb': _encode_glb}
+    encoders = {'.obj': _encode_obj, '.ply': _encode_ply, '.glb': _encode_glb, '.stl': _encode_stl}
     extension = os.path.splitext(path)[1].lower()
     if extension not in encoders:
         raise errors.InputError('{}: cannot write a mesh to a "{}" file. Known are {}.'.format(
@@ -190,3 +207,13 @@ def _encode_glb(vertices, faces, normals):
     mesh = trimesh.Trimesh(vertices, triangulate(faces, vertices), vertex_normals=normals,
                            process=False)
     return mesh.export(file_type='glb', include_normals=normals is not None)
+
+
+def _encode_stl(vertices, faces, normals):
+    del normals     # each triangle has one, across it
+    corners = vertices[triangulate(faces, vertices)]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-30)
+    table = np.zeros(len(corners), [('values', '<f4', 12), ('attribute', '<u2')])
+    table['values'] = np.concatenate([across[:, None], corners], axis=1).reshape(-1, 12)
+    return bytes(80) + struct.pack('<I', len(table)) + table.tobytes()

@@ -4,7 +4,7 @@ Only matplotlib's objects and its Agg canvas are used, never pyplot: no window s
 a backend, no state shared between threads; matplotlib itself is imported late, as it takes half a
 second. Files are written in one exchange (`files.replacing`).
 """
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,6 +13,22 @@ from common import files
 _LIGHT = np.array([0.35, -0.55, 0.76])  # direction to the light, z up, about unit length
 _ELEVATION, _AZIMUTH = 25., -60.  # degrees, where the camera stands
 _COLOR = np.array([0.45, 0.62, 0.80])   # of a surface perpendicular to the light, RGB in [0, 1]
+
+
+def in_turn(classes: Sequence[Any], count: int) -> List[int]:
+    """Chooses what a gallery shows: the first of each class, then the second of each, and so on.
+
+    Args:
+      classes: the class of each of N things; count: int, how many to choose at most.
+    Returns:
+      list of indices into `classes`; classes come in the order in which they appear.
+    """
+    by_class: Dict[Any, List[int]] = {}
+    for number, one in enumerate(classes):
+        by_class.setdefault(one, []).append(number)
+    ranked = [(rank, place, number) for place, numbers in enumerate(by_class.values())
+              for rank, number in enumerate(numbers)]
+    return [number for _, _, number in sorted(ranked)[:count]]
 
 
 def mesh_grid(path: str, meshes: Sequence[Any], captions: Optional[Sequence[str]] = None,

@@ -15,7 +15,10 @@ import itertools
 
 import tensorflow.compat.v1 as tf
 
-from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.ops import (
+    regions,
+    runtime,  # noqa: F401  # TensorFlow 2 in graph mode
+)
 
 
 def conv3d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: bool = False) -> tf.Tensor:
@@ -67,17 +70,22 @@ def conv3d_transpose(inputs: tf.Tensor, kernel: tf.Tensor, stride: int, plain: b
 @tf.RegisterGradient('FoldedConv3D')
 def _conv3d_gradients(op, gradient):
     volume, kernel = op.inputs
-    return _by_sample(gradient, kernel), _kernel_gradient(volume, gradient, kernel)
+    with regions.one_operator('Conv3DBackpropInput'):
+        to_volume = _by_sample(gradient, kernel)
+    with regions.one_operator('Conv3DBackpropFilter'):
+        return to_volume, _kernel_gradient(volume, gradient, kernel)
 
 
 @tf.custom_gradient
 def _spread(inputs, kernel):
     """Transposed convolution of stride 1: [B, d, d, d, N] to [B, D, D, D, C]."""
     def gradients(gradient):
-        return (tf.nn.conv3d(gradient, kernel, [1] * 5, 'VALID'),
-                _kernel_gradient(gradient, inputs, kernel))
+        to_inputs = tf.nn.conv3d(gradient, kernel, [1] * 5, 'VALID')
+        with regions.one_operator('Conv3DBackpropFilter'):
+            return to_inputs, _kernel_gradient(gradient, inputs, kernel)
 
-    return _by_sample(inputs, kernel), gradients
+    with regions.one_operator('Conv3DBackpropInput'):
+        return _by_sample(inputs, kernel), gradients
 
 
 def _by_sample(inputs, kernel):

@@ -41,9 +41,9 @@ def write_folder(folder: str, title: str, up: str = 'y',
       errors.InputError: the page cannot be written.
     """
     recorded = _recorded(os.path.join(folder, 'config.json'))
-    shown = {name: recorded[name] for name in _FACTS if name in recorded} or dict(facts or {})
-    return _write(os.path.join(folder, NAME), title, shown, recorded.get('options') or {},
-                  _metrics(os.path.join(folder, 'metrics.jsonl')), sorted(_below(folder)), up)
+    run_facts = {name: recorded[name] for name in _FACTS if name in recorded} or dict(facts or {})
+    return _write(os.path.join(folder, NAME), title, run_facts, recorded.get('options') or {},
+                  _all_metrics(folder), sorted(_below(folder)), up)
 
 
 def write_files(path: str, title: str, paths: Sequence[str], facts: Mapping[str, Any],
@@ -68,6 +68,17 @@ def _recorded(path):
         return {}
     return recorded if isinstance(recorded, dict) and isinstance(
         recorded.get('options'), dict) else {}
+
+
+def _all_metrics(folder):
+    """Rows of the folder's metrics.jsonl, and of those of its parts (`ae/` of IM-NET)."""
+    rows = _metrics(os.path.join(folder, 'metrics.jsonl'))
+    for part in sorted(os.listdir(folder)):
+        if not part.startswith(_SKIPPED):
+            rows += [{name if name == 'step' else '{}/{}'.format(part, name): value
+                      for name, value in row.items()}
+                     for row in _metrics(os.path.join(folder, part, 'metrics.jsonl'))]
+    return rows
 
 
 def _metrics(path):
@@ -123,7 +134,7 @@ def _asset(name):
         return stream.read()
 
 
-def _shown(value):
+def _as_text(value):
     """A value as text, lists of words as a command line."""
     if isinstance(value, (list, tuple)):
         return ' '.join(map(str, value))
@@ -134,7 +145,7 @@ def _shown(value):
 
 def _rows(pairs: Iterable[Tuple[Any, Any]]) -> str:
     return ''.join('<tr><th>{}</th><td><code>{}</code></td></tr>'.format(
-        html.escape(str(name)), html.escape(_shown(value))) for name, value in pairs)
+        html.escape(str(name)), html.escape(_as_text(value))) for name, value in pairs)
 
 
 def _facts(facts):

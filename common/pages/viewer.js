@@ -44,8 +44,8 @@
         new THREE.LineBasicMaterial({ color: 0x26364a })));
     }
     if (data.up === 'z') body.rotation.x = -Math.PI / 2;
-    scene.add(body, new THREE.HemisphereLight(0xffffff, 0x8a8f99, 0.75));
-    const light = new THREE.DirectionalLight(0xffffff, 0.6);
+    scene.add(body, new THREE.HemisphereLight(0xffffff, 0x6f7782, 0.6));
+    const light = new THREE.DirectionalLight(0xffffff, 0.75);
     light.position.set(2, 3, 4);
     scene.add(light);
     view.camera = new THREE.PerspectiveCamera(30, 1, 0.05, 20);

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import sys
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -22,6 +22,9 @@ from common.device import choice, emulation, npu, precision_types, session
 from common.device import ranks as ranks_lib
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.pages import report
+from common.training import facts as facts_lib
+from common.training import frozen_layers
+from common.training import peers as peers_lib
 
 Complete = Callable[[argparse.Namespace, str], cli.Options]
 
@@ -38,6 +41,8 @@ class Context:
       seed: int, of every random draw.
       threads: int, CPU threads of an operation; 0 leaves the choice to TensorFlow.
       npu_options: npu.NpuOptions.
+      freeze_layers: scopes of variables that are not trained.
+      peers: peers.Nobody, what watches the other processes.
     """
 
     device: str = 'cpu'
@@ -47,6 +52,8 @@ class Context:
     seed: int = 0
     threads: int = 0
     npu_options: npu.NpuOptions = npu.NpuOptions()
+    freeze_layers: Tuple[str, ...] = ()
+    peers: peers_lib.Nobody = peers_lib.Nobody()
 
     @property
     def on_npu(self) -> bool:
@@ -80,8 +87,15 @@ class Context:
                             precision_types.read_scopes(self.npu_options.keep_float32_scopes))
         return tf.Session(graph=graph, config=self.session_config())
 
+    def open_shared_session(self) -> tf.Session:
+        """Opens the session of a training, in which operations between the processes run."""
+        if self.ranks.cluster is None:
+            return self.open_session()
+        return self.ranks.session(self.session_config())
+
     def wrap_optimizer(self, optimizer: tf.train.Optimizer) -> tf.train.Optimizer:
-        """Averages gradients over the processes and scales the loss as --loss_scale asks.
+        """Averages gradients over the processes, scales the loss as --loss_scale asks, and leaves
+        the layers of --freeze_layers alone.
 
         Call this once for each optimizer. Loss scaling is for the NPU and its emulation; it skips a
         step (the global step too) whose gradients overflowed.
@@ -92,7 +106,12 @@ class Context:
           tf.train.Optimizer; the same one for a single process without loss scaling, so that
           float32 runs stay equal to the bit.
         """
-        optimizer = self.ranks.averaging(optimizer)
+        scaled = self._scaled(self.ranks.averaging(optimizer))
+        if not self.freeze_layers:
+            return scaled
+        return frozen_layers.Optimizer(scaled, self.freeze_layers)
+
+    def _scaled(self, optimizer):
         if self.is_emulated:
             return emulation.scale_loss(
                 optimizer, npu.parse_loss_scale(self.npu_options.loss_scale))
@@ -124,7 +143,8 @@ def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib
     elif npu_options.emulate_precision:
         emulation.settings_of(npu_options)      # what is wrong is told before any long work
     places = {name: values[name] for name in ('output_path', 'seed') if name in values}
-    return Context(device=device, ranks=ranks, threads=options.threads, npu_options=npu_options,
+    return Context(device=device, ranks=ranks, freeze_layers=tuple(values.get('freeze_layers', ())),
+                   threads=options.threads, npu_options=npu_options,
                    precision=npu.precision_of(npu_options.precision_mode,
                                               npu_options.precision_mode_v2, device,
                                               npu_options.emulate_precision), **places)
@@ -163,8 +183,11 @@ def _launch(work, complete, is_training, has_page, parsed):
         context = settle(options, device, ranks, is_training)
         if is_training:
             check_output(context.output_path)
+        if ranks.size > 1:
+            context = stack.enter_context(_joined(work, options, context))
         result = work(options, context)
-        if has_page and not result and ranks.is_chief and os.path.isdir(context.output_path):
+        failed = isinstance(result, int) and result != 0
+        if has_page and not failed and ranks.is_chief and os.path.isdir(context.output_path):
             cli.say('page: {}'.format(write_page(options, context)))
         return result
 
@@ -172,7 +195,7 @@ def _launch(work, complete, is_training, has_page, parsed):
 def write_page(options: cli.Options, context: Context) -> str:
     """Writes `report.html` of the output folder; returns its path."""
     return report.write_folder(context.output_path, '{}: {}'.format(
-        os.path.basename(sys.argv[0]), context.output_path), getattr(options, 'up', 'y'),
+        os.path.basename(sys.argv[0]), context.output_path), vars(options).get('up', 'y'),
         facts(context))
 
 
@@ -187,6 +210,19 @@ def versions() -> Dict[str, str]:
     return {'project': common.__version__, 'python': platform.python_version(),
             'tensorflow': tf.__version__, 'numpy': np.__version__,
             'platform': platform.platform()}
+
+
+@contextlib.contextmanager
+def _joined(work, options, context):
+    """Yields the context of a process that others can reach, and that watches them."""
+    if context.ranks.cluster is not None and context.is_emulated:
+        raise errors.UsageError('--emulate_precision knows no sessions of several processes by '
+                                '--distribution tf; emulate in one process.')
+    ranks = context.ranks.serving(context.session_config())
+    with peers_lib.watched(ranks, options.peer_timeout) as others:
+        if ranks.cluster is not None:
+            others.compare(facts_lib.of_script(work, options))
+        yield context.replace(ranks=ranks, peers=others)
 
 
 def check_output(path: str) -> None:

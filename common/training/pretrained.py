@@ -53,7 +53,7 @@ def chosen(options: cli.Options, folder: str, has_run: bool) -> cli.Options:
       errors.UsageError: --pretrained and --checkpoint name two.
       errors.InputError: --pretrained, and no weights ship.
     """
-    if getattr(options, 'pretrained', False):
+    if vars(options).get('pretrained', False):
         return asked_for(options, folder)
     if options.checkpoint or has_run or not available(folder):
         return options
@@ -68,7 +68,7 @@ def asked_for(options: Any, folder: str) -> Any:
     Raises:
       errors.UsageError, errors.InputError: see `chosen`.
     """
-    if not getattr(options, 'pretrained', False):
+    if not vars(options).get('pretrained', False):
         return options
     if options.checkpoint:
         same = os.path.abspath(options.checkpoint) == os.path.abspath(folder)

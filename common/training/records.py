@@ -1,13 +1,16 @@
-"""What a run writes down: metrics.jsonl, TensorBoard's scalars, its options."""
+"""What a run writes down: metrics.jsonl, TensorBoard's events, its options."""
 import argparse
 import json
 import os
-from typing import Any, Dict, List, Sequence
+import struct
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import files, redact
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.pages import figures
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
@@ -62,14 +65,41 @@ class Recorder:
             return
         with open(self.path, 'a', encoding='utf-8') as stream:
             stream.write(line + '\n')
+        self._summarize(step, tf.Summary(value=[
+            tf.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]))
+
+    def show(self, step: int, tag: str, picture: str,
+             mesh: Optional[Tuple[np.ndarray, np.ndarray]] = None) -> None:
+        """Shows a picture, and a mesh in the tab of TensorBoard's mesh plugin where that is there.
+
+        Args:
+          step: int; tag: str; picture: str, a .png file.
+          mesh: (vertices [V, 3], triangles [T, 3]), or None.
+        """
+        with open(picture, 'rb') as stream:
+            data = stream.read()
+        width, height = struct.unpack('>II', data[16:24])   # of a PNG's first chunk
+        self._summarize(step, tf.Summary(value=[tf.Summary.Value(tag=tag, image=tf.Summary.Image(
+            width=width, height=height, colorspace=4, encoded_image_string=data))]))
+        if mesh is None or not len(mesh[1]):
+            return
+        try:
+            from tensorboard.plugins.mesh import summary
+        except ImportError:     # TensorFlow 2 comes without TensorBoard
+            return
+        vertices, triangles = figures.decimated(np.asarray(mesh[0], np.float64),
+                                                np.asarray(mesh[1]))
+        self._summarize(step, tf.Summary.FromString(summary.pb(
+            tag + '_mesh', vertices[None].astype(np.float32),
+            triangles[None].astype(np.int32)).SerializeToString()))
+
+    def _summarize(self, step, summary):
         if self._writer is None:
             self._writer = tf.summary.FileWriter(self._folder)
             # Tells TensorBoard to drop what a run that was cut off had shown beyond this step.
             self._writer.add_session_log(
                 tf.SessionLog(status=tf.SessionLog.START), self._start_step + 1)
-        scalars = [tf.Summary.Value(tag=name, simple_value=value)
-                   for name, value in values.items()]
-        self._writer.add_summary(tf.Summary(value=scalars), step)
+        self._writer.add_summary(summary, step)
         self._writer.flush()
 
     def close(self) -> None:

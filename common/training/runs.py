@@ -29,12 +29,13 @@ from common.device import emulation, npu
 from common.ops import initial_values
 from common.pages import report
 from common.readers import text
-from common.training import checkpoints, launch, locks, records, reporting, results
+from common.training import checkpoints, frozen_layers, launch, locks, records, reporting, results
 
 # Options that a resumed run may change without becoming another run.
 _HARMLESS = {'checkpoint', 'debug', 'distribution', 'emulate_report', 'keep_checkpoints',
-             'modelzoo_log', 'output_path', 'report_every', 'resume', 'save_every',
+             'modelzoo_log', 'output_path', 'peer_timeout', 'report_every', 'resume', 'save_every',
              'training_steps'}
+_HEEDED = 0.5           # seconds between the steps behind which several processes heed signals
 _PAGE_EVERY = 20.       # seconds between two report pages of a run, at least
 _OWN_REMEDY = ('Give the options of its run (config.json), another --output_path, or start anew '
                'with --noresume.')
@@ -120,6 +121,7 @@ class Run:
         self._saved_step = None
         self._signal = None
         self._in_step = False
+        self._together = _Together(context)
         self._clock = reporting.StepClock()
         self._recorder = None
         self._values = {}
@@ -128,7 +130,8 @@ class Run:
     def steps(self, total: int) -> Iterator[int]:
         """Yields the numbers of the steps still to do, saving every `options.save_every` steps.
 
-        A signal is heeded after the running step: `Interrupted` comes out of the loop then.
+        A signal is heeded after the running step: `Interrupted` comes out of the loop then. Of
+        several processes all stop behind the same step, within about half a second.
 
         Args:
           total: int, steps in all, those of earlier runs included.
@@ -147,12 +150,18 @@ class Run:
                 yield step
                 self._clock.end()
                 self.step = step
-                if self._signal is not None:
+                if self._stops(step):
                     raise self._interrupted()  # `start` saves
                 if self.due(step, self._options.save_every):
                     self.save(step)
         finally:
             self._in_step = False
+
+    def _stops(self, step):
+        """Returns whether a signal, of this process or of another one, ends the run here."""
+        heeded = self._together.signal(self, step, self._signal)
+        self._signal = heeded or self._signal
+        return heeded is not None
 
     def due(self, step: int, every: int) -> bool:
         """Returns whether something that is done every so many steps falls on this one.
@@ -225,6 +234,11 @@ class Run:
         if self._recorder is not None:
             self._record(step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
+
+    def show(self, step: int, tag: str, picture: str, mesh: Any = None) -> None:
+        """Shows a picture of a step, and a mesh, in TensorBoard; see `records.Recorder.show`."""
+        if self._recorder is not None:
+            self._recorder.show(step, tag, picture, mesh)
 
     def paused(self) -> ContextManager[None]:
         """Context manager; the time inside does not count as time of the step."""
@@ -371,13 +385,17 @@ class Run:
         self.state.pop('step', None)
         return []
 
-    def _restore_weights(self, prefix):
+    def _restore_weights(self, prefix, anew=()):
         """Takes the model's variables from another checkpoint; returns lines to print."""
         wanted, fresh = _model_variables(self._variables)
+        others = [variable.op.name for variable in wanted if variable.op.name in anew]
+        wanted = [variable for variable in wanted if variable.op.name not in anew]
         checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
                             'that --checkpoint was trained with, or another --checkpoint.')
-        return ['weights of {} ({} variables); step count and {} variables of the optimizer start '
-                'anew'.format(prefix, len(wanted), len(fresh))]
+        lines = ['note: {} starts anew, since the data has other classes than {}'.format(
+            ' and '.join(others), prefix)] if others else []
+        return lines + ['weights of {} ({} variables); step count and {} variables of the '
+                        'optimizer start anew'.format(prefix, len(wanted), len(fresh))]
 
     def _finish(self):
         """Saves what is new and says where the results are."""
@@ -419,7 +437,7 @@ def start(options: cli.Options, context: launch.Context,
           variables: Optional[Sequence[tf.Variable]] = None,
           state: Optional[Dict[str, Any]] = None,
           init: Optional[Callable[[tf.Session], None]] = None,
-          summary: Optional[str] = None) -> Iterator[Run]:
+          summary: Optional[str] = None, anew: Sequence[str] = ()) -> Iterator[Run]:
     """Opens a run: folders, session, initial values or the newest checkpoint, signals, first line.
 
     Leaving the block saves the last step, unless an exception comes out of it; one run at a time
@@ -433,6 +451,8 @@ def start(options: cli.Options, context: launch.Context,
       state: dict of JSON values, `Run.state` of a new run.
       init: function(sess), called after the variables have their initial values and before a
         checkpoint is restored, in new and resumed runs.
+      anew: names of variables that are not taken from `options.checkpoint`, such as the embedding
+        of other classes; what of them there is is told.
       summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
     Yields:
       Run.
@@ -450,9 +470,8 @@ def start(options: cli.Options, context: launch.Context,
             lock = stack.enter_context(locks.hold(output_path))
             files.remove_temporary(output_path)
             checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
-        agree = _agreement(context.ranks)
         initial_values.seed_by_names(tf.global_variables(), context.seed)
-        sess = stack.enter_context(context.open_session())
+        sess = stack.enter_context(context.open_shared_session())
         run = Run(options, context, sess, variables, state, lock)
         stack.enter_context(_signals(run))
         sess.run([tf.global_variables_initializer(), tf.local_variables_initializer(),
@@ -460,8 +479,9 @@ def start(options: cli.Options, context: launch.Context,
         if init is not None:
             init(sess)
         notes = _finish_setting_aside(run) if is_chief else []
-        notes += _restore(run, options, context)
-        agree(run)
+        notes += frozen_layers.describe(tf.trainable_variables(), context.freeze_layers)
+        notes += _restore(run, options, context, anew)
+        run._together.begin(run)
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
             stack.callback(run._recorder.close)
@@ -472,28 +492,61 @@ def start(options: cli.Options, context: launch.Context,
             yield run
         except Interrupted:
             run._save_if_new()
+            context.peers.meet(is_end=True)
             raise
         run._finish()
+        context.peers.meet()
 
 
-def _agreement(ranks):
-    """Returns the function (run) that starts all processes from the values of rank 0."""
-    if ranks.size == 1:
-        return lambda run: None
-    broadcast = ranks.broadcast()
-    start_step = tf.placeholder(tf.float32, [], name='start_step')
-    mean_step = ranks.mean(start_step)
+class _Together:
+    """What the processes of a run do as one: begin with equal values, stop behind the same step.
 
-    def agree(run):
-        mean = run.sess.run(mean_step, {start_step: run.start_step})
-        if abs(mean - run.start_step) > 0.5 / ranks.size:
+    Args:
+      context: launch.Context; in a single process nothing is added to the graph.
+    """
+
+    def __init__(self, context: launch.Context):
+        ranks = self._ranks = context.ranks
+        self._peers = context.peers
+        self._next = 0      # the step behind which they tell each other of signals
+        if ranks.size == 1:
+            return
+        self._broadcast = ranks.broadcast()
+        self._own = tf.placeholder(tf.float32, [3], name='told')
+        self._mean = ranks.mean(self._own)
+
+    def _average(self, run, *values):
+        return run.sess.run(self._mean, {self._own: values})
+
+    def begin(self, run: Run) -> None:
+        """Starts all processes from the values of rank 0."""
+        if self._ranks.size == 1:
+            return
+        self._peers.compare({'operations in the graph': len(
+            [op for op in run.sess.graph.get_operations() if op.type == 'CollectiveReduce'])})
+        mean = self._average(run, run.start_step, 0, 0)[0]
+        if abs(mean - run.start_step) > 0.5 / self._ranks.size:
             raise errors.InputError(
                 'the process of rank {} goes on from step {}, but others do from another one: all '
                 'need the same --output_path, on a disk that they share.'.format(
-                    ranks.rank, run.start_step))
-        run.sess.run(broadcast)
+                    self._ranks.rank, run.start_step))
+        run.sess.run(self._broadcast)
 
-    return agree
+    def signal(self, run: Run, step: int, own: Optional[int]) -> Optional[int]:
+        """Returns the signal that ends the run behind this step, the same in all processes.
+
+        Args:
+          run: Run; step: int, the one that has ended; own: the signal that this process received.
+        """
+        if self._ranks.size == 1:
+            return own
+        if step < self._next:
+            return None
+        pace = run.seconds_per_step or 0
+        interrupts, terminations, pace = self._average(
+            run, own == signal.SIGINT, own == signal.SIGTERM, pace)
+        self._next = step + (int(np.clip(_HEEDED / pace, 1, 1000)) if pace else 1)
+        return signal.SIGINT if interrupts else signal.SIGTERM if terminations else None
 
 
 def _make_folders(output_path):
@@ -521,7 +574,7 @@ def _signals(run):
             signal.signal(number, handler)
 
 
-def _restore(run, options, context):
+def _restore(run, options, context, anew):
     """Restores what the options ask for.
 
     Returns:
@@ -531,7 +584,7 @@ def _restore(run, options, context):
     has_own = (os.path.exists(os.path.join(run.checkpoints, checkpoints.STATE_FILE))
                or bool(checkpoints.in_folder(run.checkpoints)))
     if not options.resume or not has_own:
-        lines = run._restore_weights(asked) if asked else []
+        lines = run._restore_weights(asked, anew) if asked else []
         return lines + (_set_aside(run) if has_own and context.ranks.is_chief else [])
     lines = _changed_options(options, run.output_path)
     if asked and _is_own(asked, run):

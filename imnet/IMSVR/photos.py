@@ -18,7 +18,8 @@ def read(path: str, background: str = 'auto', crop: str = 'auto',
     'object' centres the object, its longer side 80 % of the result; 'auto' is 'none' for views of
     137 x 137, as in the original, and 'object' for all others. Without alpha, `background`: 'white'
     takes the picture as it is; 'border' makes white what looks like the picture's border; 'auto'
-    does that to centre the object, unless the border is white already.
+    does that to centre the object, unless the border is white already; 'remove' makes white what
+    GrabCut takes for background.
 
     Args:
       path: of the picture; background, crop: as above; max_pixels: the most that is read.
@@ -38,7 +39,10 @@ def read(path: str, background: str = 'auto', crop: str = 'auto',
     mask = rgba[..., 3] > 127
     if mask.all():      # no alpha
         is_white = cutouts.border(grey).min() >= 255 - cutouts.DIFFERENT
-        if background == 'border' or (background == 'auto' and crop == 'object' and not is_white):
+        if background == 'remove':
+            mask = cutouts.foreground(rgba[..., :3])
+            grey = np.where(mask, grey, 255).astype(np.uint8)
+        elif background == 'border' or (background == 'auto' and crop == 'object' and not is_white):
             mask = cutouts.unlike_border(rgba[..., :3])
             grey = np.where(mask, grey, 255).astype(np.uint8)
         else:

@@ -77,7 +77,8 @@ def _loop(run, network, step_op, data, codes, size, options, context):
         epoch, number = divmod(step - 1, options.steps_per_epoch)
         rows = data_utils.order(context.seed, epoch, len(data))[number * size:(number + 1) * size]
         rng = np.random.RandomState([context.seed, step])
-        return ranks.shard(rows), ranks.shard(views.batch(data.pixels(), rows, rng))
+        return ranks.shard(rows), views.batch(data.pixels(), rows, rng,
+                                              slots=ranks.shard(range(len(rows))))
 
     def is_due(step):
         epoch, rest = divmod(step, options.steps_per_epoch)

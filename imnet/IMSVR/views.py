@@ -45,21 +45,24 @@ def draw_choice(rng: Any, view_num: int = model.VIEW_NUM) -> Tuple[int, bool]:
     return int(view), bool(rng.randint(2))
 
 
-def batch(pixels: Any, rows: Sequence[int], rng: Any, view_num: Optional[int] = None
-          ) -> np.ndarray:
-    """Draws the views of a batch, one a shape.
+def batch(pixels: Any, rows: Sequence[int], rng: Any, view_num: Optional[int] = None,
+          slots: Optional[Sequence[int]] = None) -> np.ndarray:
+    """Draws the views of a batch, one a shape, and reads those of some slots.
 
     Args:
       pixels: uint8 [M, views, 137, 137], array or HDF5 dataset; rows: shapes of the batch.
       rng: numpy.random.RandomState (or numpy.random).
       view_num: views to draw from; None: all.
+      slots: places in `rows` that are read; None: all. The draws do not depend on them.
     Returns:
-      float32 [B, 128, 128, 1].
+      float32 [slots, 128, 128, 1].
     """
-    result = np.zeros([len(rows), model.CROP_SIZE, model.CROP_SIZE, 1], np.float32)
-    for slot, row in enumerate(rows):
-        view, mirrored = draw_choice(rng, view_num or pixels.shape[1])
-        result[slot] = cropped(pixels[int(row), view], mirrored)
+    draws = [draw_choice(rng, view_num or pixels.shape[1]) for _ in rows]
+    slots = range(len(rows)) if slots is None else slots
+    result = np.zeros([len(slots), model.CROP_SIZE, model.CROP_SIZE, 1], np.float32)
+    for place, slot in enumerate(slots):
+        view, mirrored = draws[slot]
+        result[place] = cropped(pixels[int(rows[slot]), view], mirrored)
     return result
 
 

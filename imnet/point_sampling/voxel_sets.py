@@ -53,7 +53,7 @@ def _shapes_by_folder(root):
     # A folder of a shape holds nothing but the shape; in another, a file may be called model.obj.
     mixed = {os.path.dirname(path) for path, stem in stems.items()
              if folders.shape_name(stem) == stem}
-    found: Dict[str, Dict[str, List[str]]] = {}
+    shapes_of: Dict[str, Dict[str, List[str]]] = {}
     deeper = []
     for path, stem in stems.items():
         name = stem if os.path.dirname(path) in mixed else folders.shape_name(stem)
@@ -61,14 +61,14 @@ def _shapes_by_folder(root):
         if '/' in category:
             deeper.append(path)
         elif shape not in _BROKEN:
-            found.setdefault(category, {}).setdefault(shape, []).append(path)
+            shapes_of.setdefault(category, {}).setdefault(shape, []).append(path)
     if deeper:
         cli.say('left out: {} files more than one folder deep, such as {}'.format(
             len(deeper), deeper[0]))
     return [(os.path.join(root, category) if category else root,
              {shape: os.path.join(root, _only(root, shape, files_, category))
               for shape, files_ in sorted(shapes.items())})
-            for category, shapes in sorted(found.items())]
+            for category, shapes in sorted(shapes_of.items())]
 
 
 def _only(root, shape, paths, category):

@@ -11,6 +11,8 @@ after.
 """
 import tensorflow.compat.v1 as tf
 
+from common.ops import regions
+
 _FEW = 16       # outputs up to which a volume goes through a convolution of images
 
 
@@ -28,8 +30,9 @@ def conv2d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         def gradients(upstream):
             to_images = tf.nn.conv2d_backprop_input(images.shape, weights, upstream, [1] * 4,
                                                     'SAME')
-            return to_images, _kernel_gradient(images[:, None], upstream[:, None], 1,
-                                               weights.shape[0].value)[0]
+            with regions.one_operator('Conv2DBackpropFilter'):
+                return to_images, _kernel_gradient(images[:, None], upstream[:, None], 1,
+                                                   weights.shape[0].value)[0]
         return tf.nn.conv2d(images, weights, [1] * 4, 'SAME'), gradients
 
     return convolve(inputs, kernel)
@@ -49,9 +52,12 @@ def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         def gradients(upstream):
             flipped = tf.transpose(weights[::-1, ::-1, ::-1], [0, 1, 2, 4, 3])
             side = weights.shape[0].value
-            return (_convolve_volume(upstream, flipped),
-                    _kernel_gradient(volume, upstream, side, side))
-        return _convolve_volume(volume, weights), gradients
+            with regions.one_operator('Conv3DBackpropInput'):
+                to_volume = _convolve_volume(upstream, flipped)
+            with regions.one_operator('Conv3DBackpropFilter'):
+                return to_volume, _kernel_gradient(volume, upstream, side, side)
+        with regions.one_operator('Conv3D'):
+            return _convolve_volume(volume, weights), gradients
 
     return convolve(inputs, kernel)
 

@@ -1,7 +1,9 @@
 """The person in a photo: boxes from files, and the crop."""
 import json
 import os
+import types
 
+import cv2
 import numpy as np
 import pytest
 
@@ -102,3 +104,26 @@ def test_lists_of_alphapose_and_coco_are_read(tmp_path):
 def test_boxes_of_five_numbers_are_told_how_to_become_four(tmp_path):
     with pytest.raises(errors.InputError, match='x2 - x1, y2 - y1'):
         photo.read_people(_file(tmp_path, {'bbox': [1, 2, 30, 40, 0.9]}), 'bbox', PHOTO)
+
+
+def test_parameters_of_a_body_are_the_rotations_that_the_network_gave():
+    rng = np.random.RandomState(0)
+    pose = rng.uniform(-1, 1, [24, 3])      # angles below pi: axis-angle is unique
+    rotations = np.stack([cv2.Rodrigues(joint)[0] for joint in pose]).astype(np.float32)
+    outputs = types.SimpleNamespace(rotations=rotations[None], betas=np.arange(10.)[None],
+                                    camera=np.array([[0.9, 0.1, -0.2]]))
+    values = prediction.parameters(outputs)
+    np.testing.assert_allclose(values['pose'], pose.ravel(), atol=1e-5)
+    assert values['betas'].tolist() == list(range(10)) and values['camera'].shape == (3,)
+
+
+def test_a_folder_of_photos_brings_its_boxes(tmp_path):
+    for name in ('b.jpg', 'a.PNG', 'a_gcnn.png', 'note.txt', 'b_openpose.json'):
+        (tmp_path / name).write_text('')
+    options = types.SimpleNamespace(img=str(tmp_path), outfile='', bbox='', openpose='')
+    found = prediction._photos(options)
+    assert [os.path.basename(one.path) for one in found] == ['a.PNG', 'b.jpg']
+    assert [os.path.basename(one.openpose) for one in found] == ['', 'b_openpose.json']
+    options.bbox = 'box.json'
+    with pytest.raises(errors.UsageError, match='is a folder'):
+        prediction._photos(options)

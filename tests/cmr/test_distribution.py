@@ -1,4 +1,6 @@
-"""CMR in two processes, by Horovod's double (through files) and by Horovod where it is there."""
+"""CMR in two processes: by TensorFlow's own collectives, by Horovod's double (through files), and
+by Horovod where it is there.
+"""
 import json
 import os
 
@@ -20,8 +22,8 @@ _NAMES = ('loss_shape', 'loss_keypoints', 'loss_regr_betas', 'loss')
 def _arguments(folder, name, *others):
     return ['--data_path={}'.format(folder / 'data'), '--dataset=up-3d', '--threads=16',
             '--body={}'.format(folder / 'body'), '--batch_size={}'.format(2 * _HALF),
-            '--num_workers=0', '--report_every=1', '--device=cpu', '--drop_noise',
-            '--training_steps={}'.format(_STEPS),
+            '--num_workers=0', '--report_every=1', '--peer_timeout=200', '--device=cpu',
+            '--drop_noise', '--training_steps={}'.format(_STEPS),
             '--output_path={}'.format(folder / name)] + tiny.NETWORK + list(others)
 
 
@@ -62,7 +64,7 @@ def _assert_equal(actual, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+@pytest.mark.parametrize('backend', ['tf', 'horovod', test_distribution.REAL])
 def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     """Statistics are those of each process; losses and gradients are averaged."""
     start = checkpoints.latest(str(place / 'start'))
@@ -92,8 +94,8 @@ def test_two_processes_equal_one_that_computes_the_halves_apart(place, backend):
     _assert_equal(actual, expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('backend', ['horovod', test_distribution.REAL])
+@pytest.mark.parametrize('backend', ['tf', pytest.param('horovod', marks=pytest.mark.slow),
+                                     test_distribution.REAL])
 def test_synchronised_statistics_make_two_processes_one(place, backend):
     start = ['--checkpoint', checkpoints.latest(str(place / 'start'))]
     actual = _two(place, backend, 'synchronised', '--sync_batch_norm', *start)

@@ -1,4 +1,8 @@
 """Tests of CMR's --pretrained: weights of a toy run in the place of those that ship."""
+import os
+import shutil
+
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -32,3 +36,18 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, caps
     assert call(demo_script, '--img', photo, '--output_path', tmp_path / 'none', '--body', body,
                 '--outfile', tmp_path / 'out') == 0
     assert 'taking the weights that ship' in capsys.readouterr().out
+    with np.load(str(tmp_path / 'out_smpl.npz')) as params:
+        assert [params[name].shape for name in ('pose', 'betas', 'camera')] == [(72,), (10,), (3,)]
+    page = (tmp_path / 'out_body.html').read_text()
+    assert page.count('<div class="mesh">') == 2 and 'out_smpl.stl' in page
+    photos = tmp_path / 'photos'
+    photos.mkdir()
+    for name in ('a.png', 'b.png'):
+        shutil.copy(str(photo), str(photos / name))
+    (photos / 'broken.png').write_bytes(b'no picture')
+    (photos / 'b_bbox.json').write_text('{"bbox": [20, 10, 50, 60]}')
+    assert call(demo_script, '--img', photos, '--output_path', tmp_path / 'none', '--body', body,
+                '--outfile', tmp_path / 'bodies', '--remove_background') == 0
+    assert 'left out: ' in capsys.readouterr().out
+    assert {'a_smpl.npz', 'b_smpl.npz', 'b_gcnn.stl', 'bodies.html'} <= set(
+        os.listdir(str(tmp_path / 'bodies')))

@@ -205,9 +205,7 @@ def test_inference_has_its_own_run_mode():
     ({'modify_mixlist': __file__, 'precision_mode_v2': 'mixed_hif8'}, 'not with mixed_hif8'),
     ({'data_dump_step': '1,2'}, '--data_dump_step'),
     ({'data_dump_step': ''}, '--data_dump_step'),
-    ({'loss_scale': '0.5'}, '--loss_scale'),
-    ({'iterations_per_loop': 0}, 'iterations_per_loop'),
-    ({'mix_compile_mode': True, 'iterations_per_loop': 10}, '--mix_compile_mode')])
+    ({'loss_scale': '0.5'}, '--loss_scale')])
 def test_values_that_would_abort_the_process_are_refused(options, message):
     with pytest.raises(errors.UsageError, match=message):
         npu.NpuOptions(**options).validate()

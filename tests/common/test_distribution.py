@@ -1,6 +1,7 @@
 """Several processes that train together; HCCL and Horovod are doubles that talk through files.
 
-Where Horovod itself is installed the slow tests run it too ("horovodrun").
+TensorFlow's own collectives ("tf") are real. Where Horovod itself is installed the slow tests run
+it too ("horovodrun").
 """
 import importlib.util
 import json
@@ -15,7 +16,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from common import errors, files
-from common.device import rank_table, ranks
+from common import processes as launcher
+from common.device import cluster, rank_table, ranks
 from common.training import launch
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,6 +32,9 @@ REAL = pytest.param('horovodrun', marks=[pytest.mark.slow, real_horovod])
 
 def environment(backend, folder, rank, size):
     """Variables of the process of a rank, as the launcher of its platform sets them."""
+    if backend == 'tf':
+        addresses = tuple((folder / 'addresses').read_text().split())
+        return dict(os.environ, TF_CONFIG=cluster.make(addresses, rank))
     names = {'hccl': {'RANK_ID': rank, 'RANK_SIZE': size, 'ASCEND_DEVICE_ID': rank},
              'horovod': {'HOROVOD_RANK': rank, 'HOROVOD_SIZE': size, 'HOROVOD_LOCAL_RANK': rank}}
     package = {'hccl': 'fake_npu', 'horovod': 'fake_horovod'}[backend]
@@ -55,6 +60,8 @@ def together(command, backend, folder, size=2):
         return [''.join(re.findall(r'^\[{}\]<stdout>:(.*\n)'.format(rank), done.stdout, re.M))
                 for rank in range(size)]
     folder.mkdir()
+    (folder / 'addresses').write_text(' '.join(map('127.0.0.1:{}'.format,
+                                                   launcher.free_ports(size))))
     processes = [subprocess.Popen(
         [sys.executable] + command, cwd=ROOT, env=environment(backend, folder, rank, size),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
@@ -73,11 +80,12 @@ def variables(folder):
 
 def toy(output, steps, *more):
     return ['-m', 'tests.common.toy_training', '--output_path={}'.format(output), '--threads=16',
-            '--training_steps={}'.format(steps), '--report_every=1'] + list(more)
+            '--peer_timeout=200', '--training_steps={}'.format(steps),
+            '--report_every=1'] + list(more)
 
 
 @pytest.mark.parametrize('backend', [
-    'hccl', pytest.param('horovod', marks=pytest.mark.slow), REAL])
+    'tf', 'hccl', pytest.param('horovod', marks=pytest.mark.slow), REAL])
 def test_two_processes_train_as_one_and_only_the_first_writes(backend, tmp_path):
     first, second = together(toy(tmp_path / 'two', 3), backend, tmp_path / 'exchange')
     assert 'done: step 3' in first and second == ''
@@ -165,6 +173,11 @@ def test_a_single_process_adds_nothing_to_the_graph():
 
 @pytest.mark.parametrize('asked, variables, expected', [
     ('auto', {}, 'none'), ('auto', {'HOROVOD_SIZE': '2'}, 'horovod'),
+    ('auto', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1)}, 'tf'),
+    ('auto', {'TF_CONFIG': cluster.make(('a:1',), 0)}, 'none'),
+    ('auto', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1), 'HOROVOD_SIZE': '2'}, 'horovod'),
+    ('none', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1)}, 'none'),
+    ('tf', {'TF_CONFIG': cluster.make(('a:1', 'b:1'), 1), 'HOROVOD_SIZE': '2'}, 'tf'),
     ('auto', {'RANK_SIZE': '2'}, 'none'), ('none', {'HOROVOD_SIZE': '2'}, 'none')])
 def test_the_environment_tells_the_way_to_work_together(asked, variables, expected, monkeypatch):
     monkeypatch.syspath_prepend(os.path.join(HERE, 'fake_horovod'))
@@ -177,9 +190,23 @@ def test_the_environment_tells_the_way_to_work_together(asked, variables, expect
         del sys.modules[name]
 
 
-def test_hccl_without_an_npu_and_horovod_without_its_package_are_refused(monkeypatch):
+def test_what_a_device_or_the_environment_lacks_is_refused(monkeypatch):
     with pytest.raises(errors.UsageError, match='on an NPU only'):
         ranks.find('hccl', 'cpu')
+    with pytest.raises(errors.UsageError, match='on an NPU it is hccl'):
+        ranks.find('tf', 'npu')
+    with pytest.raises(errors.InputError, match='python -m common.processes'):
+        ranks.find('tf', 'cpu', {})
     monkeypatch.setitem(sys.modules, 'horovod.tensorflow', None)
-    with pytest.raises(errors.InputError, match='requirements-extra.txt'):
+    remedy = ('requirements-extra.txt' if tf.version.VERSION.startswith('1.')
+              else 'does not build for TensorFlow 2.* take --distribution tf')
+    with pytest.raises(errors.InputError, match=remedy):
         ranks.find('horovod', 'cpu')
+
+
+def test_on_an_npu_the_rank_table_wins_over_tf_config_and_that_is_said(tmp_path, capsys):
+    table = environment('hccl', tmp_path, 1, 2)
+    place = ranks.find('auto', 'npu', dict(table, TF_CONFIG=cluster.make(('a:1', 'b:1', 'c:1'), 0)))
+    assert (place.backend, place.rank, place.size) == ('hccl', 1, 2)
+    said = capsys.readouterr().out
+    assert said.count('\n') == 1 and 'TF_CONFIG' in said and 'left aside' in said

@@ -464,3 +464,16 @@ def test_normals_are_written_and_the_mesh_reads_back(tmp_path, ending):
     np.testing.assert_array_equal(meshes.read(path).vertices, vertices)
     with pytest.raises(ValueError, match='normals'):
         meshes.write(path, vertices, [[0, 1, 2]], normals[:2])
+
+
+def test_a_written_stl_is_read_by_another_library(tmp_path):
+    vertices = np.array([[0, 0, 0], [2, 0, 0], [2, 3, 0], [0, 3, 0], [0, 0, 4.]])
+    faces = [[0, 3, 2, 1], [0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]]   # a pyramid, outwards
+    path = str(tmp_path / 'pyramid.stl')
+    meshes.write(path, vertices, faces)
+    assert os.path.getsize(path) == 84 + 6 * 50
+    read = trimesh.load(path)
+    assert read.is_watertight and read.volume == pytest.approx(8.)
+    np.testing.assert_allclose(np.sort(read.bounds, axis=0), [[0, 0, 0], [2, 3, 4]])
+    with open(path, 'rb') as stream:    # the first triangle's normal: downwards
+        np.testing.assert_allclose(np.frombuffer(stream.read()[84:96], '<f4'), [0, 0, -1])

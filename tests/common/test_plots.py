@@ -167,3 +167,10 @@ def test_importing_the_room_imports_no_large_library():
             'large = {"scipy", "skimage", "matplotlib", "trimesh", "tensorflow", "DracoPy"}\n'
             'assert not large & set(sys.modules), large & set(sys.modules)\n')
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
+def test_a_gallery_takes_one_of_each_class_in_turn():
+    classes = ['bath', 'bath', 'bath', 'bed', 'sofa', 'bed']
+    assert plots.in_turn(classes, 4) == [0, 3, 4, 1]
+    assert plots.in_turn(classes, 9) == [0, 3, 4, 1, 5, 2]
+    assert plots.in_turn([], 4) == []

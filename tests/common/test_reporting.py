@@ -2,8 +2,10 @@
 import glob
 import json
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from PIL import Image
 
 from common.training import records, reporting
 
@@ -118,3 +120,27 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
 def test_a_run_that_reports_nothing_leaves_no_event_file(tmp_path):
     records.Recorder(str(tmp_path)).close()
     assert glob.glob(str(tmp_path / 'events*')) == []
+
+
+def test_pictures_and_meshes_reach_tensorboard(tmp_path):
+    Image.new('RGB', (7, 5), (200, 0, 0)).save(str(tmp_path / 'red.png'))
+    recorder = records.Recorder(str(tmp_path))
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.]])
+    recorder.show(3, 'samples', str(tmp_path / 'red.png'), (vertices, np.array([[0, 1, 2]])))
+    recorder.show(4, 'samples', str(tmp_path / 'red.png'), (vertices, np.zeros([0, 3], int)))
+    recorder.close()
+    values = [(event.step, value) for path in glob.glob(str(tmp_path / 'events*'))
+              for event in tf.train.summary_iterator(path) for value in event.summary.value]
+    images = [(step, value.image) for step, value in values if value.HasField('image')]
+    assert [(step, image.width, image.height) for step, image in images] == [(3, 7, 5), (4, 7, 5)]
+    assert images[0][1].encoded_image_string == (tmp_path / 'red.png').read_bytes()
+    tags = {value.tag for step, value in values if not value.HasField('image')}
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError:
+        assert tags == set()
+        return
+    assert tags == {'samples_mesh_VERTEX', 'samples_mesh_FACE'}
+    (placed,) = [tf.make_ndarray(value.tensor) for _, value in values
+                 if value.HasField('tensor') and tf.make_ndarray(value.tensor).dtype == np.float32]
+    np.testing.assert_array_equal(placed[0], vertices)

@@ -20,6 +20,7 @@ def parse_args(argv=None):
     parser.add_argument('--training_steps', type=cli.positive_int, default=10, help='in all')
     parser.add_argument('--learning_rate', type=cli.positive_float, default=1e-2, help='of Adam')
     parser.add_argument('--hidden_size', type=cli.positive_int, default=8, help='of the network')
+    parser.add_argument('--batch_size', type=cli.positive_int, default=4, help='rows of a step')
     parser.add_argument('--step_seconds', type=float, default=0.0, help='pause inside each step')
     parser.add_argument('--nan_at', type=int, default=0, help='step whose data are not finite')
     parser.add_argument('--data_path', default=None, help='folder with scale.txt, of the data')
@@ -32,10 +33,10 @@ def build(options, context):
     """Builds the network.
 
     Returns:
-      (points [4 / processes, 3], loss, train_op).
+      (points [batch / processes, 3], loss, train_op).
     """
     ranks = context.ranks
-    points = tf.placeholder(tf.float32, [ranks.per_rank(4), 3], name='points')
+    points = tf.placeholder(tf.float32, [ranks.per_rank(options.batch_size), 3], name='points')
     hidden = points
     for name, size in (('hidden', options.hidden_size), ('out', 1)):
         with tf.variable_scope(name):
@@ -53,7 +54,7 @@ def build(options, context):
 
 def batch(options, context, step):
     """Draws the data of a step from (seed, step)."""
-    values = np.random.RandomState([context.seed, step]).normal(size=[4, 3])
+    values = np.random.RandomState([context.seed, step]).normal(size=[options.batch_size, 3])
     if options.data_path:
         values = values * np.loadtxt(os.path.join(options.data_path, 'scale.txt'))
     return context.ranks.shard(values * np.nan if step == options.nan_at else values)

@@ -11,6 +11,7 @@ import pytest
 
 from common import errors
 from imnet import data_utils
+from imnet.IMSVR import views
 from tests.imnet import tiny
 
 
@@ -205,3 +206,23 @@ def test_a_truncated_file_is_told(path, tmp_path):
         data_utils.Set(cut, 16)
     with pytest.raises(errors.InputError, match='zs'):
         data_utils.read_codes(path)
+
+
+def test_a_share_of_the_views_of_a_batch_is_read_alone_and_is_that_of_the_batch():
+    class Pixels:
+        """Views [7, 3, 137, 137] that note which shapes are read."""
+
+        shape, read = (7, 3, 137, 137), []
+
+        def __getitem__(self, place):
+            self.read.append(place[0])
+            return np.random.RandomState(place).randint(256, size=[137, 137]).astype(np.uint8)
+
+    pixels, rows = Pixels(), [5, 0, 3, 6]
+    whole = views.batch(pixels, rows, np.random.RandomState(1))
+    assert pixels.read == rows
+    for slots in ([0, 1], [2, 3]):
+        del pixels.read[:]
+        share = views.batch(pixels, rows, np.random.RandomState(1), slots=slots)
+        assert pixels.read == [rows[slot] for slot in slots]
+        np.testing.assert_array_equal(share, whole[slots])

@@ -8,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from common import errors
+from common.device import ranks
 from common.geometry import meshes
 from polygen import data_utils, mesh_sets
 
@@ -265,6 +266,23 @@ def test_the_batch_of_a_step_depends_on_seed_and_step_alone():
     other = mesh_sets.Batches(examples, 3, seed=6, **options)
     assert any(forward[step][1]['vertices_flat'].tolist() !=
                other.at(step)[1]['vertices_flat'].tolist() for step in steps)
+
+
+def test_what_three_processes_make_of_a_batch_is_the_batch():
+    examples = prisms(11)
+    options = dict(num_buckets=2, seed=5, random_shift=True)
+    whole, parts = mesh_sets.Batches(examples, 6, **options), []
+    for rank in range(3):
+        parts.append(mesh_sets.Batches(examples, 6, **options))
+        parts[-1].share(ranks.Ranks('tf', rank, 3, rank))
+    for step in (1, 2, 4):
+        bucket, *expected = whole.at(step)
+        shares = [part.at(step) for part in parts]
+        assert {share[0] for share in shares} == {bucket}
+        for model, batch in enumerate(expected, 1):
+            for key, value in batch.items():
+                np.testing.assert_array_equal(
+                    np.concatenate([share[model][key] for share in shares]), value, key)
 
 
 @pytest.mark.parametrize('num_buckets', [1, 3])

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from common.geometry import meshes
 from common.training import pretrained
 from polygen import options
 from polygen import sample as sample_script
@@ -26,4 +27,14 @@ def test_weights_that_ship_are_sampled_and_started_from(tmp_path, monkeypatch):
         '--batch_size=2', '--output_path={}'.format(tmp_path / 'tuned'), '--pretrained')
     assert code == 0, err
     assert 'weights of {}'.format(folder) in out
+    assert 'starts anew' not in out     # the same classes
     assert os.path.exists(str(tmp_path / 'tuned' / 'checkpoints' / 'model-1.index'))
+    for name in ('x', 'y'):
+        meshes.write(str(tmp_path / 'others' / name / 'one.obj'), *tiny.SOLIDS['c_box'])
+    code, out, err = tiny.main(
+        train_script, '--data_path={}'.format(tmp_path / 'others'), '--training_steps=1',
+        '--nosample', '--batch_size=2', '--output_path={}'.format(tmp_path / 'other_classes'),
+        '--checkpoint={}'.format(folder), '--freeze_layers=face_model', *tiny.OPTIONS)
+    assert code == 0, err
+    assert 'vertex_model/class_label/embeddings starts anew' in out
+    assert '--freeze_layers: ' in out

@@ -189,6 +189,7 @@ def test_damaged_headers_and_archives_are_refused(tmp_path):
         assert '\n' not in str(caught.value)
 
 
+@pytest.mark.tf1
 @pytest.mark.parametrize('kind, batch_norm', [
     (models.LSTM3Net, False), (models.ResidualGRUNet, False), (models.GRUNet, True)])
 def test_the_plain_training_graph_has_nothing_that_an_npu_cannot_run(graph, kind, batch_norm):

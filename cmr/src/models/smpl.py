@@ -61,7 +61,7 @@ class Smpl:
         shaped = self.v_template + tf.reshape(tf.matmul(betas, shapes, transpose_b=True),
                                               [batch, count, 3])
         joints = _each(tf.constant(self.joint_regressor), shaped)
-        bends = tf.reshape(pose[:, 1:] - tf.eye(3), [batch, 207])
+        bends = tf.reshape(pose[:, 1:] - np.eye(3, dtype=np.float32), [batch, 207])
         directions = tf.constant(self.posedirs.reshape(-1, 207))
         posed = shaped + tf.reshape(tf.matmul(bends, directions, transpose_b=True),
                                     [batch, count, 3])

@@ -1,6 +1,7 @@
 """SMPL pose and shape from the positions of the mesh (section 3.3). B: batch, N: nodes."""
 from typing import Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr.src.models import layers
@@ -11,6 +12,8 @@ _ITERATIONS = 12
 _SQUARINGS = 10
 _FLOOR = 1e-6           # of sums of two singular values, in the gradient
 _SINGULAR = 1e-8        # determinant of a matrix whose entries are about 1
+# Not tf.eye: TensorFlow 2 makes it by an operation that 1.15 does not know in a frozen graph.
+_IDENTITY = np.eye(3, dtype=np.float32)
 
 
 def regressor(x: tf.Tensor, variables: layers.Parameters,
@@ -70,7 +73,7 @@ def polar(matrix: tf.Tensor) -> tf.Tensor:
                             1e-20)
     # Where two singular values are zero the iteration has nothing to hold on to.
     is_singular = tf.cast(tf.abs(determinant(x)) < _SINGULAR, tf.float32)[:, None, None]
-    x += 1e-3 * is_singular * tf.eye(3)
+    x += 1e-3 * is_singular * _IDENTITY
     for _ in range(_ITERATIONS):
         det = determinant(x)[:, None, None]
         det = tf.where(tf.abs(det) < 1e-12, tf.fill(tf.shape(det), 1e-12), det)
@@ -108,15 +111,20 @@ def _nearest(matrix):
     factor = polar(matrix)
     stretch = _symmetric(tf.matmul(factor, matrix, transpose_a=True))
     # Powers of tr(P) I - P tend to v v^T, v the direction of the least stretch.
-    power = tf.linalg.trace(stretch)[:, None, None] * tf.eye(3) - stretch
+    power = _trace(stretch)[:, None, None] * _IDENTITY - stretch
     for _ in range(_SQUARINGS):
-        power /= tf.maximum(tf.linalg.trace(power), 1e-20)[:, None, None]
+        power /= tf.maximum(_trace(power), 1e-20)[:, None, None]
         power = tf.matmul(power, power)
-    power /= tf.maximum(tf.linalg.trace(power), 1e-20)[:, None, None]
+    power /= tf.maximum(_trace(power), 1e-20)[:, None, None]
     mirrored = factor - 2 * tf.matmul(factor, power)
     negative = tf.tile((determinant(factor) < 0)[:, None, None], [1, 3, 3])
     rotation = tf.where(negative, mirrored, factor)
     return rotation, lambda upstream: _gradient(matrix, rotation, upstream)
+
+
+def _trace(matrix):
+    """Returns the traces [n] of [n, 3, 3]."""
+    return tf.reduce_sum(matrix * _IDENTITY, axis=[1, 2])
 
 
 def _symmetric(matrix):
@@ -133,9 +141,9 @@ def _gradient(matrix, factor, upstream):
     skew = inner - tf.transpose(inner, [0, 2, 1])
     k = tf.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], axis=1)
     stretch = _symmetric(tf.matmul(factor, matrix, transpose_a=True))
-    sums = tf.linalg.trace(stretch)[:, None, None] * tf.eye(3) - stretch
-    is_low = determinant(sums) <= _FLOOR * tf.square(tf.linalg.trace(sums))
-    sums += _FLOOR * tf.cast(is_low, tf.float32)[:, None, None] * tf.eye(3)
+    sums = _trace(stretch)[:, None, None] * _IDENTITY - stretch
+    is_low = determinant(sums) <= _FLOOR * tf.square(_trace(sums))
+    sums += _FLOOR * tf.cast(is_low, tf.float32)[:, None, None] * _IDENTITY
     det = tf.maximum(determinant(sums), _FLOOR ** 3)[:, None]
     y = tf.reduce_sum(cofactors(sums) * k[:, None, :], axis=2) / det
     zero = tf.zeros_like(y[:, 0])

@@ -1,0 +1,64 @@
+"""Tests of --freeze_layers, and of weights that start anew."""
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from common import cli, errors
+from common.training import checkpoints, frozen_layers, launch, runs
+from tests.common.test_checkpoints import save
+
+
+def test_scopes_and_names_are_frozen_but_not_their_beginnings():
+    names = ['encoder/w', 'encoder2/w', 'encoder', 'decoder/encoder/w']
+    assert [frozen_layers.is_frozen(name, ['encoder']) for name in names] == [
+        True, False, True, False]
+    assert frozen_layers.is_frozen('encoder/w', ['encoder/'])
+
+
+def options(folder, **values):
+    parser = cli.make_parser('Toy.')
+    cli.add_run_options(parser, str(folder))
+    return cli.settled(parser.parse_args([]), checkpoint='', **values)
+
+
+def train(folder, freeze, checkpoint='', anew=()):
+    """Three steps of w <- w - 0.5 on a / w and b / w; returns the values."""
+    tf.reset_default_graph()
+    variables = [tf.get_variable(name + '/w', [2], initializer=tf.constant_initializer(8.))
+                 for name in 'ab']
+    context = launch.Context(output_path=str(folder), freeze_layers=tuple(freeze))
+    optimizer = context.wrap_optimizer(tf.train.GradientDescentOptimizer(0.5))
+    update = optimizer.minimize(tf.reduce_sum(variables[0]) + tf.reduce_sum(variables[1]))
+    with runs.start(options(folder).replace(checkpoint=checkpoint), context, anew=anew) as run:
+        for step in run.steps(3):
+            run.sess.run(update)
+            run.report(step, loss=1.)
+        return [value[0] for value in run.sess.run(variables)]
+
+
+def test_frozen_layers_stay_and_are_told(tmp_path, capsys):
+    assert train(tmp_path / 'all', ()) == [6.5, 6.5]
+    assert train(tmp_path / 'some', ('b',)) == [6.5, 8.]
+    assert '--freeze_layers: 1 of 2 variables stay' in capsys.readouterr().out
+    with pytest.raises(errors.UsageError, match=r"no trained variable lies in c.*: a, b"):
+        train(tmp_path / 'none', ('c',))
+    with pytest.raises(errors.UsageError, match='nothing to train'):
+        train(tmp_path / 'every', ('a', 'b'))
+
+
+def test_what_depends_on_other_classes_starts_anew_and_is_told(tmp_path, capsys):
+    prefix = save(tmp_path / 'other', **{'a/w': np.ones(2, np.float32),
+                                         'b/w': np.ones(5, np.float32)})
+    with pytest.raises(errors.InputError, match='another shape'):
+        train(tmp_path / 'run', (), prefix)
+    assert train(tmp_path / 'run', (), prefix, anew=('b/w',)) == [-0.5, 6.5]
+    assert 'b/w starts anew, since the data has other classes' in capsys.readouterr().out
+    assert checkpoints.exists(str(tmp_path / 'run' / 'checkpoints' / 'model-3'))
+
+
+def test_the_option_is_a_list_of_names():
+    parser = cli.make_parser('Toy.')
+    cli.add_run_options(parser, 'output')
+    assert parser.parse_args(['--freeze_layers=a,b/c']).freeze_layers == ['a', 'b/c']
+    settled = cli.settled(parser.parse_args(['--freeze_layers=a,b/c']))
+    assert launch.settle(settled, 'cpu').freeze_layers == ('a', 'b/c')
