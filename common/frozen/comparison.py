@@ -67,8 +67,8 @@ def _read_expected(folder):
     outputs = manifest.get('outputs') if isinstance(manifest, dict) else None
     if not isinstance(outputs, list) or not outputs or not all(
             isinstance(output, dict) and isinstance(output.get('name'), str)
-            and re.match(r'[A-Za-z0-9_.]+$', str(output.get('file', '')))
-            and re.match(r'[A-Za-z0-9_.]+$', str(output.get('margins', 'none')))
+            and all(isinstance(name, str) and re.match(r'[A-Za-z0-9_.]{1,255}$', name)
+                    for name in (output.get('file'), output.get('margins', 'none')))
             and output.get('batch_axis') in (None, *range(8)) for output in outputs):
         raise errors.InputError('{} is not what freeze_graph.py --atc writes.'.format(path))
     return outputs

@@ -57,6 +57,8 @@ def up3d(folder: str, list_path: str) -> Rows:
         except ValueError as error:
             raise errors.InputError('{}_joints.npy and what lies beside it: {}.'.format(
                 stem, error))
+    if not rows:
+        raise errors.InputError('{} names no picture.'.format(list_path))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
