@@ -359,7 +359,7 @@ def add_run_options(parser: 'Parser', output_path: str) -> None:
                        help='how several processes train together: a batch is shared out among '
                             'them; auto takes HCCL on NPUs (RANK_SIZE), Horovod below horovodrun, '
                             'TensorFlow itself (tf) where TF_CONFIG names several')
-    group.add_argument('--peer_timeout', type=positive_int, default=30, metavar='SECONDS',
+    group.add_argument('--peer_timeout', type=positive_int, default=40, metavar='SECONDS',
                        help='with --distribution tf: how long another process may be unreachable '
                             'or silent before this one ends')
     add_flag(group, '--modelzoo_log', help='with each report also the "Loss (name): value" lines '

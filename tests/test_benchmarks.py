@@ -3,7 +3,7 @@ import pytest
 
 from common.readers import text
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import polygen_sampling, polygen_step, timing
+from tests.benchmarks import polygen_sampling, polygen_step, scaling, timing
 
 
 @pytest.mark.slow
@@ -39,3 +39,10 @@ def test_a_ratio_below_half_of_the_recorded_one_or_without_one_is_told():
     assert benchmarks.fallen([row], {timing.key(row): 6.1}) == ['a: b, against other: 3.00x, '
                                                                 'recorded 6.1']
     assert benchmarks.fallen([row], {}) == ['a: b, against other: 3.00x, recorded None']
+
+
+def test_the_time_of_a_step_in_several_processes_is_reckoned():
+    # By hand: 8 MiB are two buffers; 6 passes of 2 ms for their latency and 2.097152 ms for 2 MiB.
+    assert scaling.predicted(1., 4, 8 << 20, 1e-3, 1e9) == pytest.approx(1.024582912, rel=1e-12)
+    assert scaling.predicted(1., 4, 8 << 20, 1e-3, 1e9, cores=2) == pytest.approx(2.024582912)
+    assert scaling.predicted(1., 1, 8 << 20, 1e-3, 1e9, cores=2) == 1

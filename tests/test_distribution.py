@@ -81,7 +81,8 @@ def test_two_processes_train_as_one(model, backend, tmp_path):
     (tmp_path / 'in').mkdir()
     # Each exchange of a double holds a thread while it waits.
     command = model(str(tmp_path / 'in')) + [
-        '--device=cpu', '--report_every=1', '--threads={}'.format(1 if backend == 'tf' else 16)]
+        '--device=cpu', '--report_every=1', '--peer_timeout=200',
+        '--threads={}'.format(1 if backend == 'tf' else 16)]
 
     def arguments(name, steps):
         return command + ['--training_steps={}'.format(steps),

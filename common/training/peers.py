@@ -161,11 +161,16 @@ class Peers(Nobody):
             with self._lock:
                 loss = None if self._over.is_set() else self._lost()
                 if loss:
-                    code, line = loss
-                    os.write(2, 'error: {}\n'.format(errors.one_line(line)).encode())
-                    self._own.update({'state': 'failed', 'code': code, 'line': line})
-                    self._post_end()
-                    os._exit(code)      # the main thread may wait for ever
+                    self._end_here(*loss)
+
+    def _end_here(self, code, line):
+        """Ends the process, whose main thread may wait for ever."""
+        try:
+            self._own.update({'state': 'failed', 'code': code, 'line': line})
+            os.write(2, 'error: {}\n'.format(errors.one_line(line)).encode())
+            self._post_end()
+        finally:        # also where nobody reads any more
+            os._exit(code)
 
     def _beat(self) -> bool:
         """Posts a sign of life and reads those of the others; returns whether that worked."""

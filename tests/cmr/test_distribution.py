@@ -22,8 +22,8 @@ _NAMES = ('loss_shape', 'loss_keypoints', 'loss_regr_betas', 'loss')
 def _arguments(folder, name, *others):
     return ['--data_path={}'.format(folder / 'data'), '--dataset=up-3d', '--threads=16',
             '--body={}'.format(folder / 'body'), '--batch_size={}'.format(2 * _HALF),
-            '--num_workers=0', '--report_every=1', '--device=cpu', '--drop_noise',
-            '--training_steps={}'.format(_STEPS),
+            '--num_workers=0', '--report_every=1', '--peer_timeout=200', '--device=cpu',
+            '--drop_noise', '--training_steps={}'.format(_STEPS),
             '--output_path={}'.format(folder / name)] + tiny.NETWORK + list(others)
 
 

@@ -80,7 +80,8 @@ def variables(folder):
 
 def toy(output, steps, *more):
     return ['-m', 'tests.common.toy_training', '--output_path={}'.format(output), '--threads=16',
-            '--training_steps={}'.format(steps), '--report_every=1'] + list(more)
+            '--peer_timeout=200', '--training_steps={}'.format(steps),
+            '--report_every=1'] + list(more)
 
 
 @pytest.mark.parametrize('backend', [

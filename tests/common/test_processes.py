@@ -26,7 +26,7 @@ PATIENCE = 300.     # seconds for all of it, on a busy machine too
 
 def options(output, steps, *more):
     return [TOY, '--output_path={}'.format(output), '--device=cpu', '--threads=1',
-            '--report_every=1', '--save_every=5', '--peer_timeout=8',
+            '--report_every=1', '--save_every=5', '--peer_timeout=100',
             '--training_steps={}'.format(steps), *more]
 
 
@@ -71,17 +71,17 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
-def pair(tmp_path, commands=None, steps=10 ** 6, second=None, first=None):
+def pair(tmp_path, commands=None, first=None, more=()):
     """Two processes in the midst of their training, slow enough to be hit there."""
     addresses = local(2)
-    commands = commands or [options(tmp_path / 'out', steps, '--step_seconds=0.02')] * 2
+    commands = commands or [options(tmp_path / 'out', 10 ** 6, '--step_seconds=0.02', *more)] * 2
     return [start(commands[0], addresses, 0, **(first or {})),
-            start(commands[1], addresses, 1, **(second or {}))]
+            start(commands[1], addresses, 1)]
 
 
-def strike(tmp_path, rank, number):
+def strike(tmp_path, rank, number, *more):
     """Sends a signal to one of two processes; gives what `ended` does of the other one."""
-    running = pair(tmp_path)
+    running = pair(tmp_path, more=more)
     wait_for(running[0], 'step 12/')
     since = time.monotonic()
     running[rank].send_signal(number)
@@ -102,7 +102,7 @@ def test_a_killed_process_ends_the_other_which_names_it(rank, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('rank', [1, 0])
 def test_a_stopped_process_ends_the_other_which_names_it(rank, tmp_path):
-    seconds, codes, (line,) = strike(tmp_path, rank, signal.SIGSTOP)
+    seconds, codes, (line,) = strike(tmp_path, rank, signal.SIGSTOP, '--peer_timeout=15')
     assert codes == [1] and seconds < LIMIT
     assert 'error: rank {} (127.0.0.1:'.format(rank) in line and 'has been silent' in line
     check_going_on(tmp_path)
@@ -166,13 +166,14 @@ def test_a_full_disk_of_the_first_ends_the_second(tmp_path):
 def test_a_process_that_nobody_started_and_a_port_in_use_are_named(tmp_path):
     for rank in (0, 1):
         addresses, since = local(2), time.monotonic()
-        _, codes, (line,) = ended([start(options(tmp_path / 'out', 3), addresses, rank)], since)
+        command = options(tmp_path / 'out', 3, '--peer_timeout=8')
+        _, codes, (line,) = ended([start(command, addresses, rank)], since)
         assert codes == [1]
         assert re.search(r'rank {} \(\S+\)'.format(1 - rank), line) and '--peer_timeout' in line
     with processes.socket.socket() as taken:
         taken.bind(('0.0.0.0', int(addresses[1].split(':')[1])))
         taken.listen(1)
-        _, codes, (line,) = ended([start(options(tmp_path / 'out', 3), addresses, 1)], since)
+        _, codes, (line,) = ended([start(command, addresses, 1)], since)
     assert codes == [1] and 'cannot listen on its port' in line and addresses[1] in line
 
 
