@@ -16,8 +16,9 @@ import threading
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, collection, errors
+from common import cli, errors
 
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PICTURES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp')
 _MESHES = ('.obj', '.off', '.ply', '.stl', '.glb')
 _MOST_FILES = 8             # of an upload
@@ -84,7 +85,7 @@ def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, fl
       paths: uploaded files; numbers: {field: value}; folder: str, where results go.
       vsl_data: str, the set of VSL.
     """
-    script = os.path.join(collection.ROOT, model, {
+    script = os.path.join(_ROOT, model, {
         'r2n2': 'demo.py', 'imnet': 'IMSVR/main.py', 'cmr': 'demo.py', 'vsl': 'vsl_main.py',
         'polygen': 'sample.py'}[model])
     weights = ['--checkpoint', run] if run else ['--pretrained']
@@ -191,8 +192,8 @@ def stored(tab: Tab, uploads: Sequence[Any], folder: str) -> List[str]:
 
 def run_of(model: str, given: str) -> str:
     """Returns the run's folder that a tab uses, '' for the weights that ship."""
-    for folder in (given, os.path.join(collection.ROOT, model, 'output'),
-                   os.path.join(collection.ROOT, model, 'test', 'output', '0')):
+    for folder in (given, os.path.join(_ROOT, model, 'output'),
+                   os.path.join(_ROOT, model, 'test', 'output', '0')):
         if folder and os.path.isdir(os.path.join(folder, 'checkpoints')):
             return os.path.abspath(folder)
     return ''

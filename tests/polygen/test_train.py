@@ -85,7 +85,8 @@ def test_the_output_says_what_happens_and_what_was_measured(finished):
         '1/4', '2/4', '3/4', '4/4']
     assert any(line.startswith('sample 0: nearest to ') for line in lines)
     assert any(line.startswith('Loss (vertices): ') for line in lines)
-    assert lines[-2] == 'done: step 4, results in {}'.format(finished.folder)
+    assert lines[-3:-1] == ['done: step 4, results in {}'.format(finished.folder),
+                            'page: {}'.format(os.path.join(finished.folder, 'report.html'))]
 
 
 def test_validation_decides_on_the_best_checkpoint(finished):
@@ -113,7 +114,8 @@ def test_the_same_command_again_says_it_is_done_and_makes_whole_what_is_missing(
     assert 'nothing to do: step 4 of 4 is done already' in out
     assert 'samples in' not in out and 'frozen' not in out
     after = tiny.digests(finished.folder)
-    assert {name for name in after if after[name] != before.get(name)} <= {'config.json'}
+    assert {name for name in after if after[name] != before.get(name)} <= {
+        'config.json', 'report.html'}
     os.remove(picture)
     os.remove(graph)
     out = tiny.train(finished.folder, finished.data, 4, *command, sample=True)
@@ -121,7 +123,7 @@ def test_the_same_command_again_says_it_is_done_and_makes_whole_what_is_missing(
     again = tiny.digests(finished.folder)
     assert set(again) == set(before)
     for name in before:     # the same numbers again: samples and graphs come from (seed, step)
-        assert name == 'config.json' or again[name] == before[name], name
+        assert name in ('config.json', 'report.html') or again[name] == before[name], name
 
 
 @pytest.mark.parametrize('options', [
