@@ -519,6 +519,34 @@ def _read_packed(path):
     return [read() for _, _, read in mesh_sets._packed_sources(path)]
 
 
+def _read_shard(path):
+    from polygen import shards
+    beside = path[:-len('.npz')] + '.bin'
+    if not os.path.exists(beside):
+        write(beside, b'\0' * 40)
+    rows = shards.inputs(path, 4)
+    for row in rows:
+        try:
+            row.voxels(), row.view(0)
+        except (errors.InputError, IndexError):
+            pass        # zeros are no picture; there may be no view
+    return rows, shards.left_out(path)
+
+
+def _shard_arrays():
+    return {'offsets': np.array([[0, 8, 20], [20, 28, 40]]), 'left_out': np.array(['a: b'])}
+
+
+def _read_shard_index(path):
+    from polygen import shards
+    return shards.read_index(os.path.dirname(path))
+
+
+def _read_points(path):
+    from common.geometry import meshes
+    return meshes.read_points(path)
+
+
 # 3D-R2N2.
 
 def _read_categories(path):
@@ -906,6 +934,13 @@ READERS = {
     'vsl_labels': Reader(_read_vsl_labels, '.txt', _text_seeds('1\n2\n'), [b'9' * 30, b'x'],
                          'train_labels.txt'),
     'packed_meshes': Reader(_read_packed, '.npz', _npz_seeds(_packed_arrays), ARCHIVE_WORDS),
+    'shards': Reader(_read_shard, '.npz', _npz_seeds(_shard_arrays), ARCHIVE_WORDS),
+    'shard_index': Reader(_read_shard_index, '.json', _json_seeds(
+        {'classes': ['a'], 'voxels': 4, 'views': 1, 'image_size': 8, 'splits': {'train': 1},
+         'made_with': {'seed': 0}}), JSON_WORDS, 'set.json'),
+    'points': Reader(_read_points, '.ply', _text_seeds(
+        'ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n'
+        'property float z\nend_header\n0 0 0\n1 2 3\n'), [b'element face 1\n', b'property list']),
     'categories': Reader(_read_categories, '.json', _json_seeds(
         {'02691156': {'id': '02691156', 'name': 'airplane'}, '1': {'name': 'x'}}), JSON_WORDS),
     'settings': Reader(_read_r2n2_settings, '.yml', _settings_seeds, [
@@ -1046,6 +1081,16 @@ SITES = {
     'polygen/data_utils.py:read_obj': _MESH,
     'polygen/mesh_sets.py:_file_reader': _MESH,
     'polygen/mesh_sets.py:_read_packed': 'packed_meshes',
+    'polygen/make_dataset.py:_check_record': 'shard_index',
+    'polygen/make_dataset.py:read_mesh': _MESH,
+    'polygen/make_dataset.py:read_renderings': 'picture lines',
+    'polygen/shards.py:Inputs': 'shards',
+    'polygen/shards.py:inputs': 'shards',
+    'polygen/shards.py:left_out': 'shards',
+    'polygen/shards.py:read_index': 'shard_index',
+    'polygen/user_inputs.py:_grid': 'npy binvox ' + _MESH,
+    'polygen/user_inputs.py:_image': 'picture',
+    'polygen/user_inputs.py:read_vertices': 'npy points',
     'r2n2/lib/config.py:merge_file': 'settings yaml',
     'r2n2/lib/data_augmentation.py:voc_backgrounds': 'voc',
     'r2n2/lib/data_io.py:read_names': 'categories',
