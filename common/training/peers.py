@@ -159,8 +159,8 @@ class Peers(Nobody):
         while not self._over.wait(_BEAT):
             self._beat()
             with self._lock:
-                loss = None if self._over.is_set() else self._lost()
-                if loss:
+                departed = None if self._over.is_set() else self._lost()
+                if departed:
                     self._end_here(*loss)
 
     def _end_here(self, code, line):
