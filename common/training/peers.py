@@ -161,7 +161,7 @@ class Peers(Nobody):
             with self._lock:
                 departed = None if self._over.is_set() else self._lost()
                 if departed:
-                    self._end_here(*loss)
+                    self._end_here(*departed)
 
     def _end_here(self, code, line):
         """Ends the process, whose main thread may wait for ever."""
