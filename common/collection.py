@@ -42,7 +42,8 @@ class Model(NamedTuple):
 
 
 MODELS = (
-    Model('polygen', 'PolyGen', 'train.py', ('sample.py', 'evaluate.py', 'model_test.py')),
+    Model('polygen', 'PolyGen', 'train.py', ('sample.py', 'evaluate.py', 'make_dataset.py',
+                                            'model_test.py')),
     Model('vsl', 'VSL', 'vsl_main.py', ('vsl_imrec.py', 'make_dataset.py',
                                         'calculate_accuracy.py')),
     Model('imnet', 'IM-NET', 'train.py', ('IMGAN/main.py', 'IMSVR/main.py', 'evaluate.py',

@@ -7,6 +7,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from common.ops import volume_conv
 from polygen import layers
 
 Dropout = Callable[[tf.Tensor, float], tf.Tensor]   # (values, rate) -> values
@@ -388,21 +389,30 @@ def _context_bias(context):
     return layers.attention_bias_ignore_padding(padding)
 
 
-def _conv(inputs, channels, kernel_size, stride, name):
-    """Convolution with bias and SAME padding over 2 (NHWC) or 3 (NDHWC) dimensions."""
+def _conv(inputs, channels, kernel_size, stride, name, plain=True):
+    """Convolution with bias and SAME padding over 2 (NHWC) or 3 (NDHWC) dimensions.
+
+    `plain` uses the strided operation for volumes too, see `volume_conv.conv3d`.
+    """
     num_dims = inputs.shape.ndims - 2
     op = {2: tf.nn.conv2d, 3: tf.nn.conv3d}[num_dims]
     with tf.variable_scope(name):
         shape = [kernel_size] * num_dims + [inputs.shape.as_list()[-1], channels]
         kernel = tf.get_variable('kernel', shape, initializer=_GLOROT())
         bias = tf.get_variable('bias', [channels], initializer=tf.zeros_initializer())
+        if num_dims == 3 and stride > 1 and not plain:
+            size = inputs.shape[1].value
+            missing = max(0, (-(-size // stride) - 1) * stride + kernel_size - size)
+            pad = [missing // 2, missing - missing // 2]    # as SAME does
+            inputs = tf.pad(inputs, [[0, 0], pad, pad, pad, [0, 0]])
+            return volume_conv.conv3d(inputs, kernel, stride) + bias
         return op(inputs, kernel, strides=[1] + [stride] * num_dims + [1], padding='SAME') + bias
 
 
 def conv_residual_block(
         inputs: tf.Tensor, output_channels: int, downsample: bool = False,
         dropout_rate: float = 0., re_zero: bool = True, is_training: bool = False,
-        dropout_fn: Optional[Dropout] = None) -> tf.Tensor:
+        dropout_fn: Optional[Dropout] = None, plain: bool = True) -> tf.Tensor:
     """Applies a residual block, ReLU before each convolution, none after the sum (He et al. 2016).
 
     Args:
@@ -413,16 +423,18 @@ def conv_residual_block(
       re_zero: bool, scale the residual by a scalar that starts at 0.
       is_training: bool.
       dropout_fn: function (tensor, rate) -> tensor.
+      plain: bool, volumes by the strided operations; else in a form that is fast on CPUs.
     Returns:
       Tensor like the inputs, with `output_channels` channels.
     """
     stride = 2 if downsample else 1
-    shortcut = _conv(inputs, output_channels, 3, 2, 'conv_shortcut') if downsample else inputs
+    shortcut = _conv(inputs, output_channels, 3, 2, 'conv_shortcut',
+                     plain) if downsample else inputs
     residual = _conv(tf.nn.relu(inputs), inputs.shape.as_list()[-1], 3, 1, 'conv_1')
     residual = tf.nn.relu(residual)
     if is_training and dropout_rate:
         residual = (dropout_fn or _plain_dropout)(residual, dropout_rate)
-    residual = _conv(residual, output_channels, 3, stride, 'conv_2')
+    residual = _conv(residual, output_channels, 3, stride, 'conv_2', plain)
     if re_zero:
         residual *= tf.get_variable('alpha', [], initializer=tf.zeros_initializer())
     return shortcut + residual
@@ -435,14 +447,14 @@ class ResNet(layers.AbstractModule):
       num_dims: int, 2 or 3.
       hidden_sizes: channels of each resolution; the last equals the decoder's hidden size.
       num_blocks: residual blocks of each resolution.
-      dropout_rate, re_zero, dropout_fn: see `conv_residual_block`.
+      dropout_rate, re_zero, dropout_fn, plain: see `conv_residual_block`.
       name: str, variable scope.
     """
 
     def __init__(self, num_dims: int, hidden_sizes: Sequence[int] = (64, 256),
                  num_blocks: Sequence[int] = (2, 2), dropout_rate: float = 0.1,
                  re_zero: bool = True,
-                 dropout_fn: Optional[Dropout] = None,
+                 dropout_fn: Optional[Dropout] = None, plain: bool = True,
                  name: str = 'res_net'):
         super().__init__(name=name)
         self.num_dims = num_dims
@@ -451,13 +463,14 @@ class ResNet(layers.AbstractModule):
         self.dropout_rate = dropout_rate
         self.re_zero = re_zero
         self.dropout_fn = dropout_fn
+        self.plain = plain
 
     def _build(self, inputs: tf.Tensor, is_training: bool = False) -> tf.Tensor:
         """Maps [B, side, ..., channels] to [B, side / stride, ..., hidden_sizes[-1]].
 
         The stride is 4 * 2^(resolutions - 1) for images, 2 * 2^(resolutions - 1) for voxels.
         """
-        x = _conv(inputs, self.hidden_sizes[0], 7, 2, 'conv_input')
+        x = _conv(inputs, self.hidden_sizes[0], 7, 2, 'conv_input', self.plain)
         if self.num_dims == 2:
             x = tf.nn.max_pool2d(x, ksize=3, strides=2, padding='SAME')
         for resolution, (size, blocks) in enumerate(zip(self.hidden_sizes, self.num_blocks)):
@@ -470,5 +483,5 @@ class ResNet(layers.AbstractModule):
                         x = conv_residual_block(
                             x, size, downsample=block == 1 and resolution > 0,
                             dropout_rate=self.dropout_rate, re_zero=self.re_zero,
-                            is_training=is_training, dropout_fn=self.dropout_fn)
+                            is_training=is_training, dropout_fn=self.dropout_fn, plain=self.plain)
         return x

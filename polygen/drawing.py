@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.geometry import meshes, plots
 from common.training import launch, reporting
-from polygen import data_utils, measures, mesh_sets, networks, sampling
+from polygen import data_utils, measures, mesh_sets, networks, sampling, user_inputs
 
 
 class Sample(NamedTuple):
@@ -44,15 +44,17 @@ class Sampler:
     def __init__(self, models: networks.Models, options: cli.Options, batch: int):
         self._batch = batch
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
-        self._labels = tf.placeholder(tf.int32, [batch], name='sample/class_label')
+        with tf.name_scope('sample'):
+            self._told = networks.condition_placeholders(options, batch)
+            self._told.setdefault('class_label', tf.placeholder(tf.int32, [batch], 'class_label'))
         self._noise = [tf.placeholder(tf.float32, [batch, steps], name='sample/noise')
                        for steps in self._steps]
         filters = (options.temperature, options.top_k, options.top_p)
         rules: Dict[str, Any] = {
             'top_k_per_row': options.top_k_per_row, 'valid_only': options.valid_only,
             'only_return_complete': False}
-        context = {'class_label': self._labels}
-        vertices = models.vertex.sample(batch, context, options.sample_vertices, *filters,
+        context = {'class_label': self._told['class_label']}
+        vertices = models.vertex.sample(batch, self._told, options.sample_vertices, *filters,
                                         recenter_verts=options.random_shift, noise=self._noise[0],
                                         **rules)
         faces = models.face.sample(dict(vertices, **context), options.sample_face_tokens, *filters,
@@ -60,28 +62,34 @@ class Sampler:
         del faces['context']
         self._outputs = vertices, faces
 
-    def draw(self, sess: tf.Session, labels: Sequence[int],
-             seed: Union[int, Sequence[int]]) -> List[Sample]:
+    def draw(self, sess: tf.Session, labels: Sequence[int], seed: Union[int, Sequence[int]],
+             inputs: Sequence[Dict[str, np.ndarray]] = ()) -> List[Sample]:
         """Draws one mesh for each label.
 
         Args:
           sess: tf.Session.
           labels: list of int.
+          inputs: list of dicts, one for each label: what else the vertex model is told, see
+            `conditions.Condition.spec`.
           seed: int or list of int.
         Returns:
           list of Sample.
         """
         samples = []
-        for start in reporting.progress(range(0, len(labels), self._batch), 'drawing batches'):
-            part = labels[start:start + self._batch]
+        told = [dict(one, class_label=label) for label, one in zip(
+            labels, inputs or [{}] * len(labels))]
+        for start in reporting.progress(range(0, len(told), self._batch), 'drawing batches'):
+            part = told[start:start + self._batch]
             seeds = [np.append(seed, [start, network]) for network in range(2)]
-            feed = {self._labels: np.resize(part, self._batch)}
+            rows = [part[row % len(part)] for row in range(self._batch)]
+            feed = {tensor: np.stack([row[name] for row in rows])
+                    for name, tensor in self._told.items()}
             feed.update({noise: sampling.uniform_noise(draw, self._batch, steps)
                          for noise, draw, steps in zip(self._noise, seeds, self._steps)})
             vertices, faces = sess.run(self._outputs, feed)
-            for row, label in enumerate(part):
+            for row, one in enumerate(part):
                 samples.append(Sample(
-                    label=int(label),
+                    label=int(one['class_label']),
                     vertices=vertices['vertices'][row, :vertices['num_vertices'][row]],
                     faces=data_utils.unflatten_faces(
                         faces['faces'][row, :faces['num_face_indices'][row]]),
@@ -89,14 +97,61 @@ class Sampler:
         return samples
 
 
+class FaceSampler:
+    """The graph that connects given vertices to meshes.
+
+    Args:
+      models, options, batch: see `Sampler`.
+    """
+
+    def __init__(self, models: networks.Models, options: cli.Options, batch: int):
+        self._shape = batch, options.sample_vertices, options.sample_face_tokens
+        self._bits = options.quantization_bits
+        self._context = {
+            'vertices': tf.placeholder(tf.float32, [batch, options.sample_vertices, 3]),
+            'vertices_mask': tf.placeholder(tf.float32, [batch, options.sample_vertices])}
+        if options.face_class_conditional:
+            self._context['class_label'] = tf.placeholder(tf.int32, [batch])
+        self._noise = tf.placeholder(tf.float32, [batch, options.sample_face_tokens])
+        self._faces = models.face.sample(
+            self._context, options.sample_face_tokens, options.temperature, options.top_k,
+            options.top_p, top_k_per_row=options.top_k_per_row, valid_only=options.valid_only,
+            only_return_complete=False, noise=self._noise)
+        del self._faces['context']
+
+    def draw(self, sess: tf.Session, quantized: np.ndarray, vertices: np.ndarray, label: int,
+             seed: Union[int, Sequence[int]]) -> List[Sample]:
+        """Draws a batch of meshes of the same vertices.
+
+        Args:
+          sess: tf.Session.
+          quantized: int [V, 3], sorted; vertices: float [V, 3], what the samples have, z up.
+          label: int; seed: int or list of int.
+        """
+        batch, most, steps = self._shape
+        feed = {'vertices': np.zeros([batch, most, 3], np.float32),
+                'vertices_mask': np.zeros([batch, most], np.float32),
+                'class_label': np.full([batch], label, np.int32)}
+        feed['vertices'][:, :len(quantized)] = mesh_sets.graph_dequantized(quantized, self._bits)
+        feed['vertices_mask'][:, :len(quantized)] = 1
+        values = {tensor: feed[name] for name, tensor in self._context.items()}
+        values[self._noise] = sampling.uniform_noise(seed, batch, steps)
+        drawn = sess.run(self._faces, values)
+        return [Sample(label, vertices, data_utils.unflatten_faces(
+            drawn['faces'][row, :drawn['num_face_indices'][row]]), bool(drawn['completed'][row]))
+                for row in range(batch)]
+
+
 def write(samples: Sequence[Sample], folder: str,
-          targets: Sequence[Tuple[np.ndarray, List[List[int]]]] = ()) -> None:
+          targets: Sequence[Tuple[np.ndarray, List[List[int]]]] = (),
+          told: Sequence[user_inputs.Told] = ()) -> None:
     """Writes samples as .obj, .glb and .stl (y up, as the files of the training), and a picture.
 
     Args:
       samples: list of Sample.
       folder: str; the picture is `<folder>.png`.
       targets: list of (vertices [V, 3], faces), drawn in the rows above the samples.
+      told: list of inputs, equally many samples of each in turn; each is drawn before its samples.
     """
     for number, sample in enumerate(samples):
         if not len(sample.vertices):
@@ -106,6 +161,9 @@ def write(samples: Sequence[Sample], folder: str,
         if sample.faces:
             for ending in ('.glb', '.stl'):
                 meshes.write(stem + ending, sample.vertices[:, [1, 2, 0]], sample.faces)
+    if told:
+        _write_beside(samples, folder, told)
+        return
     columns = min(4, len(samples))
     # The row of targets is filled up, so that the samples start in a row of their own.
     empty = -len(targets) % columns
@@ -113,6 +171,17 @@ def write(samples: Sequence[Sample], folder: str,
     fields = list(targets) + [(np.zeros((0, 3)), [])] * empty
     fields += [(sample.vertices, sample.faces) for sample in samples]
     plots.mesh_grid(folder + '.png', fields, captions, columns=columns)
+
+
+def _write_beside(samples, folder, told):
+    """Draws each input and its samples in a row."""
+    each = len(samples) // len(told)
+    fields, captions = [], []
+    for number, one in enumerate(told):
+        part = samples[number * each:(number + 1) * each]
+        fields += [one.picture] + [(sample.vertices, sample.faces) for sample in part]
+        captions += [one.name] + list(map(str, part))
+    plots.mesh_grid(folder + '.png', fields, captions, columns=each + 1)
 
 
 def labels_to_draw(labels: Optional[Sequence[int]], num_classes: int, count: int) -> List[int]:
@@ -137,14 +206,41 @@ def sample(options: cli.Options, context: launch.Context) -> None:
       context: launch.Context.
     """
     options, weights = networks.trained(options, context.device)
+    if options.vertices:
+        return _connect(options, context, weights)
     labels = labels_to_draw(options.class_label, options.num_classes, options.num_samples)
+    told = user_inputs.read(options)
+    if options.condition in ('image', 'voxels') and not told:
+        raise errors.UsageError('the model was trained with --condition={0}: give --{0}.'.format(
+            options.condition))
+    if told:
+        labels = labels * len(told)
     sampler = Sampler(networks.build_models(options), options,
                       min(options.batch_size, len(labels)))
+    inputs = [one.arrays for one in told for _ in range(options.num_samples)]
     with context.open_session() as sess:
         weights.restore(sess)
-        samples = sampler.draw(sess, labels, options.seed)
+        samples = sampler.draw(sess, labels, options.seed, inputs)
+    folder = os.path.join(options.output_path, 'samples', options.name)
+    write(samples, folder, told=told)
+    _describe(samples, folder, weights, options)
+    return None
+
+
+def _connect(options, context, weights):
+    """Draws faces for the vertices of --vertices."""
+    points, quantized, z_up = user_inputs.read_vertices(options.vertices, options)
+    label = labels_to_draw(options.class_label, options.num_classes, 1)[0]
+    sampler = FaceSampler(networks.build_models(options), options, options.num_samples)
+    with context.open_session() as sess:
+        weights.restore(sess)
+        samples = sampler.draw(sess, quantized, z_up, label, options.seed)
     folder = os.path.join(options.output_path, 'samples', options.name)
     write(samples, folder)
+    _describe(samples, folder, weights, options)
+
+
+def _describe(samples, folder, weights, options):
     cli.say('{} samples of {} in {} ({} complete, {} valid)'.format(
         len(samples), weights.name, folder, sum(one.complete for one in samples),
         sum(measures.is_valid(one) for one in samples)))

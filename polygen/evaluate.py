@@ -1,7 +1,8 @@
 """Measures trained PolyGen models on held-out meshes, beside two baselines.
 
 Prints and writes `<output_path>/eval/evaluation.json`: bits per vertex and next-token accuracy of
-both models, and how many of the samples drawn are complete and valid.
+both models, and how many of the samples drawn are complete and valid. For a model of pictures or
+voxels also chamfer distance and F-score of the meshes drawn, beside the nearest training mesh.
 
 Example: python polygen/evaluate.py --data_path=my_meshes/test --train_path=my_meshes/train
 """
@@ -27,6 +28,13 @@ def parse_args(argv=None):
                         help='groups of meshes of like length')
     parser.add_argument('--num_samples', type=cli.non_negative_int, default=16,
                         help='samples to draw for the shares of complete and valid ones')
+    parser.add_argument('--beside', type=cli.path, default='', metavar='RUN',
+                        help='output folder of another run, such as one without a condition, to '
+                             'measure on the same meshes')
+    parser.add_argument('--reconstructions', type=cli.non_negative_int, default=20,
+                        help='test shapes to reconstruct by a model of pictures or voxels')
+    parser.add_argument('--candidates', type=cli.positive_int, default=10,
+                        help='samples of each of these; the first and the best are measured')
     cli.add_flag(parser, '--untrained', help='measure fresh models too, for comparison')
     options.add_sampling_options(parser)
     cli.add_device_options(parser.add_argument_group('device'))

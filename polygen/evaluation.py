@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors, files
 from common.ops import initial_values
 from common.training import launch
-from polygen import drawing, measures, mesh_sets, networks
+from polygen import conditions, drawing, measures, mesh_sets, networks, reconstruction, surfaces
 from polygen import options as options_lib
 
 
@@ -32,10 +32,13 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     rows = {'uniform': measures.uniform_baseline(examples, bits),
             'token frequencies': measures.frequency_baseline(train_examples, examples, bits)}
     models = networks.build_models(options)
-    evaluator = measures.Evaluator(models, examples, options.batch_size, options.num_buckets, bits)
-    sampler = None
-    if options.num_samples:
-        sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
+    condition = conditions.of_options(options)
+    evaluator = measures.Evaluator(models, examples, options.batch_size, options.num_buckets, bits,
+                                   condition)
+    # A model of pictures or voxels draws for the test shapes.
+    wanted = options.reconstructions if condition.is_spatial else options.num_samples
+    batch = options.candidates if condition.is_spatial else min(options.num_samples, 4)
+    sampler = drawing.Sampler(models, options, batch) if wanted else None
     figures = {'checkpoint': weights.name, 'meshes': len(examples),
                'data_path': options.data_path}
     if options.untrained:
@@ -46,18 +49,57 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
             rows['untrained'] = evaluator.run(sess)
         weights.restore(sess)
         rows[weights.name] = evaluator.run(sess)
-        if sampler:
+        if sampler and condition.is_spatial:
+            results = reconstruction.reconstruct(sampler, sess, examples, train_examples, options)
+            figures['reconstructions'] = reconstruction.summary(results)
+        elif sampler:
             labels = drawing.labels_to_draw(None, options.num_classes, options.num_samples)
             figures['samples'] = _shares(sampler.draw(sess, labels, options.seed))
+    if options.beside:
+        rows['{}, {}'.format(options.beside, networks.recorded(options.replace(
+            output_path=options.beside, checkpoint='')).get('condition', 'class'))] = _of_other_run(
+                options, context, examples)
     figures['figures'] = rows
     for line in _table(rows):
         cli.say(line)
-    if sampler:
+    if 'reconstructions' in figures:
+        for line in _reconstruction_lines(figures['reconstructions'], len(results)):
+            cli.say(line)
+        picture = os.path.join(options.output_path, 'eval', 'reconstructions.png')
+        reconstruction.draw(picture, results[:10], bits)
+        cli.say('pictures in {}'.format(picture))
+    elif sampler:
         cli.say('{samples} samples: {complete:.1%} complete, {valid:.1%} valid'.format(
             **figures['samples']))
     path = os.path.join(options.output_path, 'eval', 'evaluation.json')
     files.write_json(path, figures)
     cli.say('results in {}'.format(path))
+
+
+def _of_other_run(options, context, examples):
+    """Figures of the run --beside on the same meshes."""
+    other, weights = networks.trained(cli.Options(
+        output_path=options.beside, checkpoint='', vertex_checkpoint='', face_checkpoint='',
+        preset=options.preset), context.device)
+    with tf.Graph().as_default():
+        evaluator = measures.Evaluator(networks.build_models(other), examples, options.batch_size,
+                                       options.num_buckets, other.quantization_bits,
+                                       conditions.of_options(other))
+        with context.open_session() as sess:
+            weights.restore(sess)
+            return evaluator.run(sess)
+
+
+def _reconstruction_lines(table, count):
+    """Yields Markdown lines of `reconstruction.summary`."""
+    yield '{} shapes; chamfer distance in diagonals of the box, F-score at {}'.format(
+        count, surfaces.THRESHOLD)
+    yield '| | chamfer | F-score | without a mesh |'
+    yield '|---|---|---|---|'
+    for name, row in table.items():
+        if 'chamfer' in row:
+            yield '| {} | {chamfer:.4f} | {f_score:.3f} | {without_mesh:.1%} |'.format(name, **row)
+    yield 'samples: {complete:.1%} complete, {valid:.1%} valid'.format(**table['samples'])
 
 
 def _load(options, path, split):

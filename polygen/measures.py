@@ -2,6 +2,7 @@
 
 B: batch, T: tokens of a sequence, V: vertices.
 """
+import functools
 import math
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
-from polygen import data_utils, mesh_sets
+from polygen import conditions, data_utils, mesh_sets
 
 TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
 SEQUENCES = ('vertices', 'faces')       # their names in reports
@@ -30,13 +31,15 @@ class Match(NamedTuple):
     faces: float
 
 
-def placeholders(size: Dict[str, int],
-                 batch_size: int) -> Tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
+def placeholders(size: Dict[str, int], batch_size: int,
+                 condition: conditions.Condition = conditions.BY_CLASS
+                 ) -> Tuple[Dict[str, tf.Tensor], Dict[str, tf.Tensor]]:
     """Returns placeholders of static shape for a bucket of lengths.
 
     Args:
       size: dict of `vertex_tokens`, `vertices`, `face_tokens`, see `mesh_sets.make_buckets`.
       batch_size: int, B.
+      condition: conditions.Condition of the vertex model.
     Returns:
       (dict for the vertex model, dict for the face model); names and shapes as
       `mesh_sets.vertex_batch` and `mesh_sets.face_batch` give them.
@@ -48,6 +51,7 @@ def placeholders(size: Dict[str, int],
         {'vertices': (tf.float32, [vertices, 3]), 'vertices_mask': (tf.float32, [vertices]),
          'faces': (tf.int32, [face_tokens]), 'faces_mask': (tf.float32, [face_tokens]),
          'class_label': (tf.int32, [])}]
+    shapes[0].update(condition.spec())
     vertex, face = [{name: tf.placeholder(dtype, [batch_size] + shape, name=name)
                      for name, (dtype, shape) in part.items()} for part in shapes]
     return vertex, face
@@ -77,16 +81,18 @@ class Evaluator:
     Args:
       models: networks.Models.
       examples: list of examples of `mesh_sets.load_meshes`.
-      batch_size, num_buckets, quantization_bits: see `mesh_sets.evaluation_batches`.
+      batch_size, num_buckets, quantization_bits, condition: see `mesh_sets.evaluation_batches`.
     """
 
     def __init__(self, models: Tuple[Any, Any], examples: Sequence[Example], batch_size: int,
-                 num_buckets: int, quantization_bits: int):
-        self._batches = list(mesh_sets.evaluation_batches(
-            examples, batch_size, num_buckets, quantization_bits))
+                 num_buckets: int, quantization_bits: int,
+                 condition: conditions.Condition = conditions.BY_CLASS):
+        self._batches = functools.partial(
+            mesh_sets.evaluation_batches, examples, batch_size, num_buckets, quantization_bits,
+            condition=condition)
         self._graphs = []
         for size in mesh_sets.make_buckets(examples, num_buckets)[0]:
-            feeds = placeholders(size, batch_size)
+            feeds = placeholders(size, batch_size, condition)
             self._graphs.append((feeds, [sequence_loss(model(feed), feed, target) for
                                          model, feed, target in zip(models, feeds, TARGETS)]))
         self.num_vertices = sum(len(example['vertices']) for example in examples)
@@ -101,7 +107,7 @@ class Evaluator:
           the next token.
         """
         totals = np.zeros((2, 3))
-        for bucket, vertex_batch, face_batch, _ in self._batches:
+        for bucket, vertex_batch, face_batch, _ in self._batches():
             feeds, outputs = self._graphs[bucket]
             feed = {tensors[name]: value
                     for tensors, values in zip(feeds, (vertex_batch, face_batch))

@@ -2,8 +2,10 @@
 
 V: vertices of a mesh, F: faces, B: batch. An example is a dict of 'vertices' int32 [V, 3]
 (quantised, z up, sorted), 'faces' int32 [L] (tokens, see `data_utils.flatten_faces`),
-'class_label' int and 'name' str. All random draws of a sample depend on (seed, epoch, index of the
-example) alone, the order of an epoch on (seed, epoch) alone, so that a run can be resumed.
+'class_label' int, 'name' str and, of a set of make_dataset.py, 'inputs' (shards.Inputs: voxels and
+views); 'mesh' (vertices and faces as read) where it is to be augmented. All random draws of a
+sample depend on (seed, epoch, index of the example) alone, the order of an epoch on (seed, epoch)
+alone, so that a run can be resumed.
 """
 import collections
 import os
@@ -16,7 +18,7 @@ from common import errors
 from common.geometry import meshes
 from common.readers import arrays as arrays_lib
 from common.readers import folders
-from polygen import data_utils
+from polygen import augmentation, conditions, data_utils, shards
 
 TOY_MESHES = ('cube', 'cylinder', 'cone', 'icosphere')  # labels 0 to 3, as the original has them
 _PACKED_KEYS = {  # key: (kinds of dtype, number of dimensions)
@@ -50,7 +52,8 @@ class Summary(NamedTuple):
 
 
 def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_tokens=2800,
-                strict=False, split='train', class_names=None, exact=False, keep_winding=False):
+                strict=False, split='train', class_names=None, exact=False, keep_winding=False,
+                keep_mesh=False):
     """Reads and processes all meshes of a folder or of a packed file.
 
     Args:
@@ -58,7 +61,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         in order of their relative paths; of folders train/ and test/, uppermost or below those of
         the classes, that of the split); an .npz file with the keys of `_PACKED_KEYS` (ragged
         arrays, y up); a folder with such files named `meshes_<split>.npz`; a folder that holds one
-        of these as `meshes`.
+        of these as `meshes`; a set of make_dataset.py.
       quantization_bits: int.
       max_vertices, max_face_tokens: int, larger meshes (after quantising) are left out.
       strict: bool, raise an error where a mesh would be left out.
@@ -67,6 +70,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         None: those that are there, sorted. Files without sub-folders are one class, but for the
         toy meshes, which are 0 to 3 in the order of `TOY_MESHES`.
       exact, keep_winding: see `data_utils.quantize_process_mesh`.
+      keep_mesh: bool, examples have the mesh as it was read, to augment it.
     Returns:
       (list of examples, Summary).
     Raises:
@@ -74,17 +78,21 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         `strict`, a mesh that cannot be used.
     """
     path = _locate(data_path, split)
-    if os.path.isdir(path):
+    if shards.is_set(path):
+        index = shards.read_index(path)
+        sources, names = _shard_sources(path, split, index['voxels']), index['classes']
+    elif os.path.isdir(path):
         sources, names = _folder_sources(path, class_names, split)
     else:
         sources, names = _packed_sources(path), None
     examples, skipped, num_meshes = [], collections.OrderedDict(), 0
-    for name, label, read in sources:
+    for name, label, read, *inputs in sources:
         num_meshes += 1
         try:
             reason = None if label is not None else 'its folder is no known class'
             if reason is None:
-                example = data_utils.process_mesh(*read(), quantization_bits, exact, keep_winding)
+                mesh = read()
+                example = data_utils.process_mesh(*mesh, quantization_bits, exact, keep_winding)
                 reason = _too_large(example, max_vertices, max_face_tokens)
             detail = reason
         except errors.InputError as error:
@@ -94,6 +102,10 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         if reason is None:
             examples.append({'vertices': example['vertices'], 'class_label': label, 'name': name,
                              'faces': example['faces'].astype(np.int32)})
+            if keep_mesh:
+                examples[-1]['mesh'] = mesh
+            if inputs:
+                examples[-1]['inputs'] = inputs[0]
         elif strict:
             raise errors.InputError('{} Without --strict it is left out.'.format(
                 detail if detail != reason else '{} in {}: {}.'.format(name, path, reason)))
@@ -106,18 +118,18 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
     return examples, summary
 
 
-def load_for(options, path, split='train', class_names=None, strict=False):
+def load_for(options, path, split='train', class_names=None, strict=False, keep_mesh=False):
     """Reads meshes as the options of a model say.
 
     Args:
       options: settled options: `quantization_bits`, limits, quantisation, winding.
-      path, split, class_names, strict: see `load_meshes`.
+      path, split, class_names, strict, keep_mesh: see `load_meshes`.
     Returns:
       (list of examples, Summary).
     """
     return load_meshes(path, options.quantization_bits, options.max_vertices,
                        options.max_face_tokens, strict, split, class_names,
-                       options.exact_quantization, options.keep_winding)
+                       options.exact_quantization, options.keep_winding, keep_mesh)
 
 
 def _too_large(example, max_vertices, max_face_tokens):
@@ -132,6 +144,8 @@ def _too_large(example, max_vertices, max_face_tokens):
 def _locate(data_path, split):
     """Returns the folder of mesh files or the packed file that `data_path` refers to."""
     if os.path.isfile(data_path) and data_path.lower().endswith('.npz'):
+        return data_path
+    if shards.is_set(data_path):
         return data_path
     if not os.path.isdir(data_path):
         raise errors.InputError(
@@ -184,6 +198,15 @@ def _folder_sources(folder, class_names, split):
 
 def _file_reader(path):
     return lambda: data_utils.in_order_of_use(*meshes.read(path))
+
+
+def _shard_sources(folder, split, side):
+    """Yields what `_packed_sources` does of all files of a set, and a mesh's shards.Inputs."""
+    for path in shards.paths(folder, split):
+        inputs = shards.inputs(path, side)
+        if inputs:
+            for source, one in zip(_packed_sources(path), inputs):
+                yield source + (one,)
 
 
 def _packed_sources(path):
@@ -266,7 +289,7 @@ def draw_shift(vertices, rng, shift_factor=0.25, quantization_bits=8):
     return np.clip(draw, low, high).astype(np.int32)  # towards zero, as the original
 
 
-def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None):
+def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None, inputs=()):
     """Makes the batch of the vertex model.
 
     Args:
@@ -274,9 +297,10 @@ def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None):
       vertex_tokens: int T, static length of the sequences; 3V + 1 or more.
       batch_size: int B; rows beyond the examples are zero, with zero masks. None: all.
       shifts: list of int [3], one for each example, or None.
+      inputs: list of dicts of further inputs, one for each example, see `conditions.py`.
     Returns:
-      Dict of 'vertices_flat' int32 [B, T], 'vertices_flat_mask' float32 [B, T] and 'class_label'
-      int32 [B].
+      Dict of 'vertices_flat' int32 [B, T], 'vertices_flat_mask' float32 [B, T], 'class_label'
+      int32 [B] and the further inputs.
     """
     batch_size = batch_size or len(examples)
     batch = {'vertices_flat': np.zeros([batch_size, vertex_tokens], np.int32),
@@ -287,6 +311,7 @@ def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None):
         batch['vertices_flat'][row, :vertices.size] = vertices[:, ::-1].ravel() + 1
         batch['vertices_flat_mask'][row, :vertices.size + 1] = 1
         batch['class_label'][row] = example['class_label']
+    batch.update(conditions.stacked(list(inputs), batch_size))
     return batch
 
 
@@ -377,7 +402,7 @@ class Batches:
 
     def __init__(self, examples, batch_size, num_buckets=1, seed=0, shuffle=True,
                  random_shift=False, shuffle_vertices=True, quantization_bits=8, shift_factor=0.25,
-                 multiple_of=1):
+                 multiple_of=1, condition=conditions.BY_CLASS, augment=None):
         """Sorts the examples into buckets.
 
         Args:
@@ -390,6 +415,8 @@ class Batches:
           shuffle_vertices: bool, random order of the vertices that the face model sees.
           quantization_bits: int.
           shift_factor: float, see `draw_shift`.
+          condition: conditions.Condition, what the vertex model is told.
+          augment: function (example, np.random.RandomState) -> example, or None.
         """
         self._examples = examples
         self._batch_size = batch_size
@@ -399,6 +426,8 @@ class Batches:
         self._shuffle_vertices = shuffle_vertices
         self._bits = quantization_bits
         self._shift_factor = shift_factor
+        self._condition = condition
+        self._augment = augment
         self.buckets, self._members = make_buckets(examples, num_buckets, multiple_of)
         self.steps_per_epoch = sum(-(-len(group) // batch_size) for group in self._members)
         self._plan_of = (None, None)  # the last epoch and its plan
@@ -439,26 +468,35 @@ class Batches:
         bucket, indices = self.plan(epoch)[position]
         indices = self._shard(indices)
         size = self.buckets[bucket]
-        chosen = [self._examples[index] for index in indices]
-        draws = [self._draw(epoch, index) for index in indices]
-        vertex_shifts, face_shifts, permutations = zip(*draws)
+        chosen = [self._example(epoch, index) for index in indices]
+        draws = [self._draw(epoch, index, example) for index, example in zip(indices, chosen)]
+        vertex_shifts, face_shifts, permutations, inputs = zip(*draws)
         return bucket, vertex_batch(
-            chosen, size['vertex_tokens'],
-            shifts=vertex_shifts if self._random_shift else None), face_batch(
+            chosen, size['vertex_tokens'], shifts=vertex_shifts if self._random_shift else None,
+            inputs=inputs), face_batch(
                 chosen, size['vertices'], size['face_tokens'],
                 shifts=face_shifts if self._random_shift else None,
                 permutations=permutations if self._shuffle_vertices else None,
                 quantization_bits=self._bits)
 
-    def _draw(self, epoch, index):
-        """Draws the shifts of both models' samples and the permutation of one example."""
+    def _example(self, epoch, index):
+        example = self._examples[index]
+        if self._augment is None:
+            return example
+        return self._augment(example, np.random.RandomState([self._seed, epoch, index, 1]))
+
+    def _draw(self, epoch, index, example):
+        """Draws the shifts of both models' samples, the permutation and the further inputs."""
         rng = np.random.RandomState([self._seed, epoch, index])
-        vertices = self._examples[index]['vertices']
+        vertices = example['vertices']
         shifts = [draw_shift(vertices, rng, self._shift_factor, self._bits) for _ in range(2)]
-        return shifts[0], shifts[1], rng.permutation(len(vertices))
+        permutation = rng.permutation(len(vertices))
+        return shifts[0], shifts[1], permutation, self._condition.arrays(
+            example, rng, training=True)
 
 
-def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8, multiple_of=1):
+def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8, multiple_of=1,
+                       condition=conditions.BY_CLASS):
     """Yields batches in which every example occurs once, without shift or permutation.
 
     Args:
@@ -466,13 +504,32 @@ def evaluation_batches(examples, batch_size, num_buckets=1, quantization_bits=8,
       batch_size: int, rows of each batch; the last of a bucket is filled up with zero masks.
       num_buckets, multiple_of: see `make_buckets`, which gives the sizes of the buckets.
       quantization_bits: int.
+      condition: conditions.Condition; view and background depend on the example's place alone.
     Yields:
       (bucket index, dict for the vertex model, dict for the face model, number of real rows).
     """
     sizes, members = make_buckets(examples, num_buckets, multiple_of)
     for bucket, (size, group) in enumerate(zip(sizes, members)):
         for start in range(0, len(group), batch_size):
-            chosen = [examples[index] for index in group[start:start + batch_size]]
-            yield bucket, vertex_batch(chosen, size['vertex_tokens'], batch_size), face_batch(
+            part = group[start:start + batch_size]
+            chosen = [examples[index] for index in part]
+            inputs = [condition.arrays(examples[index], np.random.RandomState([0, index]))
+                      for index in part]
+            yield bucket, vertex_batch(chosen, size['vertex_tokens'], batch_size,
+                                       inputs=inputs), face_batch(
                 chosen, size['vertices'], size['face_tokens'], batch_size,
                 quantization_bits=quantization_bits), len(chosen)
+
+
+def augmentation_of(options):
+    """Returns the function that `Batches` augments examples with, as the options say, or None."""
+    if not options.axis_scaling and not options.axis_warping:
+        return None
+    settings = {'quantization_bits': options.quantization_bits,
+                'exact': options.exact_quantization, 'keep_winding': options.keep_winding}
+
+    def augment(example, rng):
+        maps = augmentation.draw(rng, options.axis_scaling, options.axis_warping)
+        return augmentation.augmented(example, maps, settings)
+
+    return augment

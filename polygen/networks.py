@@ -6,13 +6,14 @@ import functools
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.device import npu
 from common.frozen import networks
 from common.training import checkpoints, launch, pretrained, runs
-from polygen import blocks, modules, sampling, sequences, training_graph
+from polygen import blocks, conditions, modules, sampling, sequences, training_graph
 from polygen import options as options_lib
 
 
@@ -61,11 +62,8 @@ def build_models(options: cli.Options, step: Optional[tf.Tensor] = None, on_npu:
     vertex_dropout = options.vertex_dropout_rate
     if vertex_dropout is None:
         vertex_dropout = options.dropout_rate
-    vertex_model = modules.VertexModel(
-        decoder_config=dict(stack, num_layers=options.vertex_layers,
-                            dropout_rate=vertex_dropout),
-        quantization_bits=options.quantization_bits, class_conditional=options.class_conditional,
-        num_classes=options.num_classes, max_num_input_verts=options.max_vertices)
+    vertex_model = _vertex_model(options, dict(
+        stack, num_layers=options.vertex_layers, dropout_rate=vertex_dropout))
     face_model = modules.FaceModel(
         encoder_config=dict(stack, num_layers=options.encoder_layers),
         decoder_config=dict(stack, num_layers=options.face_layers),
@@ -73,6 +71,31 @@ def build_models(options: cli.Options, step: Optional[tf.Tensor] = None, on_npu:
         quantization_bits=options.quantization_bits, max_seq_length=options.max_face_tokens,
         exact_quantization=options.exact_quantization)
     return Models(vertex_model, face_model)
+
+
+def _vertex_model(options, decoder_config):
+    shared: Dict[str, Any] = {
+        'decoder_config': decoder_config, 'quantization_bits': options.quantization_bits,
+        'max_num_input_verts': options.max_vertices}
+    if options.condition not in conditions.SCOPES:
+        return modules.VertexModel(class_conditional=options.class_conditional,
+                                   num_classes=options.num_classes, **shared)
+    encoder = {'hidden_sizes': list(options.encoder_channels) + [options.hidden_size],
+               'num_blocks': options.encoder_blocks, 'dropout_rate': options.encoder_dropout_rate,
+               'dropout_fn': decoder_config['dropout_fn'], 'plain': options.plain}
+    if options.condition == 'image':
+        return modules.ImageToVertexModel(res_net_config=encoder, **shared)
+    return modules.VoxelToVertexModel(res_net_config=encoder, pre_embed_dim=options.pre_embed_dim,
+                                      **shared)
+
+
+def condition_placeholders(options: cli.Options, batch: int) -> Dict[str, tf.Tensor]:
+    """Returns placeholders of what the vertex model is told, see `conditions.Condition.spec`."""
+    spec = conditions.of_options(options).spec()
+    if options.class_conditional:
+        spec = {'class_label': (np.int32, [])}
+    return {name: tf.placeholder(dtype, [batch] + shape, name=name)
+            for name, (dtype, shape) in spec.items()}
 
 
 def filters_of(options: cli.Options) -> sampling.Filters:
@@ -89,18 +112,22 @@ def vertex_graph(options: cli.Options, batch: int, single_loop: bool) -> network
       batch: int, B.
       single_loop: bool, see `sampling.draw_tokens`.
     Returns:
-      InferenceGraph: `noise` [B, 3n + 1] and, if conditional, `class_label` int32 [B] to
-      what `sequences.vertices_from_tokens` gives, `vertex_tokens` int32 [B, 3n + 1] and
-      `v_output` [B, n, 4].
+      InferenceGraph: `noise` [B, 3n + 1] and, if conditional, `class_label` int32 [B], `image`
+      [B, S, S, 3] from 0 to 1 or `voxels` int32 [B, R, R, R] of 0 and 1 to what
+      `sequences.vertices_from_tokens` gives, `vertex_tokens` int32 [B, 3n + 1] and `v_output`
+      [B, n, 4].
     """
     model = build_models(options).vertex
     steps = 3 * options.sample_vertices + 1
     noise = tf.placeholder(tf.float32, [batch, steps], name='noise')
-    inputs, context = {'noise': noise}, {}
+    context = condition_placeholders(options, batch)
+    inputs = dict(context, noise=noise)
     feed = {'noise': sampling.uniform_noise(0, batch, steps)}
-    if options.class_conditional:
-        context['class_label'] = inputs['class_label'] = tf.placeholder(
-            tf.int32, [batch], name='class_label')
+    for name, tensor in context.items():
+        if name != 'class_label':       # any picture or grid will do for the check
+            shape = tensor.shape.as_list()
+            draw = sampling.uniform_noise(1, batch, int(np.prod(shape[1:]))).reshape(shape)
+            feed[name] = draw if name == 'image' else (draw < 0.2).astype(np.int32)
     tokens, margins = model.draw_tokens(
         batch, context, options.sample_vertices, noise, filters_of(options), options.valid_only,
         single_loop=single_loop)
@@ -215,34 +242,36 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, Weights]:
       errors.InputError: no run or no checkpoint there.
       errors.UsageError: one of the two separate checkpoints is missing.
     """
-    alone = {'vertex_model': options.vertex_checkpoint, 'face_model': options.face_checkpoint}
-    if any(alone.values()):
-        if not all(alone.values()):
+    alone = (options.vertex_checkpoint, options.face_checkpoint)
+    if any(alone):
+        if not all(alone):
             raise errors.UsageError('--vertex_checkpoint and --face_checkpoint go together.')
-        prefixes = {scope: checkpoints.latest(path) for scope, path in alone.items()}
-        labels = checkpoints.variables_of(prefixes['vertex_model']).get(
-            'vertex_model/class_label/embeddings')
-        values = {'preset': options.preset, 'class_conditional': labels is not None,
-                  'num_classes': labels[0] if labels else 1}
+        vertex, face = map(checkpoints.latest, alone)
+        variables = checkpoints.variables_of(vertex)
+        labels = variables.get('vertex_model/class_label/embeddings')
+        kinds = [kind for kind, scope in conditions.SCOPES.items()
+                 if any(name.startswith(scope + '/') for name in variables)]
+        values = {'preset': options.preset, 'num_classes': labels[0] if labels else 1,
+                  'condition': kinds[0] if kinds else 'class' if labels else 'none'}
     else:
         options = pretrained.chosen(options, options_lib.PRETRAINED,
                                     pretrained.has_checkpoint(options.output_path))
-        prefix = checkpoints.latest(options.checkpoint or options.output_path)
-        prefixes = {'vertex_model': prefix, 'face_model': prefix}
+        vertex = face = checkpoints.latest(options.checkpoint or options.output_path)
         values = recorded(options)
     defaults = vars(options_lib.parse_args([]))
     merged = dict(defaults, **dict(values, **dict(vars(options), preset=values['preset'])))
-    return options_lib.settle_networks(merged, device), Weights(**prefixes)
+    settled = options_lib.settle_networks(merged, device)
+    return settled, Weights(**{conditions.of_options(settled).scope: vertex, 'face_model': face})
 
 
 def rows() -> List[networks.Network]:
     """Returns the networks of the default preset, for `python -m common.npu_lint`."""
-    def default_options():
-        return options_lib.complete(
-            options_lib.parse_args(['--plain', '--device=cpu', '--num_classes=4']), 'cpu')
+    def default_options(condition):
+        return options_lib.complete(options_lib.parse_args(
+            ['--plain', '--device=cpu', '--num_classes=4', '--condition=' + condition]), 'cpu')
 
-    def training(number):
-        options = default_options()
+    def training(number, condition='class'):
+        options = default_options(condition)
         size = {'vertex_tokens': 3 * options.max_vertices + 1, 'vertices': options.max_vertices,
                 'face_tokens': options.max_face_tokens}
         step = tf.placeholder(tf.int32, [], name='step')
@@ -252,8 +281,8 @@ def rows() -> List[networks.Network]:
         return (list(bucket.placeholders[number].values()) + [graph.learning_rate],
                 [bucket.losses[number], bucket.updates[number]])
 
-    def inference(build, single_loop):
-        return build(default_options(), 1, single_loop)
+    def inference(build, single_loop, condition='class'):
+        return build(default_options(condition), 1, single_loop)
 
     table = []
     for number, part in enumerate(('vertex', 'face')):
@@ -263,4 +292,9 @@ def rows() -> List[networks.Network]:
                   networks.Network(name, False, functools.partial(inference, build, False)),
                   networks.Network(name + ', one loop', False,
                                    functools.partial(inference, build, True))]
+    for condition in conditions.SCOPES:
+        name = 'vertex model, ' + condition
+        table += [networks.Network(name, True, functools.partial(training, 0, condition)),
+                  networks.Network(name, False, functools.partial(
+                      inference, vertex_graph, False, condition))]
     return table

@@ -9,8 +9,10 @@ OUTPUT_PATH = os.path.join(_FOLDER, 'output')
 PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
 _FUSION_SWITCH = os.path.join(_FOLDER, 'fusion_switch.cfg')
 PARTS = ('face', 'vertex')
+CONDITIONS = ('none', 'class', 'image', 'voxels')
 
-# seed: the original's notebook and the seed document. large: the defaults of the original's classes
+# seed: the original's notebook and the seed document. small: sets of meshes of at most 200 vertices
+# on a CPU. large: the defaults of the original's classes
 # and the limits of the paper's data (800 vertices, 2800 face indices). published: the checkpoints
 # that the authors released, trained on ShapeNet.
 PRESETS = {
@@ -20,6 +22,13 @@ PRESETS = {
         'max_face_tokens': 500, 'sample_vertices': 200, 'sample_face_tokens': 500,
         'batch_size': 4, 'num_buckets': 1, 'shuffle': False, 'random_shift': False,
         'is_training': False, 'schedule': 'constant', 'warmup_steps': 0, 'gradient_clip': 0.,
+        'memory_efficient': False, 'num_classes': 0},
+    'small': {
+        'hidden_size': 128, 'fc_size': 512, 'num_heads': 4, 'vertex_layers': 6,
+        'encoder_layers': 3, 'face_layers': 4, 'dropout_rate': 0., 'max_vertices': 200,
+        'max_face_tokens': 800, 'sample_vertices': 200, 'sample_face_tokens': 800,
+        'batch_size': 8, 'num_buckets': 4, 'shuffle': True, 'random_shift': False,
+        'is_training': True, 'schedule': 'cosine', 'warmup_steps': 200, 'gradient_clip': 1.,
         'memory_efficient': False, 'num_classes': 0},
     'large': {
         'hidden_size': 256, 'fc_size': 1024, 'num_heads': 4, 'vertex_layers': 8,
@@ -36,6 +45,16 @@ PRESETS = {
         'vertex_dropout_rate': 0.4,
         'is_training': True, 'schedule': 'cosine', 'warmup_steps': 5000, 'gradient_clip': 1.,
         'memory_efficient': True, 'num_classes': 55}}
+
+# The encoder of pictures and voxels: channels of each resolution but the last, which has the
+# decoder's width, and blocks of each. The default of the original's classes is (64, 256), (2, 2);
+# the paper has pictures of 256 x 256 pixels and 28^3 voxels.
+_CPU_ENCODER = {'image_size': 64, 'voxel_size': 28, 'encoder_channels': [32],
+                'encoder_blocks': [2, 2], 'encoder_dropout_rate': 0.}
+_PAPER_ENCODER = {'image_size': 256, 'voxel_size': 28, 'encoder_channels': [64],
+                  'encoder_blocks': [2, 2], 'encoder_dropout_rate': 0.1}
+ENCODERS = {'seed': _CPU_ENCODER, 'small': _CPU_ENCODER, 'large': _PAPER_ENCODER,
+            'published': _PAPER_ENCODER}
 
 _PRESET = ' (of the preset unless given)'
 _SIZES = [
@@ -66,7 +85,8 @@ def parse_args(argv=None, doc=__doc__):
     """
     parser = cli.make_parser(doc)
     parser.add_argument('--data_path', '--datapath', default=SHIPPED_MESHES,
-                        help='folder of .obj, .off, .ply, .stl or .glb meshes, or packed .npz')
+                        help='folder of .obj, .off, .ply, .stl or .glb meshes, packed .npz, or '
+                             'set of make_dataset.py')
     _add_training_options(parser.add_argument_group('training'))
     _add_network_options(parser.add_argument_group('networks'))
     add_sampling_options(parser)
@@ -75,8 +95,9 @@ def parse_args(argv=None, doc=__doc__):
     parser.add_argument('--train_epochs', '--total_epoch', '--epoch', type=cli.positive_int,
                         default=None, help='rounds over the data, instead of --training_steps')
     parser.add_argument('--preset', choices=sorted(PRESETS), default='seed',
-                        help='seed: the toy experiment; large: sets of real meshes; published: '
-                             'the networks of the released checkpoints')
+                        help='seed: the toy experiment; small: sets of small meshes on a CPU; '
+                             'large: sets of real meshes; published: the networks of the '
+                             'released checkpoints')
     parser.add_argument('--batch_size', type=cli.positive_int, default=None,
                         help='meshes in a step' + _PRESET)
     parser.add_argument('--learning_rate', type=cli.positive_float, default=5e-4, help='of Adam')
@@ -84,6 +105,9 @@ def parse_args(argv=None, doc=__doc__):
                         help='held-out meshes; the best checkpoint is the best on them')
     parser.add_argument('--checkpoint', '--ckpt_path', default='',
                         help='weights to start from where the output folder has none')
+    parser.add_argument('--face_checkpoint', default='',
+                        help='a trained face model (checkpoint or folder of a run), which is taken '
+                             'as it is: only the vertex model is trained')
     cli.add_pretrained(parser)
     _add_original_options(cli.add_expert_group(parser, 'parity with the original'))
     return parser.parse_args(argv)
@@ -103,6 +127,11 @@ def _add_training_options(group):
                        ('random_shift', 'shift each mesh inside the cube'),
                        ('is_training', 'dropout (the original\'s notebook never turns it on)')]:
         cli.add_flag(group, '--' + name, default=None, help=text + _PRESET)
+    cli.add_flag(group, '--axis_scaling', help='stretch each axis of a mesh by 0.75 to 1.25')
+    cli.add_flag(group, '--axis_warping', help='warp each axis, piecewise linear, mirrored on the '
+                 'level ones')
+    cli.add_flag(group, '--image_augmentation', default=True, help='training pictures are moved, '
+                 'scaled and recoloured a little')
     cli.add_flag(group, '--shuffle_vertices', default=True,
                  help='random order of the vertices that the face model sees')
     cli.add_flag(group, '--strict', help='refuse meshes that cannot be used instead of leaving '
@@ -129,9 +158,25 @@ def _add_network_options(group):
                             'published')
     group.add_argument('--num_classes', type=cli.non_negative_int, default=None,
                        help='classes; 0: as many as the data has' + _PRESET)
+    group.add_argument('--condition', choices=CONDITIONS, default=None,
+                       help='what the vertex model is told: nothing, the class, a picture or '
+                            'voxels; unset: the class, or nothing with --noclass_conditional')
     cli.add_flag(group, '--class_conditional', default=True,
-                 help='the vertex model is told the class')
+                 help='the vertex model is told the class; see --condition')
     cli.add_flag(group, '--face_class_conditional', help='the face model is told the class')
+    group.add_argument('--image_size', type=cli.positive_int, default=None,
+                       help='pixels a side of pictures, --condition=image' + _PRESET)
+    group.add_argument('--voxel_size', type=cli.positive_int, default=None,
+                       help='cells a side of grids, --condition=voxels' + _PRESET)
+    group.add_argument('--encoder_channels', type=cli.positive_int, nargs='+', default=None,
+                       help='channels of the resolutions of the encoder of pictures or voxels, but '
+                            'the last, whose are --hidden_size' + _PRESET)
+    group.add_argument('--encoder_blocks', type=cli.positive_int, nargs='+', default=None,
+                       help='residual blocks of each resolution' + _PRESET)
+    group.add_argument('--encoder_dropout_rate', type=cli.fraction_below_one, default=None,
+                       help='of that encoder, where --is_training' + _PRESET)
+    group.add_argument('--pre_embed_dim', type=cli.positive_int, default=8,
+                       help='width of the embedding of a full or an empty voxel')
 
 
 def _add_original_options(group):
@@ -221,8 +266,16 @@ def settle_networks(values, device):
       errors.UsageError: options do not fit together.
     """
     values = dict({'class_names': None}, **values)
-    values.update((name, value) for name, value in PRESETS[values['preset']].items()
-                  if values[name] is None)
+    _settle_condition(values)
+    values.update((name, value) for name, value in dict(
+        PRESETS[values['preset']], **ENCODERS[values['preset']]).items() if values[name] is None)
+    if len(values['encoder_blocks']) != len(values['encoder_channels']) + 1:
+        raise errors.UsageError('--encoder_blocks names {} resolutions, --encoder_channels {}: one '
+                                'less, as the last has --hidden_size.'.format(
+                                    len(values['encoder_blocks']), len(values['encoder_channels'])))
+    if values['condition'] == 'image' and (values['axis_scaling'] or values['axis_warping']):
+        raise errors.UsageError('--axis_scaling, --axis_warping: pictures show the mesh as it is; '
+                                'they go with the other conditions.')
     for kind in ('vertices', 'face_tokens'):
         values['sample_' + kind] = min(values['sample_' + kind], values['max_' + kind])
     if values['hidden_size'] % values['num_heads']:
@@ -234,6 +287,15 @@ def settle_networks(values, device):
     # The recomputing attention knows no rows without padding either.
     values['plain'] = values['plain'] or values['memory_efficient'] or device == 'npu'
     return cli.Options(**values)
+
+
+def _settle_condition(values):
+    """Settles `condition` and what follows from it: `class_conditional`, `random_shift`."""
+    if values['condition'] is None:
+        values['condition'] = 'class' if values['class_conditional'] else 'none'
+    values['class_conditional'] = values['condition'] == 'class'
+    if values['condition'] in ('image', 'voxels') and values['random_shift'] is None:
+        values['random_shift'] = False      # nothing in a picture or a grid tells of a shift
 
 
 def with_classes(options, examples, class_names):

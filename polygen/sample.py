@@ -1,6 +1,10 @@
 """Draws meshes from trained PolyGen models: vertices first, then faces.
 
-Example: python polygen/sample.py --output_path=polygen/output --num_samples=8 --top_p=0.9
+A model that was trained with --condition=image or voxels takes pictures (--image) or grids
+(--voxels); --vertices gives the face model your own vertices to connect.
+
+Examples: python polygen/sample.py --output_path=polygen/output --num_samples=8 --top_p=0.9
+  python polygen/sample.py --output_path=runs/image --image photo.png --num_samples=3
 """
 import os
 import sys
@@ -14,7 +18,19 @@ def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     options.add_checkpoint_options(parser)
-    parser.add_argument('--num_samples', type=cli.positive_int, default=4, help='meshes to draw')
+    parser.add_argument('--num_samples', type=cli.positive_int, default=4,
+                        help='meshes to draw, of each picture or grid')
+    parser.add_argument('--image', nargs='+', action='append', default=[], metavar='FILE',
+                        help='pictures of any size to draw meshes of')
+    cli.add_flag(parser, '--crop', default=True, help='find the object of a picture and centre it '
+                 'as in the training views')
+    parser.add_argument('--voxels', nargs='+', action='append', default=[], metavar='FILE',
+                        help='grids (.binvox, or .npy in the frame of the model) or mesh files')
+    parser.add_argument('--vertices', default='', metavar='FILE',
+                        help='.obj, .ply or .npy with vertices: the face model alone connects them')
+    parser.add_argument('--up', choices=('y', 'z'), default='y',
+                        help='vertical axis of --voxels and --vertices')
+    cli.add_max_pixels(parser)
     parser.add_argument('--batch_size', type=cli.positive_int, default=4, help='meshes at once')
     parser.add_argument('--class_label', type=cli.non_negative_int, nargs='*', default=None,
                         help='classes to draw, in turn; unset: all')

@@ -7,8 +7,17 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.frozen import graph as graph_lib
 from common.geometry import meshes
-from common.training import launch, reporting, runs
-from polygen import data_utils, drawing, freeze, measures, mesh_sets, networks, training_graph
+from common.training import checkpoints, launch, reporting, runs
+from polygen import (
+    conditions,
+    data_utils,
+    drawing,
+    freeze,
+    measures,
+    mesh_sets,
+    networks,
+    training_graph,
+)
 from polygen import options as options_lib
 
 _VALIDATION_BUCKETS = 4
@@ -25,14 +34,17 @@ def train(options: cli.Options, context: launch.Context) -> None:
     runs.set_seeds(context.seed)
     if options.data_path == options_lib.SHIPPED_MESHES:
         cli.say('no --data_path given: using the meshes that ship with PolyGen')
-    examples, summary = mesh_sets.load_for(options, options.data_path, strict=options.strict)
+    examples, summary = mesh_sets.load_for(
+        options, options.data_path, strict=options.strict,
+        keep_mesh=options.axis_scaling or options.axis_warping)
     if summary.skipped:
         cli.say(str(summary))
     options = options_lib.with_classes(options, examples, summary.class_names)
     batches = mesh_sets.Batches(
         # Without work on padding there is nothing to gain from buckets.
         examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
-        options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits)
+        options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits,
+        condition=conditions.of_options(options), augment=mesh_sets.augmentation_of(options))
     batches.share(context.ranks)
     if options.train_epochs:
         options = options.replace(training_steps=options.train_epochs * batches.steps_per_epoch)
@@ -44,7 +56,9 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
-    with runs.start(options, context, summary=description, anew=_anew(options)) as run:
+    init = _with_face_model(options, models) if options.face_checkpoint else None
+    with runs.start(options, context, init=init, summary=description,
+                    anew=_anew(options)) as run:
         for step in run.steps(options.training_steps):
             losses = graph.run(run.sess, step, batches.at(step))
             run.report(step, **losses)
@@ -55,6 +69,16 @@ def train(options: cli.Options, context: launch.Context) -> None:
                     _draw(run, step, sampler, examples, options)
         if context.ranks.is_chief:
             _finish(run, sampler, examples, options, context)
+
+
+def _with_face_model(options, models):
+    """Returns a function (session) that restores the face model, which is not trained."""
+    prefix = checkpoints.latest(options.face_checkpoint)
+
+    def init(sess):
+        checkpoints.restore(sess, prefix, models.face.variables)
+
+    return init
 
 
 def _anew(options):
@@ -79,25 +103,27 @@ def _evaluator(models, options):
     options_lib.check_labels(options, examples)
     cli.say('validation: {}'.format(str(summary).split('\n')[0]))
     return measures.Evaluator(models, examples, options.batch_size, _VALIDATION_BUCKETS,
-                              options.quantization_bits)
+                              options.quantization_bits, conditions.of_options(options))
 
 
 def _keep_best(run, step, losses, evaluator, options):
     """Saves the checkpoint with the lowest validation bits, or the lowest mean of recent losses."""
-    recent = _remember(run, losses)
+    recent = _remember(run, losses, options)
     if evaluator is not None:
         if run.due(step, options.eval_every):
             figures = evaluator.run(run.sess)
             run.record(step, **{'validation_' + name: value for name, value in figures.items()})
-            run.save_best(step, figures['bits_vertices'] + figures['bits_faces'])
+            run.save_best(step, sum(figures['bits_' + name] for name in training_graph.trained_of(
+                options, measures.SEQUENCES)))
     elif run.due(step, options.save_every) and len(recent) == _RECENT:
         run.save_best(step, np.mean(recent, axis=0).sum())
 
 
-def _remember(run, losses):
+def _remember(run, losses, options):
     """Keeps the losses of recent steps in the run's state: list of [vertices, faces]."""
     recent = run.state.setdefault('recent', [])
-    recent.append([float(losses['loss_' + name]) for name in measures.SEQUENCES])
+    recent.append([float(losses['loss_' + name]) for name in training_graph.trained_of(
+        options, measures.SEQUENCES)])
     del recent[:-_RECENT]
     return recent
 
@@ -106,10 +132,14 @@ def _draw(run, step, sampler, examples, options):
     """Draws samples of the classes of the data in turn; targets stand above them."""
     present = sorted({example['class_label'] for example in examples})
     labels = [present[number % len(present)] for number in range(options.num_samples)]
-    samples = sampler.draw(run.sess, labels, [options.seed, step])
+    condition = conditions.of_options(options)
+    chosen = [_example(examples, label, number // len(present))
+              for number, label in enumerate(labels)]
+    inputs = [condition.arrays(example, np.random.RandomState([options.seed, number]))
+              for number, example in enumerate(chosen)]
+    samples = sampler.draw(run.sess, labels, [options.seed, step], inputs)
     targets = []
-    for label in labels[:4]:
-        target = next(example for example in examples if example['class_label'] == label)
+    for target in chosen[:4]:
         targets.append((data_utils.dequantize_verts(target['vertices'], options.quantization_bits),
                         data_utils.unflatten_faces(target['faces'])))
     stem = os.path.join(run.samples, 'step_{:06d}'.format(step))
@@ -119,12 +149,19 @@ def _draw(run, step, sampler, examples, options):
     return samples
 
 
+def _example(examples, label, number):
+    """The example of a class with a number, counted round and round."""
+    of_class = [example for example in examples if example['class_label'] == label]
+    return of_class[number % len(of_class)]
+
+
 def _finish(run, sampler, examples, options, context):
     """Draws the last samples and freezes, once; a run that stopped before is made whole."""
     recent = run.state.get('recent', [])
     if recent:
-        cli.say('mean of the last {} steps: loss_vertices {}  loss_faces {}'.format(
-            len(recent), *map(reporting.format_value, np.mean(recent, axis=0))))
+        cli.say('mean of the last {} steps: {}'.format(len(recent), '  '.join(
+            'loss_{} {}'.format(name, reporting.format_value(value))
+            for name, value in zip(measures.SEQUENCES, np.mean(recent, axis=0)))))
     if sampler:
         run.results.once('samples', run.step, lambda: _sample(run, sampler, examples, options))
     if options.freeze:

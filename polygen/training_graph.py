@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.training import launch
-from polygen import measures, modules
+from polygen import conditions, measures, modules
 
 
 class Bucket(NamedTuple):
@@ -55,10 +55,13 @@ class TrainingGraph:
                 self.buckets.append(self._bucket(models, size, optimizers))
 
     def _bucket(self, models, size, optimizers):
-        feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size))
+        feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size),
+                                      conditions.of_options(self._options))
         bucket = Bucket(feeds, [], [], self._ranks.sum(tf.reduce_sum(feeds[1]['vertices_mask'])))
         for model, feed, name in zip(models, feeds, measures.TARGETS):
             loss = self._loss(model, feed, name)
+            if name not in trained_of(self._options, measures.TARGETS):
+                continue
             bucket.losses.append(self._ranks.sum(loss))
             if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
                 loss *= self._ranks.size
@@ -107,10 +110,16 @@ class TrainingGraph:
         num_vertices = arrays[1]['vertices_mask'].sum()
         if self._ranks.size > 1:
             num_vertices = sess.run(bucket.num_vertices, feed)
-        report = {'loss_' + name: loss for name, loss in zip(measures.SEQUENCES, losses)}
+        names = trained_of(self._options, measures.SEQUENCES)
+        report = {'loss_' + name: loss for name, loss in zip(names, losses)}
         report.update({'bits_' + name: measures.bits_per_vertex(loss, num_vertices)
-                       for name, loss in zip(measures.SEQUENCES, losses)})
+                       for name, loss in zip(names, losses)})
         return report
+
+
+def trained_of(options: cli.Options, both: Sequence[Any]) -> Sequence[Any]:
+    """Returns those of (the vertex model's, the face model's) that a run trains."""
+    return both[:1] if options.face_checkpoint else both
 
 
 def learning_rate(options: cli.Options, step: int) -> float:

@@ -32,6 +32,8 @@ def test_imnet_trains_on_one_seed_and_tests_on_held_out_shapes(seeds, monkeypatc
     monkeypatch.setattr(furniture_set.sampler, 'point_sets', lambda grid, draws: grid.sum() > 0)
     monkeypatch.setattr(furniture_set.tables, 'arrays_of', lambda filled: {'filled': filled})
     monkeypatch.setattr(furniture_set, 'render_views', lambda grid: None)
+    monkeypatch.setattr(furniture_set.workers, 'parallel',      # here, where `seeds` sees it
+                        lambda make, jobs, processes, what: map(make, jobs))
     written = []
     monkeypatch.setattr(furniture_set.tables, 'write_rows',
                         lambda path, rows, count, how: written.extend(rows))

@@ -26,7 +26,7 @@ _LETTERS = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8')
 _STL_TRIANGLE = np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('attribute', '<u2')])
 
 
-def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
+def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0, need_faces=True):
     """Returns the Mesh of what a reader found, checked.
 
     Args:
@@ -35,13 +35,14 @@ def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
       flat, sizes: the 0-based vertex numbers of all faces, and the size of each face.
       vertex_place, face_place: functions from a 0-based number to words such as 'line 7'.
       first: number of the first vertex in the file's own counting, for messages.
+      need_faces: bool, a file without faces is refused.
     Raises:
       errors.InputError: nothing there, a coordinate not finite, an index out of range, a face
         of fewer than three vertices.
     """
     if not len(vertices):
         raise errors.InputError('{} has no vertices.'.format(path))
-    if not len(sizes):
+    if need_faces and not len(sizes):
         raise errors.InputError('{} has no faces.'.format(path))
     with np.errstate(over='ignore'):    # float64 beyond float32: told below
         vertices = np.asarray(vertices, np.float64).reshape(-1, 3).astype(np.float32)
@@ -71,7 +72,7 @@ def _build(path, vertices, flat, sizes, vertex_place, face_place, first=0):
 
 def _split(flat, sizes):
     """Cuts a flat array of vertex numbers into tuples, one for each face."""
-    if (sizes == sizes[0]).all():
+    if len(sizes) and (sizes == sizes[0]).all():
         return list(map(tuple, flat.reshape(-1, sizes[0]).tolist()))
     flat, ends = flat.tolist(), np.cumsum(sizes).tolist()
     return [tuple(flat[start:end]) for start, end in zip([0] + ends, ends)]
@@ -112,7 +113,7 @@ def _numbered(name):
     return lambda index: '{} {}'.format(name, index + 1)
 
 
-def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
+def parse_obj(data: bytes, path: str = '<stream>', need_faces: bool = True) -> Mesh:
     """Reads Wavefront OBJ text.
 
     Takes quads and larger polygons, `a/b/c`, `a//c`, negative numbers (counted back from the last
@@ -122,6 +123,7 @@ def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
     Args:
       data: bytes, the whole file.
       path: str, for messages.
+      need_faces: bool, vertices alone are refused.
     Returns:
       Mesh.
     Raises:
@@ -151,7 +153,7 @@ def parse_obj(data: bytes, path: str = '<stream>') -> Mesh:
                 '"f a b c ..." with vertex numbers from 1 (or from -1 back)')
             raise _unreadable(path, number, expected, line) from None
     return _build(path, vertices, flat, sizes, _at_line(vertex_lines), _at_line(face_lines),
-                  first=1)
+                  1, need_faces)
 
 
 def _logical_lines(data):
@@ -380,6 +382,18 @@ def ply_cloud(data: bytes, path: str) -> Optional[Tuple[np.ndarray, np.ndarray]]
     if not len(points) or not np.isfinite(points).all() or not np.isfinite(normals).all():
         raise errors.InputError('{} has no points, or one that is not finite.'.format(path))
     return points, normals
+
+
+def ply_points(data: bytes, path: str) -> np.ndarray:
+    """Reads the vertices of a PLY file, float32 [V, 3]; faces may be missing.
+
+    Raises:
+      errors.InputError: it is damaged, or has no vertices.
+    """
+    elements, tables = _ply_tables(data, path, ('vertex',))
+    vertices = _ply_columns(elements, tables, 'xyz', path)
+    place = _numbered('vertex')
+    return _build(path, vertices, (), (), place, place, need_faces=False).vertices
 
 
 def _ply_tables(data, path, needed):

@@ -40,6 +40,22 @@ def read(path: str) -> Mesh:
     return mesh_formats.PARSERS[extension](_content(path), path)
 
 
+def read_points(path: str) -> np.ndarray:
+    """Reads the vertices of a mesh file; of .obj and .ply also where there are no faces.
+
+    Returns:
+      float32 [V, 3].
+    Raises:
+      errors.InputError: as `read`.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    if extension == '.obj':
+        return mesh_formats.parse_obj(_content(path), path, need_faces=False).vertices
+    if extension == '.ply':
+        return mesh_formats.ply_points(_content(path), path)
+    return read(path).vertices
+
+
 def _content(path):
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):

@@ -52,22 +52,25 @@ class Model(NamedTuple):
     Attributes:
       vertices: float [V, 3], scaled; triangles: int [T, 3]; normals: float [T, 3], length 1.
       parts: int [T], the part of each triangle.
+      closed: bool, its far sides are hidden; else both sides of a triangle are drawn.
     """
 
     vertices: np.ndarray
     triangles: np.ndarray
     normals: np.ndarray
     parts: np.ndarray
+    closed: bool = True
 
 
 def model(vertices: np.ndarray, faces: Sequence[Sequence[int]],
-          part_of_face: Optional[Sequence[int]] = None) -> Model:
+          part_of_face: Optional[Sequence[int]] = None, closed: bool = True) -> Model:
     """Returns a mesh triangulated, centred and scaled to the diagonal 1.
 
     Args:
       vertices: float [V, 3], z up.
       faces: list of F sequences of vertex numbers.
       part_of_face: int [F], None for one part.
+      closed: bool, closed surfaces, counter-clockwise seen from outside.
     """
     vertices = np.asarray(vertices, np.float64)
     triangles = meshes.triangulate(faces, vertices)
@@ -78,7 +81,7 @@ def model(vertices: np.ndarray, faces: Sequence[Sequence[int]],
     corners = vertices[triangles]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-    return Model(vertices, triangles, normals, parts[owners])
+    return Model(vertices, triangles, normals, parts[owners], closed)
 
 
 def draw_camera(rng: np.random.RandomState) -> Camera:
@@ -130,9 +133,9 @@ def render(item: Model, camera: Camera, look: Look, size: int) -> np.ndarray:
     right = np.array([np.cos(azimuth), np.sin(azimuth), 0.])
     up = np.cross(toward, right)
     eye = camera.distance * toward
-    # Closed surfaces: the far sides are hidden.
-    corners = item.vertices[item.triangles[:, 0]]
-    seen = np.flatnonzero(((eye - corners) * item.normals).sum(axis=1) > 0)
+    facing = ((eye - item.vertices[item.triangles[:, 0]]) * item.normals).sum(axis=1)
+    seen = np.flatnonzero(facing > 0) if item.closed else np.arange(len(facing))
+    normals = item.normals[seen] * np.where(facing[seen] < 0, -1, 1)[:, None]
     fine = size * _FINE
     depth = camera.distance - item.vertices @ toward
     zoom = camera.focal * fine / np.maximum(depth, _NEAR)
@@ -141,23 +144,22 @@ def render(item: Model, camera: Camera, look: Look, size: int) -> np.ndarray:
                        fine / 2 - zoom * (item.vertices @ up), -1 / np.maximum(depth, _NEAR)],
                       axis=1)
     index = rasterizer.rasterize(points, item.triangles[seen], fine, fine)[0]
-    shades = np.append(_shades(item, seen, toward, look), [[0., 0, 0, 0]], axis=0)
+    shades = np.append(_shades(normals, item.parts[seen], toward, look), [[0., 0, 0, 0]], axis=0)
     image = shades.astype(np.float32)[index].reshape(size, _FINE, size, _FINE, 4).mean(axis=(1, 3))
     image[:, :, :3] /= np.maximum(image[:, :, 3:], 1e-6)
     return np.rint(image * 255).astype(np.uint8)
 
 
-def _shades(item, seen, toward, look):
-    """RGBA [S, 4] of the triangles that may be seen; alpha 1."""
-    normals = item.normals[seen]
+def _shades(normals, parts, toward, look):
+    """RGBA [S, 4] of triangles by their normals towards the eye; alpha 1."""
     diffuse = np.maximum(normals @ look.light, 0)
     sky = 0.75 + 0.25 * normals[:, 2]
     half = look.light + toward
     half /= np.maximum(np.linalg.norm(half), 1e-9)
     shine = look.specular * np.maximum(normals @ half, 0) ** look.gloss
-    colors = look.colors[item.parts[seen]] * (
+    colors = look.colors[parts] * (
         look.ambient * sky + look.diffuse * diffuse)[:, None] + shine[:, None]
-    return np.append(np.clip(colors, 0, 1), np.ones([len(seen), 1]), axis=1)
+    return np.append(np.clip(colors, 0, 1), np.ones([len(parts), 1]), axis=1)
 
 
 def draw_background(rng: np.random.RandomState, size: int) -> np.ndarray:

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from common import cli, errors, frozen
 from common.device import emulation, npu
 from common.device.precision_types import Rules
+from common.frozen import __main__ as command
 from common.ops import regions
 from common.training import launch
 
@@ -293,3 +295,48 @@ def test_what_is_added_after_the_first_run_is_emulated_too():
     ('gradients/MatMul_1_grad/MatMul', ('MatMul_1', True))])
 def test_scopes_of_both_passes_are_one(name, expected):
     assert emulation.scope_of(name) == expected
+
+
+def test_a_frozen_graph_tells_what_half_precision_loses(tmp_path):
+    x = tf.placeholder(tf.float32, [2], name='x')
+    path = str(tmp_path / 'network.pb')
+    with tf.Session() as sess:
+        frozen.freeze(sess, {'x': x}, {'y': tf.square(x)}, path)
+    np.save(str(tmp_path / 'x.npy'), np.array([300., 1.], np.float32))
+    arguments = ['run', path, '--input=x={}/x.npy'.format(tmp_path), '--output', str(tmp_path),
+                 '--emulate_precision']
+    command.run_action(command.parse_args(arguments))
+    value = np.load(str(tmp_path / 'y.npy'))
+    np.testing.assert_array_equal(value, [65504, 1])
+    command.run_action(command.parse_args(arguments + ['--emulate_overflow=inf']))
+    assert np.load(str(tmp_path / 'y.npy'))[0] == np.inf
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'emulate_precision': True}, 'emulated allow_mix_precision'), ({}, 'float32')])
+def test_a_run_records_whether_its_precision_is_emulated(options, message):
+    context = launch.settle(cli.Options(threads=1, loss_scale='8', **options), 'cpu')
+    assert context.precision.effective == message
+    assert isinstance(context.open_session(), emulation.Session) == bool(options)
+    optimizer = tf.train.GradientDescentOptimizer(1.)
+    assert (context.wrap_optimizer(optimizer) is optimizer) == (not options)
+    assert npu.explain_ignored(context.npu_options, 'cpu') == (
+        [] if options else ['--loss_scale has no effect on the cpu'])
+
+
+def test_a_mode_without_rules_is_refused_before_any_work():
+    options = cli.Options(threads=1, emulate_precision=True, precision_mode_v2='mixed_hif8')
+    with pytest.raises(errors.UsageError, match='mixed_hif8'):
+        launch.settle(options, 'cpu')
+
+
+def test_kept_scopes_are_stamped_for_the_npu():
+    with tf.name_scope('loss'):
+        y = tf.square(tf.placeholder(tf.float32, [], name='x'), name='y')
+    (gradient,) = tf.gradients(y, [y.op.inputs[0]])
+    z = tf.identity(gradient, name='z')
+    npu.keep_scopes(tf.get_default_graph(), ['loss'])
+    assert y.op.get_attr('_keep_dtype') == 1
+    names = {op.name for op in tf.get_default_graph().get_operations()
+             if '_keep_dtype' in op.node_def.attr}
+    assert {'loss/x', 'loss/y', 'gradients/loss/y_grad/Mul'} <= names and z.op.name not in names

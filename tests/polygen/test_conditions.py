@@ -1,0 +1,303 @@
+"""Sets with views and voxels, and vertex models that are told pictures or voxels."""
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import freeze_graph
+from common import errors, frozen
+from common.geometry import meshes
+from polygen import blocks, conditions, make_dataset, mesh_sets, networks, shards, user_inputs
+from polygen import evaluate as evaluate_script
+from polygen import sample as sample_script
+from tests.polygen import tiny
+
+SET = '--views=2 --image_size=32 --voxels=12 --test_fraction=0 --shard_size=2 --workers=1'.split()
+NETWORK = ('--image_size=16 --voxel_size=12 --encoder_channels 4 --encoder_blocks 1 1 '
+           '--pre_embed_dim=3').split()
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('set')
+    solids = tiny.write_solids(folder / 'solids')
+    output = str(folder / 'set')
+    code, out, err = tiny.main(make_dataset, '--meshes=' + solids, '--output=' + output, *SET)
+    assert code == 0, err
+    assert '3 meshes (train 3), 2 views each, 0 left out' in out
+    return output
+
+
+def rows(dataset):
+    return mesh_sets.load_meshes(dataset)[0]
+
+
+def test_a_set_holds_meshes_classes_views_and_voxels(dataset):
+    examples, summary = mesh_sets.load_meshes(dataset)
+    assert summary.class_names == ['a', 'b', 'c']
+    assert [example['class_label'] for example in examples] == [0, 1, 2]
+    direct = mesh_sets.load_meshes(os.path.join(os.path.dirname(dataset), 'solids'))[0]
+    for example, other in zip(examples, direct):
+        np.testing.assert_array_equal(example['vertices'], other['vertices'])
+        np.testing.assert_array_equal(example['faces'], other['faces'])
+        assert example['inputs'].num_views == 2
+        view = example['inputs'].view(1)
+        assert view.shape == (32, 32, 4) and view[:, :, 3].max() == 255 and not view[0].any()
+
+
+def test_voxels_lie_in_the_frame_of_the_quantised_mesh(dataset):
+    example = rows(dataset)[2]      # the box: 3 across, 2 high, 5 deep; its diagonal is 6.164
+    occupied = np.argwhere(example['inputs'].voxels())
+    sides = occupied.max(axis=0) - occupied.min(axis=0) + 1
+    # 12 cells a diagonal: 9.7 deep, 5.8 across, 3.9 high; cells that the surface cuts count.
+    assert np.abs(sides - [9.73, 5.84, 3.89]).max() < 1.2
+    low, high = example['vertices'].min(axis=0), example['vertices'].max(axis=0)
+    np.testing.assert_allclose(sides / 12, (high - low) / 255, atol=0.1)
+
+
+def test_furniture_voxels_are_those_of_its_mesh():
+    source = make_dataset.Source('chair', 2, '', ('chair', 3, 0))
+    options = make_dataset.parse_args(['--furniture', '--output=x', '--views=1', '--image_size=32',
+                                       '--voxels=24'])
+    row = make_dataset.make_row(source, options)
+    triangles = meshes.triangulate(row.faces, row.vertices)
+    z_up = np.stack([row.vertices[:, 0], -row.vertices[:, 2], row.vertices[:, 1]], axis=1)
+    by_mesh = conditions.mesh_voxels(z_up, triangles, 24)
+    assert (row.voxels & ~by_mesh).sum() <= 0.02 * row.voxels.sum()     # that one has its surface
+    assert row.voxels.sum() > 0.2 * by_mesh.sum()
+
+
+def test_shards_are_made_again_where_they_are_missing_equal_to_the_bit(dataset, tmp_path):
+    arguments = ['--meshes=' + os.path.join(os.path.dirname(dataset), 'solids'),
+                 '--output=' + dataset] + SET
+    before = tiny.digests(dataset)
+    os.remove(shards.stem(dataset, 'train', 1) + '.npz')
+    code, out, _ = tiny.main(make_dataset, *arguments)
+    assert code == 0 and 'going on: 1 of 2 files are there already' in out
+    assert tiny.digests(dataset) == before
+    code, _, err = tiny.main(make_dataset, *(arguments + ['--views=3']))
+    assert code == 2 and '--views 3' in err and 'was made with 2' in err
+
+
+def test_a_damaged_set_says_which_file(dataset, tmp_path):
+    inputs = rows(dataset)[0]['inputs']
+    path = str(tmp_path / 'cut.bin')
+    with open(inputs.path, 'rb') as stream:
+        data = stream.read()
+    with open(path, 'wb') as stream:
+        stream.write(data[:300])
+    with pytest.raises(errors.InputError, match='cut short'):
+        inputs._replace(path=path).view(1)
+    with pytest.raises(errors.InputError, match='cannot read'):
+        inputs._replace(path=str(tmp_path / 'none.bin')).voxels()
+    copy = tmp_path / 'set'
+    copy.mkdir()
+    (copy / 'set.json').write_text('{"classes": 3}')
+    with pytest.raises(errors.InputError, match='no index of a set'):
+        mesh_sets.load_meshes(str(copy))
+
+
+def test_views_of_others_are_taken_beside_meshes_of_the_same_names(tmp_path):
+    for model in ('one', 'two'):
+        meshes.write(str(tmp_path / 'in' / 'box' / model / 'model.obj'), *tiny.SOLIDS['c_box'])
+    folder = tmp_path / 'ShapeNetRendering' / 'box' / 'one' / 'rendering'
+    folder.mkdir(parents=True)
+    for number in range(3):
+        picture = np.full([20, 20, 4], 40 * number, np.uint8)
+        (folder / '0{}.png'.format(number)).write_bytes(make_dataset.encode_png(picture))
+    (folder / 'rendering_metadata.txt').write_text('10 20 0 0.7 25\n30 25 0 0.8 25\n')
+    code, out, err = tiny.main(
+        make_dataset, '--meshes={}'.format(tmp_path / 'in'), '--output={}'.format(tmp_path / 'out'),
+        '--renderings={}'.format(tmp_path / 'ShapeNetRendering'), '--views=2', '--image_size=10',
+        '--voxels=8', '--test_fraction=0', '--workers=1')
+    assert code == 0 and '1 left out' in out and 'box/two/model' in out, err
+    assert 'has 0 pictures, --views=2 are wanted' in out
+    example, = rows(str(tmp_path / 'out'))
+    assert example['inputs'].view(1).shape == (10, 10, 4)
+    assert (example['inputs'].view(1)[:, :, 3] == 40).all()
+    with np.load(shards.stem(str(tmp_path / 'out'), 'train', 0) + '.npz') as arrays:
+        np.testing.assert_allclose(arrays['cameras'][0], [[10, 20, .7, 0], [30, 25, .8, 0]])
+
+
+def test_furniture_tests_on_held_out_seeds():
+    sources = make_dataset.furniture_sources(make_dataset.parse_args(
+        ['--furniture', '--output=x', '--models=2', '--test_models=1', '--seed=5']))
+    assert {source.shape[2] for source in sources['train']} == {5}
+    assert {source.shape[2] for source in sources['test']} == {900005}
+    assert len(sources['train']) == 20 and len(sources['test']) == 10
+
+
+def test_a_draw_depends_on_seed_epoch_and_example_alone(dataset):
+    condition = conditions.Condition('image', 16, True)
+    make = [mesh_sets.Batches(rows(dataset), size, seed=3, condition=condition)
+            for size in (1, 3)]
+    one = {int(batch['class_label'][0]): batch['image'][0]
+           for batch in (make[0].at(step)[1] for step in (1, 2, 3))}
+    many = make[1].at(1)[1]
+    for row in range(3):
+        np.testing.assert_array_equal(many['image'][row], one[int(many['class_label'][row])])
+    assert many['image'].dtype == np.float32
+    assert 0 <= many['image'].min() < many['image'].max() <= 1
+    other = make[1].at(2)[1]
+    assert not np.array_equal(np.sort(other['image'].ravel()), np.sort(many['image'].ravel()))
+
+
+def test_the_fast_form_of_volumes_equals_the_plain_one():
+    rng = np.random.RandomState(0)
+    values = rng.uniform(-1, 1, [2, 13, 13, 13, 3]).astype(np.float32)
+    outputs = []
+    for plain in (True, False):
+        with tf.Graph().as_default(), tf.Session() as sess:
+            inputs = tf.constant(values)
+            net = blocks.ResNet(3, (4, 8), (1, 2), 0., re_zero=False, plain=plain)
+            result = net(inputs)
+            gradients = tf.gradients(tf.reduce_sum(result ** 2), list(net.variables) + [inputs])
+            for number, variable in enumerate(net.variables):
+                shape = variable.shape.as_list()
+                sess.run(tf.assign(variable, np.random.RandomState(number).uniform(
+                    -0.2, 0.2, shape).astype(np.float32)))
+            outputs.append(sess.run([result] + gradients))
+    for one, other in zip(*outputs):
+        # Sums in another order: float32 rounding of the largest terms.
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(one).max())
+    assert outputs[0][0].shape == (2, 4, 4, 4, 8)
+
+
+def test_an_object_is_found_and_centred_as_in_the_training_views():
+    picture = np.zeros([90, 120, 3], np.uint8)
+    picture[:] = np.linspace(120, 200, 90)[:, None, None]       # a gradient from top to bottom
+    picture[20:51, 70:90] = [250, 20, 20]                       # 31 high, 20 wide
+    image, note = conditions.prepared_picture(picture, 50, 'x.png')
+    assert '20 x 31 pixels, a square of 50' in note and 'border' in note
+    red = (image[:, :, 0] > 0.9) & (image[:, :, 1] < 0.2)
+    found = np.argwhere(red)
+    # 31 of 50 rows leave 9 and 10, 20 of 50 columns 15 on either side.
+    assert found.min(axis=0).tolist() == [10, 15] and found.max(axis=0).tolist() == [40, 34]
+    rgba = np.zeros([40, 40, 4], np.uint8)
+    rgba[5:15, 5:15] = [0, 0, 255, 255]
+    image, note = conditions.prepared_picture(rgba, 16, 'x.png')
+    assert 'transparency' in note and (image[0] == 1).all()     # on white
+    whole, note = conditions.prepared_picture(picture, 90, 'x.png', crop=False)
+    np.testing.assert_array_equal(whole, picture[:, 15:105] / np.float32(255))
+    with pytest.raises(errors.InputError, match='no object was found; give another picture'):
+        conditions.prepared_picture(np.full([30, 30, 3], 7, np.uint8), 16, 'x.png')
+
+
+@pytest.mark.parametrize('grid, words', [
+    (np.zeros([4, 4, 3]), '4 x 4 x 3 cells; the model takes 4 x 4 x 4'),
+    (np.full([4, 4, 4], np.nan), 'no numbers'), (np.full([4, 4, 4], 2.), 'occupancies are 0 to 1'),
+    (np.zeros([4, 4, 4]), 'no cell of the grid is occupied')])
+def test_grids_that_do_not_fit_get_one_line(grid, words):
+    with pytest.raises(errors.InputError, match=words):
+        conditions.check_voxels(grid, 4, 'grid.npy')
+
+
+def test_vertices_alone_are_read_quantised_and_sorted(tmp_path):
+    path = str(tmp_path / 'points.obj')
+    with open(path, 'w') as stream:
+        stream.write('v 0 0 0\nv 3 0 0\nv 3 0 4\nv 0 0 4\nv 3.000001 0 4\nv 1 1 1\n')
+    options = networks.cli.Options(up='y', quantization_bits=8, exact_quantization=False,
+                                   sample_vertices=5)
+    points, quantized, z_up = user_inputs.read_vertices(path, options)
+    assert len(points) == 5 and quantized[:, 2].tolist() == sorted(quantized[:, 2])
+    rows_of = [tuple(row[::-1]) for row in quantized.tolist()]
+    assert rows_of == sorted(set(rows_of))
+    assert points[-1].tolist() == [1, 1, 1] and z_up[-1].tolist() == [1, 1, 1]
+    # Front, across, up of (0, 0, 4) and (3, 0, 0): across counts before front.
+    assert z_up[1:3].tolist() == [[4, 0, 0], [0, 3, 0]]
+    with pytest.raises(errors.InputError, match='5 vertices after quantising .* takes 3 to 4'):
+        user_inputs.read_vertices(path, options.replace(sample_vertices=4))
+
+
+def run_arguments(kind, dataset):
+    return ['--condition=' + kind] + NETWORK
+
+
+@pytest.fixture(scope='module', params=['image', 'voxels'])
+def finished(request, tmp_path_factory, dataset):
+    folder = str(tmp_path_factory.mktemp(request.param) / 'output')
+    out = tiny.train(folder, dataset, 4, *run_arguments(request.param, dataset), '--save_every=2')
+    return request.param, folder, out
+
+
+def test_a_resumed_run_equals_the_unbroken_one(finished, dataset, tmp_path):
+    kind, folder, _ = finished
+    resumed = str(tmp_path / 'resumed')
+    for steps in (2, 4):
+        tiny.train(resumed, dataset, steps, *run_arguments(kind, dataset))
+    assert tiny.losses(resumed) == tiny.losses(folder)
+
+
+def test_meshes_are_drawn_of_a_file_and_figures_measured(finished, dataset, tmp_path):
+    kind, folder, _ = finished
+    example = rows(dataset)[1]['inputs']
+    if kind == 'image':
+        path = str(tmp_path / 'photo.png')
+        with open(path, 'wb') as stream:
+            stream.write(make_dataset.encode_png(example.view(0)))
+    else:
+        path = os.path.join(os.path.dirname(dataset), 'solids', 'b', 'b_pyramid.obj')
+    device = ['--output_path=' + folder, '--device=cpu', '--threads=1']
+    code, out, err = tiny.main(sample_script, *device, '--' + kind, path, '--num_samples=2',
+                               '--valid_only')
+    assert code == 0, err
+    assert ('object found by its transparency' if kind == 'image' else 'voxelised to 12^3') in out
+    assert '2 samples of' in out
+    assert os.path.exists(os.path.join(folder, 'samples', 'drawn.png'))
+    other = 'voxels' if kind == 'image' else 'image'
+    code, _, err = tiny.main(sample_script, *device, '--' + other, path)
+    assert code == 2 and 'trained with --condition=' + kind in err
+    code, _, err = tiny.main(sample_script, *device)
+    assert code == 2 and 'give --' + kind in err
+    code, out, err = tiny.main(
+        evaluate_script, *device, '--data_path=' + dataset, '--split=train', '--reconstructions=2',
+        '--candidates=2', '--num_buckets=1')
+    assert code == 0, err
+    assert 'nearest training mesh' in out and '| best of 2 |' in out
+    with open(os.path.join(folder, 'eval', 'evaluation.json')) as stream:
+        figures = json.load(stream)
+    # The shapes are the training meshes themselves.
+    assert figures['reconstructions']['nearest training mesh']['chamfer'] < 0.03
+
+
+@pytest.mark.slow
+def test_frozen_graphs_give_the_tokens_of_the_checkpoint(finished, tmp_path):
+    kind, folder, _ = finished
+    code, out, err = tiny.main(freeze_graph, '--model=polygen', '--output_path=' + folder,
+                               '--output={}'.format(tmp_path), '--batch_size=1', '--parts=vertex')
+    assert code == 0, err
+    with frozen.load(str(tmp_path / 'polygen_vertices.pb')) as graph:
+        assert kind in graph.inputs
+        assert 'class_label' not in graph.inputs
+
+
+def test_a_set_without_pictures_is_refused_with_the_remedy(tmp_path):
+    solids = tiny.write_solids(tmp_path / 'solids')
+    code, _, err = tiny.main(
+        tiny.train_script, *tiny.OPTIONS, '--data_path=' + solids, '--condition=image',
+        '--output_path={}'.format(tmp_path / 'out'), '--training_steps=1', '--sample=False',
+        *NETWORK)
+    assert code == 1 and 'polygen/make_dataset.py' in err
+
+
+@pytest.mark.slow
+def test_a_face_model_is_taken_as_it_is_and_connects_given_vertices(finished, dataset, tmp_path):
+    kind, folder, _ = finished
+    second = str(tmp_path / 'second')
+    out = tiny.train(second, dataset, 2, *run_arguments(kind, dataset),
+                     '--face_checkpoint=' + folder)
+    assert 'loss_faces' not in out
+    values = []
+    for run in (folder, second):
+        reader = tf.train.load_checkpoint(os.path.join(run, 'checkpoints'))
+        values.append({name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
+                       if name.startswith('face_model/') and 'Adam' not in name})
+    assert values[0] and values[0].keys() == values[1].keys()
+    for name, value in values[0].items():
+        np.testing.assert_array_equal(value, values[1][name])
+    path = os.path.join(os.path.dirname(dataset), 'solids', 'a', 'a_tetrahedron.obj')
+    code, out, err = tiny.main(sample_script, '--output_path=' + second, '--device=cpu',
+                               '--vertices=' + path, '--num_samples=1', '--valid_only')
+    assert code == 0 and '4 vertices, 4 after quantising' in out, err
