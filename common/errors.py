@@ -78,10 +78,14 @@ def quote(value: Any, most: int = _SHORT) -> str:
     return one_line(text, most)
 
 
-def listed(names: Iterable, none: str = 'none') -> str:
-    """Returns up to ten names, quoted, and how many there are if there are more; `none` if none."""
+def listed(names: Iterable, none: str = 'none', most: int = 30) -> str:
+    """Returns up to ten names, quoted, and how many there are if there are more; `none` if none.
+
+    Args:
+      names: of a file, anything; none: str; most: int, characters of a name.
+    """
     names = list(names)
-    text = ', '.join(quote(name, 30) for name in names[:_MOST])
+    text = ', '.join(quote(name, most) for name in names[:_MOST])
     return text + ', ... ({} in all)'.format(len(names)) if len(names) > _MOST else text or none
 
 

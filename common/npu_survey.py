@@ -4,6 +4,7 @@ What is frozen has initial values in place of trained ones.
 """
 import importlib.util
 import os
+import sys
 import tempfile
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -121,5 +122,5 @@ def print_table(models: Optional[Sequence[str]] = None) -> int:
         print(line)
     if not tf.__version__.startswith('1.'):
         print('note: an NPU runs TensorFlow 1.15; this is {}, whose gradients have other shapes. '
-              'Lint on 1.15: bash setup.sh --tensorflow=1'.format(tf.__version__))
+              'Lint on 1.15: bash setup.sh --tensorflow=1'.format(tf.__version__), file=sys.stderr)
     return 1 if any(int(cells[2]) for cells in table[1:]) else 0

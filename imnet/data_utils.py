@@ -52,10 +52,10 @@ def find(folder: str, dataset: str, split: str) -> str:
         others += names
     if others and not dataset:
         raise errors.InputError('{} has several sets: {}. Give --dataset, the name before {}.'
-                                .format(folder, ', '.join(others), ending))
+                                .format(folder, errors.listed(others), ending))
     raise errors.InputError('there is no {} in {} (found: {}). Give --data_dir and --dataset. {}'
-                            .format((dataset or '*') + ending, folder, ', '.join(others) or
-                                    'no file of this kind', _MAKE))
+                            .format((dataset or '*') + ending, folder, errors.listed(
+                                others, 'no file of this kind'), _MAKE))
 
 
 def _beside(path, split):

@@ -251,6 +251,9 @@ def _check_record(options):
     record = {name: getattr(options, name) for name in _MATTERS}
     record['generator'] = generator.VERSIONS[-1] if options.furniture else None
     before = text.read_json(path) if os.path.exists(path) else record
+    if not isinstance(before, dict):
+        raise errors.InputError('{} holds no options: remove it, or give another --output.'.format(
+            path))
     for name in record:
         if before.get(name) != record[name]:
             raise errors.UsageError('--{} {}: {} was made with {}; give that, or another --output.'

@@ -158,7 +158,7 @@ def _locate(data_path, split):
               if name.startswith('meshes_') and name.endswith('.npz')]
     if others:
         raise errors.InputError('{} has no meshes_{}.npz (found: {}).'.format(
-            data_path, split, ', '.join(others)))
+            data_path, split, errors.listed(others)))
     names = folders.below(data_path, meshes.READABLE)
     inner = os.path.join(data_path, 'meshes')
     if os.path.isdir(inner) and all(name.split(os.sep)[0] == 'meshes' for name in names):

@@ -149,8 +149,9 @@ def paths(folder: str, split: str) -> List[str]:
     count = read_index(folder)['splits'].get(split, 0)
     names = sorted(name for name in folders.names(folder)
                    if re.match(re.escape(split) + r'_\d{5}\.npz$', name))
-    expected = [os.path.basename(stem(folder, split, number)) + '.npz' for number in range(count)]
-    if not count or names != expected:
+    expected = [os.path.basename(stem(folder, split, number)) + '.npz'
+                for number in range(len(names))]
+    if not names or count != len(names) or names != expected:
         raise errors.InputError('{}: {} files of the split "{}", {} expected. {}'.format(
             folder, len(names), split, count, _REMEDY))
     return [os.path.join(folder, name) for name in names]

@@ -23,7 +23,11 @@ def pytest_configure(config):
         nudge.install(seed)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--nudge-weights') is not None:
+        for item in items:
+            if item.nodeid.startswith('tests/common/test_initial_values.py'):
+                item.add_marker(pytest.mark.skip(reason='Is about what the stand-in moves.'))
     if not tf.__version__.startswith('1.'):
         reason = 'An NPU runs TensorFlow 1.15; on 2 gradients have shapes that depend on the batch.'
         for item in items:

@@ -33,6 +33,7 @@ Reader = fuzz_readers.Reader
 
 FIELD_CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'field_cases')
 _SECONDS, _CLOCK, _MEMORY, _LENGTH = 10, 120, 1 << 30, 300
+_BATCH = 1000       # files that one process reads, as it takes a while to load TensorFlow
 _NUMBERS = [0, 1, 2, 127, 128, 255, 256, 32767, 65535, (1 << 31) - 1, 1 << 31, (1 << 32) - 1,
             1 << 62, (1 << 63) - 1, (1 << 64) - 1]
 
@@ -438,6 +439,8 @@ def _work(reader, path, contents, first, sending):
     for number in range(first, len(contents)):
         for timer, limit in ((signal.ITIMER_PROF, _SECONDS), (signal.ITIMER_REAL, _CLOCK)):
             signal.setitimer(timer, limit)
+        if os.path.exists(path):    # a file that is written over goes to the disk at once
+            os.remove(path)
         _write(path, contents[number])
         outcome = _outcome(READERS[reader].read, path)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
@@ -497,7 +500,7 @@ def fuzz(reader, cases, seed=0, keep=''):
         starts = seeds(reader, written)
         number = 0
         while number < cases:
-            count = min(200, cases - number)
+            count = min(_BATCH, cases - number)
             batch = (starts[:count] if not number else [])
             batch = batch + [mutated(rng, rng.choice(starts), starts, READERS[reader].words)
                              for _ in range(count - len(batch))]

@@ -187,6 +187,35 @@ def _read_config(path):
     return runs._leaves(options)
 
 
+def _read_weight_manifest(path):
+    from common.training import weight_files
+    return weight_files.read_manifest(path)
+
+
+def _read_weight_file(path):
+    from common.training import weight_files
+    weight_files.check = lambda path: None      # its digest would refuse all
+    reader = weight_files.Reader(path)
+    return [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()]
+
+
+def _read_page(path):
+    from common.pages import figures
+    return figures.table(path) if path.endswith('.json') else figures.picture(path)
+
+
+def _read_page_metrics(path):
+    from common.pages import report
+    return report._metrics(path)
+
+
+def _page_pictures(folder):
+    from PIL import Image
+    for name in ('a.png', 'b.jpg'):
+        Image.fromarray(np.random.RandomState(0).randint(0, 255, [9, 11, 3]).astype(
+            np.uint8)).save(os.path.join(folder, name))
+
+
 # Graphs.
 
 def _graph_seeds(folder):
@@ -519,6 +548,16 @@ def _read_packed(path):
     return [read() for _, _, read in mesh_sets._packed_sources(path)]
 
 
+def _read_index(path):
+    from polygen import shards
+    return shards.paths(os.path.dirname(path), 'train')
+
+
+def _read_points(path):
+    from common.geometry import meshes
+    return meshes.read_points(path)
+
+
 # 3D-R2N2.
 
 def _read_categories(path):
@@ -844,6 +883,13 @@ READERS = {
          'seed': 0, 'device': 'cpu'}), JSON_WORDS, 'config.json'),
     'run_state': Reader(_read_run_state, '.json', _json_seeds(
         {'step': 3, 'best_value': 0.5, 'epoch_sums': {'loss': 1.}}), JSON_WORDS),
+    'weight_manifest': Reader(_read_weight_manifest, '.json', _json_seeds(
+        {'files': {'a.npz': '0' * 64}, 'model': 'vsl'}), JSON_WORDS),
+    'weight_file': Reader(_read_weight_file, '.npz', _npz_seeds(
+        lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32)}), ARCHIVE_WORDS),
+    'page_table': Reader(_read_page, '.json', _json_seeds({'iou': 0.5, 'shapes': 3}), JSON_WORDS),
+    'page_picture': Reader(_read_page, '.png', _page_pictures, [b'IHDR', b'IDAT', b'\xff\xda']),
+    'page_metrics': Reader(_read_page_metrics, '.jsonl', _metrics_seeds, JSON_WORDS),
     'checkpoint_list': Reader(_read_state_file, '', _checkpoint_seeds('checkpoint'), [
         b'model-3', b'model-9', b'/etc/passwd', b'\xff\xfe', b'"', b'\n', b'all_', b'../', b'\0'],
         'checkpoints/checkpoint', _beside_checkpoints),
@@ -906,6 +952,11 @@ READERS = {
     'vsl_labels': Reader(_read_vsl_labels, '.txt', _text_seeds('1\n2\n'), [b'9' * 30, b'x'],
                          'train_labels.txt'),
     'packed_meshes': Reader(_read_packed, '.npz', _npz_seeds(_packed_arrays), ARCHIVE_WORDS),
+    'shards': Reader(_read_index, '.json', _json_seeds(
+        {'splits': {'train': 1, 'test': 1}, 'classes': ['a'], 'voxels': 32, 'views': 2,
+         'image_size': 64, 'made_with': {'seed': 0}}), JSON_WORDS, 'set.json',
+        lambda folder: write(os.path.join(folder, 'train_00000.npz'), b'')),
+    'points': Reader(_read_points, '.ply', _cloud_seeds, MESH_WORDS),
     'categories': Reader(_read_categories, '.json', _json_seeds(
         {'02691156': {'id': '02691156', 'name': 'airplane'}, '1': {'name': 'x'}}), JSON_WORDS),
     'settings': Reader(_read_r2n2_settings, '.yml', _settings_seeds, [
@@ -1005,6 +1056,22 @@ SITES = {
     'common/device/mixlist.py:cleaned': 'mixlist fusion_switch',
     'common/device/rank_table.py:_completed': 'rank_table',
     'common/frozen/__main__.py:run_action': 'npy',
+    'common/frozen/__main__.py:_ended': '- what the system tells of a process',
+    'common/frozen/om.py:load': 'json',
+    'common/pages/figures.py:picture': 'page_picture',
+    'common/pages/figures.py:read_mesh': _MESH,
+    'common/pages/figures.py:table': 'page_table',
+    'common/pages/report.py:_asset': '- a file of the project',
+    'common/pages/report.py:_metrics': 'page_metrics',
+    'common/pages/report.py:_recorded': 'json config',
+    'common/training/facts.py:_add': '- a digest of bytes',
+    'common/training/pretrained.py:_write_card': '- a text that is kept as it is',
+    'common/training/pretrained.py:_write_configs': 'json config',
+    'common/training/pretrained.py:sizes': 'json config',
+    'common/training/records.py:Recorder': '- a picture of the run itself',
+    'common/training/weight_files.py:Reader': 'weight_file',
+    'common/training/weight_files.py:digest': '- a digest of bytes',
+    'common/training/weight_files.py:read_manifest': 'weight_manifest',
     'common/frozen/comparison.py:_read_expected': 'atc',
     'common/frozen/comparison.py:_read_result': '- values of a size that is checked, any are right',
     'common/frozen/comparison.py:_read_array': 'atc_expected',
@@ -1046,6 +1113,16 @@ SITES = {
     'polygen/data_utils.py:read_obj': _MESH,
     'polygen/mesh_sets.py:_file_reader': _MESH,
     'polygen/mesh_sets.py:_read_packed': 'packed_meshes',
+    'polygen/make_dataset.py:_check_record': 'json',
+    'polygen/make_dataset.py:read_mesh': _MESH,
+    'polygen/make_dataset.py:read_renderings': 'picture',
+    'polygen/shards.py:Inputs': 'picture npz',
+    'polygen/shards.py:inputs': 'npz',
+    'polygen/shards.py:left_out': 'npz',
+    'polygen/shards.py:read_index': 'shards',
+    'polygen/user_inputs.py:_grid': 'npy binvox ' + _MESH,
+    'polygen/user_inputs.py:_image': 'picture',
+    'polygen/user_inputs.py:read_vertices': 'npy points ' + _MESH,
     'r2n2/lib/config.py:merge_file': 'settings yaml',
     'r2n2/lib/data_augmentation.py:voc_backgrounds': 'voc',
     'r2n2/lib/data_io.py:read_names': 'categories',

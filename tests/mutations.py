@@ -74,8 +74,6 @@ _LIBRARIES = ('tensorflow.compat.v1', 'h5py', 'PIL.Image', 'scipy.io', 'scipy.nd
               'scipy.spatial', 'scipy.sparse', 'scipy.optimize', 'skimage.measure',
               'skimage.transform', 'sklearn.svm', 'trimesh', 'matplotlib.pyplot', 'mcubes', 'cv2',
               'yaml', 'pytest', 'tensor2tensor.layers.common_attention', 'sonnet')
-_MOST_SECONDS = 8       # CPU time of tests for one mutant
-_SLOWEST = 6            # of a test that is run at all
 
 
 def parse_args(argv=None):
@@ -90,9 +88,12 @@ def parse_args(argv=None):
                         help='run the quick tests and note which functions they enter; files '
                              'of tests that were run before are left out')
     parser.add_argument('--again', action='store_true',
-                        help='try mutants again that were not noticed; with --reach: run all tests')
+                        help='try those of the table again that were not noticed; with --reach: '
+                             'run all tests')
     parser.add_argument('--seconds', type=float, default=float('inf'),
                         help='stop after so long, to go on another time')
+    parser.add_argument('--most', type=cli.positive_float, default=8.,
+                        help='CPU seconds of tests for one mutant')
     parser.add_argument('--reach_path', default=os.path.join(ROOT, 'output', 'mutations'),
                         help='folder where --reach writes')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -261,28 +262,26 @@ def reach(package, path):
     return forked(work, 1500)
 
 
-def tests_of(mutant, reached):
+def tests_of(mutant, reached, most):
     """The tests that enter a mutant's function, quickest first, as many as their time allows."""
-    if mutant.entry:
-        place = '{}:{}'.format(mutant.path, mutant.entry)
-        found = [(seconds, test) for test, (seconds, entered) in reached.items()
-                 if place in entered]
-    else:       # a constant of the file: any function of it, and tests of constants
+    place = '{}:{}'.format(mutant.path, mutant.entry)
+    found = [(seconds, test) for test, (seconds, entered) in reached.items() if place in entered]
+    if not found:   # it is used at the import: any function of the file, and tests of constants
         found = [(seconds, test) for test, (seconds, entered) in reached.items()
                  if _is_published(test) or any(one.startswith(mutant.path + ':')
                                                for one in entered)]
     kept, total = [], 0
     for seconds, test in sorted(found):
         total += seconds
-        if seconds > _SLOWEST or total > _MOST_SECONDS:
+        if total > most:
             break
         kept.append(test)
     return kept
 
 
-def verdict_of(mutant, reached):
+def verdict_of(mutant, reached, most):
     """Tries one mutant; (verdict, test that noticed)."""
-    tests = tests_of(mutant, reached)
+    tests = tests_of(mutant, reached, most)
     if not tests:
         return 'unreached', ''
 
@@ -354,25 +353,41 @@ def _counted(name, counts):
                                counts['survived'], counts['unreached'], counts['equivalent'])
 
 
+def every(only=''):
+    """{name: Mutant} of all that there are in files whose path begins with `only`."""
+    return {mutants.key_of(one): one for package in SOURCES if package.startswith(
+        only.split('/')[0]) for path in sources(package) if path.startswith(only)
+            for one in mutants.mutants(_tree(path), path)}
+
+
+def _unnoticed(options, rows):
+    """Mutants of the table that no test has noticed."""
+    there = every(options.only)
+    return [there[key] for key, row in sorted(rows.items())
+            if key in there and row['verdict'] not in ('noticed', 'late')]
+
+
 def _try_all(options):
     rows, end, reached = _read_table(), time.time() + options.seconds, {}
-    for mutant in chosen(options.only, options.count, options.seed):
+    for mutant in _unnoticed(options, rows) if options.again else chosen(
+            options.only, options.count, options.seed):
         key = mutants.key_of(mutant)
-        old = rows.get(key, {'verdict': ''})['verdict']
-        if time.time() > end or old in ('noticed', 'late') or old and not options.again or \
-                key in equivalent():
+        if time.time() > end or key in rows and not options.again or key in equivalent():
             continue
         start, package = time.time(), mutant.path.split('/')[0]
         if package not in reached:
             reached[package] = {test: value for tests in _reached(options, package).values()
                                 for test, value in (tests or {}).items()}
-        verdict, test = verdict_of(mutant, reached[package])
+        verdict, test = verdict_of(mutant, reached[package], options.most)
         rows = _read_table()        # others may have gone on
         rows[key] = {'mutant': key, 'line': mutant.line, 'verdict': verdict, 'test': test,
                      'seconds': '{:.1f}'.format(time.time() - start)}
         _write_table(rows)
         cli.say('{:9} {:5}s {}:{} {} {}'.format(verdict, rows[key]['seconds'], mutant.path,
                                                mutant.line, key.split(': ', 1)[1], test))
+    there, rows = every(), _read_table()
+    rows = {key: row for key, row in rows.items() if key in there}      # code goes on
+    _write_table(rows)
     for line in summary(rows):
         cli.say(line)
 

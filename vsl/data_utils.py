@@ -73,7 +73,7 @@ def find_file(path: str, preferred: str = '') -> str:
             return os.path.join(folder, preferred if preferred in names else names[0])
         if names:
             raise errors.InputError('{} has several .mat files ({}); give one of them as '
-                                    '--data_path.'.format(folder, ', '.join(names)))
+                                    '--data_path.'.format(folder, errors.listed(names)))
     raise errors.InputError('{} has no .mat file, and neither has its folder dataset/. Make one '
                             'with python vsl/make_dataset.py.'.format(path))
 
@@ -259,7 +259,7 @@ def class_id(text: str, names: Sequence[str]) -> int:
     if text.isdigit() and 1 <= int(text) <= len(names):
         return int(text)
     raise errors.UsageError('--class {}: the data has the classes {} (ids 1 to {}).'.format(
-        text, ', '.join(names), len(names)))
+        text, errors.listed(names), len(names)))
 
 
 def select(split: Split, label: int) -> Split:

@@ -80,7 +80,7 @@ def validate(table: Any, path: str) -> Dict[int, Place]:
         for key, text in (('device_id', device.get('device_id')), ('rank_id', rank)):
             if not isinstance(text, str) or not re.match('[0-9]+$', text):
                 raise wrong('"{}" must be a number in quotes, not {!r}'.format(key, text))
-        if not device.get('device_ip'):
+        if not isinstance(device.get('device_ip'), str) or not device['device_ip']:
             raise wrong('rank {} has no "device_ip" (hccn_tool -i {} -ip -g shows it)'.format(
                 rank, device['device_id']))
         if int(rank) in ranks:

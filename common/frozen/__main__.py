@@ -8,11 +8,17 @@ With --emulate_precision the outputs are those of an .om file in half precision,
 """
 import argparse
 import os
+import signal
 import sys
-from typing import Optional, Sequence
+import time
+from typing import Optional, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from common import cli, files
+
+_MOST_MEMORY = 2 ** 34      # bytes
+_PAUSE = 0.05               # seconds between two looks at it
+_GRACE = 30                 # seconds beyond --timeout, to load TensorFlow and to end by itself
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -31,6 +37,9 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                         help='of ATC, with --emulate_precision')
     parser.add_argument('--emulate_overflow', default='saturate', choices=('saturate', 'inf'),
                         help='what becomes of values beyond +-65504')
+    parser.add_argument('--max_memory', type=cli.positive_float, default=None, metavar='GIB',
+                        help='memory after which a run is stopped; unset: 16, and at most three '
+                             'quarters of the machine\'s')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     options = parser.parse_args(argv)
     if options.action == 'run' and not (options.input and options.output):
@@ -85,6 +94,38 @@ def _work(options: argparse.Namespace) -> int:
     return cli.run(run_action, options)
 
 
+def _memory_limit() -> int:
+    """Bytes that a graph may take: of the machine's memory a quarter stays free."""
+    return min(_MOST_MEMORY, os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') * 3 // 4)
+
+
+def _ended(child: int, most: int, seconds: float) -> Tuple[int, str]:
+    """Waits for a child process; ends it when it takes more memory or time.
+
+    TensorFlow stops some loops without an end at its own timeout, but not all.
+
+    Returns:
+      (its status, what it took too much of or '').
+    """
+    path, until = '/proc/{}/statm'.format(child), time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status, ''
+        excess = ''
+        if time.monotonic() > until:
+            excess = 'did not end within {:g} s'.format(seconds)
+        elif os.path.exists(path):      # Linux
+            with open(path, encoding='ascii') as stream:
+                pages = int(stream.read().split()[1])   # 0 of a process that has ended
+            if pages * os.sysconf('SC_PAGE_SIZE') > most:
+                excess = 'took more than {:.3g} GiB of memory'.format(most / 2 ** 30)
+        if excess:
+            os.kill(child, signal.SIGKILL)
+            return os.waitpid(child, 0)[1], excess
+        time.sleep(_PAUSE)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code.
 
@@ -103,7 +144,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             sys.stderr.flush()
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    most = int(options.max_memory * 2 ** 30) if options.max_memory else _memory_limit()
+    status, excess = _ended(child, most, options.timeout + _GRACE)
+    if excess:
+        print('error: {} {} and was stopped. Give --max_memory or --timeout if it needs more.'
+              .format(options.graph, excess), file=sys.stderr)
+        return 1
     if os.WIFSIGNALED(status):
         print('error: {} cannot be run: TensorFlow died of it (signal {}). Freeze it again.'.format(
             options.graph, os.WTERMSIG(status)), file=sys.stderr)

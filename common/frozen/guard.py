@@ -61,12 +61,11 @@ def check(path: str, graph_def: tf.GraphDef) -> None:
     """
     names = sorted(forbidden(graph_def))
     if names:
-        first = ', '.join(name[:40] for name in names[:3])
         raise errors.InputError(
-            '{}: the graph has {} operation{} beyond computation ({}{}), which {} not run. Take a '
+            '{}: the graph has {} operation{} beyond computation ({}), which {} not run. Take a '
             'graph that freeze_graph.py wrote.'.format(
-                path, len(names), 's' if len(names) > 1 else '', first,
-                ', ...' if len(names) > 3 else '', 'are' if len(names) > 1 else 'is'))
+                path, len(names), 's' if len(names) > 1 else '', errors.listed(names),
+                'are' if len(names) > 1 else 'is'))
 
 
 def check_sizes(path: str, graph: tf.Graph) -> None:

@@ -43,7 +43,7 @@ class Predictor:
         wrong = sorted(set(arrays) ^ set(self.inputs))
         if wrong:
             raise self._refused('{} {}'.format(
-                'unknown or missing input' + ('s' if len(wrong) > 1 else ''), ', '.join(wrong)))
+                'unknown or missing input' + ('s' if len(wrong) > 1 else ''), errors.listed(wrong)))
         return self._run({name: self._fitting(name, value) for name, value in arrays.items()})
 
     def predict_all(self, **arrays: Any) -> Dict[str, np.ndarray]:
@@ -67,7 +67,7 @@ class Predictor:
         total = max(counts.values())
         if len(set(counts.values())) > 1 or not total:
             raise self._refused('the inputs have different numbers of rows, or none: {}'.format(
-                ', '.join('{} {}'.format(*item) for item in sorted(counts.items()))))
+                errors.listed('{} {}'.format(*item) for item in sorted(counts.items()))))
         first = min(counts)
         portion = self.inputs[first][0][axes[first]]
         if portion is None:     # a graph of others, for any number of rows
@@ -102,7 +102,7 @@ class Predictor:
 
     def _refused(self, what):
         return errors.InputError('{}: {}. Expected: {}.'.format(
-            self.path, what, '; '.join(_lines(self.inputs))))
+            self.path, what, errors.listed(_lines(self.inputs), most=60)))
 
     def __str__(self):
         return '\n'.join([self.path] + ['  input  ' + line for line in _lines(self.inputs)]

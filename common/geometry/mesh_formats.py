@@ -162,21 +162,22 @@ def _logical_lines(data):
     A line of vertices or faces that ends in a backslash is joined with the next. Others are not:
     names of materials and groups end in one, too, and would take a face with them.
     """
-    start, begun = 0, b''
+    start, parts = 0, []
     for number, line in enumerate(data.splitlines(), 1):
         if b'#' in line:
             line = line.partition(b'#')[0]
-        if begun:
-            line = begun + b' ' + line
-        else:
+        if not parts:
             start = number
-        begun = b''
-        if b'\\' in line and line.lstrip()[:1] in b'vVfF' and line.rstrip().endswith(b'\\'):
-            begun = line.rstrip()[:-1]
+        if b'\\' in line and (parts or line.lstrip()[:1] in b'vVfF') and (
+                line.rstrip().endswith(b'\\')):
+            parts.append(line.rstrip()[:-1])
+        elif parts:
+            yield start, b' '.join(parts + [line])
+            parts = []
         else:
             yield start, line
-    if begun:
-        yield start, begun
+    if parts:
+        yield start, b' '.join(parts)
 
 
 def _obj_face(tokens, num_vertices):
@@ -275,7 +276,8 @@ def _off_free(rows, num_vertices, num_faces, width):
             continue
         body = [tokens[start:start + width] for start in range(num_counts, place, width)]
         tail = []
-        while place < len(tokens) and len(tail) < num_faces and tokens[place][1].isdigit():
+        while place < len(tokens) and len(tail) < num_faces and (
+                tokens[place][1].isdigit() and len(tokens[place][1]) < 10):
             tail.append(tokens[place:place + 1 + _whole(tokens[place][1])])
             place += 1 + _whole(tokens[place][1])
             while has_colors and place < len(tokens) and tokens[place][0] == tail[-1][-1][0]:

@@ -5,7 +5,6 @@ written: .obj, .ply, .glb. V: vertices of a mesh, F: faces, T: triangles. Axes a
 of the file (usually y-up for .obj and .glb).
 """
 import os
-import stat
 import struct
 from typing import Optional, Sequence, Tuple
 
@@ -13,10 +12,12 @@ import numpy as np
 
 from common import errors, files
 from common.geometry import mesh_formats, polygons
+from common.readers import limits
 
 Mesh = mesh_formats.Mesh
 parse_obj = mesh_formats.parse_obj
 READABLE = tuple(mesh_formats.PARSERS)
+_MOST_BYTES = 2 ** 31        # of a file
 WRITABLE = ('.obj', '.ply', '.glb', '.stl')
 
 
@@ -57,13 +58,7 @@ def read_points(path: str) -> np.ndarray:
 
 
 def _content(path):
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise errors.InputError('cannot read {}: it is no file.'.format(path))
-        with open(path, 'rb') as stream:
-            data = stream.read()
-    except OSError as error:
-        raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror)) from None
+    data = limits.content(path, 'a mesh', 'Give a mesh file.', _MOST_BYTES)
     if not data.strip():
         raise errors.InputError('{} is empty.'.format(path))
     return data

@@ -10,7 +10,9 @@ import numpy as np
 
 from common import errors, files
 from common.geometry import meshes
+from common.readers import limits
 
+_MOST_CELLS = 1 << 30     # of a file, 1024 a side
 _SAMPLES = 1 << 20      # points on triangles in one batch
 
 
@@ -24,15 +26,14 @@ def read_binvox(path: str) -> np.ndarray:
     Raises:
       errors.InputError: the file is missing, no binvox, or cut short.
     """
-    try:
-        with open(path, 'rb') as stream:
-            data = stream.read()
-    except OSError as error:
-        raise errors.InputError('cannot read {}: {}.'.format(path, error.strerror))
+    data = limits.content(path, 'a binvox file', 'Give a .binvox file.')
     sizes, body = _binvox_header(data)
     if not sizes:
         raise errors.InputError('{} is no binvox file: it has no header from "#binvox" through '
                                 '"dim" with three sizes to "data".'.format(path))
+    if limits.count(sizes) > _MOST_CELLS:
+        raise errors.InputError('{} has {} cells, more than the {} that are read. Voxelise it in '
+                                'fewer.'.format(path, ' x '.join(map(str, sizes)), _MOST_CELLS))
     runs = np.frombuffer(body[:len(body) // 2 * 2], np.uint8).reshape(-1, 2)
     total = int(runs[:, 1].sum(dtype=np.int64))
     if total != sizes[0] * sizes[1] * sizes[2]:

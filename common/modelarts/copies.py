@@ -61,7 +61,7 @@ def copy_tree(source: str, target: str, skip: Optional[Callable[[str], bool]] = 
                 break
     if refused:
         raise errors.InputError('{}: not copied, since they lead out of the folder: {}.'.format(
-            origin, ', '.join(sorted(repr(name) for name in refused)[:5])))
+            origin, errors.listed(sorted(refused))))
     done = Copied(count, total, time.monotonic() - began)
     storage.say('copied {} file{}, {}, in {:.1f} s: {} -> {}'.format(
         done.files, '' if done.files == 1 else 's', places.megabytes(done.bytes), done.seconds,

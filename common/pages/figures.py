@@ -10,6 +10,7 @@ import numpy as np
 
 from common import errors
 from common.geometry import meshes
+from common.readers import pictures
 from common.readers import text as text_lib
 
 MOST_TRIANGLES = 4000   # of a mesh on a page; more are merged
@@ -95,7 +96,7 @@ def picture(path: str) -> Optional[str]:
             data = stream.read()
         with Image.open(io.BytesIO(data)) as image:
             kind = {'PNG': 'png', 'JPEG': 'jpeg'}.get(image.format)
-            if kind is None:
+            if kind is None or image.size[0] * image.size[1] > pictures.MAX_PIXELS:
                 return None
             if len(data) > _PLAIN or max(image.size) > _SIDE:
                 kind, data = 'jpeg', _smaller(image)

@@ -281,7 +281,7 @@ def read(prefix: str, names: Optional[Sequence[str]] = None) -> Dict[str, np.nda
     missing = sorted(set(names or ()) - set(shapes))
     if missing:
         raise errors.InputError('checkpoint {} has no {} (found: {}).'.format(
-            prefix, ', '.join(missing), ', '.join(sorted(shapes))))
+            prefix, errors.listed(missing), errors.listed(sorted(shapes))))
     try:
         return {name: reader.get_tensor(name) for name in (shapes if names is None else names)}
     except _READ_ERRORS as error:

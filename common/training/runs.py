@@ -595,7 +595,7 @@ def _restore(run, options, context, anew):
     prefix, lost = checkpoints.resumable(run.checkpoints)
     if prefix and lost:
         lines.append('note: {} has lost a file; going on from {}'.format(
-            ' and '.join(map(os.path.basename, lost)), prefix))
+            errors.listed(map(os.path.basename, lost)), prefix))
     return run._restore_own(prefix or checkpoints.latest(run.checkpoints)) + lines
 
 

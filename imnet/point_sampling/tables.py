@@ -67,12 +67,15 @@ def write_rows(path: str, rows: Iterable[Dict[str, np.ndarray]], count: int,
       path: of the file; rows: {name: uint8 array} of each shape; count: of rows.
       compression: 'gzip' or None.
     """
+    datasets: Dict[str, h5py.Dataset] = {}
     with writing(path) as stream:
         for number, row in enumerate(_read(rows)):
             for name, array in row.items():
                 if not number:
-                    create(stream, name, count, array.shape, compression)
-                stream[name][number] = array
+                    datasets[name] = create(stream, name, count, array.shape, compression)
+                datasets[name][number] = array
+            # Tells of a full disk; closing a dataset of h5py 3 does not, and then HDF5 dies.
+            stream.flush()
 
 
 def _read(rows):

@@ -42,7 +42,7 @@ def categories(options: cli.Options) -> List[Tuple[str, str, Dict[str, str]]]:
         raise errors.UsageError('--category={} names one category, but {} holds {}: {}. Leave it '
                                 'out, or give --input of one folder.'.format(
                                     options.category, options.input, len(result),
-                                    ', '.join(place for _, place, _ in result)))
+                                    errors.listed(place for _, place, _ in result)))
     return result
 
 
@@ -77,7 +77,7 @@ def _only(root, shape, paths, category):
         raise errors.InputError('{} has several files of one shape: {}. Keep one of each, or give '
                                 'them different names.'.format(
                                     os.path.join(root, category),
-                                    ', '.join(map(os.path.basename, paths[:6]))))
+                                    errors.listed(map(os.path.basename, paths))))
     best = min(paths, key=lambda path: next(place for place, ending in enumerate(_PREFERRED)
                                             if path.lower().endswith(ending)))
     if len(paths) > 1:

@@ -138,5 +138,5 @@ def pairs(data: Set, portion: Sequence[float]) -> List[Tuple[str, str]]:
                               if (category, model) not in _BAD]
     if not models_of_portion:
         raise errors.InputError('{}: no model in the portion {} of the categories {}.'.format(
-            data.query_path, list(portion), ', '.join(data.names) or '(none)'))
+            data.query_path, list(portion), errors.listed(data.names, '(none)')))
     return models_of_portion

@@ -391,7 +391,7 @@ def test_resnet_has_the_layers_of_the_paper():
         25557032)
 
 
-def test_the_graph_network_has_the_widths_of_the_original():
+def test_the_graph_network_has_the_widths_of_the_original(run):
     variables = layers.Parameters(plain=True)
     points, camera = graph_cnn.graph_cnn(
         tf.zeros([2, 2048]), np.zeros([6, 3]), variables, mesh.Adjacency(scipy.sparse.eye(6)))
@@ -402,6 +402,8 @@ def test_the_graph_network_has_the_widths_of_the_original():
         shapes)
     assert shapes['shape.0.lin2.W'] == [64, 32] and shapes['shape.1.lin2.W'] == [32, 16]
     assert shapes['shape.4.W'] == [3, 32] and shapes['camera_fc.2.W'] == [1, 256]
+    first = run([variables.by_name['camera_fc.4.' + name] for name in ('weight', 'bias')])
+    assert min(map(np.min, first)) < 0 < max(map(np.max, first)) < 1 / math.sqrt(6)
 
 
 def test_a_picture_turned_by_a_quarter_is_cropped_as_the_turned_picture():

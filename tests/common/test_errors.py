@@ -58,3 +58,63 @@ def test_lists_show_ten_and_a_count():
     (KeyError(), 'KeyError'), (MemoryError('x' * 900), 'x' * 40)])
 def test_reasons_are_short(error, expected):
     assert expected in errors.reason(error) and len(errors.reason(error)) <= 100
+
+
+NAMES = ['name{}'.format(number) for number in range(1000)]
+
+
+def _archive(path):
+    np.savez(path, **{name: np.zeros(1) for name in NAMES})
+
+
+@pytest.mark.parametrize('ending, write, read', [
+    ('.npz', _archive, lambda path: _samples(path)), ('.npz', _archive, lambda path: _body(path)),
+    ('.npz', _archive, lambda path: _solid(path)), ('.hdf5', None, lambda path: _set(path))])
+def test_names_of_a_file_are_ten_and_a_count(tmp_path, ending, write, read):
+    path = str(tmp_path / 'a') + ending
+    if write:
+        write(path)
+    else:
+        import h5py
+        with h5py.File(path, 'w') as stream:
+            for name in NAMES:
+                stream[name] = 1
+    with pytest.raises(errors.InputError) as caught:
+        read(path)
+    text = caught.value.args[0].replace(path, '')   # as it was before it is cut
+    assert '(1000 in all)' in text and text.count('name') < 14 and len(text) < 600
+
+
+def _samples(path):
+    from cmr.src.dataset import datasets
+    return datasets.Set('up-3d', path, '')
+
+
+def _body(path):
+    from cmr.src.utils import body
+    return body.load(path)
+
+
+def _solid(path):
+    from imnet.point_sampling import solids
+    return solids.read(path)
+
+
+def _set(path):
+    from imnet import data_utils
+    return data_utils.Set(path)
+
+
+def test_names_of_a_checkpoint_are_ten_and_a_count(tmp_path):
+    import tensorflow.compat.v1 as tf
+
+    from common.training import checkpoints
+    with tf.Graph().as_default(), tf.Session() as sess:
+        variables = [tf.get_variable(name, []) for name in NAMES[:30]]
+        sess.run(tf.variables_initializer(variables))
+        prefix = tf.train.Saver(variables).save(sess, str(tmp_path / 'model-1'))
+    with pytest.raises(errors.InputError) as caught:
+        checkpoints.read(prefix, ['other{}'.format(number) for number in range(30)])
+    text = caught.value.args[0]
+    text = text.split('model-1 ')[1]
+    assert text.count('(30 in all)') == 2 and text.count('name') == text.count('other') == 10

@@ -447,6 +447,28 @@ def test_the_inputs_of_the_check_are_kept(tmp_path):
         graph_lib.read_sample(str(tmp_path / 'model.pb'))
 
 
+@pytest.mark.parametrize('options, expected', [
+    (['--max_memory=0.8'], 'took more than 0.8 GiB of memory'),
+    (['--timeout=1'], 'did not end within')])
+def test_a_graph_that_grows_or_has_no_end_is_stopped(tmp_path, options, expected):
+    path = str(tmp_path / 'model.pb')
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, [2, 4], name='x')
+        parts = 2 if 'memory' in expected else 1
+        tf.while_loop(lambda value: True, lambda value: tf.concat([value] * parts, 0), [x],
+                      shape_invariants=[tf.TensorShape([None, 4])], name='y')
+        with open(path, 'wb') as stream:
+            stream.write(graph.as_graph_def().SerializeToString())
+    np.save(str(tmp_path / 'x.npy'), np.ones([2, 4], np.float32))
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', 'import sys; from common.frozen import __main__; '
+         '__main__._GRACE = 12; sys.exit(__main__.main(sys.argv[1:]))', 'run', path,
+         '--input=x={}'.format(tmp_path / 'x.npy'), '--output={}'.format(tmp_path)] + options,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 1
+    assert expected in done.stderr.splitlines()[-1] and 'model.pb' in done.stderr
+
+
 def test_a_graph_that_aborts_tensorflow_ends_in_a_line(tmp_path):
     graph = os.path.join(ROOT, 'tests', 'field_cases', 'damaged', 'pb-5403-a.pb')
     np.save(str(tmp_path / 'points.npy'), np.ones([2, 3], np.float32))

@@ -103,6 +103,7 @@ def test_negative_indices_count_from_the_vertices_read_so_far(tmp_path):
     ('a.off', 'OFF\nfour 1 0\n', 'line 2'),
     ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 0\n', 'cut short'),
     ('a.off', 'OFF\n999999999999 1 0\n0 0 0\n', 'cut short'),
+    ('a.off', 'OFF\n6\n5\n0\n0 0 0\n2 0 0\n4 1 0\n0 0 3\n2 0 3\n0 1 2\n' + '9' * 300, 'cut short'),
     ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 x\n0 1 0\n3 0 1 2\n', 'line 4'),
     ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n4 0 1 2\n', 'line 6'),
     ('a.off', 'OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 3\n', 'line 6: a face names vertex 3'),

@@ -1,5 +1,6 @@
 """What papers and published measures fix, by hand or by another library, on uneven input."""
 import math
+import types
 
 import h5py
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from sklearn import neighbors
 
+from common import errors
 from common.geometry import voxel_grids
 from imnet import data_utils, decoder, evaluation, extraction, light_field, measures, options
 from imnet.IMGAN import model, modelz, ops
@@ -281,3 +283,56 @@ def test_a_silhouette_has_the_papers_features():
             assert value < 1e-3
         if (n, m) == (2, 0):    # mean of 2 r^2 - 1 over the disc
             assert value == pytest.approx(abs(radius ** 2 - 1), abs=0.01)
+
+
+def test_rows_of_an_npy_file_are_read_one_by_one(tmp_path):
+    array = np.random.RandomState(0).randint(0, 255, [3, 4, 5]).astype(np.uint8)
+    np.save(str(tmp_path / 'a.npy'), array)
+    rows = data_utils._Rows(str(tmp_path / 'a.npy'))
+    assert len(rows) == 3 and rows.shape == (3, 4, 5)
+    np.testing.assert_array_equal(rows[2], array[2])
+    np.testing.assert_array_equal(rows[1, 3], array[1, 3])
+
+
+def test_the_last_view_is_taken_and_one_beyond_refused(tmp_path):
+    from imnet.IMSVR import views
+    data = types.SimpleNamespace(pixels=lambda: np.zeros([2, 24, 1, 1]), path='a.hdf5')
+    assert [views.checked(data, view) for view in (None, 23, 0)] == [23, 23, 0]
+    with pytest.raises(errors.UsageError, match='have 24 views, 0 to 23'):
+        views.checked(data, 24)
+
+
+@pytest.mark.parametrize('fixed', [None, 4])
+def test_a_field_is_evaluated_in_parts_of_any_size(fixed):
+    points = tf.placeholder(tf.float32, [1, fixed, 3])
+    code = tf.placeholder(tf.float32, [1, 2])
+    raw = tf.reduce_sum(points ** 2 * code[:, :1, None], axis=2, keepdims=True)
+    places = np.random.RandomState(0).normal(size=[10, 3]).astype(np.float32)
+    with tf.Session() as sess:
+        field = decoder.Field(sess, code, points, raw + 1, raw, np.float32([2, 0]), 3)
+        np.testing.assert_allclose(field(places), 2 * (places ** 2).sum(axis=1) + 1, rtol=1e-5)
+        np.testing.assert_allclose(field.gradient(places), 4 * places, rtol=1e-5)
+        assert field.evaluated == 10 and len(field(places[:0])) == 0
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int32, bool, np.float32])
+def test_a_grid_of_any_size_fills_the_diagonal(tmp_path, dtype):
+    grid = np.zeros([40, 40, 40], dtype)
+    grid[5:17, 20:23, 8:12] = 1         # 12 x 3 x 4 cells: a diagonal of 13
+    np.savez(str(tmp_path / 'a.npz'), voxels=grid)
+    solid = np.argwhere(solids.read(str(tmp_path / 'a.npz')))
+    sizes = np.ptp(solid, axis=0) + 1
+    np.testing.assert_allclose(sizes, 256 / 13 * np.array([12, 3, 4]), atol=1.01)
+    np.testing.assert_allclose(solid.min(axis=0) + solid.max(axis=0) + 1, 256, atol=1.01)
+
+
+def test_points_of_a_corner_are_not_taken_for_those_of_an_older_set(tmp_path):
+    cells = np.random.RandomState(0).randint(0, 64, [1, 500, 3]).astype(np.uint8)
+    grid = np.zeros([1, 64, 64, 64, 1], np.uint8)
+    grid[0, :8] = 1         # cells below 32 of 256
+    path = str(tmp_path / 'a_train.hdf5')
+    with h5py.File(path, 'w') as stream:
+        stream['voxels'], stream['points_64'] = grid, cells
+        stream['values_64'] = (cells[..., :1] < 32).astype(np.uint8)
+    np.testing.assert_allclose(data_utils.Set(path, 64).sample(0)[1],
+                               (cells[0] + 0.5) / 256 - 0.5, atol=1e-6)

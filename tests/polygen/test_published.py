@@ -14,6 +14,7 @@ from polygen import (
     layers,
     measures,
     options,
+    sampling,
     sequences,
     training_graph,
 )
@@ -206,3 +207,27 @@ def test_the_optimiser_is_adam_with_its_usual_constants(run):
             math.sqrt(second) + 1e-8)
         run(step, {graph.learning_rate: 0.5})
         assert run(weight) == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize('scale', [1e-3, 0.3, 1e3])
+def test_a_mesh_of_any_size_gets_a_unit_diagonal(scale):
+    vertices = scale * np.array([[0, 0, 0], [1, 2, 2.]])
+    np.testing.assert_allclose(data_utils.normalize_vertices_scale(vertices),
+                               np.array([[0, 0, 0], [1, 2, 2]]) / 3)
+
+
+def test_nothing_is_filtered_unless_it_is_asked_for(run):
+    logits = np.array([[3., -2, 0, 1]])
+    kept = run(sampling.filter_logits(tf.constant(logits, tf.float32), sampling.Filters()))
+    np.testing.assert_allclose(kept, logits)
+    halved = run(sampling.filter_logits(tf.constant(logits, tf.float32),
+                                        sampling.Filters(temperature=2.)))
+    np.testing.assert_allclose(halved, logits / 2)
+
+
+def test_nuclear_sampling_by_hand(run):
+    probabilities = np.array([[0.15, 0.5, 0.05, 0.3]])
+    for top_p, kept in ((0.45, [1]), (0.75, [1, 3]), (0.9, [0, 1, 3])):
+        filtered = run(sampling.filter_logits(tf.constant(np.log(probabilities), tf.float32),
+                                              sampling.Filters(top_p=top_p)))
+        assert np.flatnonzero(filtered[0] > -1e8).tolist() == kept

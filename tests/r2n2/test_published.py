@@ -228,3 +228,34 @@ def test_views_of_the_test_are_an_order_of_each_model():
     assert all(len(set(one)) == 5 and max(one) < 24 for one in views)
     assert tuple(views[0]) != tuple(views[1])
     np.testing.assert_array_equal(evaluation.fixed_views(24, 0, 1, 3), views[1][:3])
+
+
+@pytest.mark.parametrize('size', [1, 3])
+def test_a_convolution_of_an_unpooled_volume_is_the_plain_one(run, size):
+    x = np.random.RandomState(0).normal(size=[1, 2, 2, 2, 3]).astype(np.float32)
+    fast, plain = layers.Layers(False), layers.Layers(True)
+    with tf.variable_scope('fast'):
+        one = fast.unpooled_conv('conv7', tf.constant(x), 4, size)
+    with tf.variable_scope('plain'):
+        other = plain.unpooled_conv('conv7', tf.constant(x), 4, size)
+    kernel = np.random.RandomState(1).normal(size=[size] * 3 + [3, 4])
+    run(one)
+    for store in (fast, plain):
+        run(store.by_name['conv7/W'].assign(kernel))
+    values = run(one), run(other)
+    np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-5)
+    # By hand: cell (2, 0, 3) sees the value at (1, 0, 1), which lies at (2, 0, 2), through the
+    # kernel's cell before its centre in the last axis; and (1, 0, 2) at (2, 0, 4), which is none.
+    weights = kernel[tuple(np.array([size // 2] * 2 + [0]))] if size == 3 else 0 * kernel[0, 0, 0]
+    np.testing.assert_allclose(values[0][0, 2, 0, 3], x[0, 1, 0, 1] @ weights + 0.1, rtol=1e-4,
+                               atol=1e-5)
+
+
+def test_the_hue_is_shifted_in_training_where_it_is_asked_for():
+    settings = config.defaults().TRAIN
+    settings.update(HUE_RANGE=0.5, FLIP=False, RANDOM_CROP=False)
+    image = np.zeros([6, 7, 3], np.uint8)
+    image[..., 0] = 200
+    turned = data_augmentation.for_training(image, settings, np.random.RandomState(1))
+    assert turned.shape == (6, 7, 3) and turned.max() > 190
+    assert (turned == turned[0, 0]).all() and tuple(turned[0, 0]) != (200, 0, 0)

@@ -1,5 +1,6 @@
 """What the paper and published measures fix, by hand or by another library, on uneven input."""
 import math
+import types
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy import integrate, spatial, stats
 from sklearn import neighbors, svm
 
 from tests.vsl import test_vsl
-from vsl import VarShapeLearner, measures, options, vsl, vsl_rec
+from vsl import VarShapeLearner, data_utils, datasets, measures, options, vsl, vsl_rec
 
 
 def test_the_constants_of_the_original():
@@ -135,3 +136,22 @@ def test_one_cell_is_as_good_as_many_for_generation():
     figures = measures.generation(np.array([[1, 0, 0]]), np.array([[1, 0, 0], [0, 0, 1]]))
     assert figures['minimum_matching_distance'] == pytest.approx((0 + 1) / 2)
     assert measures.iou(np.array([[0, 1, 0]]), np.array([[0, 1, 0]])) == [1]
+
+
+def test_names_of_a_set_count_the_classes_of_both_splits(monkeypatch):
+    splits = {'train': [1, 3, 2], 'test': [4, 1]}
+    monkeypatch.setattr(data_utils, 'read_split', lambda path, split, images: types.SimpleNamespace(
+        labels=np.array(splits[split])))
+    monkeypatch.setattr(data_utils, 'class_names', lambda *arguments: arguments)
+    assert datasets.ShapeSet('a.mat', 'names.txt').names == ('a.mat', 4, 'names.txt')
+
+
+def test_dropout_keeps_where_the_draw_says_so_and_scales():
+    model = vsl_rec.VarShapeLearner(**test_vsl.SMALL, training=False)
+    hidden = tf.ones([2, 200])
+    with tf.name_scope('check'):
+        dropped = model._dropout(hidden)
+    uniform = np.tile(np.linspace(0, 0.999, 200), [2, 1])
+    values = model.sess.run(dropped, {model.dropout_uniform: uniform, model.keep_prob: 0.2})
+    mask = uniform.astype(np.float32) >= np.float32(0.8)
+    np.testing.assert_allclose(values, np.where(mask, 5., 0.), rtol=1e-6)

@@ -146,17 +146,6 @@ def test_free_nats_cost_nothing_below_and_the_divergence_above():
     np.testing.assert_allclose(losses, [kl, 1e3], rtol=1e-4)
 
 
-def test_dropout_keeps_where_the_draw_says_so_and_scales():
-    model = vsl_rec.VarShapeLearner(**SMALL, training=False)
-    hidden = tf.ones([2, 200])
-    with tf.name_scope('check'):
-        dropped = model._dropout(hidden)
-    uniform = np.tile(np.linspace(0, 0.999, 200), [2, 1])
-    values = model.sess.run(dropped, {model.dropout_uniform: uniform, model.keep_prob: 0.2})
-    mask = uniform.astype(np.float32) >= np.float32(0.8)
-    np.testing.assert_allclose(values, np.where(mask, 5., 0.), rtol=1e-6)
-
-
 def test_the_last_bias_of_the_image_branch_is_added_once_when_mended():
     codes = []
     for mended in (False, True):

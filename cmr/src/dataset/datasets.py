@@ -45,7 +45,7 @@ class Set:
             raise errors.InputError('{} has no {} (found: {}), which this needs. python '
                                     'cmr/preprocess.py makes it.'.format(
                                         self.path, ', '.join(missing),
-                                        ', '.join(sorted(self.rows))))
+                                        errors.listed(sorted(self.rows))))
 
     def __len__(self) -> int:
         return len(self.rows['imgname'])
@@ -108,7 +108,7 @@ def checked(path: str, rows: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     missing = [name for name in _REQUIRED if name not in rows]
     if missing:
         raise errors.InputError('{} has no {} (found: {}).'.format(
-            path, ', '.join(missing), ', '.join(sorted(rows))))
+            path, ', '.join(missing), errors.listed(sorted(rows))))
     count = len(rows['imgname']) if rows['imgname'].ndim else 0
     if not count:
         raise errors.InputError('{} holds no sample.'.format(path))

@@ -81,7 +81,7 @@ def load(path: str = config_lib.SHIPPED_BODY) -> Dict[str, Any]:
     missing = sorted(set(_SHAPES) - set(values))
     if missing:
         raise errors.InputError('the body model {} has no {} (found: {}).'.format(
-            path, ', '.join(missing), ', '.join(sorted(map(str, values)))))
+            path, ', '.join(missing), errors.listed(sorted(map(str, values)))))
     body = {name: pickles.plain(values[name], path, name) for name in _SHAPES}
     count = len(body['v_template'])
     for name, shape in _SHAPES.items():
@@ -179,7 +179,7 @@ def _levels(arrays, path, num_vertices):
             levels.append([_coordinates(arrays, kind + number, path) for number in names])
         elif kind not in arrays:
             raise errors.InputError('{} has no {} (found: {}).'.format(
-                path, kind, ', '.join(sorted(arrays))))
+                path, kind, errors.listed(sorted(arrays))))
         else:
             levels.append([pickles.plain(matrix, path, kind) for matrix in arrays[kind]])
     (connections, downs, ups), sizes = levels, [matrix.shape[0] for matrix in levels[0]]

@@ -142,7 +142,7 @@ def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[st
                                                         one.shape.as_list())
                     for name, one in wanted.items()
                     if name in weights and list(weights[name].shape) != one.shape.as_list()))]
-    listed = ['{}: {}'.format(kind, ', '.join(names)) for kind, names in problems if names]
+    listed = ['{}: {}'.format(kind, errors.listed(names)) for kind, names in problems if names]
     if listed:
         raise errors.InputError('{} belongs to another network ({}). Give its --body and the sizes '
                                 'of its network (--num_layers, --num_channels, --resnet_width).'
@@ -183,10 +183,10 @@ def _renamed(path, table):
     missing = sorted(set(names) - set(content))
     if missing:
         raise errors.InputError('{} has no {}, which {} names.'.format(
-            path, ', '.join(missing), table))
+            path, errors.listed(missing), table))
     wrong = sorted(name for name in names if not isinstance(content[name], np.ndarray))
     if wrong:
-        raise errors.InputError('{}: {} are no arrays.'.format(path, ', '.join(wrong)))
+        raise errors.InputError('{}: {} are no arrays.'.format(path, errors.listed(wrong)))
     return {ours: to_ours(content[theirs].astype(np.float32)) for theirs, ours in names.items()}
 
 
