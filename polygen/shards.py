@@ -76,7 +76,8 @@ class Inputs(NamedTuple):
         try:
             with open(self.path, 'rb') as stream:
                 stream.seek(start)
-                data = stream.read(end - start)
+                # No more than there is, whatever the offsets say.
+                data = stream.read(max(0, min(end, os.fstat(stream.fileno()).st_size) - start))
         except OSError as error:
             raise errors.InputError('cannot read {}: {}. {}'.format(
                 self.path, error.strerror, _REMEDY)) from None
@@ -178,4 +179,4 @@ def left_out(path: str) -> List[str]:
     """Returns the lines about meshes that a shard (.npz) could not take."""
     lines: Optional[np.ndarray] = arrays_lib.read_archive(
         path, ['left_out'], remedy=_REMEDY).get('left_out')
-    return [] if lines is None else [str(line) for line in lines]
+    return [] if lines is None else [str(line) for line in lines.ravel()]

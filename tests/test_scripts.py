@@ -73,6 +73,7 @@ SCRIPTS = [
      ['x.png', '--graph=' + NOWHERE + '/x.pb']),
     ('examples/imnet_reconstruct.py', ['x.png', '--graph=y'], [NOWHERE + '/x.png']),
     ('examples/cmr_body.py', ['x.jpg', '--boddy=y'], ['x.jpg', '--graphs=' + NOWHERE]),
+    ('examples/web_demo.py', ['--prt=1'], None),
     ('tests/fuzz.py', ['--case=1'], None),
     ('tests/kill.py', ['--model=toy', '--kill=1'], None),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),

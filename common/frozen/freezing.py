@@ -62,7 +62,6 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         raise errors.InputError('a frozen graph needs a name that ends in .pb, not {}.'.format(
             path))
     _check_inputs(inputs)
-    cli.say('freezing and checking {}'.format(path))
     named = _name_outputs(sess.graph, outputs, aliases)
     graph_def = _constant_graph(sess, list(inputs), list(named))
     findings = lint.lint_graph(graph_def, list(inputs), list(named), 'infer')

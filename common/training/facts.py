@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterable, Optional
 import tensorflow.compat.v1 as tf
 
 import common
-from common import cli
+from common import cli, redact
 from common.training import records
 
 # Options that may differ from machine to machine, as may what names a file.
@@ -29,8 +29,11 @@ def of_script(work: Callable[..., Any], options: cli.Options) -> Dict[str, str]:
         common.__version__, _digest_of_code({'common', work.__module__.split('.')[0]}))}
     values = records.options_of(options)
     for name in sorted(set(values) - _OWN - set(_DATA)):
-        if os.sep not in str(values[name]):
-            facts['--' + name] = str(values[name])
+        value = vars(options)[name]
+        if isinstance(value, (set, frozenset)):     # the order of which is each process's own
+            value = sorted(value, key=str)
+        if os.sep not in str(value):
+            facts['--' + name] = redact.url(str(value))
     for name in _DATA:
         if isinstance(values.get(name), str):
             facts['--{} with the digest'.format(name)] = digest(values[name])

@@ -159,9 +159,9 @@ class Peers(Nobody):
         while not self._over.wait(_BEAT):
             self._beat()
             with self._lock:
-                loss = None if self._over.is_set() else self._lost()
-                if loss:
-                    self._end_here(*loss)
+                departed = None if self._over.is_set() else self._lost()
+                if departed:
+                    self._end_here(*departed)
 
     def _end_here(self, code, line):
         """Ends the process, whose main thread may wait for ever."""

@@ -75,7 +75,11 @@ class Recorder:
         Args:
           step: int; tag: str; picture: str, a .png file.
           mesh: (vertices [V, 3], triangles [T, 3]), or None.
+
+        What is made again at the step that the run goes on from was shown before.
         """
+        if step <= self._start_step:
+            return
         with open(picture, 'rb') as stream:
             data = stream.read()
         width, height = struct.unpack('>II', data[16:24])   # of a PNG's first chunk

@@ -1,0 +1,325 @@
+"""Shows the models in a browser: drop a picture or a mesh, get a mesh to turn and to download.
+
+A tab for each model; each answer comes from the model's own script, on a run's checkpoint or on the
+weights that ship. Listens on this machine alone unless --host says otherwise.
+
+Example: python examples/web_demo.py --r2n2=r2n2/test/output/0 --port=8000
+"""
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli, errors
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PICTURES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp')
+_MESHES = ('.obj', '.off', '.ply', '.stl', '.glb')
+_MOST_FILES = 8             # of an upload
+_MOST_JOBS = 200            # answers that are kept; the oldest goes
+_SECONDS = 600              # that an answer may take
+_FLASK = ('the web demo needs the package flask, which this Python does not have: pip install '
+          'flask==2.2.5')
+_SHOWN = re.compile(r'[\w-]+(\.[\w-]+)+')   # names of files that are given out
+
+
+class Tab(NamedTuple):
+    """What a model's tab takes and runs.
+
+    Attributes:
+      title: str; endings: of the files to upload, none: no file; most: how many; fields: (name,
+        label, smallest, largest, value) of numbers; note: str, what to expect.
+    """
+
+    title: str
+    endings: Sequence[str]
+    most: int
+    fields: Sequence[Tuple[str, str, float, float, float]]
+    note: str
+
+
+TABS = {
+    'r2n2': Tab('3D-R2N2', _PICTURES, _MOST_FILES, [('threshold', 'threshold', 0, 1, 0.4)],
+                'One to eight pictures of one object.'),
+    'imnet': Tab('IM-NET', _PICTURES, 1, [], 'One picture of an object.'),
+    'cmr': Tab('CMR', _PICTURES, 1, [], 'One photo of a person.'),
+    'vsl': Tab('VSL', _MESHES, 1, [], 'One closed mesh, z up: its class and what is decoded.'),
+    'polygen': Tab('PolyGen', (), 0, [('seed', 'seed', 0, 2 ** 31 - 1, 0),
+                                      ('num_samples', 'samples', 1, 8, 4),
+                                      ('temperature', 'temperature', 0.05, 2, 1)],
+                   'Draws meshes; no file is needed.'),
+}
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    for name, tab in TABS.items():
+        parser.add_argument('--' + name, type=cli.path, default='', metavar='FOLDER',
+                            help='output folder of a run of {}; unset: its default one, else the '
+                                 'weights that ship'.format(tab.title))
+    parser.add_argument('--vsl_data', type=cli.path, default='', metavar='FILE',
+                        help='.mat file that VSL was trained on; unset: the procedural furniture')
+    parser.add_argument('--host', default='127.0.0.1', help='address to listen on')
+    parser.add_argument('--port', type=cli.positive_int, default=8000, help='port to listen on')
+    parser.add_argument('--max_upload', type=cli.positive_int, default=20,
+                        help='MiB of an upload at most')
+    parser.add_argument('--workers', type=cli.positive_int, default=1,
+                        help='answers that are computed at the same time')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, float], folder: str,
+               vsl_data: str = '') -> List[str]:
+    """Returns the command line that answers a request.
+
+    Args:
+      model: str, a key of TABS; run: str, output folder of a run, '': the weights that ship.
+      paths: uploaded files; numbers: {field: value}; folder: str, where results go.
+      vsl_data: str, the set of VSL.
+    """
+    script = os.path.join(_ROOT, model, {
+        'r2n2': 'demo.py', 'imnet': 'IMSVR/main.py', 'cmr': 'demo.py', 'vsl': 'vsl_main.py',
+        'polygen': 'sample.py'}[model])
+    weights = ['--checkpoint', run] if run else ['--pretrained']
+    output = ['--output_path', folder]
+    if model == 'r2n2':
+        more = [*paths, '--output', os.path.join(folder, 'object.obj'),
+                '--threshold={}'.format(numbers['threshold'])]
+    elif model == 'cmr':
+        more = ['--img', paths[0], '--outfile', os.path.join(folder, 'body')]
+    elif model == 'imnet':
+        more = ['--image', paths[0], '--resolution=64', '--extraction=octree', '--formats', 'ply',
+                'stl']
+        if run:     # the run tells more than a checkpoint of it: the decoder's clip
+            weights, output = [], ['--output_path', run, '--sample_dir', folder]
+    elif model == 'vsl':
+        more = ['--stages=encode', '--shape', paths[0], '--data_path', vsl_data]
+    else:
+        more = ['--seed={:d}'.format(int(numbers['seed'])), '--num_samples={:d}'.format(
+            int(numbers['num_samples'])), '--temperature={}'.format(numbers['temperature'])]
+    return [sys.executable, script, *more, *weights, *output]
+
+
+class Jobs:
+    """Requests that are answered: a folder of its own for each, so that nobody sees another's.
+
+    Args:
+      workers: int, answers that are computed at the same time.
+    """
+
+    def __init__(self, workers: int):
+        self.root = tempfile.mkdtemp(prefix='web_demo_')
+        self._turn = threading.BoundedSemaphore(workers)
+        self._lock = threading.Lock()
+        self._names: List[str] = []
+
+    def new(self) -> str:
+        """Makes the folder of a request; returns its name, which cannot be guessed."""
+        name = secrets.token_urlsafe(16)
+        os.makedirs(os.path.join(self.root, name))
+        with self._lock:
+            self._names.append(name)
+            old = self._names[:-_MOST_JOBS]
+            del self._names[:-_MOST_JOBS]
+        for one in old:
+            shutil.rmtree(os.path.join(self.root, one), ignore_errors=True)
+        return name
+
+    def run(self, name: str, command: Sequence[str]) -> str:
+        """Runs a command when it is its turn; returns '' or the line on what was wrong."""
+        with self._turn:
+            try:
+                done = subprocess.run(command, cwd=os.path.join(self.root, name),
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      stdin=subprocess.DEVNULL, timeout=_SECONDS)
+            except subprocess.TimeoutExpired:
+                return 'no answer within {} s.'.format(_SECONDS)
+        if done.returncode == 0:
+            return ''
+        lines = done.stderr.decode(errors='replace').strip().splitlines()
+        told = [line[len('error: '):] for line in lines if line.startswith('error: ')]
+        text = told[-1] if told else 'the script ended with exit code {}.'.format(done.returncode)
+        return text.replace(os.path.join(self.root, name) + os.sep, '')
+
+
+def numbers_of(tab: Tab, form: Any) -> Dict[str, float]:
+    """Returns the numbers of a form.
+
+    Raises:
+      errors.InputError: one is none, or out of its range.
+    """
+    numbers = {}
+    for name, label, low, high, value in tab.fields:
+        try:
+            number = float(form.get(name, value))
+        except ValueError:
+            number = float('nan')
+        if not low <= number <= high:
+            raise errors.InputError('{} must be a number from {:g} to {:g}.'.format(
+                label, low, high))
+        numbers[name] = number
+    return numbers
+
+
+def stored(tab: Tab, uploads: Sequence[Any], folder: str) -> List[str]:
+    """Stores uploaded files under names of our own; returns their paths.
+
+    Raises:
+      errors.InputError: there are too few, too many, or some of another kind.
+    """
+    uploads = [one for one in uploads if one.filename]
+    if not 1 <= len(uploads) <= tab.most:
+        raise errors.InputError('{} takes 1 to {} files, not {}.'.format(
+            tab.title, tab.most, len(uploads)))
+    paths = []
+    for number, one in enumerate(uploads):
+        ending = os.path.splitext(one.filename)[1].lower()
+        if ending not in tab.endings:
+            raise errors.InputError('{} takes {}, not {}.'.format(
+                tab.title, ' '.join(tab.endings), errors.quote(ending or 'a file without ending')))
+        paths.append(os.path.join(folder, 'upload{}{}'.format(number, ending)))
+        one.save(paths[-1])
+    return paths
+
+
+def run_of(model: str, given: str) -> str:
+    """Returns the run's folder that a tab uses, '' for the weights that ship."""
+    for folder in (given, os.path.join(_ROOT, model, 'output'),
+                   os.path.join(_ROOT, model, 'test', 'output', '0')):
+        if folder and os.path.isdir(os.path.join(folder, 'checkpoints')):
+            return os.path.abspath(folder)
+    return ''
+
+
+def make_app(options: Any) -> Any:
+    """Makes the Flask application.
+
+    Raises:
+      errors.InputError: the package flask is missing.
+    """
+    try:
+        import flask
+    except ImportError as error:
+        raise errors.InputError(_FLASK) from error
+    from common.pages import report
+    app, jobs = flask.Flask('web_demo'), Jobs(options.workers)
+    app.config['MAX_CONTENT_LENGTH'] = options.max_upload << 20
+    app.config['JOBS'] = jobs
+
+    def answer(model):
+        tab = TABS[model]
+        name = jobs.new()
+        folder = os.path.join(jobs.root, name)
+        numbers = numbers_of(tab, flask.request.form)
+        paths = stored(tab, flask.request.files.getlist('files'), folder) if tab.most else []
+        run = run_of(model, vars(options)[model])
+        command = command_of(model, run, paths, numbers, folder, options.vsl_data)
+        if flask.request.form.get('remove_background') and tab.endings is _PICTURES:
+            command.append('--remove_background')
+        problem = jobs.run(name, command)
+        if problem:
+            raise errors.InputError(problem)
+        report.write_folder(folder, tab.title, facts={'weights': os.path.basename(run) or
+                                                      'those that ship', **numbers})
+        return name
+
+    @app.route('/')
+    def start():
+        return flask.render_template_string(_PAGE, tabs=TABS, limit=options.max_upload)
+
+    @app.route('/<model>', methods=['POST'])
+    def ask(model):
+        if model not in TABS:
+            flask.abort(404)
+        try:
+            name = answer(model)
+        except errors.InputError as error:
+            return flask.jsonify(error=str(error)), 400
+        return flask.jsonify(page='/job/{}/{}'.format(name, report.NAME))
+
+    @app.route('/job/<name>/<path:file>')
+    def give(name, file):
+        if not re.fullmatch(r'[\w-]+', name) or not all(
+                _SHOWN.fullmatch(part) or re.fullmatch(r'[\w-]+', part)
+                for part in file.split('/')):
+            flask.abort(404)
+        return flask.send_from_directory(os.path.join(jobs.root, name), file)
+
+    @app.errorhandler(413)
+    def too_large(error):
+        del error
+        return flask.jsonify(error='the upload is larger than {} MiB.'.format(
+            options.max_upload)), 413
+
+    return app
+
+
+_PAGE = '''<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>3D shapes</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1100px; padding: 1rem; }
+section { display: none; } section.open { display: block; } nav button.open { font-weight: bold; }
+iframe { width: 100%; height: 75vh; border: 1px solid #ccd; } .error { color: #a00; }
+label { margin-right: 1rem; }</style></head><body><h1>3D shapes</h1>
+<nav>{% for name, tab in tabs.items() %}<button data-tab="{{ name }}">{{ tab.title }}</button>
+{% endfor %}</nav>
+{% for name, tab in tabs.items() %}<section id="{{ name }}"><p>{{ tab.note }}</p>
+<form action="/{{ name }}">{% if tab.most %}<input type="file" name="files"
+ accept="{{ tab.endings | join(',') }}"{% if tab.most > 1 %} multiple{% endif %}> at most
+ {{ limit }} MiB{% endif %}
+{% if '.png' in tab.endings %}<label><input type="checkbox" name="remove_background" value="1">
+ remove the background</label>{% endif %}
+{% for field, label, low, high, value in tab.fields %}<label>{{ label }} <input type="number"
+ step="any" name="{{ field }}" min="{{ low }}" max="{{ high }}" value="{{ value }}"></label>
+{% endfor %}<button>Go</button></form><p class="said" role="status"></p>
+<iframe hidden sandbox="allow-scripts allow-downloads"></iframe></section>{% endfor %}
+<script>
+const sections = document.querySelectorAll('section');
+const tabs = document.querySelectorAll('nav button');
+function show(name) {
+  sections.forEach(one => one.classList.toggle('open', one.id === name));
+  tabs.forEach(one => one.classList.toggle('open', one.dataset.tab === name));
+}
+tabs.forEach(one => one.addEventListener('click', () => show(one.dataset.tab)));
+show(sections[0].id);
+sections.forEach(section => section.querySelector('form').addEventListener('submit',
+ async event => {
+  event.preventDefault();
+  const said = section.querySelector('.said'), frame = section.querySelector('iframe');
+  said.className = 'said'; said.textContent = 'Working ...';
+  let answer;
+  try {
+    const sent = await fetch(event.target.action,
+                             {method: 'POST', body: new FormData(event.target)});
+    answer = await sent.json();
+  } catch (error) { answer = {error: 'the server does not answer.'}; }
+  if (answer.error) { said.className = 'said error'; said.textContent = answer.error; return; }
+  said.textContent = ''; frame.src = answer.page; frame.hidden = false;
+}));
+</script></body></html>'''
+
+
+def serve(options: Any) -> None:
+    """Serves until Ctrl-C; the answers go then."""
+    app = make_app(options)
+    cli.say('http://{}:{}'.format(options.host, options.port))
+    try:
+        app.run(options.host, options.port, threaded=True)
+    finally:
+        shutil.rmtree(app.config['JOBS'].root, ignore_errors=True)
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(serve, parse_args(argv))
+
+
+if __name__ == '__main__':
+    cli.script(main)

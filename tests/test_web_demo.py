@@ -1,0 +1,96 @@
+"""Tests of examples/web_demo.py: what it answers, what it refuses; the scripts are stand-ins."""
+import io
+import os
+import sys
+
+import pytest
+
+from common import errors
+from examples import web_demo
+
+flask = pytest.importorskip('flask')
+
+# In the place of a model's script: copies its options into a file, or fails as scripts do.
+STAND_IN = '''
+import os, sys, time
+folder = sys.argv[1]
+if 'upload0.png' in ' '.join(sys.argv) and open(sys.argv[2], 'rb').read() == b'bad':
+    sys.stderr.write('error: {} is no picture.\\n'.format(sys.argv[2]))
+    sys.exit(1)
+open(os.path.join(folder, 'body.obj'), 'w').write(
+    'v 0 0 0\\nv 1 0 0\\nv 0 1 0\\nf 1 2 3\\n# ' + ' '.join(sys.argv[2:]))
+'''
+
+
+@pytest.fixture
+def client(monkeypatch, tmp_path):
+    script = tmp_path / 'stand_in.py'
+    script.write_text(STAND_IN)
+
+    def command_of(model, run, paths, numbers, folder, vsl_data=''):
+        return [sys.executable, str(script), folder, *paths, str(numbers)]
+
+    monkeypatch.setattr(web_demo, 'command_of', command_of)
+    app = web_demo.make_app(web_demo.parse_args(['--max_upload=1']))
+    yield app.test_client()
+
+
+def send(client, model, content=b'good', name='photo.png', **fields):
+    data = dict(fields, files=(io.BytesIO(content), name)) if name else fields
+    return client.post('/' + model, data=data, content_type='multipart/form-data')
+
+
+def test_a_page_with_a_tab_for_each_model(client):
+    text = client.get('/').get_data(as_text=True)
+    assert all('id="{}"'.format(name) in text for name in web_demo.TABS)
+
+
+def test_an_answer_is_a_page_with_its_files_and_of_that_request_alone(client):
+    pages = [send(client, 'cmr').get_json()['page'] for _ in range(2)]
+    assert pages[0] != pages[1]
+    page = client.get(pages[0]).get_data(as_text=True)
+    assert '<div class="mesh">' in page and './body.obj' in page
+    mesh = client.get(os.path.dirname(pages[0]) + '/body.obj')
+    assert mesh.status_code == 200 and b'f 1 2 3' in mesh.get_data()
+
+
+def test_bad_uploads_get_the_line_of_the_command(client):
+    answer = send(client, 'cmr', b'bad')
+    assert answer.status_code == 400
+    assert answer.get_json() == {'error': 'upload0.png is no picture.'}
+    answer = send(client, 'cmr', name='run.py')
+    assert answer.status_code == 400 and 'CMR takes .png' in answer.get_json()['error']
+    assert 'takes 1 to 1 files, not 0' in send(client, 'cmr', name='').get_json()['error']
+    answer = send(client, 'cmr', b'x' * (2 << 20))
+    assert answer.status_code == 413 and 'larger than 1 MiB' in answer.get_json()['error']
+    assert client.post('/other').status_code == 404
+
+
+@pytest.mark.parametrize('value, is_good', [('0.5', True), ('1', True), ('7', False),
+                                            ('nan', False), ('; ls', False)])
+def test_numbers_are_checked(client, value, is_good):
+    answer = send(client, 'r2n2', threshold=value)
+    assert answer.status_code == (200 if is_good else 400)
+
+
+@pytest.mark.parametrize('path', ['../../../etc/passwd', '.hidden', '..%2f..%2fetc', 'a/../b'])
+def test_nothing_outside_of_an_answer_is_given_out(client, path):
+    page = send(client, 'cmr').get_json()['page']
+    assert client.get(os.path.dirname(page) + '/' + path).status_code == 404
+    assert client.get('/job/../' + path).status_code == 404
+
+
+def test_the_commands_are_those_of_the_scripts():
+    numbers = {'threshold': 0.3, 'seed': 5., 'num_samples': 2., 'temperature': 1.}
+    for model, tab in web_demo.TABS.items():
+        command = web_demo.command_of(model, '', ['a.png'] if tab.most else [], numbers, 'out')
+        assert os.path.exists(command[1]) and '--pretrained' in command
+    command = web_demo.command_of('polygen', 'run', [], numbers, 'out')
+    assert command[2:] == ['--seed=5', '--num_samples=2', '--temperature=1.0', '--checkpoint',
+                           'run', '--output_path', 'out']
+
+
+def test_without_flask_the_line_that_installs_it_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'flask', None)
+    with pytest.raises(errors.InputError, match='pip install flask'):
+        web_demo.make_app(web_demo.parse_args([]))
