@@ -269,8 +269,9 @@ def _run_graph(path):
     said = os.dup(2)
     os.dup2(writing, 2)     # the child that runs the graph writes its line there
     try:
-        code = script.main(['run', path, '--input', 'x=' + zeros, '--output', folder,
-                            '--timeout=5'])
+        with os.fdopen(os.dup(writing), 'w') as stream, contextlib.redirect_stderr(stream):
+            code = script.main(['run', path, '--input', 'x=' + zeros, '--output', folder,
+                                '--timeout=5'])
     finally:
         os.dup2(said, 2)
         os.close(writing)
@@ -833,11 +834,11 @@ def _torch_seeds(folder):
 
 
 def _weights_seeds(folder):
-    from cmr.src.utils import torch_file
+    from cmr.src.utils import torch_writer
     names = ['conv1.weight', 'layer4.2.conv3.weight', 'bn1.running_mean']
     values = {name: np.ones([2, 1, 1, 1], np.float32) for name in names}
-    torch_file.write(os.path.join(folder, 'resnet.pth'), values)
-    torch_file.write(os.path.join(folder, 'cmr.pth'), {
+    torch_writer.write(os.path.join(folder, 'resnet.pth'), values)
+    torch_writer.write(os.path.join(folder, 'cmr.pth'), {
         'graph_cnn': values, 'smpl_param_regressor': {'layer.bias': np.ones(2, np.float32)}})
     _torch_seeds(folder)
 

@@ -452,6 +452,6 @@ def test_a_link_out_of_the_results_does_not_keep_the_others_back(job):
     config = boot_modelarts.parse_args(['--model=vsl', '--train_url=' + str(job.out),
                                         '--modelarts_result_dir=' + str(job.data)])
     os.symlink('/etc/hostname', str(job.data / 'link'))
-    with pytest.raises(errors.InputError, match="lead out of the folder: 'link'"):
+    with pytest.raises(errors.InputError, match="lead out of the folder: link"):
         help_modelarts.modelarts2obs(config)
     assert (job.out / 'scale.txt').exists() and not (job.out / 'link').exists()

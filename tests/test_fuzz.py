@@ -102,7 +102,11 @@ def test_what_each_reader_begins_with_is_read(tmp_path):
         contents = [(folder / name).read_bytes() for name in names]
         outcomes = dict(zip(names, fuzz.outcomes(reader, contents, str(tmp_path))))
         refused = {'names.npy', 'bytes.npy'} if reader == 'npy' else set()    # numbers alone
-        assert outcomes == {name: 'refused' if name in refused else 'value' for name in names}
+        # Of an archive whose arrays are all right but an odd one either may come.
+        odd = {name for name in names if re.match(r'[a-z_]+[0-9]+[.]npz$', name)}
+        assert {name: outcome for name, outcome in outcomes.items() if name not in odd} == {
+            name: 'refused' if name in refused else 'value' for name in names if name not in odd}
+        assert {outcomes[name] for name in odd} <= {'value', 'refused'}
 
 
 @pytest.mark.parametrize('reader', sorted(fuzz.READERS))

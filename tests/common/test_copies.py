@@ -213,7 +213,7 @@ def test_links_out_of_source_or_target_are_refused(tmp_path):
     os.symlink('a.txt', os.path.join(source, 'inner.txt'))
     os.symlink('../outside/secret.txt', os.path.join(source, 'stolen.txt'))
     os.symlink(str(tmp_path / 'outside'), os.path.join(source, 'stolen'))
-    with pytest.raises(errors.InputError, match="lead out of the folder: 'stolen', 'stolen.txt'"):
+    with pytest.raises(errors.InputError, match="lead out of the folder: stolen, stolen.txt"):
         copies.copy_tree(source, str(tmp_path / 'target'))
     assert read(tmp_path / 'target') == {'a.txt': 'text', 'deep/b.txt': 'text', 'inner.txt': 'text'}
     trap = write(tmp_path / 'trap', {'c.txt': ''})

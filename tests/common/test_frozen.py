@@ -281,7 +281,7 @@ def test_wrong_arrays_are_refused_with_what_is_expected(tmp_path, arrays, match)
     with model_lib.load(str(tmp_path / 'model.pb')) as model:
         with pytest.raises(errors.InputError, match=match) as caught:
             model.predict(**arrays)
-    assert 'points float32 [2, 3]; count int32 []' in str(caught.value)
+    assert 'points float32 [2, 3], count int32 []' in str(caught.value)
 
 
 def test_lists_and_wider_numbers_are_taken(tmp_path):

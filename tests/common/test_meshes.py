@@ -143,7 +143,7 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path, name, text, words):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    assert 'No such file' in refusal(str(tmp_path / 'none.obj'))
+    assert 'no such file' in refusal(str(tmp_path / 'none.obj'))
     (tmp_path / 'folder.obj').mkdir()
     refusal(str(tmp_path / 'folder.obj'))
 
@@ -410,7 +410,7 @@ def test_a_number_of_a_million_digits_is_refused_at_once(tmp_path):
 
 def test_a_pipe_is_no_mesh_file(tmp_path):
     os.mkfifo(str(tmp_path / 'a.obj'))
-    assert 'is no file' in refusal(str(tmp_path / 'a.obj'))
+    assert 'is no regular file' in refusal(str(tmp_path / 'a.obj'))
 
 
 def test_a_concave_polygon_is_written_to_glb_as_it_is(tmp_path):
@@ -423,8 +423,8 @@ def test_a_concave_polygon_is_written_to_glb_as_it_is(tmp_path):
 
 
 def test_writing_refuses_other_extensions_and_wrong_meshes(tmp_path):
-    with pytest.raises(errors.InputError, match='Known are .obj .ply .glb'):
-        meshes.write(str(tmp_path / 'a.stl'), SQUARE, PYRAMID)
+    with pytest.raises(errors.InputError, match='Known are .obj .ply .glb .stl'):
+        meshes.write(str(tmp_path / 'a.dae'), SQUARE, PYRAMID)
     with pytest.raises(ValueError, match='out of range for 5'):
         meshes.write(str(tmp_path / 'a.obj'), SQUARE, [(0, 1, 5)])
     with pytest.raises(ValueError, match='finite'):
