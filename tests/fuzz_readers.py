@@ -311,7 +311,7 @@ def _meta_seeds(folder):
 def _beside_graph(folder):
     """A graph, and its sample."""
     def save():
-        write(os.path.join(folder, 'case.pb'), _graph(0).SerializeToString())
+        write(os.path.join(folder, 'case.pb'), _graph(0).SerializeToString(deterministic=True))
     _forked(save)
     np.savez(os.path.join(folder, 'case_sample.npz'), x=np.zeros([2, 4], np.float32))
 
@@ -1004,7 +1004,7 @@ READERS = {
     'masks': Reader(_read_masks, '.mat', _mask_seeds, HDF5_WORDS),
     'resnet': Reader(_read_weights, '.pth', _weights_seeds,
                      [b'}', b']', b't', b's', b'u', b'R', b'b']),
-    'renaming': Reader(_read_renaming, '.json', _json_seeds({'conv1.weight': 'a', 'x': 'b'}),
+    'renaming': Reader(_read_renaming, '.json', _json_seeds({'w': 'conv1/weights', 'part': 'b'}),
                        JSON_WORDS),
     'cmr_options': Reader(_read_cmr_options, '.json', _json_seeds(
         {'batch_size': 2, 'dataset': 'up-3d', 'options': {'num_layers': 1}, 'lr': 1.}),
