@@ -62,6 +62,16 @@ def read_graph(path: str) -> tf.GraphDef:
     return graph_def
 
 
+def _describes(tensor: Any) -> bool:
+    """Whether a value of a manifest describes a tensor: {"shape": sizes, "batch_axis": axis}."""
+    if not isinstance(tensor, dict) or not isinstance(tensor.get('shape'), list):
+        return False
+    shape, axis = tensor['shape'], tensor.get('batch_axis')
+    # bool is an int in Python: `type`, not isinstance
+    return (all(type(size) is int and size >= 0 for size in shape)
+            and (axis is None or type(axis) is int and 0 <= axis < len(shape)))
+
+
 def read_manifest(path: str) -> Optional[Dict[str, Any]]:
     """Returns the manifest of a .pb file, or None; one of another file is an error."""
     name = manifest_path(path)
@@ -72,10 +82,9 @@ def read_manifest(path: str) -> Optional[Dict[str, Any]]:
         return None  # a .json of something else
     for part in ('inputs', 'outputs'):
         descriptions = manifest[part]
-        if not isinstance(descriptions, dict) or not all(isinstance(each, dict) and isinstance(
-                each.get('shape'), list) for each in descriptions.values()):
-            raise errors.InputError('{}: "{}" must be a dict of ends with their shapes. Freeze {} '
-                                    'again.'.format(name, part, path))
+        if not isinstance(descriptions, dict) or not all(map(_describes, descriptions.values())):
+            raise errors.InputError('{}: "{}" must name tensors with their shapes and batch axes. '
+                                    'Freeze {} again.'.format(name, part, path))
     with open(path, 'rb') as stream:
         if hashlib.sha256(stream.read()).hexdigest() != manifest['sha256']:
             raise errors.InputError('{} is not the file that {} describes: it was cut short or '

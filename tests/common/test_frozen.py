@@ -346,8 +346,8 @@ def test_a_file_that_was_exchanged_behind_its_manifest_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize('change, message', [
-    (lambda document: document.update(inputs=['points']), '"inputs" must be a dict'),
-    (lambda document: document['outputs'].update(score=3), '"outputs" must be a dict'),
+    (lambda document: document.update(inputs=['points']), '"inputs" must name tensors'),
+    (lambda document: document['outputs'].update(score=3), '"outputs" must name tensors'),
     (lambda document: document['outputs'].update(other={'shape': [1]}),
      'no such input or output: .*other')])
 def test_a_manifest_of_other_inputs_or_outputs_is_refused(change, message, tmp_path):
