@@ -69,7 +69,9 @@ class Peers(Nobody):
         self._lock = threading.Lock()       # who holds it may end this process
         self._over = threading.Event()
         self._check_size(ranks.size)
-        threading.Thread(target=self._watch, daemon=True).start()
+        # Two threads: an exchange may hang as the training does, and is watched too.
+        for work in (self._keep_posting, self._watch):
+            threading.Thread(target=work, daemon=True).start()
 
     def _check_size(self, size):
         if self._board.size == size:
@@ -93,8 +95,9 @@ class Peers(Nobody):
             answers = [json.loads(row or '[0, {}]') for row in rows]
             missing = [rank for rank, row in enumerate(answers) if row[0] < self._agreements]
             if rows and not missing:
+                now = time.monotonic()      # from here on the thread watches all of them
+                self._seen = [now if seen is None else seen for seen in self._seen]
                 return self._check([row[1] for row in answers])
-            # Who has come once is watched by the thread.
             if time.monotonic() > until and missing and self._seen[missing[0]] is None:
                 raise errors.InputError(
                     '{} has not come within {:.0f} s: is it started, with the same TF_CONFIG but '
@@ -155,9 +158,12 @@ class Peers(Nobody):
             time.sleep(0.05)
             self._beat()
 
-    def _watch(self):
+    def _keep_posting(self):
         while not self._over.wait(_BEAT):
             self._beat()
+
+    def _watch(self):
+        while not self._over.wait(_BEAT):
             with self._lock:
                 departed = None if self._over.is_set() else self._lost()
                 if departed:
@@ -168,7 +174,9 @@ class Peers(Nobody):
         try:
             self._own.update({'state': 'failed', 'code': code, 'line': line})
             os.write(2, 'error: {}\n'.format(errors.one_line(line)).encode())
-            self._post_end()
+            last_words = threading.Thread(target=self._post_end, daemon=True)
+            last_words.start()
+            last_words.join(2 * _LINGER)    # an exchange that hangs holds nobody up
         finally:        # also where nobody reads any more
             os._exit(code)
 
@@ -199,12 +207,14 @@ class Peers(Nobody):
         for row in self._rows:
             if row.get('state') == 'failed':
                 return row['code'], row['line']
+        now = time.monotonic()
+        hangs = now - self._last_exchange > self._patience
         for rank, row in enumerate(self._rows):
             seen = self._seen[rank]
             if rank == self._rank or seen is None or row.get('state') == 'done':
                 continue
-            # What others have posted is only known as of the last exchange.
-            silent = (self._last_exchange if rank else time.monotonic()) - seen
+            # What others have posted is only known as of the last exchange, unless that hangs.
+            silent = (now if hangs or not rank else self._last_exchange) - seen
             name = self._cluster.named(rank)
             if silent > _LATE and board_lib.is_closed(self._cluster.addresses[rank]):
                 return 1, ('{} is gone: its process has ended without a word (killed? out of '
