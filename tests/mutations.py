@@ -9,7 +9,8 @@ Verdicts: noticed (a test failed), late (it ran into the time limit), survived, 
 test enters the function). Equivalent mutants, which no test can notice, stand with their reason in
 mutations_equivalent.json and do not count.
 
-Example: python -m tests.mutations --reach && python -m tests.mutations --only vsl --count 30
+Examples: python -m tests.mutations --reach
+  python -m tests.mutations --only vsl --count 30
 """
 import ast
 import collections
