@@ -80,7 +80,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
     path = _locate(data_path, split)
     if shards.is_set(path):
         index = shards.read_index(path)
-        sources, names = _shard_sources(path, split, index['voxels']), index['classes']
+        sources, names = _shard_sources(path, split, index), index['classes']
     elif os.path.isdir(path):
         sources, names = _folder_sources(path, class_names, split)
     else:
@@ -200,10 +200,10 @@ def _file_reader(path):
     return lambda: data_utils.in_order_of_use(*meshes.read(path))
 
 
-def _shard_sources(folder, split, side):
+def _shard_sources(folder, split, index):
     """Yields what `_packed_sources` does of all files of a set, and a mesh's shards.Inputs."""
     for path in shards.paths(folder, split):
-        inputs = shards.inputs(path, side)
+        inputs = shards.inputs(path, index['voxels'], index['views'])
         if inputs:
             for source, one in zip(_packed_sources(path), inputs):
                 yield source + (one,)
@@ -256,7 +256,7 @@ def _read_packed(path):
             raise errors.InputError('{}: "{}" must be {} of rank {}, found {} {}{}.'.format(
                 path, key, {'f': 'floats', 'iu': 'numbers from 0', 'U': 'text'}[kinds], rank,
                 array.dtype, list(array.shape), ' with negative numbers' if negative else ''))
-    sizes = {key: len(arrays[key]) for key in arrays}
+    sizes = {key: len(arrays[key]) for key in _PACKED_KEYS}
     sums = {key: int(arrays[key].sum(dtype=np.int64))
             for key in ('vertex_counts', 'face_counts', 'face_sizes')}
     per_mesh = {sizes[key] for key in ('vertex_counts', 'face_counts', 'labels', 'ids')}

@@ -158,21 +158,23 @@ def paths(folder: str, split: str) -> List[str]:
     return [os.path.join(folder, name) for name in names]
 
 
-def inputs(path: str, side: int) -> List[Inputs]:
+def inputs(path: str, side: int, num_views: int) -> List[Inputs]:
     """Returns where the voxels and views of the meshes of a shard lie.
 
     Args:
-      path: str, the .npz; side: int, cells of the voxels.
+      path: str, the .npz; side: int, cells of the voxels; num_views: int, of each mesh.
     Raises:
-      errors.InputError: the offsets do not fit.
+      errors.InputError: the offsets do not fit, or are not those of as many meshes as there are.
     """
-    offsets = arrays_lib.read_archive(path, ['offsets'], remedy=_REMEDY).get('offsets')
+    read = arrays_lib.read_archive(path, ['ids', 'offsets'], remedy=_REMEDY)
+    offsets, count = read.get('offsets'), np.size(read.get('ids', ()))
     binary = path[:-len('.npz')] + '.bin'
-    fits = offsets is not None and offsets.dtype.kind == 'i' and offsets.ndim == 2 and (
-        offsets.shape[1] > 1 and (offsets >= 0).all() and (np.diff(offsets) >= 0).all())
-    if not fits and (offsets is None or offsets.size):
-        raise errors.InputError('{}: no offsets of voxels and views. {}'.format(path, _REMEDY))
-    return [Inputs(binary, row, side) for row in (() if offsets is None else offsets)]
+    if offsets is None or offsets.dtype.kind != 'i' or (offsets.size or count) and (
+            offsets.shape != (count, num_views + 2) or offsets.min() < 0
+            or (np.diff(offsets) < 0).any()):
+        raise errors.InputError('{}: no offsets of the voxels and {} views of {} meshes. {}'.format(
+            path, num_views, count, _REMEDY))
+    return [Inputs(binary, row, side) for row in offsets] if count else []
 
 
 def left_out(path: str) -> List[str]:

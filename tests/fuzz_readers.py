@@ -554,6 +554,56 @@ def _read_index(path):
     return shards.paths(os.path.dirname(path), 'train')
 
 
+_SHARD_INDEX = {'splits': {'train': 1}, 'classes': ['a', 'b'], 'voxels': 4, 'views': 2,
+                'image_size': 6, 'made_with': {'seed': 0}}
+
+
+def _write_shard(folder):
+    """A set of two meshes with voxels and two views each."""
+    from PIL import Image
+
+    from polygen import shards
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 2, 0], [0, 2, 3.]], np.float32)
+    faces, rng, views = [[0, 1, 2, 3], [0, 2, 1], [1, 3, 2]], np.random.RandomState(0), []
+    for _ in range(2):
+        stream = io.BytesIO()
+        Image.fromarray(rng.randint(0, 255, [6, 6, 4]).astype(np.uint8)).save(stream, 'PNG')
+        views.append(stream.getvalue())
+    write(os.path.join(folder, shards.INDEX), json.dumps(_SHARD_INDEX))
+    shards.write(shards.stem(folder, 'train', 0), [shards.Row(
+        name, label, vertices, faces, rng.rand(4, 4, 4) < 0.3, views,
+        np.zeros([2, 4], np.float32)) for label, name in enumerate('ab')], ['c: it is empty'])
+
+
+def _shard_seeds(ending):
+    def seeds(folder):
+        _write_shard(folder)
+        for name in os.listdir(folder):
+            if not name.endswith(ending):
+                os.remove(os.path.join(folder, name))
+    return seeds
+
+
+def _shard_archives(folder):
+    """Like `_npz_seeds`, of a shard's arrays."""
+    _write_shard(folder)
+    with np.load(os.path.join(folder, 'train_00000.npz')) as archive:
+        values = dict(archive)
+    for name in os.listdir(folder):
+        os.remove(os.path.join(folder, name))
+    _npz_seeds(lambda: values)(folder)
+
+
+def _read_shard(path):
+    """What a training and the pictures of `reconstruct` read of a set."""
+    from polygen import mesh_sets, shards
+    folder = os.path.dirname(path)
+    shards.left_out(os.path.join(folder, 'train_00000.npz'))
+    examples, _ = mesh_sets.load_meshes(folder, split='train')
+    return [(example['inputs'].voxels(), [example['inputs'].view(number) for number in range(
+        example['inputs'].num_views)]) for example in examples]
+
+
 def _read_points(path):
     from common.geometry import meshes
     return meshes.read_points(path)
@@ -957,6 +1007,12 @@ READERS = {
         {'splits': {'train': 1, 'test': 1}, 'classes': ['a'], 'voxels': 32, 'views': 2,
          'image_size': 64, 'made_with': {'seed': 0}}), JSON_WORDS, 'set.json',
         lambda folder: write(os.path.join(folder, 'train_00000.npz'), b'')),
+    'shard_arrays': Reader(_read_shard, '.npz', _shard_archives, ARCHIVE_WORDS, 'train_00000.npz',
+                           _write_shard),
+    'shard_inputs': Reader(_read_shard, '.bin', _shard_seeds('.bin'), [
+        b'IHDR', b'IDAT', b'IEND', b'\0\0\xff\xff'], 'train_00000.bin', _write_shard),
+    'shard_index': Reader(_read_shard, '.json', _json_seeds(_SHARD_INDEX), JSON_WORDS, 'set.json',
+                          _write_shard),
     'points': Reader(_read_points, '.ply', _cloud_seeds, MESH_WORDS),
     'categories': Reader(_read_categories, '.json', _json_seeds(
         {'02691156': {'id': '02691156', 'name': 'airplane'}, '1': {'name': 'x'}}), JSON_WORDS),
@@ -1117,10 +1173,10 @@ SITES = {
     'polygen/make_dataset.py:_check_record': 'json',
     'polygen/make_dataset.py:read_mesh': _MESH,
     'polygen/make_dataset.py:read_renderings': 'picture',
-    'polygen/shards.py:Inputs': 'picture npz',
-    'polygen/shards.py:inputs': 'npz',
-    'polygen/shards.py:left_out': 'npz',
-    'polygen/shards.py:read_index': 'shards',
+    'polygen/shards.py:Inputs': 'picture shard_inputs',
+    'polygen/shards.py:inputs': 'shard_arrays',
+    'polygen/shards.py:left_out': 'shard_arrays',
+    'polygen/shards.py:read_index': 'shards shard_index',
     'polygen/user_inputs.py:_grid': 'npy binvox ' + _MESH,
     'polygen/user_inputs.py:_image': 'picture',
     'polygen/user_inputs.py:read_vertices': 'npy points ' + _MESH,

@@ -37,7 +37,7 @@ _MOST_KILLS = 8     # of one run
 _CLOCK = 900        # seconds after which a run counts as hanging
 _CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 _CHANGING = 'replace', 'rename', 'remove', 'open', 'mkdir', 'makedirs', 'chmod', 'close'
-_UNLIKE = re.compile(r'(^|/)(config\.json|metrics\.jsonl|\.lock|checkpoint)$')
+_UNLIKE = re.compile(r'(^|/)(config\.json|metrics\.jsonl|\.lock|checkpoint|report\.html)$')
 _OWN = re.compile(r'(^|.*/)checkpoints/(model-\d+)\.(index|data-00000-of-00001|state\.json)$')
 _TEMPORARY = re.compile(r'\.tmp-|tempstate')
 

@@ -1,6 +1,7 @@
 """Sets with views and voxels, and vertex models that are told pictures or voxels."""
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -97,6 +98,21 @@ def test_a_damaged_set_says_which_file(dataset, tmp_path):
     (copy / 'set.json').write_text('{"classes": 3}')
     with pytest.raises(errors.InputError, match='no index of a set'):
         mesh_sets.load_meshes(str(copy))
+
+
+@pytest.mark.parametrize('change', [lambda rows: rows[:1], lambda rows: rows[:, :-1],
+                                    lambda rows: rows[:0], lambda rows: rows - 1])
+def test_a_shard_whose_offsets_are_not_those_of_its_meshes_loses_none_of_them(
+        dataset, tmp_path, change):
+    copy = str(tmp_path / 'set')
+    shutil.copytree(dataset, copy)
+    path = shards.stem(copy, 'train', 0) + '.npz'
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    assert len(arrays['ids']) > 1
+    np.savez(path, **dict(arrays, offsets=change(arrays['offsets'])))
+    with pytest.raises(errors.InputError, match='views of {} meshes'.format(len(arrays['ids']))):
+        mesh_sets.load_meshes(copy, split='train')
 
 
 def test_views_of_others_are_taken_beside_meshes_of_the_same_names(tmp_path):
