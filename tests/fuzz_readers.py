@@ -1113,7 +1113,7 @@ SITES = {
     'common/device/mixlist.py:cleaned': 'mixlist fusion_switch',
     'common/device/rank_table.py:_completed': 'rank_table',
     'common/frozen/__main__.py:run_action': 'npy',
-    'common/frozen/__main__.py:_ended': '- what the system tells of a process',
+    'common/frozen/bounds.py:resident': '- what the system tells of a process',
     'common/frozen/om.py:load': 'json',
     'common/pages/figures.py:picture': 'page_picture',
     'common/pages/figures.py:read_mesh': _MESH,

@@ -7,6 +7,7 @@ With --emulate_precision the outputs are those of an .om file in half precision,
 (--precision_mode, unset: force_fp16), and the differences from the graph as it is are printed.
 """
 import argparse
+import math
 import os
 import signal
 import sys
@@ -15,10 +16,9 @@ from typing import Optional, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from common import cli, files
+from common.frozen import bounds
 
-_MOST_MEMORY = 2 ** 34      # bytes
 _PAUSE = 0.05               # seconds between two looks at it
-_GRACE = 30                 # seconds beyond --timeout, to load TensorFlow and to end by itself
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -56,7 +56,7 @@ def run_action(options: argparse.Namespace) -> None:
 
     from common.frozen import graph, model
     from common.readers import arrays as array_files
-    with model.load(options.graph, options.timeout) as network:
+    with model.load(options.graph, options.timeout, None, options.max_memory) as network:
         if options.action == 'list':
             print(network)
             return
@@ -83,7 +83,7 @@ def _emulated(options, arrays):
     from common.frozen import model
     rules = precision_types.Rules(precision_types.mode_of(options.precision_mode, None, False))
     settings = emulation.Settings(rules, options.emulate_overflow)
-    with model.load(options.graph, options.timeout, settings) as network:
+    with model.load(options.graph, options.timeout, settings, options.max_memory) as network:
         return network.predict_all(**arrays)
 
 
@@ -94,11 +94,6 @@ def _work(options: argparse.Namespace) -> int:
     return cli.run(run_action, options)
 
 
-def _memory_limit() -> int:
-    """Bytes that a graph may take: of the machine's memory a quarter stays free."""
-    return min(_MOST_MEMORY, os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') * 3 // 4)
-
-
 def _ended(child: int, most: int, seconds: float) -> Tuple[int, str]:
     """Waits for a child process; ends it when it takes more memory or time.
 
@@ -107,7 +102,7 @@ def _ended(child: int, most: int, seconds: float) -> Tuple[int, str]:
     Returns:
       (its status, what it took too much of or '').
     """
-    path, until = '/proc/{}/statm'.format(child), time.monotonic() + seconds
+    until = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -115,11 +110,8 @@ def _ended(child: int, most: int, seconds: float) -> Tuple[int, str]:
         excess = ''
         if time.monotonic() > until:
             excess = 'did not end within {:g} s'.format(seconds)
-        elif os.path.exists(path):      # Linux
-            with open(path, encoding='ascii') as stream:
-                pages = int(stream.read().split()[1])   # 0 of a process that has ended
-            if pages * os.sysconf('SC_PAGE_SIZE') > most:
-                excess = 'took more than {:.3g} GiB of memory'.format(most / 2 ** 30)
+        elif (bounds.resident(child) or 0) > most:
+            excess = 'took more than {:.3g} GiB of memory'.format(most / 2 ** 30)
         if excess:
             os.kill(child, signal.SIGKILL)
             return os.waitpid(child, 0)[1], excess
@@ -135,17 +127,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if options.action == 'list' or not hasattr(os, 'fork') or not os.path.isfile(options.graph):
         return _work(options)
     sys.stdout.flush()
+    watched, held = os.pipe()   # this process alone holds the end that the child waits for
     child = os.fork()
     if not child:
         code = 1
         try:
-            code = _work(options)
+            os.close(held)
+            bounds.end_with_parent(watched)
+            # Its parent looks at the memory.
+            code = _work(argparse.Namespace(**dict(vars(options), max_memory=math.inf)))
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
             os._exit(code)
-    most = int(options.max_memory * 2 ** 30) if options.max_memory else _memory_limit()
-    status, excess = _ended(child, most, options.timeout + _GRACE)
+    os.close(watched)
+    most = int(options.max_memory * 2 ** 30) if options.max_memory else bounds.memory_limit()
+    try:
+        status, excess = _ended(child, most, options.timeout + bounds.GRACE)
+    finally:
+        os.close(held)
     if excess:
         print('error: {} {} and was stopped. Give --max_memory or --timeout if it needs more.'
               .format(options.graph, excess), file=sys.stderr)

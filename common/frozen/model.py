@@ -9,20 +9,23 @@ import tensorflow.compat.v1 as tf
 
 from common import errors
 from common.device import emulation
+from common.frozen import bounds, guard, predictor
 from common.frozen import graph as graph_lib
-from common.frozen import guard, predictor
 
 TIMEOUT = 3600      # seconds that one `predict` may take; a loop without an end is stopped then
 
 
-def load(path: str, timeout: float = TIMEOUT,
-         precision: Optional[emulation.Settings] = None) -> 'FrozenModel':
+def load(path: str, timeout: float = TIMEOUT, precision: Optional[emulation.Settings] = None,
+         max_memory: Optional[float] = None) -> 'FrozenModel':
     """Opens a frozen graph. It is a program: only operations that compute are taken, see guard.py.
 
     Args:
       path: str, a .pb file.
       timeout: seconds that one `predict` may take.
       precision: of half precision that is emulated; None: the graph is run as it is.
+      max_memory: GiB by which one `predict` may let this process grow; None: as much as
+        `python -m common.frozen run` allows. TensorFlow gives up a graph that takes more, or more
+        time; one that it cannot stop ends the process, with a line and exit code 1.
     Returns:
       FrozenModel.
     Raises:
@@ -54,7 +57,7 @@ def load(path: str, timeout: float = TIMEOUT,
     return FrozenModel(
         path, graph, {name: signature[name] for name in names_in},
         {name: signature[name] for name in names_out}, batch_axes=axes, timeout=timeout,
-        precision=precision)
+        precision=precision, max_memory=max_memory)
 
 
 def open_graph(path: str, graph_def: tf.GraphDef) -> tf.Graph:
@@ -80,7 +83,8 @@ class FrozenModel(predictor.Predictor):
     def __init__(self, path: str, graph: tf.Graph, inputs: Dict[str, Any],
                  outputs: Dict[str, Any], session_config: Optional[tf.ConfigProto] = None,
                  batch_axes: Optional[Dict[str, Any]] = None, timeout: float = TIMEOUT,
-                 precision: Optional[emulation.Settings] = None):
+                 precision: Optional[emulation.Settings] = None,
+                 max_memory: Optional[float] = None):
         super().__init__(path, inputs, outputs, batch_axes)
         if session_config is None:
             session_config = tf.ConfigProto(allow_soft_placement=True)
@@ -88,16 +92,25 @@ class FrozenModel(predictor.Predictor):
         self._sess = (tf.Session(graph=graph, config=session_config) if precision is None
                       else emulation.Session(precision, graph, session_config))
         self._timeout = timeout
+        self._most = max_memory * 2 ** 30 if max_memory else bounds.memory_limit()
 
     def _run(self, arrays):
         feed = {name + ':0': value for name, value in arrays.items()}
+        # TensorFlow gives up what it computes when its session is closed.
+        watch = bounds.Watch(self.path, self._most, self._timeout, self._sess.close)
         try:
-            return self._sess.run({name: name + ':0' for name in self.outputs}, feed,
-                                  tf.RunOptions(timeout_in_ms=int(1000 * self._timeout)))
+            with watch:
+                return self._sess.run({name: name + ':0' for name in self.outputs}, feed,
+                                      tf.RunOptions(timeout_in_ms=int(1000 * self._timeout)))
         except tf.errors.DeadlineExceededError as error:
             raise errors.InputError('{} did not end within {:g} s and was stopped.'.format(
                 self.path, self._timeout)) from error
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, RuntimeError) as error:
+            if watch.excess:
+                raise errors.InputError('{} Open it again, with a larger max_memory if it needs '
+                                        'more.'.format(watch.excess)) from error
+            if isinstance(error, RuntimeError):
+                raise
             raise errors.InputError('{} cannot be run on these inputs: {}.'.format(
                 self.path, ' '.join(str(error.message).split())[:150])) from error
 

@@ -23,6 +23,9 @@ _PLY_TYPES = {
     'int32': 'i4', 'uint32': 'u4', 'int64': 'i8', 'uint64': 'u8', 'float32': 'f4',
     'float64': 'f8'}
 _LETTERS = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8'), 'bBhHiIqQfd'))
+_STL_TEXT = re.compile(rb'^[ \t]*(solid|facet)\b', re.IGNORECASE | re.MULTILINE)
+_STL_LENGTHS = {b'vertex': 4, b'facet': 5, b'outer': 2, b'endloop': 1, b'endfacet': 1}
+_STL_KEYWORDS = frozenset(_STL_LENGTHS)     # and solid, endsolid, end solid
 _STL_TRIANGLE = np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('attribute', '<u2')])
 
 
@@ -534,15 +537,15 @@ def parse_stl(data: bytes, path: str) -> Mesh:
     count = struct.unpack_from('<I', data, 80)[0] if len(data) >= 84 else 0
     size = 84 + count * _STL_TRIANGLE.itemsize
     # Binary files may start with "solid", too; a text would promise billions of triangles.
-    head = _text(data[:1000]).lstrip()
-    if (not count or len(data) < size) and b'\0' not in head and (
-            head[:5].lower() in (b'solid', b'facet')):
+    head = _text(data[:10000])
+    if (not count or len(data) < size) and b'\0' not in head and _STL_TEXT.search(head):
         corners = _stl_ascii(_text(data), path)
     else:
         if len(data) < size:
-            raise errors.InputError(
-                '{} is no STL file, or cut short: {} bytes are too few for the {} triangles that '
-                'it promises.'.format(path, len(data), count))
+            raise errors.InputError('{} is no STL file, or cut short: {}.'.format(
+                path, '{} bytes are too few for the {} triangles that it promises'.format(
+                    len(data), count) if b'\0' in head or len(data) < 84
+                else 'it is a text without "solid" and "facet"'))
         corners = np.frombuffer(data, _STL_TRIANGLE, count, 84)['corners'].reshape(-1, 3)
     with np.errstate(over='ignore'):    # told by _build
         corners = np.asarray(corners, np.float64).astype(np.float32).reshape(-1, 3) + np.float32(0)
@@ -558,23 +561,63 @@ def parse_stl(data: bytes, path: str) -> Mesh:
 def _stl_ascii(data, path):
     """Corners of the triangles of an STL text, three rows for each; `endsolid` may be missing."""
     corners, begun, whole = [], 0, True
-    for number, line in enumerate(data.splitlines(), 1):
-        words = line.lower().split()
-        if words[:1] == [b'vertex']:
+    for number, words in _stl_statements(data):
+        if words[0] == b'vertex':
             corners.append(_floats(words, 1, 4, path, number))
             whole = False
-        elif words[:1] == [b'facet']:
+        elif words[0] == b'facet':
             whole = False
-        elif words[:1] == [b'endfacet']:
+        elif words[0] == b'endfacet':
             if len(corners) != begun + 3:
-                raise _unreadable(path, number, 'three vertices in a facet', line)
+                raise _unreadable(path, number, 'three vertices in a facet', b' '.join(words))
             begun, whole = len(corners), True
-        elif words[:1] == [b'endsolid'] or words[:2] == [b'end', b'solid']:
+        elif words[0] == b'endsolid':
             whole = True
     if not whole or len(corners) % 3:
         raise errors.InputError('{} does not end with "endsolid" or a whole facet: it is cut '
                                 'short.'.format(path))
     return corners
+
+
+def _stl_statements(data):
+    """Yields (line, words in lower case) of each statement; several may share a line.
+
+    Comments are left out, and what else is no statement. The name behind `solid` may be of any
+    words, so on its line statements begin at `facet normal`; numbers may go on in the next line.
+    """
+    open_one = None     # a vertex whose numbers are not all there yet
+    for number, line in enumerate(data.lower().splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith((b'#', b';', b'//')):
+            continue
+        parts = [words] if _STL_LENGTHS.get(words[0]) == len(words) else _stl_parts(words)
+        for part in parts:
+            if open_one and part[0][:1] in b'+-.0123456789':
+                open_one[1].extend(part)
+            else:
+                if open_one:
+                    yield open_one
+                open_one = number, part
+            if open_one[1][0] != b'vertex' or len(open_one[1]) >= 4:
+                yield open_one
+                open_one = None
+    if open_one:
+        yield open_one
+
+
+def _stl_parts(words):
+    """Cuts the words of a line into statements."""
+    parts, is_name = [], False
+    for place, word in enumerate(words):
+        is_end = word == b'endsolid' or words[place:place + 2] == [b'end', b'solid']
+        is_solid = not is_end and word == b'solid' and not is_name
+        if is_name and not is_end and words[place:place + 2] != [b'facet', b'normal']:
+            continue
+        if not parts or is_end or is_solid or word in _STL_KEYWORDS:
+            parts.append([])
+        is_name = is_end or is_solid
+        parts[-1].append(b'endsolid' if is_end else word)
+    return parts
 
 
 def parse_gltf(data: bytes, path: str) -> Mesh:

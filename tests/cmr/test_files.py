@@ -433,6 +433,20 @@ def test_levels_of_a_template(tmp_path):
         points = chosen
 
 
+def test_levels_of_a_body_need_nothing_beside_it(tmp_path):
+    body, path = str(tmp_path / 'smpl.pkl'), str(tmp_path / 'levels.npz')
+    shutil.copy(os.path.join(FIELD, 'smpl', 'chumpy_plain.pkl'), body)
+    with pytest.raises(errors.InputError, match='J_regressor_extra.npy'):
+        body_lib.load(body)
+    assert make_template.main(['--body', body, '--output', path, '--factor=1.5', '--levels=1']) == 0
+    connections, _, _ = body_lib.load_levels(path, 60)
+    assert [matrix.shape for matrix in connections] == [(60, 60), (40, 40)]
+    with np.load(os.path.join(FIELD, 'smpl', 'expected.npz')) as expected:
+        edges = {(one, other) for row in expected['f'] for one in row for other in row}
+    assert {(row, column) for row, column in zip(*connections[0].nonzero())} == {
+        edge for edge in edges if edge[0] != edge[1]}
+
+
 def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
     folder = tiny.make_body(tmp_path / 'body')
     for name, load in (('body_model.npz', lambda: body_lib.load(folder)),

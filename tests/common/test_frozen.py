@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -447,22 +448,96 @@ def test_the_inputs_of_the_check_are_kept(tmp_path):
         graph_lib.read_sample(str(tmp_path / 'model.pb'))
 
 
+def endless(folder, parts, condition=lambda value: True):
+    """Writes a graph with a loop without an end, and x.npy; each turn gives `parts` times as much.
+
+    Returns:
+      path of the graph.
+    """
+    path = str(folder / 'model.pb')
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, [2, 4], name='x')
+        tf.while_loop(condition, lambda value: tf.concat([value] * parts, 0), [x],
+                      shape_invariants=[tf.TensorShape([None, 4])], name='y')
+        with open(path, 'wb') as stream:
+            stream.write(graph.as_graph_def().SerializeToString())
+    np.save(str(folder / 'x.npy'), np.ones([2, 4], np.float32))
+    return path
+
+
+def _asks(x):
+    """The condition of a loop without an end; TensorFlow cannot know it beforehand."""
+    return tf.reduce_sum(x) > 0
+
+
+@pytest.mark.parametrize('parts, options, expected', [
+    (2, {'max_memory': 0.5, 'timeout': 60}, 'took more than 0.5 GiB of memory and was stopped'),
+    (1, {'max_memory': 0.5, 'timeout': 1}, 'did not end within 1 s and was stopped')])
+def test_a_graph_that_grows_or_has_no_end_is_stopped_in_a_program_too(
+        tmp_path, parts, options, expected):
+    with model_lib.load(endless(tmp_path, parts, _asks), **options) as network:
+        with pytest.raises(errors.InputError, match='model.pb ' + expected):
+            network.predict(x=np.ones([2, 4], np.float32))
+
+
+@pytest.mark.parametrize('parts, timeout, expected', [
+    (2, 60, 'took more than 0.5 GiB of memory'), (1, 1, 'did not end within 1 s')])
+def test_a_graph_that_tensorflow_cannot_stop_ends_the_program_with_a_line(
+        tmp_path, parts, timeout, expected):
+    program = ('import sys, numpy; from common.frozen import bounds, model; bounds.GRACE = 2; '
+               'model.load(sys.argv[1], int(sys.argv[2]), None, 0.5).predict('
+               'x=numpy.ones([2, 4], "f4"))')
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', program,
+                           endless(tmp_path, parts), str(timeout)], cwd=ROOT, timeout=120,
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 1 and expected in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].startswith('error: ')
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='looks into /proc')
+def test_a_run_without_an_end_ends_with_its_parent(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, '-W', 'ignore', '-m', 'common.frozen', 'run', endless(tmp_path, 1),
+         '--input=x={}'.format(tmp_path / 'x.npy'), '--output={}'.format(tmp_path)],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    listed = '/proc/{0}/task/{0}/children'.format(parent.pid)
+
+    def until(happened):
+        for _ in range(600):
+            if happened():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def lives():        # a process that has ended stays a zombie where nobody waits for it
+        try:
+            with open('/proc/{}/stat'.format(child)) as stream:
+                return stream.read().rpartition(')')[2].split()[0] not in 'ZX'
+        except OSError:
+            return False
+
+    try:
+        def children():
+            with open(listed) as stream:
+                return stream.read().split()
+        assert until(children)
+        child, = children()
+        time.sleep(3)       # it is in the loop by then, or loads TensorFlow
+        assert lives() and parent.poll() is None
+    finally:
+        parent.kill()
+        parent.wait()
+    assert until(lambda: not lives())
+
+
 @pytest.mark.parametrize('options, expected', [
     (['--max_memory=0.8'], 'took more than 0.8 GiB of memory'),
     (['--timeout=1'], 'did not end within')])
 def test_a_graph_that_grows_or_has_no_end_is_stopped(tmp_path, options, expected):
-    path = str(tmp_path / 'model.pb')
-    with tf.Graph().as_default() as graph:
-        x = tf.placeholder(tf.float32, [2, 4], name='x')
-        parts = 2 if 'memory' in expected else 1
-        tf.while_loop(lambda value: True, lambda value: tf.concat([value] * parts, 0), [x],
-                      shape_invariants=[tf.TensorShape([None, 4])], name='y')
-        with open(path, 'wb') as stream:
-            stream.write(graph.as_graph_def().SerializeToString())
-    np.save(str(tmp_path / 'x.npy'), np.ones([2, 4], np.float32))
+    path = endless(tmp_path, 2 if 'memory' in expected else 1)
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', 'import sys; from common.frozen import __main__; '
-         '__main__._GRACE = 12; sys.exit(__main__.main(sys.argv[1:]))', 'run', path,
+         '__main__.bounds.GRACE = 12; sys.exit(__main__.main(sys.argv[1:]))', 'run', path,
          '--input=x={}'.format(tmp_path / 'x.npy'), '--output={}'.format(tmp_path)] + options,
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 1

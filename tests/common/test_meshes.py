@@ -119,6 +119,7 @@ def test_negative_indices_count_from_the_vertices_read_so_far(tmp_path):
     ('a.stl', 'solid x\nfacet\nvertex 0 0 0\nendfacet\nendsolid', 'three vertices in a facet'),
     ('a.stl', 'solid x\nendsolid', 'has no vertices'),
     ('a.stl', 'no triangles', 'cut short'),
+    ('a.stl', 60 * 'no triangles ', 'a text without "solid"'),
     ('a.stl', 'solid x\n' + 2 * STL_FACET + 'facet normal 0 0 1\n', 'cut short'),
     ('a.stl', 'solid x\n' + 2 * STL_FACET + 'facet\nvertex 0 0 1\n', 'cut short'),
     ('a.stl', 'solid x\n' + STL_FACET.replace('vertex 1 0 0\n', ''), 'three vertices in a facet'),
@@ -288,9 +289,16 @@ def test_corners_of_an_stl_that_coincide_become_one_vertex(tmp_path, kind):
     lambda text: text + '\nmade by hand, vertices welded\n',
     lambda text: text.replace('endfacet\n', 'endfacet\nendsolid s\nsolid two\n', 1),
     lambda text: text.replace('\n', '\r\n    '),
-    lambda text: text.replace('solid s\n', '', 1)],
+    lambda text: text.replace('solid s\n', '', 1), lambda text: text.replace('\n', ' '),
+    lambda text: text.replace('\n', '\r'), lambda text: '# facet of a cube\n; by hand\n' + text,
+    lambda text: text.replace('endfacet\n', 'endfacet\n// vertex 9 9 9\n'),
+    lambda text: text.replace('solid s', 'solid a vertex facet endfacet'),
+    lambda text: text.replace('vertex ', 'vertex\n  '),
+    lambda text: text.replace(' 0.0\n', '\n\t0.0\n'),
+    lambda text: text.replace('endfacet\n', 'endfacet\nendsolid s solid b ', 1)],
     ids=['blank', 'mark', 'upper-case', 'end-solid', 'no-end', 'text-behind', 'two-solids', 'crlf',
-         'no-name'])
+         'no-name', 'one-line', 'cr', 'comment', 'comments-inside', 'odd-name', 'numbers-below',
+         'last-number-below', 'two-solids-in-a-line'])
 def test_an_stl_text_is_read_however_it_is_written(tmp_path, change):
     mesh = meshes.read(save(tmp_path, 'a.stl', change(stl_pair()[0])))
     np.testing.assert_array_equal(mesh.vertices, SQUARE[:4])

@@ -63,11 +63,12 @@ def _is_body(path):
         return data.find(b'v_template') >= 0
 
 
-def load(path: str = config_lib.SHIPPED_BODY) -> Dict[str, Any]:
+def load(path: str = config_lib.SHIPPED_BODY, need_joints: bool = True) -> Dict[str, Any]:
     """Reads a body model and what lies beside it.
 
     Args:
       path: str, model file or its folder.
+      need_joints: bool, whether one without a regressor of the 24 joints is refused.
     Returns:
       dict of arrays for `smpl.Smpl`; J_regressor_h36m too where it is known.
     Raises:
@@ -95,7 +96,7 @@ def load(path: str = config_lib.SHIPPED_BODY) -> Dict[str, Any]:
         else:
             continue
         _check(source, name, body[name], [rows, count])
-    if 'J_regressor_extra' not in body and 'J_regressor_24' not in body:
+    if need_joints and 'J_regressor_extra' not in body and 'J_regressor_24' not in body:
         raise errors.InputError('{}: J_regressor_extra.npy (float [14, {}]) of the original is '
                                 'missing beside it.'.format(path, count))
     if body['shapedirs'].shape[2] < smpl.NUM_BETAS:

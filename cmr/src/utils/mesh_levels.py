@@ -197,7 +197,7 @@ def make(options: argparse.Namespace) -> None:
         vertices = np.asarray(mesh.vertices, np.float64)
         triangles = np.asarray(meshes.triangulate(mesh.faces, mesh.vertices), np.int64)
     else:
-        arrays = body_lib.load(options.body or config_lib.SHIPPED_BODY)
+        arrays = body_lib.load(options.body or config_lib.SHIPPED_BODY, need_joints=False)
         vertices = np.asarray(arrays['v_template'], np.float64)
         triangles = np.asarray(arrays['f'], np.int64)
     alone = np.setdiff1d(np.arange(len(vertices)), triangles)
