@@ -200,6 +200,8 @@ def make(options: argparse.Namespace) -> None:
         arrays = body_lib.load(options.body or config_lib.SHIPPED_BODY, need_joints=False)
         vertices = np.asarray(arrays['v_template'], np.float64)
         triangles = np.asarray(arrays['f'], np.int64)
+    # A triangle of one vertex twice would make that vertex its own neighbour.
+    triangles = triangles[(triangles != np.roll(triangles, 1, axis=1)).all(axis=1)]
     alone = np.setdiff1d(np.arange(len(vertices)), triangles)
     if len(alone):
         raise errors.InputError('{}: {} vertices, such as number {}, are in no face; the graph '
