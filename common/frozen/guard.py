@@ -4,14 +4,17 @@ A .pb file is a program: an operation such as WriteFile runs with all powers of 
 the operations of allowed_operations.txt are taken, in the graph and in its functions.
 """
 import functools
+import math
 import os
-from typing import FrozenSet, Iterator, Set
+from typing import Dict, FrozenSet, Iterator, List, Optional, Set
 
 import tensorflow.compat.v1 as tf
 
 from common import errors
 
 MAX_BYTES = 2 ** 33     # of a single tensor whose size the graph tells
+MAX_CALLS = 1000        # of functions; our graphs have none
+_MOST_NESTED = 100      # functions in functions
 _LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'allowed_operations.txt')
 
 
@@ -50,14 +53,43 @@ def forbidden(graph_def: tf.GraphDef) -> Set[str]:
     return (names - functions - allowed()) | {name for name in functions if name in allowed()}
 
 
+def calls(graph_def: tf.GraphDef) -> float:
+    """Counts the calls of functions as if each were written out where it is called.
+
+    TensorFlow writes them out when a graph first runs: a function that calls itself crashes it, and
+    forty that call the next one twice never come to an end.
+
+    Returns:
+      int; infinity where a function calls itself, perhaps by others, or they are nested too deeply.
+    """
+    called: Dict[Optional[str], List[str]] = {None: []}
+    for name, nodes in [(None, graph_def.node)] + [
+            (function.signature.name, function.node_def)
+            for function in graph_def.library.function]:
+        called[name] = [one for node in nodes for one in (node.op, *_called(node.attr))]
+    for gradient in graph_def.library.gradient:
+        called.setdefault(gradient.function_name, []).append(gradient.gradient_func)
+    known: Dict[Optional[str], float] = {}
+
+    def written_out(name, depth):
+        if name not in known:
+            known[name] = math.inf      # for one that calls itself
+            known[name] = math.inf if depth > _MOST_NESTED else sum(
+                1 + written_out(one, depth + 1) for one in called[name] if one in called)
+        return known[name]
+
+    return written_out(None, 0)
+
+
 def check(path: str, graph_def: tf.GraphDef) -> None:
-    """Makes sure that a graph does nothing but compute.
+    """Makes sure that a graph does nothing but compute, and that its functions come to an end.
 
     Args:
       path: str, for the message.
       graph_def: tf.GraphDef.
     Raises:
-      errors.InputError: an operation that is not on the list, named.
+      errors.InputError: an operation that is not on the list, named; or functions that call
+        themselves, or each other too often.
     """
     names = sorted(forbidden(graph_def))
     if names:
@@ -66,6 +98,10 @@ def check(path: str, graph_def: tf.GraphDef) -> None:
             'graph that freeze_graph.py wrote.'.format(
                 path, len(names), 's' if len(names) > 1 else '', errors.listed(names),
                 'are' if len(names) > 1 else 'is'))
+    if calls(graph_def) > MAX_CALLS:
+        raise errors.InputError('{}: its functions call themselves, or each other more than {} '
+                                'times. Take a graph that freeze_graph.py wrote.'.format(
+                                    path, MAX_CALLS))
 
 
 def check_sizes(path: str, graph: tf.Graph) -> None:

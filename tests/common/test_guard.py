@@ -85,6 +85,30 @@ def test_a_function_in_an_attribute_of_an_attribute_is_found():
     assert guard.forbidden(graph_def) == {'EagerPyFunc'}
 
 
+def chain(length, times, last='Abs'):
+    """A graph that calls the first of so many functions, each of which calls the next one."""
+    graph_def = graph_with_function(last, 'f0', 'f{}'.format(length - 1))
+    for number in range(length - 1):
+        function = graph_def.library.function.add()
+        function.signature.name = 'f{}'.format(number)
+        for _ in range(times):
+            function.node_def.add(op='f{}'.format(number + 1))
+    return graph_def
+
+
+@pytest.mark.parametrize('graph_def, expected', [
+    (graph_with_function(), 1), (chain(5, 1), 5), (chain(4, 3), 1 + 3 + 9 + 27),
+    (chain(1, 1, 'f0'), float('inf')), (chain(3, 1, 'f0'), float('inf')),
+    (chain(40, 2), 2 ** 40 - 1), (chain(2000, 1), float('inf'))])
+def test_calls_of_functions_are_counted_as_if_written_out(graph_def, expected, tmp_path):
+    assert guard.calls(graph_def) == expected
+    path = tmp_path / 'functions.pb'
+    path.write_bytes(graph_def.SerializeToString())
+    if expected > 1000:
+        with pytest.raises(errors.InputError, match='call themselves, or each other'):
+            model.load(str(path))
+
+
 def test_a_tensor_that_would_not_fit_is_named(tmp_path):
     def build():
         tf.reduce_sum(tf.ones([2 ** 17, 2 ** 16]), name='out')
