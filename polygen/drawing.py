@@ -9,6 +9,7 @@ from common import cli, errors
 from common.geometry import meshes, plots
 from common.training import launch, reporting
 from polygen import data_utils, measures, mesh_sets, networks, sampling, user_inputs
+from polygen import options as options_lib
 
 
 class Sample(NamedTuple):
@@ -184,18 +185,31 @@ def _write_beside(samples, folder, told):
     plots.mesh_grid(folder + '.png', fields, captions, columns=each + 1)
 
 
-def labels_to_draw(labels: Optional[Sequence[int]], num_classes: int, count: int) -> List[int]:
-    """Returns `count` labels: those of a list, or all classes where it is None, in turn.
+def labels_to_draw(classes: Optional[Sequence[str]], options: cli.Options, count: int
+                   ) -> List[int]:
+    """Returns the labels of `count` samples, in turn.
 
+    Args:
+      classes: names or numbers of classes; None: the class `any` where the model has it, else all.
+      options: of the model, with `num_classes` and `class_names`.
+      count: int.
     Raises:
-      errors.UsageError: a label that the model does not have.
+      errors.UsageError: a class that the model does not have.
     """
-    labels = list(range(num_classes)) if labels is None else labels
-    unknown = [label for label in labels if label >= num_classes]
-    if unknown or not labels:
-        raise errors.UsageError('--class_label {}: the model has the classes 0 to {}.'.format(
-            ' '.join(map(str, unknown)), num_classes - 1))
+    names = [str(name) for name in options.class_names or ()]
+    if classes is None:
+        labels = list(range(options.num_classes))[-1 if options_lib.has_any(options) else 0:]
+    else:
+        labels = [names.index(one) if one in names else _number(one) for one in classes]
+    if not labels or not all(0 <= label < options.num_classes for label in labels):
+        raise errors.UsageError('--class_label {}: the model has the classes 0 to {}{}.'.format(
+            ' '.join(classes or ()), options.num_classes - 1,
+            ', ' + ', '.join(names) if names else ''))
     return [labels[number % len(labels)] for number in range(count)]
+
+
+def _number(text):
+    return int(text) if text.isdigit() else -1
 
 
 def sample(options: cli.Options, context: launch.Context) -> None:
@@ -208,7 +222,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     options, weights = networks.trained(options, context.device)
     if options.vertices:
         return _connect(options, context, weights)
-    labels = labels_to_draw(options.class_label, options.num_classes, options.num_samples)
+    labels = labels_to_draw(options.class_label, options, options.num_samples)
     told = user_inputs.read(options)
     if options.condition in ('image', 'voxels') and not told:
         raise errors.UsageError('the model was trained with --condition={0}: give --{0}.'.format(
@@ -230,7 +244,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
 def _connect(options, context, weights):
     """Draws faces for the vertices of --vertices."""
     points, quantized, z_up = user_inputs.read_vertices(options.vertices, options)
-    label = labels_to_draw(options.class_label, options.num_classes, 1)[0]
+    label = labels_to_draw(options.class_label, options, 1)[0]
     sampler = FaceSampler(networks.build_models(options), options, options.num_samples)
     with context.open_session() as sess:
         weights.restore(sess)

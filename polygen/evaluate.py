@@ -35,6 +35,9 @@ def parse_args(argv=None):
                         help='test shapes to reconstruct by a model of pictures or voxels')
     parser.add_argument('--candidates', type=cli.positive_int, default=10,
                         help='samples of each of these; the first and the best are measured')
+    options.add_class_label(parser)
+    cli.add_flag(parser, '--without_class', help='measure the meshes as of class `any`, for models '
+                 'trained with --class_dropout')
     cli.add_flag(parser, '--untrained', help='measure fresh models too, for comparison')
     options.add_sampling_options(parser)
     cli.add_device_options(parser.add_argument_group('device'))

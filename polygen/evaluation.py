@@ -53,7 +53,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
             results = reconstruction.reconstruct(sampler, sess, examples, train_examples, options)
             figures['reconstructions'] = reconstruction.summary(results)
         elif sampler:
-            labels = drawing.labels_to_draw(None, options.num_classes, options.num_samples)
+            labels = drawing.labels_to_draw(options.class_label, options, options.num_samples)
             figures['samples'] = _shares(sampler.draw(sess, labels, options.seed))
     if options.beside:
         rows['{}, {}'.format(options.beside, networks.recorded(options.replace(
@@ -106,6 +106,11 @@ def _load(options, path, split):
     examples, summary = mesh_sets.load_for(options, path, split=split,
                                            class_names=options.class_names)
     cli.say(str(summary))
+    if options.without_class:
+        if not options_lib.has_any(options):
+            raise errors.UsageError('--without_class: the model has no class `any`; train with '
+                                    '--class_dropout.')
+        return [dict(example, class_label=options.num_classes - 1) for example in examples]
     options_lib.check_labels(options, examples)
     return examples
 

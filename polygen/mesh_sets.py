@@ -402,7 +402,8 @@ class Batches:
 
     def __init__(self, examples, batch_size, num_buckets=1, seed=0, shuffle=True,
                  random_shift=False, shuffle_vertices=True, quantization_bits=8, shift_factor=0.25,
-                 multiple_of=1, condition=conditions.BY_CLASS, augment=None):
+                 multiple_of=1, condition=conditions.BY_CLASS, augment=None, class_dropout=0.,
+                 any_label=0):
         """Sorts the examples into buckets.
 
         Args:
@@ -417,6 +418,7 @@ class Batches:
           shift_factor: float, see `draw_shift`.
           condition: conditions.Condition, what the vertex model is told.
           augment: function (example, np.random.RandomState) -> example, or None.
+          class_dropout: float, share of the examples that get `any_label` in place of their class.
         """
         self._examples = examples
         self._batch_size = batch_size
@@ -428,6 +430,7 @@ class Batches:
         self._shift_factor = shift_factor
         self._condition = condition
         self._augment = augment
+        self._class_dropout, self._any_label = class_dropout, any_label
         self.buckets, self._members = make_buckets(examples, num_buckets, multiple_of)
         self.steps_per_epoch = sum(-(-len(group) // batch_size) for group in self._members)
         self._plan_of = (None, None)  # the last epoch and its plan
@@ -481,9 +484,12 @@ class Batches:
 
     def _example(self, epoch, index):
         example = self._examples[index]
-        if self._augment is None:
-            return example
-        return self._augment(example, np.random.RandomState([self._seed, epoch, index, 1]))
+        if self._augment is not None:
+            example = self._augment(example, np.random.RandomState([self._seed, epoch, index, 1]))
+        draw = np.random.RandomState([self._seed, epoch, index, 2]).uniform
+        if self._class_dropout and draw() < self._class_dropout:
+            return dict(example, class_label=self._any_label)
+        return example
 
     def _draw(self, epoch, index, example):
         """Draws the shifts of both models' samples, the permutation and the further inputs."""

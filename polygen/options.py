@@ -10,6 +10,7 @@ PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
 _FUSION_SWITCH = os.path.join(_FOLDER, 'fusion_switch.cfg')
 PARTS = ('face', 'vertex')
 CONDITIONS = ('none', 'class', 'image', 'voxels')
+ANY = 'any'     # class of shapes of any class, see --class_dropout
 
 # seed: the original's notebook and the seed document. small: sets of meshes of at most 200 vertices
 # on a CPU. large: the defaults of the original's classes
@@ -164,6 +165,9 @@ def _add_network_options(group):
     cli.add_flag(group, '--class_conditional', default=True,
                  help='the vertex model is told the class; see --condition')
     cli.add_flag(group, '--face_class_conditional', help='the face model is told the class')
+    group.add_argument('--class_dropout', type=cli.fraction_below_one, default=0.,
+                       help='share of the meshes that are trained as class `any` instead of their '
+                            'own, so that the model draws without a class too')
     group.add_argument('--image_size', type=cli.positive_int, default=None,
                        help='pixels a side of pictures, --condition=image' + _PRESET)
     group.add_argument('--voxel_size', type=cli.positive_int, default=None,
@@ -207,6 +211,13 @@ def add_sampling_options(parser):
                  'original has one threshold for all rows')
     cli.add_flag(group, '--valid_only', help='draw only tokens that a mesh can go on with (paper, '
                  'sections 3.1 and 3.2; not in the original)')
+
+
+def add_class_label(parser):
+    """Adds the option that tells which classes are drawn."""
+    parser.add_argument('--class_label', nargs='*', default=None, metavar='CLASS',
+                        help='classes to draw, in turn, by name or number; unset: `any` where the '
+                             'model has it (--class_dropout), else all')
 
 
 def add_checkpoint_options(parser):
@@ -276,6 +287,8 @@ def settle_networks(values, device):
     if values['condition'] == 'image' and (values['axis_scaling'] or values['axis_warping']):
         raise errors.UsageError('--axis_scaling, --axis_warping: pictures show the mesh as it is; '
                                 'they go with the other conditions.')
+    if values.get('class_dropout') and values['condition'] != 'class':
+        raise errors.UsageError('--class_dropout: goes with --condition=class.')
     for kind in ('vertices', 'face_tokens'):
         values['sample_' + kind] = min(values['sample_' + kind], values['max_' + kind])
     if values['hidden_size'] % values['num_heads']:
@@ -306,14 +319,22 @@ def with_classes(options, examples, class_names):
       examples: list of examples of `mesh_sets.load_meshes`.
       class_names: list of str by label, or None; recorded, so that other sets get these labels.
     Returns:
-      cli.Options.
+      cli.Options; with `class_dropout` the last class is ANY.
     Raises:
       errors.UsageError: see `check_labels`.
     """
-    options = options.replace(num_classes=options.num_classes or _num_labels(examples),
-                              class_names=class_names)
+    labels = options.num_classes or _num_labels(examples)
+    if options.class_dropout:
+        class_names = (class_names or [str(label) for label in range(labels)]) + [ANY]
+        labels = len(class_names)
+    options = options.replace(num_classes=labels, class_names=class_names)
     check_labels(options, examples)
     return options
+
+
+def has_any(options):
+    """Returns whether the model's last class stands for shapes of any class (ANY)."""
+    return bool(options.class_names) and options.class_names[-1] == ANY
 
 
 def check_labels(options, examples):

@@ -32,8 +32,7 @@ def parse_args(argv=None):
                         help='vertical axis of --voxels and --vertices')
     cli.add_max_pixels(parser)
     parser.add_argument('--batch_size', type=cli.positive_int, default=4, help='meshes at once')
-    parser.add_argument('--class_label', type=cli.non_negative_int, nargs='*', default=None,
-                        help='classes to draw, in turn; unset: all')
+    options.add_class_label(parser)
     parser.add_argument('--name', default='drawn', help='of the folder below samples/')
     parser.add_argument('--compare_to', default='', metavar='DATA_PATH',
                         help='meshes to look the samples up in: which is nearest, and how near')

@@ -44,7 +44,8 @@ def train(options: cli.Options, context: launch.Context) -> None:
         # Without work on padding there is nothing to gain from buckets.
         examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
         options.shuffle, options.random_shift, options.shuffle_vertices, options.quantization_bits,
-        condition=conditions.of_options(options), augment=mesh_sets.augmentation_of(options))
+        condition=conditions.of_options(options), augment=mesh_sets.augmentation_of(options),
+        class_dropout=options.class_dropout, any_label=options.num_classes - 1)
     batches.share(context.ranks)
     if options.train_epochs:
         options = options.replace(training_steps=options.train_epochs * batches.steps_per_epoch)

@@ -226,7 +226,7 @@ def test_an_output_folder_that_cannot_be_written(tmp_path, solids, place):
 def test_a_class_that_the_model_does_not_have(saved):
     message = refused(sample_script, '--output_path={}'.format(saved), '--device=cpu',
                       '--class_label', '1', '7', code=2)
-    assert_names(message, '--class_label 7', '0 to 2')
+    assert_names(message, '--class_label 1 7', '0 to 2')
 
 
 @pytest.mark.parametrize('script, arguments', [(sample_script, []), (evaluate_script, []),

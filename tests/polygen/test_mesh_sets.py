@@ -319,6 +319,22 @@ def test_a_batch_larger_than_the_set_repeats_it(toy):
     assert batch['class_label'].tolist() == [0, 1, 2, 3, 0, 1]
 
 
+def test_class_dropout_hides_the_class_of_a_share_of_the_meshes():
+    plain, hidden = (mesh_sets.Batches(prisms(10), 5, class_dropout=share, any_label=10)
+                     for share in (0., 0.3))
+    count = 0
+    for step in range(1, 401):
+        before, after = plain.at(step)[1], hidden.at(step)[1]
+        np.testing.assert_array_equal(before['vertices_flat'], after['vertices_flat'])
+        changed = before['class_label'] != after['class_label']
+        assert (after['class_label'][changed] == 10).all()
+        count += changed.sum()
+    # 2000 draws with probability 0.3: the standard deviation of their sum is 20.5.
+    assert abs(count - 600) < 4 * 20.5
+    again = mesh_sets.Batches(prisms(10), 5, class_dropout=0.3, any_label=10).at(7)[1]
+    np.testing.assert_array_equal(again['class_label'], hidden.at(7)[1]['class_label'])
+
+
 def test_buckets_hold_alike_lengths_and_fit_their_members():
     examples = prisms(20)[::-1]
     sizes, members = mesh_sets.make_buckets(examples, 4, multiple_of=8)
