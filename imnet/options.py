@@ -50,8 +50,7 @@ def parse_args(argv: Optional[Sequence[str]] = None, doc: str = 'Runs all stages
                            'counted from the beginning, instead of epochs')
     parser.add_argument('--stages', nargs='+', choices=STAGES, default=list(STAGES),
                         help='what to do')
-    parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
-                        help='shapes in a step of the autoencoder')
+    _add_step_options(parser)
     parser.add_argument('--num_meshes', type=cli.positive_int, default=4,
                         help='shapes in each gallery')
     parser.add_argument('--checkpoint', '--ckpt_path', default='', help='weights to start from')
@@ -99,8 +98,7 @@ def parse_imgan(argv: Optional[Sequence[str]] = None, doc: str = 'Autoencoder an
                         help='which set of points')
     parser.add_argument('--batch_size_input', type=cli.positive_int, default=16384,
                         help='points of a shape in that set')
-    parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
-                        help='shapes in a step; the original has 1')
+    _add_step_options(parser)
     group = parser.add_argument_group('GAN')
     group.add_argument('--z_path', default='',
                        help='file of codes; unset: <output_path>/<dataset>_z.hdf5')
@@ -214,6 +212,18 @@ def _add_shared_options(parser: Any, ef_dim: int, training: Any = None) -> None:
     cli.add_flag(group, '--plain', default=None, help='operations as the original has them; unset: '
                  'on GPU and NPU')
     _add_mesh_options(parser)
+
+
+def _add_step_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a training step of the autoencoder."""
+    parser.add_argument('--shapes_per_step', '--batch_size', type=cli.positive_int, default=1,
+                        help='shapes in a step of the autoencoder; the original has 1')
+    parser.add_argument('--points_per_step', type=cli.non_negative_int, default=0,
+                        help='points of a shape in a step, drawn anew each time; 0: all, as in '
+                             'the original')
+    parser.add_argument('--schedule', choices=('constant', 'cosine'), default='constant',
+                        help='of the autoencoder\'s learning rate: half a cosine falls to 0 at '
+                             'the last step')
 
 
 def _add_mesh_options(parser: argparse.ArgumentParser) -> None:

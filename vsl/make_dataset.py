@@ -4,8 +4,9 @@ Shapes lie in `<class>/train/`, `<class>/test/` or anywhere below `<class>/` (th
 of them are for testing). Classes get ids from 1 in alphabetical order. Grids are [x, y, z] with z
 up; the longest side fills 24 of 30 cells, centred; the inside is filled. Images of a shape `name`
 are `name.png`, `name_*.png` or in a folder `name/`, in the same tree; .jpg likewise; ShapeNet's
-`name/model.obj` is the shape `name`. A file that cannot be used is reported and left out; the same
-command after an interruption goes on.
+`name/model.obj` is the shape `name`. --meshes takes a .zip of such a folder too, as ModelNet10 is
+downloaded. A file that cannot be used is reported and left out, shapes without a cell inside are
+counted; the same command after an interruption goes on.
 
 Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
   python vsl/make_dataset.py --meshes=ModelNet10 --output=data/ModelNet10_res30_raw.mat
@@ -25,7 +26,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import generator, meshes, voxel_grids
-from common.readers import arrays, folders, pictures
+from common.readers import archives, arrays, folders, pictures
 from common.training import reporting
 from common.training import workers as workers_lib
 from vsl import data_utils
@@ -55,7 +56,7 @@ def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument('--meshes', default='', help='folder of {} files'.format(
+    source.add_argument('--meshes', default='', help='folder of {} files, or a .zip of it'.format(
         ' '.join(meshes.READABLE)))
     source.add_argument('--binvox', default='', help='folder of .binvox files')
     cli.add_flag(source, '--furniture', help='ten procedural classes')
@@ -261,15 +262,58 @@ def _with_images(usable, images, problems, max_pixels):
     return rows
 
 
+def _unpacked(path, folder, extensions):
+    """The folder of the classes in an archive, which may lie in one folder of the archive's name.
+
+    That one holds no shapes itself, and its folders are no splits.
+    """
+    archives.unpack(path, folder, extensions)
+    inner = folders.subfolders(folder)
+    if len(inner) == 1:
+        below = folders.items(os.path.join(folder, inner[0]), extensions)
+        if all(len(item.folders) and not item.is_split_first for item in below):
+            return os.path.join(folder, inner[0])
+    return folder
+
+
+def hollow(grids: np.ndarray) -> np.ndarray:
+    """Says which shapes have no cell whose six neighbours are all occupied.
+
+    Their surface is open, so that filling leaks out, or all their walls are thin.
+
+    Args:
+      grids: bool or uint8 [N, 27000].
+    Returns:
+      bool [N].
+    """
+    cells = np.asarray(grids, bool).reshape([-1] + 3 * [data_utils.GRID])
+    inside = cells[:, 1:-1, 1:-1, 1:-1].copy()
+    for axis in (1, 2, 3):
+        for shift in (-1, 1):
+            inside &= np.roll(cells, shift, axis)[:, 1:-1, 1:-1, 1:-1]
+    return ~inside.any(axis=(1, 2, 3))
+
+
+def _tell_hollow(usable, grids):
+    names = [source.name for source in usable if hollow(grids[source.path][None])[0]]
+    if names:
+        print('hollow: {} of {} shapes have no cell inside (an open surface, or thin walls): {}'
+              .format(len(names), len(usable), errors.listed(names)), flush=True)
+
+
 def _convert(options):
     """Splits, class names and problems of a folder of shapes."""
     folder = options.meshes or options.binvox
     extensions = meshes.READABLE if options.meshes else ('.binvox',)
+    if options.meshes.lower().endswith('.zip') and os.path.isfile(options.meshes):
+        folder = _unpacked(options.meshes, os.path.join(options.output + '.parts', 'unpacked'),
+                           extensions)
     sources, names = find_sources(folder, extensions, options.test_fraction, options.seed)
     images = find_images(options.images, sources) if options.images else None
     print('{} shapes of {} classes in {}'.format(len(sources), len(names), folder), flush=True)
     grids, problems = voxelize_all(sources, options.output + '.parts', options.up, options.workers)
     usable = [source for source in sources if source.path in grids]
+    _tell_hollow(usable, grids)
     rows = ([(source, None) for source in usable] if images is None
             else _with_images(usable, images, problems, options.max_pixels))
     splits = {}

@@ -1,10 +1,12 @@
 """Zip archives from outside (.npz, PyTorch's .pt), checked before anything is unpacked."""
 import contextlib
+import os
+import shutil
 import zipfile
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Sequence
 
-from common import errors
-from common.readers import limits
+from common import errors, files
+from common.readers import folders, limits
 
 _MOST_MEMBERS = 100000
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -108,3 +110,28 @@ def opened(path: str, what: str = 'an archive', remedy: str = limits.ANEW,
     with limits.opened(path, what, remedy) as (stream, size):
         with zipfile.ZipFile(stream) as archive:
             yield Archive(path, archive, limits.unpacked(size, most), what, remedy)
+
+
+def unpack(path: str, folder: str, extensions: Sequence[str]) -> None:
+    """Unpacks the data files of an archive, not what systems leave in it (__MACOSX, hidden files).
+
+    Args:
+      path: str; folder: str, where to; a file that is there with its size already stays.
+      extensions: in small letters, with the dot.
+    Raises:
+      errors.InputError: see `opened`; or none of its members has such an ending.
+    """
+    with opened(path, 'an archive of data files') as archive:
+        members = {name: name.replace('\\', '/').split('/') for name in archive.sizes
+                   if os.path.splitext(name)[1].lower() in extensions}
+        members = {name: parts for name, parts in members.items()
+                   if all(map(folders.is_data, parts))}
+        if not members:
+            raise errors.InputError('{} has no {} files.'.format(path, ' '.join(extensions)))
+        for name, parts in members.items():
+            target = os.path.join(folder, *parts)
+            if os.path.isfile(target) and os.path.getsize(target) == archive.sizes[name]:
+                continue
+            with archive.opened(name) as member, files.replacing(target) as temporary:
+                with open(temporary, 'wb') as stream:
+                    shutil.copyfileobj(member, stream)

@@ -38,33 +38,64 @@ def train_ae(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
         len(data), data.num_points, options.real_size, data.path)
     with tf.Graph().as_default():
         runs.set_seeds(context.seed)
-        network = networks.autoencoder(options, data.num_points, context.ranks.per_rank(size))
-        optimizer = context.wrap_optimizer(ops.adam(options.learning_rate, options.beta1))
+        network = networks.autoencoder(options, _points_per_step(options, data),
+                                       context.ranks.per_rank(size))
+        rate = (options.learning_rate if options.schedule == 'constant'
+                else tf.placeholder(tf.float32, [], 'learning_rate'))
+        optimizer = context.wrap_optimizer(ops.adam(rate, options.beta1))
         step_op = ops.minimize(optimizer, network.loss)
         with runs.start(options, context, summary=summary) as run:
             epochs.start_from_original(run, options, 'ae', network.variables)
-            return _ae_loop(run, network, step_op, data, size, options, context)
+            return _ae_loop(run, network, step_op, rate, data, size, options, context)
 
 
-def _ae_loop(run, network, step_op, data, size, options, context):
+def _points_per_step(options, data):
+    """How many points of a shape are in a step."""
+    return min(options.points_per_step, data.num_points) or data.num_points
+
+
+def points_of(seed: int, epoch: int, row: int, count: int, total: int) -> Any:
+    """Returns which of a shape's points an epoch takes: int [count] without repetition, or all."""
+    if count == total:
+        return slice(None)
+    return np.random.RandomState([seed, epoch, row]).permutation(total)[:count]
+
+
+def cosine_rate(options: cli.Options, step: int) -> float:
+    """Returns the learning rate of a step from 1: half a cosine, 0 behind the last step."""
+    return options.learning_rate * 0.5 * (1 + np.cos(np.pi * (step - 1) / options.training_steps))
+
+
+def _ae_loop(run, network, step_op, rate, data, size, options, context):
+    def points(epoch, row):
+        return points_of(context.seed, epoch, row, _points_per_step(options, data),
+                         data.num_points)
+
+    def sample(epoch, row):
+        voxels, *of_points = data.sample(row)
+        return [voxels] + [part[points(epoch, row)] for part in of_points]
+
     def batch(step):
         epoch, number = divmod(step - 1, options.steps_per_epoch)
         rows = data_utils.order(context.seed, epoch, len(data))[number * size:(number + 1) * size]
         rows = context.ranks.shard(rows)
-        return rows, [np.stack(part) for part in zip(*[data.sample(row) for row in rows])]
+        return rows, [np.stack(part) for part in zip(*[sample(epoch, row) for row in rows])]
 
     def is_due(step):
         epoch, rest = divmod(step, options.steps_per_epoch)
         return (not rest and epoch % options.checkpoint_every == 0
                 or step == options.training_steps)
 
-    def feed(arrays):
-        return dict(zip((network.vox3d, network.point_coord, network.point_value), arrays))
+    def feed(arrays, step=1):
+        fed = dict(zip((network.vox3d, network.point_coord, network.point_value), arrays))
+        if options.schedule == 'cosine':
+            fed[rate] = cosine_rate(options, step)
+        return fed
 
     def finish(step, rows, arrays):
         epoch = (step - 1) // options.steps_per_epoch
         if not step % options.steps_per_epoch:
-            cells, truth = data.points(rows[-1])
+            cells, truth = (part[points(epoch, rows[-1])] for part in data.points(rows[-1]))
             draw.write_projections(os.path.join(options.sample_dir, str(epoch)), cells,
                                    run.sess.run(network.values, feed(arrays))[-1], truth)
         return checkpoint_names.save(run.sess, network.variables, options, 'ae', epoch)
@@ -75,7 +106,7 @@ def _ae_loop(run, network, step_op, data, size, options, context):
     mean_loss, result = context.ranks.mean(network.loss), {}
     for step in run.steps(options.training_steps):
         rows, arrays = ahead.get(step, step + 1 if step < options.training_steps else None)
-        loss, _ = run.sess.run([mean_loss, step_op], feed(arrays))
+        loss, _ = run.sess.run([mean_loss, step_op], feed(arrays, step))
         run.report(step, loss_ae=loss)
         mean = means.add(step, loss_ae=loss, inside=arrays[2].mean())
         with run.paused():

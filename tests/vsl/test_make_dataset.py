@@ -1,4 +1,5 @@
 """Tests of vsl/make_dataset.py: meshes, binvox files and images to a set."""
+import zipfile
 from unittest import mock
 
 import numpy as np
@@ -73,6 +74,42 @@ def test_a_folder_of_meshes_becomes_a_set_and_broken_files_are_left_out(tmp_path
     assert train.labels.tolist() == test.labels.tolist() == [1, 1, 1, 2, 2]
     np.testing.assert_array_equal(train.voxels[0].reshape(30, 30, 30), expected())
     assert data_utils.class_names(output, 2) == ['bed', 'chair']
+    assert not (tmp_path / 'out.mat.parts').exists()
+
+
+
+
+def off(sides, header='OFF\n'):
+    """A box of 2 x 3 x 4, or some of its sides, as .off text."""
+    lines = ['{}8 {} 0'.format(header, len(sides))]
+    lines += [' '.join(map(str, point)) for point in box([0, 0, 0], [2, 3, 4])]
+    lines += ['4 ' + ' '.join(map(str, side)) for side in sides]
+    return '\n'.join(lines) + '\n'
+
+
+def test_modelnet_as_it_is_downloaded(tmp_path, capsys):
+    """One archive, its classes in a folder, litter beside; headers that run into the counts."""
+    path = str(tmp_path / 'ModelNet10.zip')
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('ModelNet10/README.txt', 'read me')
+        archive.writestr('__MACOSX/ModelNet10/desk/train/._desk_0001.off', b'\0\5')
+        archive.writestr('ModelNet10/.DS_Store', b'\0')
+        for split in ('train', 'test'):
+            archive.writestr('ModelNet10/desk/{}/desk_0001.off'.format(split), off(FACES, 'OFF'))
+            archive.writestr('ModelNet10/sofa/{}/sofa_0001.off'.format(split), off(FACES[:-1]))
+    output = str(tmp_path / 'out.mat')
+    assert run('--meshes', path, '--output', output) == 0
+    said = capsys.readouterr().out
+    assert 'hollow: 2 of 4 shapes' in said and 'sofa/test/sofa_0001' in said
+    assert 'desk/test' not in said and '0 left out' in said
+    train, test = (data_utils.read_split(output, split) for split in ('train', 'test'))
+    assert data_utils.class_names(output, 2) == ['desk', 'sofa']
+    for split in (train, test):
+        assert split.labels.tolist() == [1, 2]
+        # The longest side has 24 cells, the others 24 * 2 / 4 and 24 * 3 / 4.
+        assert split.voxels[0].sum() == 12 * 18 * 24
+        # Five sides of that box: a box of cells less what is inside and less the last side's.
+        assert split.voxels[1].sum() == 12 * 18 * 24 - 10 * 16 * 23
     assert not (tmp_path / 'out.mat.parts').exists()
 
 
