@@ -133,7 +133,7 @@ def test_two_hundred_meshes_in_one_call_that_goes_on_after_an_interruption(tmp_p
     assert run(*arguments) == 0
     said = capfd.readouterr().out
     assert 'going on: 192 of 200 shapes are done already' in said
-    assert said.count('left out: ') == 8 and 'a second' in said
+    assert said.count('left out: ') == 8
     assert '152 shapes for training, 40 for testing, 3 classes; 8 left out' in said
     train = data_utils.read_split(str(tmp_path / 'out.mat'), 'train')
     assert (train.voxels == expected().ravel()).all()
