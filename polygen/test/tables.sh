@@ -27,6 +27,7 @@ model_values=(
   'vertex_dropout_rate|of the vertex model; unset: --dropout_rate, and 0.4 in the preset published'
   'num_classes|classes; 0: as many as the data has (of the preset unless given)'
   'condition|none, class, image, voxels: what the vertex model is told: nothing, the class, a picture or voxels; unset: the class, or nothing with --noclass_conditional'
+  'class_dropout|share of the meshes that are trained as class `any` instead of their own, so that the model draws without a class too'
   'image_size|pixels a side of pictures, --condition=image (of the preset unless given)'
   'voxel_size|cells a side of grids, --condition=voxels (of the preset unless given)'
   'encoder_channels|channels of the resolutions of the encoder of pictures or voxels, but the last, whose are --hidden_size (of the preset unless given)'
