@@ -2,17 +2,17 @@
 
 `pytest --nudge-weights=SEED` moves the initial values of variables, the weights of golden cases,
 and once more the constants of every frozen graph that is opened: it and the live network then
-differ as two graphs do that round differently. Threads: TF_NUM_INTRAOP_THREADS=1|2|3 pytest ...
+differ as two graphs do that round differently. Processes that the tests start do the same, through
+tests/standin. Threads: TF_NUM_INTRAOP_THREADS=1|2|3 pytest ...
 """
+import os
 import zlib
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common.frozen import graph
-from tests import golden
-
 AMOUNT = 1e-7
+_STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'standin')
 
 
 def moved(values, name, seed):
@@ -25,11 +25,32 @@ def moved(values, name, seed):
 
 
 def install(seed):
-    """Moves weights in this process from now on; `seed` draws which of them up, which down."""
+    """Moves weights from now on; `seed` draws which of them up, which down."""
+    if 'NUDGE_WEIGHTS' not in os.environ:   # else tests/standin does it in this process too
+        move_variables(seed)
+        move_frozen(seed)
+        os.environ['NUDGE_WEIGHTS'] = str(seed)
+        os.environ['PYTHONPATH'] = os.pathsep.join(
+            [_STAND_IN] + [path for path in [os.environ.get('PYTHONPATH')] if path])
+    _move_golden(seed)
+
+
+def move_variables(seed):
+    """Moves initial values of variables in this process."""
     tf.variables_initializer = _moving(tf.variables_initializer, seed)
     tf.global_variables_initializer = lambda: tf.variables_initializer(tf.global_variables())
-    imported, check_case = graph.imported, golden.check_case
+
+
+def move_frozen(seed):
+    """Moves constants of frozen graphs that this process opens."""
+    from common.frozen import graph
+    imported = graph.imported
     graph.imported = lambda graph_def, *more: imported(_moved_graph(graph_def, seed), *more)
+
+
+def _move_golden(seed):
+    from tests import golden
+    check_case = golden.check_case
     golden.check_case = lambda case, path: check_case(_moved_case(case, seed), path)
 
 

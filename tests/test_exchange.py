@@ -57,7 +57,8 @@ def call(tmp_path):
                         'PYTHON_TF{0}.'.format(runtime))
 
     def run(runtime, *arguments):
-        env = dict(os.environ, PYTHONPATH=ROOT, PYTHON=_pythons()[runtime])
+        env = dict(os.environ, PYTHON=_pythons()[runtime], PYTHONPATH=os.pathsep.join(
+            [ROOT] + [path for path in [os.environ.get('PYTHONPATH')] if path]))
         done = subprocess.run([_pythons()[runtime], '-W', 'ignore'] + list(arguments), env=env,
                               cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               universal_newlines=True)

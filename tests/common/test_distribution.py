@@ -43,7 +43,8 @@ def environment(backend, folder, rank, size):
         actual['RANK_TABLE_FILE'] = os.path.join(str(folder), 'table.json')
         files.write_json(actual['RANK_TABLE_FILE'], rank_table.make([('host', {
             number: '10.0.0.{}'.format(number + 1) for number in range(size)})]))
-    return dict(os.environ, PYTHONPATH=os.path.join(HERE, package) + os.pathsep + ROOT,
+    paths = [os.path.join(HERE, package), ROOT, os.environ.get('PYTHONPATH')]
+    return dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path),
                 PYTHONWARNINGS='ignore', FAKE_EXCHANGE=str(folder), **actual)
 
 
