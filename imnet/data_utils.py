@@ -8,7 +8,6 @@ import os
 import zlib
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import h5py
 import numpy as np
 
 from common import cli, errors, files
@@ -336,9 +335,8 @@ def order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 def write_codes(path: str, codes: Sequence[np.ndarray]) -> None:
     """Writes the codes of the training shapes: key `zs`, float32 [M, Z]."""
-    with files.replacing(path) as temporary:
-        with h5py.File(temporary, 'w') as stream:
-            stream.create_dataset('zs', data=np.asarray(codes, np.float32))
+    with hdf5.writing(path) as writer:
+        writer.file.create_dataset('zs', data=np.asarray(codes, np.float32))
 
 
 def read_codes(path: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 import h5py
 import numpy as np
 
-from common import errors, files
+from common import errors
 from common.readers import folders, hdf5, matlab, text
 
 GRID = 30
@@ -377,17 +377,17 @@ def write(path: str, splits: Mapping[str, Split], names: Sequence[str],
       names: list of str, classes.
       notes: dict {attribute: str} about the whole file, such as axis order and source.
     """
-    with files.replacing(path) as temporary:
-        with h5py.File(temporary, 'w') as stream:
-            stream.attrs['class_names'] = '\n'.join(names)
-            for key, value in (notes or {}).items():
-                stream.attrs[key] = value
-            for name, split in splits.items():
-                prefix = '' if split.images is None else 'model_'
-                kind = np.uint8 if split.labels.max() < 256 else np.int32
-                columns = np.empty([ROW, len(split.labels)], kind)
-                columns[0], columns[1:] = split.labels, split.voxels.T
-                stream.create_dataset(prefix + name, data=columns, compression='gzip', chunks=True)
-                if split.images is not None:
-                    stream.create_dataset('image_' + name, data=split.images.T,
-                                          compression='gzip', chunks=True)
+    with hdf5.writing(path) as writer:
+        stream = writer.file
+        stream.attrs['class_names'] = '\n'.join(names)
+        for key, value in (notes or {}).items():
+            stream.attrs[key] = value
+        for name, split in splits.items():
+            prefix = '' if split.images is None else 'model_'
+            kind = np.uint8 if split.labels.max() < 256 else np.int32
+            columns = np.empty([ROW, len(split.labels)], kind)
+            columns[0], columns[1:] = split.labels, split.voxels.T
+            stream.create_dataset(prefix + name, data=columns, compression='gzip', chunks=True)
+            if split.images is not None:
+                stream.create_dataset('image_' + name, data=split.images.T, compression='gzip',
+                                      chunks=True)

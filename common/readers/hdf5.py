@@ -3,12 +3,15 @@
 A file may refer to others (external storage, external links, virtual sets), ask for all memory by
 the size of a chunk, and crash the library where it is damaged: `open_file` lets a child walk
 through all of it first; `read` leaves the whole reading to the child.
+
+The library crashes too where a disk is full while it writes: `writing` keeps that from it.
 """
-from typing import Any, ContextManager, Dict, Iterator, Optional, Sequence
+import contextlib
+from typing import Any, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import errors
+from common import errors, files
 from common.readers import arrays, child, limits
 
 _WHAT = 'an HDF5 file'
@@ -100,6 +103,115 @@ def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
     limits.look(path, what, remedy)
     return child.run(read_all, 'h5py', path, {
         'names': None if names is None else list(names), 'most': most}, what, remedy)[1]
+
+
+class Writer:
+    """A file that is being written, see `writing`.
+
+    Attributes:
+      file: h5py.File.
+    """
+
+    def __init__(self, path: str, sink: '_Sink', remedy: str):
+        import h5py
+        self.file = h5py.File(sink, 'w')
+        self._path, self._sink, self._remedy = path, sink, remedy
+
+    def check(self) -> None:
+        """Call it now and then in a long file, since what the disk refuses stays in memory.
+
+        Raises:
+          errors.InputError: something could not be written so far.
+        """
+        failure = self._sink.failure
+        if failure is not None:
+            raise errors.InputError('cannot write {}: {}. {}'.format(
+                self._path, failure.strerror or failure, self._remedy))
+
+
+@contextlib.contextmanager
+def writing(path: str, remedy: str = 'Free some space, then give the same command again.'
+            ) -> Iterator[Writer]:
+    """Yields a Writer; the file appears when the block ends well.
+
+    Args:
+      path: str; remedy: str, a sentence for the message.
+    Raises:
+      errors.InputError: the disk is full or the folder cannot be written to; nothing half-written
+        is left.
+    """
+    with files.replacing(path) as temporary:
+        with open(temporary, 'wb+', buffering=0) as stream:
+            writer = Writer(path, _Sink(stream), remedy)
+            try:
+                yield writer
+            finally:
+                writer.file.close()
+            writer.check()
+
+
+class _Sink:
+    """A file as HDF5 sees it, on which every write succeeds.
+
+    HDF5 cannot close a file whose last writes fail, and ends the process with signal 11 at its
+    exit. So the first failure is kept, and what follows it stays in memory, to be read back.
+    """
+
+    def __init__(self, stream: Any):
+        self.failure: Optional[OSError] = None
+        self._stream, self._place = stream, 0
+        self._kept: List[Tuple[int, bytes]] = []
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        start = (0, self._place, self._end())[whence]
+        self._place = start + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def flush(self) -> None:
+        pass    # the stream has no buffer
+
+    def truncate(self, size: Optional[int] = None) -> int:
+        size = self._place if size is None else size
+        if self.failure is None:
+            try:
+                self._stream.truncate(size)
+            except OSError as error:
+                self.failure = error
+        return size
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        if self.failure is None:
+            try:
+                self._write(data)
+            except OSError as error:
+                self.failure = error
+        if self.failure is not None:
+            self._kept.append((self._place, data))
+        self._place += len(data)
+        return len(data)
+
+    def _write(self, data):
+        self._stream.seek(self._place)
+        written = 0
+        while written < len(data):
+            written += self._stream.write(data[written:])
+
+    def read(self, size: int) -> bytes:
+        self._stream.seek(self._place)
+        content = bytearray(self._stream.read(size).ljust(size, b'\0'))
+        for place, data in self._kept:
+            first, last = max(place, self._place), min(place + len(data), self._place + size)
+            if first < last:
+                content[first - self._place:last - self._place] = data[first - place:last - place]
+        self._place += size
+        return bytes(content)
+
+    def _end(self):
+        return max([self._stream.seek(0, 2)] + [place + len(data) for place, data in self._kept])
 
 
 def probe(path: str, request: Dict[str, Any]) -> child.Answer:

@@ -1,39 +1,16 @@
 """Writing the HDF5 files of IM-NET: a shape at a time, in one exchange."""
-import contextlib
 import os
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import h5py
 import numpy as np
 
 from common import errors, files
-from common.readers import text
+from common.readers import hdf5, text
 from imnet import options
 
 VOXEL_KEYS = ('voxels', 'points_16', 'values_16', 'points_32', 'values_32', 'points_64',
               'values_64')
-
-
-@contextlib.contextmanager
-def writing(path: str) -> Iterator[h5py.File]:
-    """Opens an HDF5 file to write to; `path` appears when the block ends well.
-
-    Raises:
-      errors.InputError: the disk is full or the folder cannot be written to; nothing half-written
-        is left.
-    """
-    with files.replacing(path) as temporary:
-        try:
-            stream = h5py.File(temporary, 'w')
-            try:
-                yield stream
-                stream.flush()
-            finally:
-                stream.close()
-        except (OSError, RuntimeError) as error:    # h5py has both for a full disk
-            raise errors.InputError('cannot write {}: {}. Free some space, then give the same '
-                                    'command again; what was sampled is kept.'.format(
-                                        path, ' '.join(str(error).split())[:200]))
 
 
 def create(stream: h5py.File, name: str, count: int, shape: Sequence[int],
@@ -66,16 +43,19 @@ def write_rows(path: str, rows: Iterable[Dict[str, np.ndarray]], count: int,
     Args:
       path: of the file; rows: {name: uint8 array} of each shape; count: of rows.
       compression: 'gzip' or None.
+    Raises:
+      errors.InputError: the disk is full or the folder cannot be written to; nothing half-written
+        is left.
     """
     datasets: Dict[str, h5py.Dataset] = {}
-    with writing(path) as stream:
+    with hdf5.writing(path, 'Free some space, then give the same command again; what was sampled '
+                      'is kept.') as writer:
         for number, row in enumerate(_read(rows)):
             for name, array in row.items():
                 if not number:
-                    datasets[name] = create(stream, name, count, array.shape, compression)
+                    datasets[name] = create(writer.file, name, count, array.shape, compression)
                 datasets[name][number] = array
-            # Tells of a full disk; closing a dataset of h5py 3 does not, and then HDF5 dies.
-            stream.flush()
+            writer.check()
 
 
 def _read(rows):

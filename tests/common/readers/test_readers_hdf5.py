@@ -268,3 +268,60 @@ def test_dtypes_that_a_child_may_send_are_plain():
         with pytest.raises(ValueError):
             arrays.plain_dtype(text)
     assert json.dumps(arrays.plain_dtype('<f4').str) == '"<f4"'
+
+
+def _rows():
+    return np.random.RandomState(0).randint(0, 256, [12, 50000]).astype(np.uint8)
+
+
+@pytest.mark.parametrize('compression', [None, 'gzip'])
+def test_what_is_written_is_read_back(tmp_path, compression):
+    path, rows = str(tmp_path / 'a.hdf5'), _rows()
+    with hdf5.writing(path) as writer:
+        data = writer.file.create_dataset('rows', rows.shape, np.uint8, chunks=(1, rows.shape[1]),
+                                          compression=compression)
+        for number in (3, 0, 11, 5):
+            data[number] = rows[number]
+            writer.check()
+        writer.file.attrs['note'] = 'of four rows'
+        np.testing.assert_array_equal(data[5], rows[5])
+    with h5py.File(path, 'r') as stream:
+        assert stream.attrs['note'] == 'of four rows'
+        for number in range(12):
+            np.testing.assert_array_equal(stream['rows'][number], rows[number]
+                                          if number in (3, 0, 11, 5) else 0 * rows[number])
+
+
+FULL = '''
+import resource, signal, sys
+from common import errors
+from common.readers import hdf5
+from tests.common.readers.test_readers_hdf5 import _rows
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    with hdf5.writing(sys.argv[1]) as writer:
+        data = writer.file.create_dataset('rows', (12, 50000), 'u1', chunks=(1, 50000))
+        for number, row in enumerate(_rows()):
+            data[number] = row
+            if 'checked' in sys.argv:
+                writer.check()
+    print('written')
+except errors.InputError as error:
+    print(error)
+'''
+
+
+@pytest.mark.parametrize('size, checked', [
+    (0, ''), (1000, ''), (120000, ''), (120000, 'checked'), (600000, ''), (1000000, 'checked')])
+def test_a_full_disk_is_one_line_and_the_process_lives(tmp_path, size, checked):
+    path = tmp_path / 'a.hdf5'
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', FULL, str(path), str(size),
+                           checked], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True)
+    assert (done.returncode, done.stderr) == (0, '')
+    if size >= 1000000:
+        assert done.stdout == 'written\n' and os.listdir(str(tmp_path)) == ['a.hdf5']
+    else:
+        assert done.stdout.startswith('cannot write {}: File too large.'.format(path))
+        assert done.stdout.count('\n') == 1 and os.listdir(str(tmp_path)) == []
