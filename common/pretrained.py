@@ -1,6 +1,10 @@
 """Exports the trained network of a run as weights that ship: half precision, digests, a card.
 
-Example: python -m common.pretrained --model=vsl --output_path=vsl/output
+Beside them go the commands (recipe.json) and the losses (curve.csv), from which `python -m
+tests.pretrained --rebuild` trains the first steps again.
+
+Example: python -m common.pretrained --model=vsl --output_path=output/mine \\
+    --data_command="vsl/make_dataset.py --furniture --generator=2 --output=set.mat"
 """
 import argparse
 import os
@@ -17,6 +21,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', default='', help='checkpoint of it; unset: the newest')
     parser.add_argument('--output', default='',
                         help='folder to write; unset: <model>/pretrained of this project')
+    parser.add_argument('--stage', type=cli.positive_int, default=1,
+                        help='number of this training, where it started from the weights that an '
+                             'earlier one exported; what was told of the others stays')
+    parser.add_argument('--data_command', default='',
+                        help='command that made the set; unset: as it was told before')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -26,7 +35,8 @@ def export(options: argparse.Namespace) -> None:
     from common.training import pretrained  # here, since --help needs no TensorFlow
     model = collection.find(options.model)
     folder = options.output or os.path.join(collection.ROOT, model.name, pretrained.FOLDER)
-    for path in pretrained.export(options.output_path, folder, model.title, options.checkpoint):
+    for path in pretrained.export(options.output_path, folder, model.title, options.checkpoint,
+                                  options.stage, options.data_command):
         cli.say('{}  {:.2f} MiB'.format(path, os.path.getsize(path) / 2. ** 20))
 
 

@@ -54,24 +54,35 @@ def _row(job: Tuple[int, str, str, int, int]) -> Dict[str, np.ndarray]:
 
 
 def write(folder: str, shapes: int = 2, classes: Sequence[str] = options.FURNITURE,
-          seed: int = 0, version: int = 1, processes: int = 0) -> None:
+          seed: int = 0, version: int = 1, processes: int = 0, test_shapes: int = 1) -> None:
     """Writes the files of both splits.
 
     Args:
-      folder: str; shapes: of each class for training, one more is for testing.
+      folder: str; shapes: of each class for training; test_shapes: likewise, for testing.
       classes: of generator.CLASSES; seed: of the shapes.
       version: int, of the generator; from 2 on the shapes for testing are held out by their seed.
       processes: int, that make shapes; 0: one a processor. The files do not depend on it.
     """
     test_seed = seed if version == 1 else generator.held_out_seed(seed)
-    for half, own_seed, numbers in (('train', seed, range(shapes)),
-                                    ('test', test_seed, range(shapes, shapes + 1))):
-        path = os.path.join(folder, '{}_{}.hdf5'.format(STEM, half))
-        items = [(kind, number) for kind in classes for number in numbers]
-        names = ['{}/{:04d}'.format(*item) for item in items]
-        rows = workers.parallel(_row, [(own_seed, name, *item, version)
-                                       for name, item in zip(names, items)],
-                                processes or workers.num_cpus(), 'making shapes')
-        tables.write_rows(path, rows, len(names), 'gzip')
-        tables.write_names(path, names)
-        cli.say('{} shapes in {}'.format(len(names), path))
+    write_split(folder, 'train', classes, range(shapes), seed, version, processes)
+    write_split(folder, 'test', classes, range(shapes, shapes + test_shapes), test_seed, version,
+                processes)
+
+
+def write_split(folder: str, split: str, classes: Sequence[str], numbers: Sequence[int], seed: int,
+                version: int, processes: int = 0) -> None:
+    """Writes the file of one split, the shapes of some numbers of each class.
+
+    Args:
+      folder: str; split: 'train' or 'test'; numbers: list of int; the others: see `write`, but that
+        `seed` is taken as it is.
+    """
+    path = os.path.join(folder, '{}_{}.hdf5'.format(STEM, split))
+    items = [(kind, number) for kind in classes for number in numbers]
+    names = ['{}/{:04d}'.format(*item) for item in items]
+    rows = workers.parallel(_row, [(seed, name, *item, version)
+                                   for name, item in zip(names, items)],
+                            processes or workers.num_cpus(), 'making shapes')
+    tables.write_rows(path, rows, len(names), 'gzip')
+    tables.write_names(path, names)
+    cli.say('{} shapes in {}'.format(len(names), path))

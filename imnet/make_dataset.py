@@ -16,7 +16,9 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('--output', '--output_path', required=True, help='folder for the files')
     parser.add_argument('--shapes', type=cli.positive_int, default=2,
-                        help='shapes of each class for training; one more is for testing')
+                        help='shapes of each class for training')
+    parser.add_argument('--test_shapes', type=cli.positive_int, default=1,
+                        help='likewise, for testing')
     parser.add_argument('--classes', nargs='+', choices=sorted(generator.CLASSES),
                         default=options.FURNITURE,
                         help='kinds of furniture')
@@ -33,7 +35,7 @@ def make(settled):
     """Writes the two files."""
     from imnet import furniture_set  # here, since --help needs no SciPy
     furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed,
-                        settled.generator, settled.workers)
+                        settled.generator, settled.workers, settled.test_shapes)
 
 
 def main(argv=None):

@@ -2,21 +2,25 @@
 
 It holds `config.json` (the options that tell the network's sizes), `checkpoints/` with files
 `model-<step>.weights` (IM-NET: folders of the original's names), `manifest.json` (digests, and what
-the weights are of) and `card.md`, which a person writes around the facts that `export` puts in.
+the weights are of), `recipe.json` and `curve.csv` (see `recipes`), and `card.md`, which a person
+writes around the facts that `export` puts in.
 """
 import os
 import re
+import shlex
 from typing import Any, Dict, List, Optional, Sequence
 
 from common import cli, errors, files
 from common.readers import text
-from common.training import checkpoints, weight_files
+from common.training import checkpoints, recipes, weight_files
 
 FOLDER = 'pretrained'
 CARD = 'card.md'
 _CONFIG = 'config.json'
 _FACTS = '<!-- facts: written by python -m common.pretrained -->'
 _END = '<!-- end of facts -->'
+_FIGURES = '<!-- figures: written by python -m tests.pretrained --record -->'
+_FIGURES_END = '<!-- end of figures -->'
 _TEMPLATE = '''# {title}: trained weights
 
 {facts}
@@ -27,7 +31,7 @@ To be written: what the network was trained on (generator and version, seeds), u
 
 ## Figures on unseen shapes
 
-To be written: command, held-out sets, figures, and those of the baselines beside them.
+{figures}
 
 ## What it is good for, and what not
 
@@ -90,7 +94,8 @@ def has_checkpoint(folder: str) -> bool:
     return True
 
 
-def export(run: str, folder: str, title: str, checkpoint: str = '') -> List[str]:
+def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int = 1,
+           data_command: str = '') -> List[str]:
     """Writes the weights of a run in half precision, their manifest, and the facts of their card.
 
     Args:
@@ -99,6 +104,8 @@ def export(run: str, folder: str, title: str, checkpoint: str = '') -> List[str]
       folder: str, where to; what is there of other weights goes.
       title: str, of the model, for the card.
       checkpoint: str, prefix of another checkpoint of that run.
+      stage: int, number of the training, where one goes on from the weights of another.
+      data_command: str, that made the set; '': as it was told before.
     Returns:
       list of str, the files that were written.
     Raises:
@@ -118,9 +125,12 @@ def export(run: str, folder: str, title: str, checkpoint: str = '') -> List[str]
         name: _facts_of(config) for name, config in configs.items()}}
     _remove_others(folder, digests)
     files.write_json(os.path.join(folder, weight_files.MANIFEST), manifest)
+    told = recipes.write(folder, run, {os.path.dirname(name): facts['command'] for name, facts in
+                                       manifest['trained'].items()}, str(stage),
+                         _without_places(data_command))
     _write_card(os.path.join(folder, CARD), title, digests, manifest['trained'], folder)
     return [os.path.join(folder, name)
-            for name in [*digests, *configs, weight_files.MANIFEST, CARD]]
+            for name in [*digests, *configs, *told, weight_files.MANIFEST, CARD]]
 
 
 def _newest(run):
@@ -158,7 +168,8 @@ def _without_places(value):
 def _facts_of(config):
     """What a card tells of a training, out of its config.json."""
     command = config.get('command', '')
-    return {'command': command if isinstance(command, str) else ' '.join(map(str, command)),
+    return {'command': command if isinstance(command, str) else ' '.join(
+        shlex.quote(str(word)) for word in command),
             'seed': config.get('seed'), 'device': config.get('device'),
             'parameters': config.get('parameters'), 'versions': config.get('versions')}
 
@@ -186,17 +197,32 @@ def _write_card(path, title, digests: Dict[str, str], trained, folder):
             name, facts['command'], facts['seed'],
             _thousands(facts['parameters']), facts['device']), '']
     facts_text = '\n'.join(lines + [_END])
-    card = _TEMPLATE.format(title=title, facts=facts_text)
+    card = _TEMPLATE.format(title=title, facts=facts_text, figures='\n\n'.join(
+        [_FIGURES, 'Not measured yet.', _FIGURES_END]))
     if os.path.exists(path):
-        with open(path, encoding='utf-8') as stream:
-            before = stream.read()
-        start, end = before.find(_FACTS), before.find(_END)
-        if start < 0 or end < start:
-            raise errors.InputError('{} has no lines "{}" and "{}" for the facts between them; '
-                                    'put them in, or move the card away.'.format(
-                                        path, _FACTS, _END))
-        card = before[:start] + facts_text + before[end + len(_END):]
+        card = _with_block(path, _FACTS, _END, facts_text)
     files.write_text(path, card)
+
+
+def quote(folder: str, figures: str) -> None:
+    """Writes figures (Markdown) into the card of a folder of weights.
+
+    Raises:
+      errors.InputError: there is no card, or it has no place for them.
+    """
+    path = os.path.join(folder, CARD)
+    files.write_text(path, _with_block(path, _FIGURES, _FIGURES_END, '\n\n'.join(
+        [_FIGURES, figures, _FIGURES_END])))
+
+
+def _with_block(path, first, last, block):
+    """The text of a card with another block between two lines, both included."""
+    before = text.read(path, 'card')
+    start, end = before.find(first), before.find(last)
+    if start < 0 or end < start:
+        raise errors.InputError('{} has no lines "{}" and "{}" for what is written between them; '
+                                'put them in, or move the card away.'.format(path, first, last))
+    return before[:start] + block + before[end + len(last):]
 
 
 def _step(name: str) -> Optional[int]:

@@ -1,4 +1,4 @@
-"""What a run writes down: metrics.jsonl, TensorBoard's events, its options."""
+"""What a run writes down: metrics.jsonl, first_steps.jsonl, TensorBoard's events, its options."""
 import argparse
 import json
 import os
@@ -11,6 +11,9 @@ import tensorflow.compat.v1 as tf
 from common import files, redact
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.pages import figures
+
+FIRST = 'first_steps.jsonl'     # losses of the first steps, all of them, to rebuild a run by
+FIRST_STEPS = 10
 
 
 def read_metrics(path: str) -> List[Dict[str, Any]]:
@@ -67,6 +70,19 @@ class Recorder:
             stream.write(line + '\n')
         self._summarize(step, tf.Summary(value=[
             tf.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]))
+
+    def add_first(self, step: int, values: Dict[str, float]) -> None:
+        """Records the losses of one of the first steps in first_steps.jsonl, reported or not.
+
+        Args:
+          step: int, from 1; values: dict {name: number}.
+        """
+        if step > FIRST_STEPS:
+            return
+        path = os.path.join(self._folder, FIRST)
+        rows = [row for row in read_metrics(path) if row['step'] < step]
+        files.write_text(path, ''.join(json.dumps(row) + '\n'
+                                       for row in rows + [dict(values, step=step)]))
 
     def show(self, step: int, tag: str, picture: str,
              mesh: Optional[Tuple[np.ndarray, np.ndarray]] = None) -> None:

@@ -1,8 +1,9 @@
 """A training run: session, initial values, resume, steps, reports, checkpoints, and a clean stop.
 
 `<output_path>/` holds `checkpoints/` (`model-<step>`, `best-<step>`, each with `.state.json`),
-`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `results.json`, TensorBoard's `events*`, and
-`report.html`, which is written anew while the run goes on, and by `launch` at its end.
+`samples/`, `eval/`, `config.json`, `metrics.jsonl`, `first_steps.jsonl` (losses of steps 1 to 10),
+`results.json`, TensorBoard's `events*`, and `report.html`, which is written anew while the run goes
+on, and by `launch` at its end.
 
 Where several processes train together (`Context.ranks`), the one of rank 0 alone writes and
 reports; the others need the same output folder to know the step that a resumed run goes on from.
@@ -190,6 +191,8 @@ class Run:
                 raise self._not_finite('{} is {} at step {}'.format(name, value, step))
         self.step = step
         self._values = values
+        if self._recorder is not None and step <= records.FIRST_STEPS:
+            self._record(self._recorder.add_first, step, values)
         if self.due(step, self._options.report_every):
             self._print_report(step, values)
 
@@ -198,7 +201,7 @@ class Run:
         timed = {} if pace is None else {'seconds_per_step': pace}
         if self._recorder is None:  # another process reports
             return
-        self._record(step, dict(values, **timed))
+        self._record(self._recorder.add, step, dict(values, **timed))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
         self._refresh_page()
@@ -216,9 +219,9 @@ class Run:
         ended = time.monotonic()
         self._next_page = ended + max(_PAGE_EVERY, 50 * (ended - began))
 
-    def _record(self, step, values):
+    def _record(self, add, step, values):
         try:
-            self._recorder.add(step, values)
+            add(step, values)
         except FileNotFoundError:
             self._check_folder()
             raise
@@ -232,7 +235,7 @@ class Run:
         """
         values = {name: np.asarray(value).item() for name, value in values.items()}
         if self._recorder is not None:
-            self._record(step, values)
+            self._record(self._recorder.add, step, values)
         cli.say(reporting.progress_line(step, self._total or max(1, step), values))
 
     def show(self, step: int, tag: str, picture: str, mesh: Any = None) -> None:
@@ -633,7 +636,8 @@ def _finish_setting_aside(run):
 
 def _move_rest(output_path, target):
     """Moves all results but the checkpoints, takes the mark away, and makes the folders anew."""
-    names = [results.FILE, 'metrics.jsonl', 'config.json', 'samples', 'eval', report.NAME]
+    names = [results.FILE, 'metrics.jsonl', records.FIRST, 'config.json', 'samples', 'eval',
+             report.NAME]
     for path in glob.glob(os.path.join(glob.escape(output_path), '*.pb')):
         stem = os.path.basename(path)[:-3]
         names += [stem + '.json', stem + '_sample.npz', stem + '.pb']   # it tells of the others

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common import pretrained as command
-from common.training import checkpoints, pretrained, weight_files
+from common.training import checkpoints, pretrained, recipes, weight_files
 from tests.common.test_checkpoints import save
 
 W = np.array([[1.5, -2.25, 1 / 3.], [65504., 6e-5, 0.]], np.float32)
@@ -145,6 +145,50 @@ def test_weights_are_those_asked_for_those_of_the_run_or_those_that_ship(tmp_pat
     with pytest.raises(errors.InputError, match='no weights ship'):
         pretrained.chosen(cli.Options(output_path='out', checkpoint='', pretrained=True),
                           str(tmp_path / 'none'), False)
+
+
+def write_rows(path, rows):
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+
+
+def test_commands_and_losses_are_told_stage_by_stage(tmp_path):
+    run, folder = make_run(tmp_path), tmp_path / 'pretrained'
+    write_rows(run / 'first_steps.jsonl', [{'step': 1, 'loss': 0.1}, {'step': 2, 'loss': 1 / 3.}])
+    write_rows(run / 'metrics.jsonl', [{'step': 2, 'loss': 1 / 3., 'seconds_per_step': 0.5},
+                                       {'step': 30, 'loss': 0.25}, {'step': 30, 'test_iou': 0.75}])
+    pretrained.export(str(run), str(folder), 'Toy',
+                      data_command='/home/somebody/vsl/make_dataset.py --output=/home/x/set.mat')
+    assert (folder / 'curve.csv').read_text().splitlines() == [
+        'stage,part,step,loss,test_iou', '1,,1,0.1,', '1,,2,0.333333333,', '1,,30,0.25,0.75']
+    command = 'vsl_main.py --data_path=data --size=4'
+    assert recipes.read(str(folder)) == {'data': 'make_dataset.py --output=set.mat',
+                                         'stages': {'1': {'': command}}}
+    write_rows(run / 'metrics.jsonl', [{'step': 2, 'loss': 0.125}])
+    pretrained.export(str(run), str(folder), 'Toy', stage=2)
+    assert recipes.read(str(folder)) == {'data': 'make_dataset.py --output=set.mat', 'stages': {
+        '1': {'': command}, '2': {'': command}}}
+    assert recipes.read_curve(str(folder)) == {
+        ('1', ''): {1: {'loss': 0.1}, 2: {'loss': 0.333333333},
+                    30: {'loss': 0.25, 'test_iou': 0.75}},
+        ('2', ''): {1: {'loss': 0.1}, 2: {'loss': 0.125}}}
+
+
+def test_long_curves_are_thinned_and_keep_their_ends(tmp_path):
+    run, folder = make_run(tmp_path), tmp_path / 'pretrained'
+    write_rows(run / 'first_steps.jsonl', [{'step': step, 'loss': 1.} for step in range(1, 11)])
+    write_rows(run / 'metrics.jsonl', [{'step': step, 'loss': 2.} for step in range(1, 4001)])
+    pretrained.export(str(run), str(folder), 'Toy')
+    steps = sorted(recipes.read_curve(str(folder))['1', ''])
+    assert steps[:11] == list(range(1, 12)) and steps[-1] == 4000 and len(steps) < 420
+
+
+@pytest.mark.parametrize('name, content', [
+    ('curve.csv', 'stage,part,step,loss\n1,,x,0.5\n'), ('recipe.json', '{"data": ""}')])
+def test_a_damaged_record_is_refused(tmp_path, name, content):
+    folder = export(tmp_path)
+    (folder / name).write_text(content)
+    with pytest.raises(errors.InputError, match=name):
+        pretrained.export(str(tmp_path / 'run'), str(folder), 'Toy')
 
 
 def test_the_command_writes_networks_in_folders_of_their_own(tmp_path, capsys):

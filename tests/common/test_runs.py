@@ -108,6 +108,23 @@ def test_metrics_of_a_run_that_was_cut_off_equal_those_of_the_unbroken_one(tmp_p
     assert rows[0] == rows[1] and [step for step, _ in rows[0]] == list(range(1, 10))
 
 
+def first_steps(folder):
+    return {row['step']: row['loss_toy']
+            for row in records.read_metrics(str(folder / records.FIRST))}
+
+
+def test_losses_of_the_first_ten_steps_are_kept_whatever_is_reported(tmp_path):
+    losses = train(tmp_path / 'whole', 12, report_every=5)
+    assert first_steps(tmp_path / 'whole') == {step: losses[step] for step in range(1, 11)}
+    train(tmp_path / 'parts', 5)
+    checkpoints.remove(str(tmp_path / 'parts' / 'checkpoints' / 'model-5'))
+    (tmp_path / 'parts' / 'checkpoints' / 'checkpoint').write_text(
+        'model_checkpoint_path: "model-3"\n')  # as if killed between steps 5 and 6
+    train(tmp_path / 'parts', 12)
+    paths = [tmp_path / name / records.FIRST for name in ('whole', 'parts')]
+    assert paths[0].read_text() == paths[1].read_text()
+
+
 def test_the_folder_holds_what_was_promised(tmp_path, capsys):
     train(tmp_path / 'out', 7)
     assert {'checkpoints', 'samples', 'eval', 'config.json', 'metrics.jsonl'} <= set(
@@ -379,7 +396,9 @@ def test_noresume_sets_what_was_made_aside(tmp_path, capsys):
     assert [row['step'] for row in rows] == [1, 2, 3]
     rows = records.read_metrics(str(tmp_path / 'checkpoints-1' / 'metrics.jsonl'))
     assert [row['step'] for row in rows] == [1, 2, 3, 4]
-    for name in ('config.json', 'samples/a.png', 'eval/b.json', 'net.pb', 'net.json'):
+    assert sorted(first_steps(tmp_path)) == [1, 2, 3]
+    for name in ('config.json', 'first_steps.jsonl', 'samples/a.png', 'eval/b.json', 'net.pb',
+                 'net.json'):
         assert (tmp_path / 'checkpoints-1' / name).exists()
     assert (tmp_path / 'notes.txt').exists() and not (tmp_path / 'net.pb').exists()
     assert os.listdir(str(tmp_path / 'samples')) == []
