@@ -16,12 +16,21 @@ from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, pose_utils, renderer
 from common import cli, errors, files
 from common.readers import pictures
-from common.training import launch, reporting
+from common.training import familiar, launch, reporting
 from common.training import workers as workers_lib
 
 MILLIMETRES = 1000.
 _PELVIS = 14
+DISAGREEMENT = 'mean distance of the two bodies, mm'
 _KINDS = (('NonParam', 'vertices'), ('Param', 'vertices_smpl'))
+
+
+def disagreement(vertices: np.ndarray, vertices_smpl: np.ndarray) -> float:
+    """Returns the mean distance of the two bodies [V, 3] of a picture, in millimetres.
+
+    The graph network and the SMPL regressor agree on what looks like the training data.
+    """
+    return MILLIMETRES * float(np.linalg.norm(vertices - vertices_smpl, axis=1).mean())
 
 
 class Figures:
@@ -35,6 +44,7 @@ class Figures:
     def __init__(self, dataset: str, predictor: evalNet.Predictor, samples: datasets.Set,
                  annotations: str = ''):
         self._annotations = annotations
+        self.disagreements: List[float] = []    # of UP-3D, see `disagreement`
         self._predictor, self._set = predictor, samples
         self._columns: Dict[str, List[float]] = collections.OrderedDict()
         self._measure = {'up-3d': self._up3d, 'lsp': self._lsp}.get(dataset, self._h36m)
@@ -59,6 +69,8 @@ class Figures:
 
     def _up3d(self, indices, batch, outputs):
         del indices
+        self.disagreements += [disagreement(*bodies) for bodies in zip(
+            outputs.vertices, outputs.vertices_smpl)]
         self.add_shapes({kind: getattr(outputs, field) for kind, field in _KINDS}, batch)
 
     def add_shapes(self, predicted: Dict[str, np.ndarray], batch: Dict[str, np.ndarray]) -> None:
@@ -158,13 +170,14 @@ def batches(samples: datasets.Set, batch: int,
 
 
 def measure(predictor: evalNet.Predictor, samples: datasets.Set, dataset: str, loaded: Iterable,
-            log_freq: int = 0, annotations: str = '') -> Dict[str, float]:
+            log_freq: int = 0, annotations: str = '', folder: str = '') -> Dict[str, float]:
     """Measures a set.
 
     Args:
       predictor: evalNet.Predictor; samples: datasets.Set; dataset: str, see Figures.
       loaded: its batches, see `batches`; log_freq: int, batches between running figures, 0: none.
       annotations: str, see Figures.
+      folder: str, where it is recorded how far the two bodies are apart; '': nowhere.
     Returns:
       OrderedDict of figures.
     """
@@ -174,6 +187,8 @@ def measure(predictor: evalNet.Predictor, samples: datasets.Set, dataset: str, l
         if log_freq and number % log_freq == 0 and number * predictor.batch < len(samples):
             for name, value in figures.means().items():
                 cli.say('{}: {}'.format(name, value))
+    if folder and figures.disagreements:
+        familiar.record(folder, DISAGREEMENT, figures.disagreements)
     return figures.means()
 
 
@@ -247,7 +262,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
         cli.say('Start eval')
         figures = measure(predictor, test_set, options.dataset,
                           (workers.get() for _ in range(total)), options.log_freq,
-                          config_lib.root(data_path, 'upi-s1h'))
+                          config_lib.root(data_path, 'upi-s1h'), context.output_path)
         if training_set:
             figures.update(baseline(predictor, test_set, training_set))
     cli.say('\n*** Final Results ***\n')

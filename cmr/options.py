@@ -19,6 +19,8 @@ _SMALLEST = 32          # pixels a side
 QUICK = {'resnet_width': 16, 'num_channels': 64, 'num_layers': 2, 'img_res': 64,
          'learning_rate': 7e-4, 'augmentation': False}
 QUICK_STEPS = 900
+# The quick start from the weights that ship: a short training of a low rate.
+_FROM_SHIPPED_STEPS, _FROM_SHIPPED_RATE = 200, 1e-4
 _TRAINING = {'learning_rate': 3e-4, 'augmentation': True}
 EPOCHS, _BATCH = 50, 16
 # What a config.json holds that is no option, and what the original calls otherwise.
@@ -193,7 +195,9 @@ def complete(parsed, device):
     if parsed.dataset is None:
         changes['dataset'] = 'itw' if parsed.data_path else 'up-3d'
     if not parsed.data_path and parsed.training_steps is None and parsed.num_epochs is None:
-        changes['training_steps'] = QUICK_STEPS
+        changes['training_steps'] = _FROM_SHIPPED_STEPS if parsed.pretrained else QUICK_STEPS
+    if not parsed.data_path and parsed.pretrained and parsed.learning_rate is None:
+        changes['learning_rate'] = _FROM_SHIPPED_RATE
     options, recorded = cli.settled(parsed, **changes), None
     if parsed.pretrained:
         from common.training import pretrained  # here, since --help needs no TensorFlow

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import cv2
 import numpy as np
 
-from cmr import networks
+from cmr import evaluation, networks
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset
 from cmr.src.netCell import evalNet
@@ -15,7 +15,7 @@ from common import cli, errors, files
 from common.geometry import cutouts, meshes
 from common.pages import report
 from common.readers import folders, pictures
-from common.training import launch, reporting
+from common.training import familiar, launch, reporting
 
 _ENDINGS = ('_gcnn', '_smpl', '_gcnn_side', '_smpl_side')   # of pictures that were written here
 _BODIES = (('gcnn', 'vertices', renderer.LIGHT_BLUE), ('smpl', 'vertices_smpl', renderer.PINK))
@@ -145,7 +145,10 @@ def predict(options: cli.Options, context: launch.Context) -> None:
     with evalNet.opened(options, context, weights, 1) as predictor:
         faces, written = predictor.network.body.faces, []
         for stem, picture, normal in reporting.progress(crops, 'fitting bodies'):
-            written += _write(stem, picture, predictor.predict(normal[None]), faces)
+            outputs = predictor.predict(normal[None])
+            familiar.tell(weights, evaluation.DISAGREEMENT, evaluation.disagreement(
+                outputs.vertices[0], outputs.vertices_smpl[0]), stem)
+            written += _write(stem, picture, outputs, faces)
     page = (os.path.join(options.outfile or options.img, 'bodies') if os.path.isdir(options.img)
             else photos[0].stem + '_body') + '.html'
     cli.say('page: {}'.format(report.write_files(

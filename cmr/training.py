@@ -238,7 +238,8 @@ class _Test:
         """
         self._predictor.sess = run.sess
         make, count = self._batches()
-        figures = evaluation.measure(self._predictor, self._set, 'up-3d', map(make, range(count)))
+        figures = evaluation.measure(self._predictor, self._set, 'up-3d', map(make, range(count)),
+                                     folder=run.output_path)
         if not step:
             figures.update(evaluation.baseline(self._predictor, self._set, self._training_set))
         for name, value in figures.items():

@@ -65,7 +65,7 @@ def parse_args(argv=None):
                             help='output folder of a run of {}; unset: its default one, else the '
                                  'weights that ship'.format(tab.title))
     parser.add_argument('--vsl_data', type=cli.path, default='', metavar='FILE',
-                        help='.mat file that VSL was trained on; unset: the procedural furniture')
+                        help='.mat file that VSL was trained on; unset: procedural furniture')
     parser.add_argument('--host', default='127.0.0.1', help='address to listen on')
     parser.add_argument('--port', type=cli.positive_int, default=8000, help='port to listen on')
     parser.add_argument('--max_upload', type=cli.positive_int, default=20,
@@ -96,7 +96,7 @@ def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, fl
     elif model == 'cmr':
         more = ['--img', paths[0], '--outfile', os.path.join(folder, 'body')]
     elif model == 'imnet':
-        more = ['--image', paths[0], '--resolution=64', '--extraction=octree', '--formats', 'ply',
+        more = ['--image', paths[0], '--resolution=64', '--extraction=octree', '--formats', 'glb',
                 'stl']
         if run:     # the run tells more than a checkpoint of it: the decoder's clip
             weights, output = [], ['--output_path', run, '--sample_dir', folder]
@@ -118,7 +118,7 @@ class Jobs:
     def __init__(self, workers: int):
         self.root = tempfile.mkdtemp(prefix='web_demo_')
         self._turn = threading.BoundedSemaphore(workers)
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
         self._names: List[str] = []
 
     def new(self) -> str:
@@ -132,6 +132,24 @@ class Jobs:
         for one in old:
             shutil.rmtree(os.path.join(self.root, one), ignore_errors=True)
         return name
+
+    def vsl_set(self) -> str:
+        """Returns the set that VSL's classes and nearest shapes are of; made when first asked for.
+
+        Raises:
+          errors.InputError: it cannot be made.
+        """
+        path = os.path.join(self.root, 'furniture.mat')
+        with self._making:
+            if not os.path.exists(path):
+                done = subprocess.run(
+                    [sys.executable, os.path.join(_ROOT, 'vsl', 'make_dataset.py'), '--furniture',
+                     '--generator=2', '--num_train=40', '--num_test=2', '--output', path],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+                if done.returncode:
+                    raise errors.InputError('the set of VSL cannot be made: {}'.format(
+                        done.stderr.decode(errors='replace').strip()[-300:]))
+        return path
 
     def run(self, name: str, command: Sequence[str]) -> str:
         """Runs a command when it is its turn; returns '' or the line on what was wrong."""
@@ -221,7 +239,8 @@ def make_app(options: Any) -> Any:
         numbers = numbers_of(tab, flask.request.form)
         paths = stored(tab, flask.request.files.getlist('files'), folder) if tab.most else []
         run = run_of(model, vars(options)[model])
-        command = command_of(model, run, paths, numbers, folder, options.vsl_data)
+        vsl_data = (options.vsl_data or jobs.vsl_set()) if model == 'vsl' else ''
+        command = command_of(model, run, paths, numbers, folder, vsl_data)
         if flask.request.form.get('remove_background') and tab.endings is _PICTURES:
             command.append('--remove_background')
         problem = jobs.run(name, command)
@@ -276,8 +295,12 @@ label { margin-right: 1rem; }</style></head><body><h1>3D shapes</h1>
  {{ limit }} MiB{% endif %}
 {% if '.png' in tab.endings %}<label><input type="checkbox" name="remove_background" value="1">
  remove the background</label>{% endif %}
-{% for field, label, low, high, value in tab.fields %}<label>{{ label }} <input type="number"
- step="any" name="{{ field }}" min="{{ low }}" max="{{ high }}" value="{{ value }}"></label>
+{% for field, label, low, high, value in tab.fields %}<label>{{ label }}
+ {% if high <= 10 %}<input type="range" step="{{ 1 if high > 2 else 0.05 }}" name="{{ field }}"
+ min="{{ low }}" max="{{ high }}" value="{{ value }}"
+ oninput="this.nextElementSibling.value = this.value"><output>{{ value }}</output>{% else %}
+ <input type="number" step="any" name="{{ field }}" min="{{ low }}" max="{{ high }}"
+ value="{{ value }}">{% endif %}</label>
 {% endfor %}<button>Go</button></form><p class="said" role="status"></p>
 <iframe hidden sandbox="allow-scripts allow-downloads"></iframe></section>{% endfor %}
 <script>

@@ -8,7 +8,7 @@ import numpy as np
 
 from common import cli, errors, files
 from common.geometry import meshes, voxel_grids
-from common.training import launch, reporting
+from common.training import familiar, launch, reporting
 from imnet import data_utils, draw, extraction, inference, light_field, measures, meshing, networks
 from imnet.point_sampling import sampler
 
@@ -177,6 +177,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     read = inference.encoder_input(options, data, kind)
     tables: Dict[str, List[Dict[str, Any]]] = {kind: []}
     pairs: List[Any] = []
+    doubts: List[float] = []
     if train_grids is not None:
         tables[_BASELINE] = []
     network, sess = networks.load(options, context, kind)
@@ -185,6 +186,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
             (code,) = network.codes_of(sess, [read(row)])
             figures, baseline, meshes_of_row = _measure(
                 options, context, data, row, network.field(sess, code), train_grids)
+            doubts.append(inference.uncertainty(network.field(sess, code)))
             tables[kind].append(figures)
             if baseline is not None:
                 tables[_BASELINE].append(baseline)
@@ -192,6 +194,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
             cli.say('{}  {}'.format(figures['shape'], _listed(figures)))
     stem = os.path.join(options.output_path, 'eval', '{}_{}'.format(kind, options.split))
     means = write_tables(stem, tables)
+    if kind == 'svr' and options.split != 'train':
+        familiar.record(options.output_path, inference.UNCERTAINTY, doubts)
     if pairs:
         draw.gallery(stem + '.png', [mesh for column in zip(*pairs) for mesh in column],
                      ['truth'] * len(pairs) + ['reconstruction'] * len(pairs), len(pairs))

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.geometry import plots
-from common.training import launch, reporting
+from common.training import familiar, launch, reporting
 from imnet import checkpoint_names, data_utils, extraction, meshing, networks
 from imnet.IMGAN import modelz
 from imnet.IMSVR import photos, views
@@ -19,6 +19,15 @@ from imnet.point_sampling import solids
 _KEYS = {'ae': ('voxels',), 'svr': ('pixels',)}
 _PREFIX = {'ae': 'out', 'svr': ''}      # of the names of meshes, as the original has them
 _SECOND = {'ae': 2, 'svr': 1}           # where an interpolation ends, as in the original
+UNCERTAINTY = 'uncertainty of the field of a picture'
+_COARSE = 32            # points a side by which it is measured
+
+
+def uncertainty(field: Any) -> float:
+    """Measures how undecided a field is, on 32^3 points; see `familiar.uncertainty`."""
+    places = (np.arange(_COARSE, dtype=np.float32) + 0.5) / _COARSE - 0.5
+    points = np.stack(np.meshgrid(places, places, places, indexing='ij'), axis=-1)
+    return familiar.uncertainty(field(points.reshape(-1, 3)))
 
 
 def encoder_input(options: cli.Options, data: data_utils.Set, kind: str
@@ -114,11 +123,15 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
     images = [photos.read(path, background, options.crop, options.max_pixels)
               for path in options.image]
     names = [os.path.splitext(os.path.basename(path))[0] for path in options.image]
-    network, sess = networks.load(options, context, 'svr')
+    options, prefix = networks.trained(options, context.device, 'svr')
+    network, sess = networks.load(options.replace(checkpoint=prefix, pretrained=False), context,
+                                  'svr')
     with sess:
         codes = network.codes_of(sess, images)
         meshing.write_all([(name, network.field(sess, code)) for name, code in zip(names, codes)],
                           options.sample_dir, options, names[0] + '_meshes.png')
+        for path, code in zip(options.image, codes):
+            familiar.tell(prefix, UNCERTAINTY, uncertainty(network.field(sess, code)), path)
     plots.image_grid(os.path.join(options.sample_dir, names[0] + '_input.png'), images, names)
 
 

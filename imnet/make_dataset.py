@@ -1,6 +1,11 @@
-"""Makes a small set in IM-NET's layout from procedural furniture: nothing is downloaded.
+"""Makes a set in IM-NET's layout from meshes of your own, or from procedural furniture.
 
-Example: python imnet/make_dataset.py --output=data --shapes=2
+--meshes takes closed meshes or .binvox grids in <class>/ (or <class>/train/ and <class>/test/), y
+up (--up=z rotates them), and makes solids of 256^3 cells, point sets and 24 grey views of each. A
+file that cannot be used is reported and left out; the same command after an interruption goes on.
+
+Examples: python imnet/make_dataset.py --meshes=my_meshes --output=data/mine
+  python imnet/make_dataset.py --output=data --shapes=2
 """
 import os
 import sys
@@ -15,6 +20,9 @@ def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--output', '--output_path', required=True, help='folder for the files')
+    parser.add_argument('--meshes', default='', metavar='FOLDER',
+                        help='of meshes, a sub-folder a class; unset: furniture')
+    options.add_solid_options(parser)
     parser.add_argument('--shapes', type=cli.positive_int, default=2,
                         help='shapes of each class for training')
     parser.add_argument('--test_shapes', type=cli.positive_int, default=1,
@@ -33,7 +41,10 @@ def parse_args(argv=None):
 
 def make(settled):
     """Writes the two files."""
-    from imnet import furniture_set  # here, since --help needs no SciPy
+    from imnet import furniture_set, own_set  # here, since --help needs no SciPy
+    if settled.meshes:
+        own_set.write(settled)
+        return
     furniture_set.write(settled.output, settled.shapes, settled.classes, settled.seed,
                         settled.generator, settled.workers, settled.test_shapes)
 

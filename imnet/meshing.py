@@ -73,7 +73,7 @@ def write_all(named_fields: Sequence[Tuple[str, decoder.Field]], folder: str,
       picture: name of the .png.
       to_mesh: function that moves vertices [V, 3], or None.
     Raises:
-      errors.InputError: a field is empty, and it is the only one.
+      errors.InputError: a field is empty, and it is the only one that was asked for.
     """
     drawn: List[Tuple[np.ndarray, np.ndarray]] = []
     for name, field in named_fields:
@@ -81,7 +81,7 @@ def write_all(named_fields: Sequence[Tuple[str, decoder.Field]], folder: str,
             vertices, triangles, extracted = extraction.mesh(
                 field, options.resolution, options.extraction, options.refine)
         except errors.InputError as error:
-            if len(named_fields) == 1:
+            if len(named_fields) == 1 and not getattr(options, 'in_turn', 0):
                 raise
             cli.say('note: {} has no mesh: {}'.format(name, error))
             if len(drawn) < _DRAWN:

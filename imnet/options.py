@@ -31,6 +31,11 @@ PRESETS = {
               'learning_rate': 5e-4, 'svr_learning_rate': 1e-3, 'svr_batch_size': 8,
               'checkpoint_every': 25, 'extraction': 'octree', 'resolution': 128,
               'he_init': True, 'leaky_clip': True}}
+# The quick start from the weights that ship: a short training of a low rate.
+_QUICK_FROM_SHIPPED = {'epochs': [10, 20, 26], 'svr_epochs': 40, 'learning_rate': 1e-4,
+                       'svr_learning_rate': 2e-4}
+# For a set of one's own; own_set.py fits the epochs to the number of its shapes.
+PRESETS['own'] = dict(PRESETS['quick'], epochs=None, svr_epochs=None)
 
 
 def parse_args(argv: Optional[Sequence[str]] = None, doc: str = 'Runs all stages of IM-NET.'
@@ -42,7 +47,8 @@ def parse_args(argv: Optional[Sequence[str]] = None, doc: str = 'Runs all stages
     parser.add_argument('--dataset', default='', help='stem of the files; unset: the only one')
     cli.add_run_options(parser, OUTPUT_PATH)
     parser.add_argument('--preset', choices=sorted(PRESETS), default=None,
-                        help='sizes and epochs; unset: original with --data_path, else quick')
+                        help='sizes and epochs; own: fitted to a small set of your own; unset: '
+                             'original with --data_path, else quick')
     parser.add_argument('--train_epochs', '--epoch', '--total_epoch', type=cli.positive_int,
                         default=None, help='epochs of the autoencoder in all, instead of --epochs: '
                         'the stages get the preset\'s shares, each at least one if there are three')
@@ -288,17 +294,34 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
       errors.UsageError: a stage ends before the one that comes before it.
     """
     options = settled(parsed, device, checkpoint_dir='', sample_dir='', plain=None)
+    if options.preset == 'own':
+        options = _of_own_set(options)
     preset = options.preset or ('original' if options.data_path else 'quick')
     values = {name: value for name, value in PRESETS[preset].items()
               if vars(options)[name] is None}
     if options.train_epochs:
-        values['epochs'] = _shared(options.train_epochs, PRESETS[preset]['epochs'])
+        shares = PRESETS[preset]['epochs'] or PRESETS['quick']['epochs']
+        values['epochs'] = _shared(options.train_epochs, shares)
+    if options.pretrained and not options.data_path:
+        values.update((name, value) for name, value in _QUICK_FROM_SHIPPED.items()
+                      if vars(options)[name] is None)
     if options.pretrained:
         values.update(_of_shipped(options))
     options = options.replace(preset=preset, **values)
-    if sorted(options.epochs) != options.epochs:
+    if options.epochs and sorted(options.epochs) != options.epochs:
         raise errors.UsageError('--epochs must not fall: {}.'.format(options.epochs))
     return options
+
+
+def _of_own_set(options):
+    """Options that start from the weights that ship, where nothing speaks against that."""
+    if not options.data_path:
+        raise errors.UsageError('--preset=own is for a set of your own: give --data_path=FOLDER.')
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    sized = [name for name in ('z_dim', 'ef_dim', 'gf_dim', 'svr_ef_dim')
+             if vars(options)[name] is not None]
+    starts = pretrained.available(PRETRAINED) and not options.checkpoint and not sized
+    return options.replace(pretrained=options.pretrained or starts)
 
 
 def _of_shipped(options):

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict
 
 from common import cli, errors, files
 from common.training import launch, locks, reporting
-from imnet import data_utils, evaluation, freeze, furniture_set, inference
+from imnet import data_utils, evaluation, freeze, furniture_set, inference, own_set
 from imnet import options as options_lib
 from imnet.IMGAN import training as gan_training
 from imnet.IMSVR import training as svr_training
@@ -31,7 +31,10 @@ def train(options: cli.Options, context: launch.Context) -> None:
     os.makedirs(options.output_path, exist_ok=True)
     with locks.hold(options.output_path):
         files.remove_temporary(options.output_path)
-        _run_stages(_with_data(options), context)
+        options = _with_data(options)
+        if options.preset == 'own':
+            options = own_set.fitted(options)
+        _run_stages(options, context)
 
 
 def _run_stages(options, context):
@@ -60,9 +63,7 @@ def _run_stages(options, context):
             freeze.freeze_run(options, context, 0)
         elif has_test:
             cli.say('--- evaluation')
-            means = evaluation.evaluate(_of_program(
-                options, options_lib.parse_evaluate, end=options.num_meshes, ef_dim=None,
-                checkpoint=''), context)
+            means = _evaluate(options, context)
     if autoencoder.get('seconds_per_step'):
         cli.say(reporting.step_time_line(autoencoder['seconds_per_step']))
     if 'iou' in means:
@@ -78,7 +79,8 @@ def _with_data(options):
                               dataset=furniture_set.STEM)
     path = os.path.join(options.data_path, options.dataset)
     if not all(os.path.exists('{}_{}.hdf5'.format(path, half)) for half in ('train', 'test')):
-        furniture_set.write(options.data_path)
+        # The second version of the shapes is the kind that the weights that ship know.
+        furniture_set.write(options.data_path, version=2 if options.pretrained else 1)
     cli.say('no --data_path given: using the procedural furniture in ' + options.data_path)
     return options
 
@@ -130,6 +132,16 @@ def _train_svr(options, context):
         ef_dim=options.svr_ef_dim, learning_rate=options.svr_learning_rate,
         batch_size=options.svr_batch_size, checkpoint='', pretrained=options.pretrained,
         checkpoint_every=max(10, options.checkpoint_every or 10)), context)
+
+
+def _evaluate(options, context):
+    """Measures the first test shapes; of a set of one's own all, and from pictures too."""
+    is_own = options.preset == 'own'
+    kinds = ['ae'] + ['svr'] * (is_own and 'svr' in options.stages)
+    means = [evaluation.evaluate(_of_program(
+        options, options_lib.parse_evaluate, kind=kind, end=None if is_own else options.num_meshes,
+        ef_dim=None, checkpoint=''), context) for kind in kinds]
+    return means[0]
 
 
 def _write_meshes(options, context, has_test):

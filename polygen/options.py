@@ -15,7 +15,8 @@ ANY = 'any'     # class of shapes of any class, see --class_dropout
 # seed: the original's notebook and the seed document. small: sets of meshes of at most 200 vertices
 # on a CPU. large: the defaults of the original's classes
 # and the limits of the paper's data (800 vertices, 2800 face indices). published: the checkpoints
-# that the authors released, trained on ShapeNet.
+# that the authors released, trained on ShapeNet. own: a folder of one's own meshes, which limits,
+# batch and length are fitted to (own_set.py).
 PRESETS = {
     'seed': {
         'hidden_size': 128, 'fc_size': 512, 'num_heads': 4, 'vertex_layers': 3,
@@ -46,6 +47,9 @@ PRESETS = {
         'vertex_dropout_rate': 0.4,
         'is_training': True, 'schedule': 'cosine', 'warmup_steps': 5000, 'gradient_clip': 1.,
         'memory_efficient': True, 'num_classes': 55}}
+PRESETS['own'] = dict(PRESETS['small'], warmup_steps=100)
+_OWN = ('max_vertices', 'max_face_tokens', 'batch_size', 'training_steps')  # by the data there
+_STEPS = 5000
 
 # The encoder of pictures and voxels: channels of each resolution but the last, which has the
 # decoder's width, and blocks of each. The default of the original's classes is (64, 256), (2, 2);
@@ -54,8 +58,8 @@ _CPU_ENCODER = {'image_size': 64, 'voxel_size': 28, 'encoder_channels': [32],
                 'encoder_blocks': [2, 2], 'encoder_dropout_rate': 0.}
 _PAPER_ENCODER = {'image_size': 256, 'voxel_size': 28, 'encoder_channels': [64],
                   'encoder_blocks': [2, 2], 'encoder_dropout_rate': 0.1}
-ENCODERS = {'seed': _CPU_ENCODER, 'small': _CPU_ENCODER, 'large': _PAPER_ENCODER,
-            'published': _PAPER_ENCODER}
+ENCODERS = {'seed': _CPU_ENCODER, 'small': _CPU_ENCODER, 'own': _CPU_ENCODER,
+            'large': _PAPER_ENCODER, 'published': _PAPER_ENCODER}
 
 _PRESET = ' (of the preset unless given)'
 _SIZES = [
@@ -92,11 +96,13 @@ def parse_args(argv=None, doc=__doc__):
     _add_network_options(parser.add_argument_group('networks'))
     add_sampling_options(parser)
     cli.add_run_options(parser, OUTPUT_PATH)
-    cli.add_training_steps(parser, default=5000)
+    cli.add_training_steps(parser, help='optimizer steps in all (default: {}; with --preset=own by '
+                           'the data)'.format(_STEPS))
     parser.add_argument('--train_epochs', '--total_epoch', '--epoch', type=cli.positive_int,
                         default=None, help='rounds over the data, instead of --training_steps')
     parser.add_argument('--preset', choices=sorted(PRESETS), default='seed',
-                        help='seed: the toy experiment; small: sets of small meshes on a CPU; '
+                        help='seed: the toy experiment; own: a folder of your own meshes, fitted '
+                             'to it; small: sets of small meshes on a CPU; '
                              'large: sets of real meshes; published: the networks of the '
                              'released checkpoints')
     parser.add_argument('--batch_size', type=cli.positive_int, default=None,
@@ -254,15 +260,31 @@ def complete(parsed, device):
     Raises:
       errors.UsageError: see `settle_networks`.
     """
-    values = vars(parsed)
-    if parsed.pretrained:
+    values = dict(vars(parsed))
+    if parsed.preset == 'own':
+        values.update(_of_own_set(parsed))
+    if values['pretrained']:
         from common.training import pretrained  # here, since --help needs no TensorFlow
-        values = vars(pretrained.asked_for(parsed, PRETRAINED))
+        values.update(vars(pretrained.asked_for(cli.Options(**values), PRETRAINED)))
         values.update(pretrained.sizes(PRETRAINED, _OF_NETWORKS))
+    if values['training_steps'] is None:
+        values['training_steps'] = _STEPS
     options = settle_networks(values, device)
     if device == 'npu' and not options.fusion_switch_file:
         return options.replace(fusion_switch_file=_FUSION_SWITCH)   # as in the Ascend port
     return options
+
+
+def _of_own_set(parsed):
+    """Which options the data will settle, and whether to start from the weights that ship."""
+    if parsed.data_path == SHIPPED_MESHES:
+        raise errors.UsageError('--preset=own is for meshes of your own: give --data_path=FOLDER.')
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    starts = not (parsed.checkpoint or parsed.face_checkpoint) and (
+        parsed.condition in (None, 'class') and pretrained.available(PRETRAINED))
+    sized = any(vars(parsed)[name] is not None for name, _ in _SIZES)
+    return {'own': [name for name in _OWN if vars(parsed)[name] is None],
+            'pretrained': parsed.pretrained or (starts and not sized)}
 
 
 def settle_networks(values, device):

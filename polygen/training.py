@@ -1,5 +1,6 @@
 """The training of PolyGen's two models."""
 import os
+from typing import Any, List
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -13,14 +14,18 @@ from polygen import (
     data_utils,
     drawing,
     freeze,
+    make_dataset,
     measures,
     mesh_sets,
     networks,
+    own_set,
     training_graph,
 )
 from polygen import options as options_lib
 
 _VALIDATION_BUCKETS = 4
+_TOY = 8                # meshes above which a set is none of the toy experiment's kind
+_FURNITURE = 12         # shapes of each class, for the quick start from the weights that ship
 _RECENT = 100           # steps whose mean loss says which checkpoint is the best
 
 
@@ -32,14 +37,26 @@ def train(options: cli.Options, context: launch.Context) -> None:
       context: launch.Context.
     """
     runs.set_seeds(context.seed)
-    if options.data_path == options_lib.SHIPPED_MESHES:
+    is_own = options.preset == 'own'
+    if is_own:
+        options = own_set.fitted(options)
+    elif options.data_path == options_lib.SHIPPED_MESHES and options.pretrained:
+        options = _with_furniture(options)
+    elif options.data_path == options_lib.SHIPPED_MESHES:
         cli.say('no --data_path given: using the meshes that ship with PolyGen')
     examples, summary = mesh_sets.load_for(
         options, options.data_path, strict=options.strict,
         keep_mesh=options.axis_scaling or options.axis_warping)
     if summary.skipped:
         cli.say(str(summary))
+    if options.preset == 'seed' and len(examples) > _TOY:
+        cli.say('note: --preset=seed is for the toy experiment of {} meshes; --preset=own fits '
+                'limits, batch and length to a set of your own'.format(
+                    len(mesh_sets.TOY_MESHES)))
     options = options_lib.with_classes(options, examples, summary.class_names)
+    held_out: List[Any] = []
+    if is_own and not options.validation_path:
+        examples, held_out = own_set.parted(options, examples)
     batches = mesh_sets.Batches(
         # Without work on padding there is nothing to gain from buckets.
         examples, options.batch_size, options.num_buckets if options.plain else 1, context.seed,
@@ -52,7 +69,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     step_tensor = tf.placeholder(tf.int32, [], name='step')
     models = networks.build_models(options, step_tensor, context.on_npu, context.ranks.rank)
     graph = training_graph.TrainingGraph(models, batches.buckets, options, context, step_tensor)
-    evaluator = _evaluator(models, options)
+    evaluator = _evaluator(models, options, held_out)
     sampler = None
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
@@ -70,6 +87,19 @@ def train(options: cli.Options, context: launch.Context) -> None:
                     _draw(run, step, sampler, examples, options)
         if context.ranks.is_chief:
             _finish(run, sampler, examples, options, context)
+            if held_out:
+                own_set.say_verdict(evaluator.run(run.sess), examples, held_out,
+                                    options.quantization_bits)
+
+
+def _with_furniture(options):
+    """Makes furniture of the kind that the weights that ship know; the options then name it."""
+    folder = os.path.join(options.output_path, 'generated')
+    make_dataset.make(make_dataset.parse_args([
+        '--furniture', '--models={}'.format(_FURNITURE), '--test_models=1', '--views=1',
+        '--image_size=8', '--voxels=8', '--output=' + folder]))
+    cli.say('no --data_path given: using the procedural furniture in {}'.format(folder))
+    return options.replace(data_path=folder)
 
 
 def _with_face_model(options, models):
@@ -95,8 +125,12 @@ def _anew(options):
     return tuple('{}_model/class_label/embeddings'.format(part) for part in options_lib.PARTS)
 
 
-def _evaluator(models, options):
-    """Returns what measures the models on --validation_path, or None."""
+def _evaluator(models, options, held_out):
+    """Returns what measures the models on --validation_path or on meshes held out, or None."""
+    if held_out:
+        return measures.Evaluator(models, held_out, min(options.batch_size, len(held_out)),
+                                  _VALIDATION_BUCKETS, options.quantization_bits,
+                                  conditions.of_options(options))
     if not options.validation_path:
         return None
     examples, summary = mesh_sets.load_for(options, options.validation_path, split='test',

@@ -10,12 +10,13 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, files
 from common.geometry import plots, voxel_grids
-from common.training import launch, reporting
+from common.training import familiar, launch, reporting
 from r2n2 import networks
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
 from r2n2.models import net as net_lib
 
+UNCERTAINTY = 'uncertainty of the voxels'
 _NUM_DRAWN = 4      # models in reconstructions.png
 
 
@@ -26,6 +27,7 @@ class Row(NamedTuple):
       model: int, place in the list of test models; views: int.
       loss, average_precision: float; the latter is nan where no cell is occupied.
       counts: for each threshold what `voxel.evaluate` gives.
+      uncertainty: float, see `familiar.uncertainty`.
     """
 
     model: int
@@ -33,6 +35,7 @@ class Row(NamedTuple):
     loss: float
     average_precision: float
     counts: List[List[int]]
+    uncertainty: float
 
 
 class Predictor:
@@ -133,6 +136,7 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
                               settings.TEST.VOXEL_THRESH), folder,
                      counts[-1] if options.views else None)
     draw(os.path.join(folder, 'reconstructions.png'), drawn)
+    familiar.record(context.output_path, UNCERTAINTY, [row.uncertainty for row in rows])
     cli.say('figures and pictures in {}'.format(folder))
     return figures
 
@@ -160,7 +164,8 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
                 rows.append(Row(index, views, float(loss[place]),
                                 voxel.average_precision(occupancy[place], voxels[place]),
                                 [voxel.evaluate(occupancy[place], voxels[place], threshold)
-                                 for threshold in settings.TEST.VOXEL_THRESH]))
+                                 for threshold in settings.TEST.VOXEL_THRESH],
+                                familiar.uncertainty(occupancy[place])))
     return rows, drawn
 
 

@@ -17,6 +17,9 @@ _SET_BY_FILES = {'seed': 'CONST.RNG_SEED', 'save_every': 'TRAIN.SAVE_FREQ',
                  'report_every': 'TRAIN.PRINT_FREQ', 'checkpoint': 'CONST.WEIGHTS',
                  'dataset': 'DATASET'}
 # Options that go into a setting.
+# The quick start from the weights that ship: a short training of a low rate.
+_QUICK_FROM_SHIPPED = {'NUM_ITERATION': 120, 'DEFAULT_LEARNING_RATE': 2e-4, 'VALIDATION_FREQ': 60,
+                       'LEARNING_RATES': {'100': 4e-5}}
 _SETTING_OF = {'model': 'CONST.NETWORK_CLASS', 'batch_size': 'CONST.BATCH_SIZE',
                'n_views': 'CONST.N_VIEWS', 'training_steps': 'TRAIN.NUM_ITERATION',
                'learning_rate': 'TRAIN.DEFAULT_LEARNING_RATE', 'workers': 'TRAIN.NUM_WORKER',
@@ -42,6 +45,10 @@ def parse_args(argv: Optional[Sequence[str]] = None,
                              'CONST.NETWORK_CLASS')
     parser.add_argument('--cfg', type=cli.path, action='append', default=None, metavar='FILE',
                         help='YAML file of settings; may be given again')
+    work.add_argument('--preset', choices=('own',), default=None,
+                      help='own: a set of your own meshes, on a CPU: quick.yaml, batch and length '
+                           'by the number of models, from the weights that ship where they are, '
+                           'measured at the end')
     cli.add_flag(work, '--train', default=True, help='train')
     cli.add_flag(work, '--test', help='measure only; the same as --notrain --evaluate')
     cli.add_flag(work, '--evaluate', help='measure after training')
@@ -119,7 +126,14 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
         values['cfg'] = [QUICK_CONFIG]
     if parsed.test:
         values['train'], values['evaluate'] = False, True
+    if parsed.preset == 'own':
+        parsed = _own_set(parsed)
+        values.update(cfg=parsed.cfg, pretrained=parsed.pretrained, evaluate=True,
+                      views=parsed.views, own=[name for name in ('batch_size', 'training_steps')
+                                               if vars(parsed)[name] is None])
     settings, keys = merged_settings(values['cfg'], parsed.set)
+    if parsed.pretrained and not parsed.data_path and not parsed.cfg:
+        settings['TRAIN'].update(_QUICK_FROM_SHIPPED)
     if parsed.pretrained:
         values['checkpoint'] = _start_from_shipped(parsed, settings)
         values['set_by_files'] = [name for name in values['set_by_files'] if name != 'checkpoint']
@@ -146,6 +160,17 @@ def complete(parsed: argparse.Namespace, device: str) -> cli.Options:
                   plain=parsed.plain or device != 'cpu',
                   mask_views=parsed.mask_views or device == 'npu')
     return cli.Options(**values)
+
+
+def _own_set(parsed):
+    """Options that --preset=own stands for, where they were not given."""
+    if not parsed.data_path:
+        raise errors.UsageError('--preset=own is for a set of your own: give --data_path=FOLDER.')
+    from common.training import pretrained  # here, since --help needs no TensorFlow
+    starts = not (parsed.checkpoint or parsed.model or parsed.set) and (
+        pretrained.available(PRETRAINED))
+    return cli.settled(parsed, cfg=parsed.cfg or [QUICK_CONFIG], views=parsed.views or 3,
+                       pretrained=parsed.pretrained or starts)
 
 
 def _start_from_shipped(parsed, settings):

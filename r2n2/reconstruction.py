@@ -7,7 +7,7 @@ from common import cli, errors, files
 from common.geometry import cutouts, meshes, voxel_grids
 from common.pages import report
 from common.readers import pictures
-from common.training import launch
+from common.training import familiar, launch
 from r2n2 import evaluation, networks
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, voxel
@@ -92,6 +92,8 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
         raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}): the '
                                 'network sees no object here. Try a lower one, or train longer.'
                                 .format(options.threshold, grids[-1].max()))
+    familiar.tell(weights_path, evaluation.UNCERTAINTY, familiar.uncertainty(grids[-1]),
+                  ', '.join(map(os.path.basename, options.pictures)) or 'the views')
     stem = os.path.splitext(options.output)[0]
     files.write_text(options.output, voxel.obj_text(*voxel.voxel2mesh(grid, options.surface_view)))
     vertices, triangles = voxel_grids.surface(grids[-1], options.threshold)

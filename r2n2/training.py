@@ -16,6 +16,7 @@ from r2n2.lib import data_augmentation, data_io, data_process, layers, solver, w
 from r2n2.models import net as net_lib
 
 _VALIDATION_SEED = 7919     # so that validation draws other views than training
+_OWN_STEPS = {False: 1000, True: 300}   # of --preset=own, from nothing and from shipped weights
 
 
 def train(options: cli.Options, context: launch.Context) -> None:
@@ -27,6 +28,8 @@ def train(options: cli.Options, context: launch.Context) -> None:
       errors.NonFiniteLossError: a loss or a parameter is NaN, or the loss exceeds the limit.
     """
     data = data_io.of_run(options)
+    if options.train and options.preset == 'own':
+        options = fitted(options, data)
     run = _run_steps(options, context, data) if options.train else None
     if not context.ranks.is_chief:
         return
@@ -36,6 +39,34 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.freeze:
         record.once('frozen, views: {}'.format(options.views), step,
                     lambda: freeze.freeze_run(options, context, step))
+
+
+def fitted(options: cli.Options, data: data_io.Set) -> cli.Options:
+    """Fits batch and length of --preset=own to the models of a set; prints what was chosen.
+
+    Args:
+      options: of `options.complete`; `own` names those that the command line does not give.
+      data: data_io.Set.
+    Returns:
+      Options without `own`.
+    """
+    own = options.own
+    values = {name: value for name, value in vars(options).items() if name != 'own'}
+    count = len(data_io.pairs(data, options.settings.TRAIN.DATASET_PORTION))
+    train_settings = dict(options.settings.TRAIN)
+    if 'batch_size' in own:
+        values['batch_size'] = min(options.batch_size, count)
+    if 'training_steps' in own:
+        steps = _OWN_STEPS[bool(options.pretrained)]
+        rate = train_settings['DEFAULT_LEARNING_RATE']
+        train_settings.update(NUM_ITERATION=steps, VALIDATION_FREQ=steps // 2,
+                              LEARNING_RATES={str(steps * 4 // 5): rate / 5})
+    values['settings'] = config_lib.replaced(
+        options.settings, CONST={'BATCH_SIZE': values['batch_size']}, TRAIN=train_settings)
+    cli.say('own set: {} models for training; --batch_size={} --training_steps={}{}'.format(
+        count, values['batch_size'], train_settings['NUM_ITERATION'],
+        ', from the weights that ship' if options.pretrained else ''))
+    return cli.Options(**values)
 
 
 def _measure(options, context, data):

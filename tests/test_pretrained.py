@@ -76,7 +76,7 @@ def test_losses_are_compared_step_by_step(capsys):
     recorded = {step: {'loss': 1. / step} for step in range(1, 11)}
     assert pretrained._compare_losses('VSL', recorded, recorded) == []
     assert 'differ by 0 at most' in capsys.readouterr().out
-    other = dict(recorded, **{3: {'loss': 0.3343}})
+    other = {**recorded, 3: {'loss': 0.3343}}
     assert pretrained._compare_losses('VSL', recorded, other) == [
         'VSL: loss of step 3 is 0.3343, recorded 0.3333333333333333']
     assert pretrained._compare_losses('VSL', recorded, {1: {'loss': 1.}})[0] == (

@@ -17,12 +17,20 @@ def find(options: cli.Options) -> str:
     if options.data_path:
         return data_utils.find_file(options.data_path,
                                     options_lib.FILES.get(options.preset, 'PASCAL3D.mat'))
-    path = os.path.join(options.output_path, 'furniture.mat')
+    # The second version of the shapes is the kind that the weights that ship know.
+    version = 2 if _uses_shipped(options) else 1
+    path = os.path.join(options.output_path, 'furniture{}.mat'.format('_v2' * (version == 2)))
     if not os.path.exists(path):
-        splits, names = make_dataset.make_furniture(0)
-        data_utils.write(path, splits, names, {'source': 'procedural furniture, seed 0'})
+        splits, names = make_dataset.make_furniture(0, version=version)
+        data_utils.write(path, splits, names, {
+            'source': 'procedural furniture, version {}, seed 0'.format(version)})
     cli.say('no --data_path given: using the procedural furniture, {}'.format(path))
     return path
+
+
+def _uses_shipped(options):
+    return options.pretrained or (bool(options.checkpoint) and os.path.abspath(
+        options.checkpoint) == os.path.abspath(options_lib.PRETRAINED))
 
 
 class ShapeSet:

@@ -31,6 +31,8 @@ FILES = {'modelnet10': 'ModelNet10_res30_raw.mat', 'modelnet40': 'ModelNet40_res
          'modelnet40-paper': 'ModelNet40_res30_raw.mat'}
 _REPAIRS = ('merge_first_code', 'decode_samples', 'bias_after_product')
 _FITTED = ('batch_size', 'total_epoch', 'learning_rate')
+# The quick start from the weights that ship: a short training of a low rate.
+_QUICK_FROM_SHIPPED = {'total_epoch': 6, 'learning_rate': 2e-4}
 _FEW, _OWN_STEPS = 1000, 800    # shapes up to which a set is small; steps for one
 _PRESET = ' (of the preset unless given)'
 
@@ -236,6 +238,8 @@ def _complete(parsed, device, presets, default):
     preset = parsed.preset or as_trained.get('preset', default)
     values = {'preset': preset, 'plain': device != 'cpu', 'image_scale': 1.,
               **dict.fromkeys(_REPAIRS, False), **presets[preset], **as_trained}
+    if parsed.pretrained and not parsed.data_path:
+        values.update(_QUICK_FROM_SHIPPED)
     return cli.settled(parsed, **{name: values[name] for name, value in vars(parsed).items()
                                   if value is None and name in values})
 

@@ -8,11 +8,12 @@ writes around the facts that `export` puts in.
 import os
 import re
 import shlex
+import shutil
 from typing import Any, Dict, List, Optional, Sequence
 
 from common import cli, errors, files
 from common.readers import text
-from common.training import checkpoints, recipes, weight_files
+from common.training import checkpoints, familiar, recipes, weight_files
 
 FOLDER = 'pretrained'
 CARD = 'card.md'
@@ -121,14 +122,16 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
         arrays = weight_files.of_model(checkpoints.read(prefix))
         digests[place] = weight_files.write(os.path.join(folder, place), arrays)
     configs = _write_configs(run, folder)
-    manifest = {'title': title, 'files': digests, 'trained': {
-        name: _facts_of(config) for name, config in configs.items()}}
+    trained = {name: _facts_of(config) for name, config in configs.items()}
+    manifest = {'title': title, 'files': digests, 'trained': trained}
     _remove_others(folder, digests)
+    if os.path.exists(os.path.join(run, familiar.FILE)):
+        shutil.copyfile(os.path.join(run, familiar.FILE), os.path.join(folder, familiar.FILE))
     files.write_json(os.path.join(folder, weight_files.MANIFEST), manifest)
-    told = recipes.write(folder, run, {os.path.dirname(name): facts['command'] for name, facts in
-                                       manifest['trained'].items()}, str(stage),
+    told = recipes.write(folder, run, {os.path.dirname(name): facts['command']
+                                       for name, facts in trained.items()}, str(stage),
                          _without_places(data_command))
-    _write_card(os.path.join(folder, CARD), title, digests, manifest['trained'], folder)
+    _write_card(os.path.join(folder, CARD), title, digests, trained, folder)
     return [os.path.join(folder, name)
             for name in [*digests, *configs, *told, weight_files.MANIFEST, CARD]]
 

@@ -4,7 +4,7 @@ entry=train.py
 model_paths=()
 model_values=(
   'dataset|stem of the files; unset: the only one'
-  'preset|original, quick: sizes and epochs; unset: original with --data_path, else quick'
+  'preset|original, own, quick: sizes and epochs; own: fitted to a small set of your own; unset: original with --data_path, else quick'
   'stages|ae16, ae32, ae64, codes, gan, svr, meshes, freeze, evaluate: what to do'
   'points_per_step|points of a shape in a step, drawn anew each time; 0: all, as in the original'
   'schedule|constant, cosine: of the autoencoder'\''s learning rate: half a cosine falls to 0 at the last step'

@@ -37,7 +37,7 @@ model_values=(
   'temperature|divides the logits'
   'top_k|keep the k best tokens; 0 keeps all'
   'top_p|keep the best tokens that reach this probability; 0 is greedy, 1 keeps all'
-  'preset|large, published, seed, small: seed: the toy experiment; small: sets of small meshes on a CPU; large: sets of real meshes; published: the networks of the released checkpoints'
+  'preset|large, own, published, seed, small: seed: the toy experiment; own: a folder of your own meshes, fitted to it; small: sets of small meshes on a CPU; large: sets of real meshes; published: the networks of the released checkpoints'
   'face_checkpoint|a trained face model (checkpoint or folder of a run), which is taken as it is: only the vertex model is trained'
 )
 model_flags=(

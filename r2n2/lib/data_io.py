@@ -87,7 +87,8 @@ def of_run(options: cli.Options) -> Set:
     else:
         cli.say('no --data_path given: rendering procedural furniture into {}'.format(folder))
         make_dataset.make(make_dataset.parse_args(
-            ['--furniture', '--models={}'.format(_QUICK_MODELS), '--output', folder]))
+            ['--furniture', '--models={}'.format(_QUICK_MODELS), '--output', folder]
+            + ['--generator=2'] * options.pretrained))  # of the kind that those weights know
     return find(folder)
 
 

@@ -1,0 +1,44 @@
+"""Tests of common/training/familiar.py: inputs unlike what a network was trained for."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from common import errors
+from common.training import familiar
+
+
+def test_a_field_that_is_decided_has_no_uncertainty():
+    assert familiar.uncertainty(np.array([0., 1., 1., 0.])) == 0
+    assert familiar.uncertainty(np.array([0.5, 0.5])) == pytest.approx(0.5)
+    # 0.2 * 0.8 + 0.9 * 0.1 = 0.25 over 1.1; -3 and 7 count as 0 and 1
+    assert familiar.uncertainty(np.array([0.2, 0.9])) == pytest.approx(0.25 / 1.1)
+    assert familiar.uncertainty(np.array([-3., 7.])) == 0
+    assert familiar.uncertainty(np.full(1000, 1e-4)) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize('place', ['checkpoints', os.path.join('checkpoints', 'chairs_128')])
+def test_an_input_beyond_nearly_all_held_out_ones_is_told(tmp_path, capsys, place):
+    familiar.record(str(tmp_path), 'doubt', np.arange(101) / 100.)
+    familiar.record(str(tmp_path), 'distance', [1., 2., 3.])
+    prefix = str(tmp_path / place / 'model-3')
+    assert not familiar.tell(prefix, 'doubt', 0.98, 'a.png')
+    assert 'a.png: doubt 0.98; on 101 held-out samples 0.5 in the median, 0.99 at most' in (
+        capsys.readouterr().out)
+    assert familiar.tell(prefix, 'doubt', 0.995, 'b.png')
+    assert 'b.png: doubt 0.995' in capsys.readouterr().out
+    assert familiar.tell(prefix, 'doubt', float('nan'), 'c.png')
+    assert 'unlike anything that was trained on' in capsys.readouterr().out
+    assert not familiar.tell(prefix, 'distance', 2., 'd.png')
+
+
+def test_without_a_record_nothing_is_told(tmp_path, capsys):
+    assert not familiar.tell(str(tmp_path / 'checkpoints' / 'model-3'), 'doubt', 5., 'a.png')
+    assert capsys.readouterr().out == ''
+
+
+def test_a_damaged_record_is_refused(tmp_path):
+    (tmp_path / familiar.FILE).write_text(json.dumps({'doubt': 3}))
+    with pytest.raises(errors.InputError, match='evaluate again'):
+        familiar.record(str(tmp_path), 'doubt', [1.])
