@@ -226,17 +226,22 @@ def nearest(sample: Any, examples: Sequence[Example], quantization_bits: int,
     Returns:
       Match.
     """
-    def aligned_to_zero(vertices):
-        return vertices - vertices.min(axis=0) if aligned and len(vertices) else vertices
+    return _nearest(sample, _named_parts(examples, aligned), quantization_bits, aligned)
 
+
+def _named_parts(examples, aligned):
+    """[(name, sets of `_parts`)] of examples."""
+    return [(example['name'], _parts(
+        example['vertices'] - (example['vertices'].min(axis=0) if aligned else 0),
+        data_utils.unflatten_faces(example['faces']))) for example in examples]
+
+
+def _nearest(sample, named_parts, quantization_bits, aligned):
     corner = sample.vertices.min(axis=0) + 0.5 if aligned and len(sample.vertices) else 0.
     quantized = data_utils.quantize_verts(sample.vertices - corner, quantization_bits, exact=True)
     ours = _parts(quantized, sample.faces)
-    matches = []
-    for example in examples:
-        theirs = _parts(aligned_to_zero(example['vertices']),
-                        data_utils.unflatten_faces(example['faces']))
-        matches.append(Match(example['name'], *[_overlap(a, b) for a, b in zip(ours, theirs)]))
+    matches = [Match(name, *[_overlap(a, b) for a, b in zip(ours, theirs)])
+               for name, theirs in named_parts]
     return max(matches, key=lambda match: (match.faces + match.vertices, match.vertices))
 
 
@@ -247,7 +252,8 @@ def describe_matches(samples: Sequence[Any], examples: Sequence[Example], quanti
     Args:
       samples: list of `drawing.Sample`; the others: see `nearest`.
     """
-    matches = [nearest(sample, examples, quantization_bits, aligned) for sample in samples]
+    named_parts = _named_parts(examples, aligned)
+    matches = [_nearest(sample, named_parts, quantization_bits, aligned) for sample in samples]
     lines = ['sample {}: nearest to {}, {:.1%} of the vertices and {:.1%} of the faces the same'
              .format(number, match.name, match.vertices, match.faces)
              for number, match in enumerate(matches)]

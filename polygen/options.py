@@ -76,7 +76,7 @@ _SIZES = [
 # What a trained network has been made with, so that a training starts from it.
 _OF_NETWORKS = [name for name, _ in _SIZES] + [
     'quantization_bits', 'class_conditional', 'face_class_conditional',
-    'memory_efficient', 'exact_quantization']
+    'memory_efficient', 'exact_quantization', 'class_dropout']
 
 
 def parse_args(argv=None, doc=__doc__):
