@@ -33,7 +33,8 @@ def train(options: cli.Options, context: launch.Context) -> None:
     run = _run_steps(options, context, data) if options.train else None
     if not context.ranks.is_chief:
         return
-    record, step = (run.results, run.step) if run else (results.Results(context.output_path), None)
+    record, step = (run.results, run.step) if run else (
+        results.of_folder(context.output_path), None)
     if options.evaluate:    # in any case, as its figures are printed
         record.once('evaluation', step, lambda: _measure(options, context, data), again=True)
     if options.freeze:

@@ -173,8 +173,9 @@ def _rebuild(model, weights, work, options):
     for stage, commands in sorted(recipe['stages'].items()):
         for part, command in sorted(commands.items()):
             title = '{}, stage {}{}'.format(model, stage, ', ' + part if part else '')
-            if part not in ('', 'ae') or any(word in command for word in (
-                    '--checkpoint=', '--checkpoint ', '--pretrained')):
+            if part not in ('', 'ae') or stage != min(recipe['stages']) or any(
+                    word in command for word in ('--checkpoint=', '--checkpoint ',
+                                                 '--pretrained')):
                 cli.say('{}: starts from other weights, so it is not built from nothing'.format(
                     title))
                 continue

@@ -88,7 +88,7 @@ def run_stages(work, options, run=None):
     folder = os.path.join(options.output_path, 'eval')
     stages = [stage for stage in options.stages if stage != 'train']
 
-    record = run.results if run else results.Results(options.output_path)
+    record = run.results if run else results.of_folder(options.output_path)
 
     def write(stage):
         path = os.path.join(folder, stage + '.json')

@@ -12,6 +12,22 @@ from common.readers import text
 FILE = 'results.json'
 
 
+def of_folder(path: str) -> 'Results':
+    """Opens the record of an output folder that no run holds, such as that of an evaluation alone.
+
+    The folder is made where it does not exist.
+
+    Raises:
+      errors.InputError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise errors.InputError('cannot write to the output folder {}: {}. Choose another '
+                                '--output_path.'.format(path, error.strerror)) from error
+    return Results(path)
+
+
 class Results:
     """The record of an output folder; without a folder (another process writes) it does nothing.
 

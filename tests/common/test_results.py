@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from common import errors
 from common.training import results
 from tests.common import test_runs
 
@@ -89,3 +90,12 @@ def test_noresume_sets_the_record_aside(tmp_path):
     test_runs.train(tmp_path, 2, resume=False)
     assert json.loads((tmp_path / results.FILE).read_text())['mean']['step'] == 2
     assert (tmp_path / 'checkpoints-1' / results.FILE).exists()
+
+
+def test_an_evaluation_alone_may_write_into_a_folder_that_is_not_there_yet(tmp_path):
+    folder = tmp_path / 'new' / 'folder'
+    record = results.of_folder(str(folder))
+    assert record.once('figures', None, lambda: (folder / 'figures.json').write_text('{}') and [])
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(errors.InputError, match='file'):
+        results.of_folder(str(tmp_path / 'file' / 'below'))
