@@ -135,3 +135,12 @@ def test_too_many_corners_are_refused_in_a_line(tmp_path, monkeypatch):
     meshes.write(str(tmp_path / 'a.obj'), points, [(1, 2, 3, 4, 5, 0)])
     with pytest.raises(errors.InputError, match='a.obj: a concave face has 6 corners'):
         meshes.read_triangles(str(tmp_path / 'a.obj'))
+
+
+@pytest.mark.parametrize('points, expected', [
+    ([(9., 9.)], False), ([(3.5, 3.5)], False), ([(1., 1.)], True), ([(2., 2.)], True),
+    ([(0., 0.), (4., 0.), (0., 4.)], False), ([(9., 9.), (-1., 1.), (0.5, 3.)], True)],
+    ids=['far', 'in its box', 'inside', 'on its border', 'its corners', 'one of three'])
+def test_what_a_triangle_holds(points, expected):
+    triangle = [[0., 0.], [4., 0.], [0., 4.]]
+    assert polygons._contains(triangle, np.array(points).T) is expected

@@ -336,3 +336,18 @@ def test_points_of_a_corner_are_not_taken_for_those_of_an_older_set(tmp_path):
         stream['values_64'] = (cells[..., :1] < 32).astype(np.uint8)
     np.testing.assert_allclose(data_utils.Set(path, 64).sample(0)[1],
                                (cells[0] + 0.5) / 256 - 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize('size', [16, 32, 64, 128, 256])
+def test_the_share_of_points_that_agree_with_the_voxels_is_counted_cell_by_cell(size):
+    rng = np.random.RandomState(size)
+    grid = (rng.rand(64, 64, 64) < 0.02).astype(np.uint8)
+    cells = np.concatenate([rng.randint(0, size, [38, 3]), [[size - 1] * 3, [0, 0, size - 1]]])
+    values = np.empty([40, 1], np.uint8)
+    for row, (x, y, z) in enumerate(cells):     # a coarser cell is full where any inside it is
+        spans = [slice(int(64 * place / size), int(64 * place / size) + max(1, 64 // size))
+                 for place in (x, y, z)]
+        values[row] = grid[tuple(spans)].any()
+    assert data_utils._agreement(grid, cells, values, size) == 1
+    values[3:13] ^= 1
+    assert data_utils._agreement(grid, cells, values, size) == 0.75

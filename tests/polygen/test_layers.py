@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow.compat.v1 as tf
 
 from polygen import blocks, layers, modules, own_layers
@@ -176,6 +177,29 @@ def test_sizes_are_static_where_they_are_known():
         first, second, third = own_layers.shape_list(x)
         assert (first, third) == (3, 5)
         assert sess.run(second, {x: np.zeros([3, 4, 5])}) == 4
+
+
+def test_attention_is_the_papers_with_heads_side_by_side():
+    rng, heads = np.random.RandomState(0), 3
+    queries, memory = rng.normal(size=[2, 4, 5]), rng.normal(size=[2, 7, 6])
+    bias = np.where(rng.rand(2, 1, 4, 7) < 0.3, -1e9, 0.)
+    kernels = {name: rng.normal(size=shape) for name, shape in (
+        ('q', [5, 6]), ('k', [6, 6]), ('v', [6, 9]), ('output_transform', [9, 8]))}
+    with tf.Graph().as_default(), tf.Session() as sess:
+        outputs = own_layers.multihead_attention(*[
+            tf.constant(array, tf.float32) for array in (queries, memory, bias)], 6, 9, 8, heads, 0)
+        for variable in tf.global_variables():
+            sess.run(variable.assign(kernels[variable.op.name.split('/')[-2]]))
+        actual = sess.run(outputs)
+    query, key, value = queries @ kernels['q'], memory @ kernels['k'], memory @ kernels['v']
+    parts = []
+    for head in range(heads):       # Vaswani et al. 2017, section 3.2.2
+        columns = slice(2 * head, 2 * head + 2)
+        scores = (query[..., columns] @ key[..., columns].transpose(0, 2, 1) / np.sqrt(2)
+                  + bias[:, 0])
+        parts.append(scipy.special.softmax(scores, axis=-1) @ value[..., 3 * head:3 * head + 3])
+    np.testing.assert_allclose(actual, np.concatenate(parts, -1) @ kernels['output_transform'],
+                               rtol=1e-4, atol=1e-5)
 
 
 def test_attention_without_what_it_does_not_do():

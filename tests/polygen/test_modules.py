@@ -546,6 +546,27 @@ def test_samples_beyond_the_table_of_positions_are_refused():
         face_model().sample(batch, max_sample_length=21)
 
 
+def test_vertices_are_drawn_by_the_filters_that_are_given_and_else_by_the_originals(
+        run, monkeypatch):
+    asked = []
+
+    def tokens(model, num_samples, context, length, noise, filters, valid_only):
+        asked.append((num_samples, context, length, noise, filters, valid_only))
+        return tf.constant([[1, 5, 8, 3, 4, 2, 0], [8, 8, 8, 0, 1, 1, 1]])
+
+    monkeypatch.setattr(modules.VertexModel, 'sample_tokens', tokens)
+    model, noise = vertex_model(), tf.zeros([2, 7])
+    vertices = run(model.sample(2, max_sample_length=2, temperature=0.25, top_k=7, top_p=0.5,
+                                noise=noise, recenter_verts=False)['vertices'])
+    # The original has one threshold for all rows, and masks nothing.
+    assert asked.pop() == (2, None, 2, noise, (0.25, 7, 0.5, False), False)
+    # Tokens are z, y, x, from 1, of 3 bits.
+    np.testing.assert_allclose(7 * (vertices + 0.5), [
+        [[7, 4, 0], [1, 3, 2]], [[7, 7, 7], [3.5, 3.5, 3.5]]], atol=1e-5)
+    model.sample(2, max_sample_length=2, top_k_per_row=True, valid_only=True)
+    assert asked.pop()[4:] == ((1., 0, 1., True), True)
+
+
 def test_heads_must_divide_the_hidden_size():
     for kind in (modules.TransformerEncoder, modules.TransformerDecoder):
         with pytest.raises(ValueError, match='hidden_size 16 is not a multiple of num_heads 3'):

@@ -136,6 +136,16 @@ def test_archives_hold_all_blocks_but_the_last_and_at_most_double(monkeypatch, b
             assert small < large <= 2 * small
 
 
+def test_archives_are_enlarged_in_front_and_keep_what_they_hold(run, monkeypatch):
+    small_blocks(monkeypatch, 2)
+    keys, values = np.random.RandomState(0).rand(2, 2, 3, 4, 5)    # [B, H, two blocks of 2, s]
+    (first, second), = run(sampling._enlarged([(tf.constant(keys), tf.constant(values))], 4,
+                                              (1, 2, 3), 5))
+    for enlarged, before in ((first, keys), (second, values)):
+        assert enlarged.shape == (2, 3, 8, 5) and not enlarged[:, :, :4].any()
+        np.testing.assert_array_equal(enlarged[:, :, 4:], before)
+
+
 def test_draws_invert_the_distribution(run):
     # Evenly spread noise finds each symbol as often as its probability says, to one draw.
     logits = np.random.RandomState(0).normal(0, 2, 11).astype(np.float32)

@@ -1,4 +1,5 @@
 """Data of 3D-R2N2: batches that depend on the seed alone, workers that fail loudly, bad files."""
+import json
 import os
 import shutil
 
@@ -174,6 +175,26 @@ def test_a_json_without_categories_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(errors.InputError, match='set.json .*JSON of categories'):
         data_io.read_names(str(path))
+
+
+@pytest.mark.parametrize('name', ['../chair', 'a/b', '/etc', '..', '', 'a\\b', 'a\x1b[31m'])
+def test_categories_that_lead_out_of_the_set_are_refused(tmp_path, name):
+    path = tmp_path / 'set.json'
+    path.write_text(json.dumps({'chair': {'name': 'chair'}, name: {'name': 'x'}}))
+    with pytest.raises(errors.InputError, match='set.json.* no name of a folder'):
+        data_io.read_names(str(path))
+
+
+def test_lists_of_voc_are_refused_at_the_first_line_that_is_none(tmp_path):
+    folder = tmp_path / 'ImageSets' / 'Main'
+    folder.mkdir(parents=True)
+    for name in data_augmentation._VOC_CLASSES:
+        for part in ('val', 'train', 'trainval'):
+            (folder / '{}_{}.txt'.format(name, part)).write_text('2008_1 -1\n2008_2  1\n2008_3 -1\n')
+    assert data_augmentation.voc_backgrounds(str(tmp_path)) == ['2008_1', '2008_3']
+    (folder / '{}_train.txt'.format(name)).write_text('2008_1 -1\n2008_9\n2008_3 -1\n')
+    with pytest.raises(errors.InputError, match='{}_train.txt: a line is not'.format(name)):
+        data_augmentation.voc_backgrounds(str(tmp_path))
 
 
 def test_a_short_test_portion_fills_its_batches():

@@ -173,3 +173,21 @@ def test_variables_of_two_networks_live_in_two_scopes():
         with tf.variable_scope(scope):
             model = vsl.VarShapeLearner(**SMALL, training=False)
     assert model.params['enc_conv1'].op.name == 'two/enc_conv1'
+
+
+def test_the_networks_to_be_linted_are_those_of_both_data_sets(monkeypatch):
+    asked = []
+
+    def built(settled, context):
+        assert isinstance(context, launch.Context)
+        asked.append((settled.batch_size, settled.global_latent_dim))
+        parts = {name: object() for name in ('loss', 'optimizer', 'gamma', 'keep_prob')}
+        return type('Model', (), parts), {'fed': 'placeholder'}
+
+    monkeypatch.setattr(networks, 'for_training', built)
+    monkeypatch.setattr(networks, 'for_image_training', built)
+    first, second = networks.rows()[:2]
+    assert (first.name, second.name) == ('shapes', 'images')
+    assert len(first.build()[0]) == 1 and len(second.build()[0]) == 3
+    # Sizes of the paper: ModelNet10, and PASCAL3D jointly over all classes.
+    assert asked == [(5, 10), (5, 10)]
