@@ -108,10 +108,10 @@ def read_names(path: str) -> Dict[str, str]:
         if not categories or not isinstance(categories, dict):
             raise ValueError('no categories')
         for key in categories:      # the folder of its models
-            if key in ('', '.', '..') or re.search(r'[/\\\0]', key) or not key.isprintable():
-                raise errors.InputError('--dataset {}: the category {} is no name of a folder. Give '
-                                        'each category the name of its folder.'.format(
-                                            path, errors.quote(key, 40)))
+            if key in ('', '.', '..') or re.search(r'[/\\]', key) or not key.isprintable():
+                raise errors.InputError(
+                    '--dataset {}: the category {} is no name of a folder. Give each category the '
+                    'name of its folder.'.format(path, errors.quote(key, 40)))
         return {key: str(categories[key]['name']) for key in sorted(categories)}
     except (ValueError, TypeError, KeyError) as error:
         raise errors.InputError('--dataset {} is no JSON of categories {{"id": {{"name": ...}}}}: '

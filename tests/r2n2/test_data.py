@@ -190,7 +190,8 @@ def test_lists_of_voc_are_refused_at_the_first_line_that_is_none(tmp_path):
     folder.mkdir(parents=True)
     for name in data_augmentation._VOC_CLASSES:
         for part in ('val', 'train', 'trainval'):
-            (folder / '{}_{}.txt'.format(name, part)).write_text('2008_1 -1\n2008_2  1\n2008_3 -1\n')
+            (folder / '{}_{}.txt'.format(name, part)).write_text(
+                '2008_1 -1\n2008_2  1\n2008_3 -1\n')
     assert data_augmentation.voc_backgrounds(str(tmp_path)) == ['2008_1', '2008_3']
     (folder / '{}_train.txt'.format(name)).write_text('2008_1 -1\n2008_9\n2008_3 -1\n')
     with pytest.raises(errors.InputError, match='{}_train.txt: a line is not'.format(name)):
