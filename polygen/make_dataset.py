@@ -286,8 +286,8 @@ def make(options: Any) -> None:
     for line in left_out:
         cli.say('left out {}'.format(line))
     if len(left_out) == total:
-        raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
-            options.meshes, total))
+        raise errors.InputError('--meshes {}: none of the {} meshes can be used. The first: {}'
+                                .format(options.meshes, total, errors.quote(left_out[0], 150)))
     files.write_json(os.path.join(options.output, shards.INDEX), {
         'classes': classes, 'voxels': options.voxels, 'views': options.views,
         'image_size': options.image_size, 'splits': counts, 'made_with': record})

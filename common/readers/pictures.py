@@ -6,7 +6,7 @@ that are hidden by transparency composed over white.
 import io
 import logging
 import warnings
-from typing import Optional, Tuple
+from typing import Iterator, Optional, Tuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ _ORIENTATION = 0x0112           # of EXIF
 _TURNS = {2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
           5: (True, False, False), 6: (True, False, True), 7: (True, True, True),
           8: (True, True, False)}
-_BLOCK = 1 << 20                # pixels that are composed at once
+_BLOCK = 1 << 20                # pixels that are composed or converted at once
 _MOST_PASSES = 30               # of a progressive JPEG of so many pixels; each takes its time
 
 
@@ -121,11 +121,19 @@ def _eight_bits(image, wanted: str) -> np.ndarray:
     if levels.dtype.kind == 'f':
         levels = np.nan_to_num(levels)
         levels = levels * 255 if levels.size and levels.max() <= 1 else levels
-    levels = np.clip(levels.astype(np.int64), 0, None)
-    levels = np.clip(levels >> 8 if levels.max() > 255 else levels, 0, 255).astype(np.uint8)
-    result = np.repeat(levels[..., None], len(wanted), axis=2)
+    shift = 8 if levels.max() > 255 else 0
+    grey = np.empty(levels.shape, np.uint8)
+    for part, values in zip(_blocks(grey.reshape(-1)), _blocks(levels.reshape(-1))):
+        part[:] = np.clip(np.clip(values, 0, 2 ** 31).astype(np.int64) >> shift, 0, 255)
+    result = np.repeat(grey[..., None], len(wanted), axis=2)
     result[..., 3:] = 255
     return result
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields parts [n, ...] of an array of any shape, so that little is converted at once."""
+    for start in range(0, len(rows), _BLOCK):
+        yield rows[start:start + _BLOCK]
 
 
 def _upright(array: np.ndarray, image) -> np.ndarray:
@@ -147,11 +155,9 @@ def over(rgba: np.ndarray, background: int) -> np.ndarray:
       uint8 [H, W, 3].
     """
     rgb = np.ascontiguousarray(rgba[..., :3])
-    step = max(1, _BLOCK // max(1, rgb.shape[1]))
-    for start in range(0, len(rgb), step):
-        part = rgba[start:start + step]
-        if (part[..., 3] < 255).any():
-            alpha = part[..., 3:].astype(np.uint32)
-            rgb[start:start + step] = ((part[..., :3] * alpha + background * (255 - alpha) + 127)
-                                       // 255)
+    flat = np.ascontiguousarray(rgba).reshape(-1, 4)
+    for target, part in zip(_blocks(rgb.reshape(-1, 3)), _blocks(flat)):
+        if (part[:, 3] < 255).any():
+            alpha = part[:, 3:].astype(np.uint32)
+            target[:] = (part[:, :3] * alpha + background * (255 - alpha) + 127) // 255
     return rgb

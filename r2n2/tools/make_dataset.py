@@ -230,8 +230,9 @@ def make(options: argparse.Namespace) -> None:
     for line in left_out:
         cli.say('left out {}'.format(line))
     if failed == len(jobs):
-        raise errors.InputError('--meshes {}: none of the {} meshes can be used.'.format(
-            options.meshes, len(jobs)))
+        raise errors.InputError('--meshes {}: none of the {} meshes can be used. The first: {}'
+                                .format(options.meshes, len(jobs),
+                                        errors.quote(left_out[-failed], 150)))
     there = folders.subfolders(os.path.join(options.output, 'ShapeNetVox32'))
     files.write_json(os.path.join(options.output, 'categories.json'),
                      {name: {'id': name, 'name': name} for name in there})

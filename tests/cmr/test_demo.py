@@ -27,9 +27,9 @@ def _file(tmp_path, content):
     ({'bbox': [10, 10, 5e5, 60]}, 'more than 5 times'),
     ({'bbox': [900, 900, 10, 10]}, 'lies outside of'),
     ('{"bbox": [NaN, 10, 50, 60]}', 'not finite'), ('{"bbox": [1, 1, Infinity, 6]}', 'not finite'),
-    ({'bbox': [10, 10, 50]}, 'four numbers'), ({'bbox': None}, 'no such file'),
-    ({'bbox': 'abcd'}, 'no such file'), ({'box': [1, 2, 3, 4]}, 'no such file'),
-    ([1, 2, 3, 4], 'no such file'), ('[', 'cannot be read as JSON')])
+    ({'bbox': [10, 10, 50]}, 'four numbers'), ({'bbox': None}, 'cannot be taken'),
+    ({'bbox': 'abcd'}, 'cannot be taken'), ({'box': [1, 2, 3, 4]}, 'cannot be taken'),
+    ([1, 2, 3, 4], 'cannot be taken'), ('[', 'cannot be read as JSON')])
 def test_boxes_that_are_none_are_told(tmp_path, content, message):
     with pytest.raises(errors.InputError, match=message):
         prediction.people(PHOTO, 64, _file(tmp_path, content))
@@ -38,7 +38,7 @@ def test_boxes_that_are_none_are_told(tmp_path, content, message):
 @pytest.mark.parametrize('people, message', [
     ([], 'has found nobody'), ([{'pose_keypoints_2d': []}], 'no keypoint'),
     ([{'pose_keypoints_2d': [20., 30., 0.9] + [0.] * 72}], 'too small'),
-    ([{'pose_keypoints_2d': [1., 2.]}], 'no such file'), ([{}], 'no such file')])
+    ([{'pose_keypoints_2d': [1., 2.]}], 'cannot be taken'), ([{}], 'cannot be taken')])
 def test_keypoints_that_show_nobody_are_told(tmp_path, people, message):
     with pytest.raises(errors.InputError, match=message):
         prediction.people(PHOTO, 64, openpose=_file(tmp_path, {'people': people}))

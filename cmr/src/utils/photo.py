@@ -86,9 +86,12 @@ def read_people(path: str, kind: str, picture: str) -> List[Person]:
     try:
         people = [_person(number, row, kind) for number, row in enumerate(_rows(content))
                   if _is_of(row, content, picture)]
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise errors.InputError('--{} {} is no such file: {}.'.format(
-            kind, path, error if isinstance(error, ValueError) else repr(error)))
+    except KeyError as error:
+        raise errors.InputError('--{} {} cannot be taken: it has no "{}".'.format(
+            kind, path, errors.quote(error.args[0], 40)))
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise errors.InputError('--{} {} cannot be taken: {}.'.format(
+            kind, path, error if isinstance(error, ValueError) else errors.reason(error)))
     if not people:
         raise errors.InputError('--{} {} has found nobody{}; give a box by --bbox.'.format(
             kind, path, ' in ' + picture if _rows(content) else ''))

@@ -2,6 +2,8 @@
 import glob
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
@@ -142,3 +144,22 @@ def test_damaged_pictures_are_refused(tmp_path):
         (tmp_path / 'a.png').write_bytes(data)
         _refused(tmp_path / 'a.png', match)
     _refused(tmp_path / 'none.png', 'there is no such file')
+
+
+@pytest.mark.parametrize('shape, dtype', [((7000, 7000), np.uint16), ((1, 20000000, 4), np.uint8)],
+                         ids=['grey16', 'one row'])
+def test_large_pictures_are_converted_piece_by_piece(tmp_path, shape, dtype):
+    """Of a whole picture in wider numbers there is no room: within 1 GiB, as what they become."""
+    path, program = str(tmp_path / 'large.png'), (
+        'import resource, sys; from common.readers import pictures\n'
+        'array = pictures.read(sys.argv[1]); print(array.shape, array.sum(dtype="int64"))\n'
+        'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)')
+    values = np.full(shape, 40 if dtype == np.uint8 else 40 << 8, dtype)
+    Image.fromarray(values).save(path, compress_level=1)
+    done = subprocess.run([sys.executable, '-c', program, path], stdout=subprocess.PIPE,
+                          cwd=os.path.join(CASES, '..', '..'), universal_newlines=True)
+    said, peak = done.stdout.splitlines()
+    level = 40 if dtype == np.uint16 else round(40 * 40 / 255 + 255 * 215 / 255)
+    count = shape[0] * shape[1]
+    assert said == '{} {}'.format(shape[:2] + (3,), 3 * count * level)
+    assert int(peak) < 1 << 20
