@@ -262,6 +262,8 @@ def _script(main, arguments):
 def _run_graph(path):
     """Runs a graph on zeros as `python -m common.frozen run` does, in a process of its own."""
     from common.frozen import __main__ as script
+    from common.frozen import model     # TensorFlow is loaded once, before the script forks
+    del model
     folder = os.path.dirname(path)
     zeros = os.path.join(folder, 'zeros.npy')
     np.save(zeros, np.zeros([2, 4], np.float32))
