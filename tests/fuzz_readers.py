@@ -192,6 +192,24 @@ def _read_weight_manifest(path):
     return weight_files.read_manifest(path)
 
 
+def _read_recipe(path):
+    from common.training import recipes
+    return recipes.read(os.path.dirname(path))
+
+
+def _read_curve(path):
+    from common.training import recipes
+    return recipes.read_curve(os.path.dirname(path))
+
+
+def _read_expected(path):
+    """What a demo says beside a result, of the record near its weights."""
+    from common.training import familiar
+    with contextlib.redirect_stdout(io.StringIO()):
+        return familiar.tell(os.path.join(os.path.dirname(path), 'model-3'), 'uncertainty', 0.5,
+                             'a.png')
+
+
 def _read_weight_file(path):
     from common.training import weight_files
     weight_files.check = lambda path: None      # its digest would refuse all
@@ -262,8 +280,8 @@ def _script(main, arguments):
 def _run_graph(path):
     """Runs a graph on zeros as `python -m common.frozen run` does, in a process of its own."""
     from common.frozen import __main__ as script
-    from common.frozen import model     # TensorFlow is loaded once, before the script forks
-    del model
+    from common.frozen import model
+    del model       # TensorFlow is loaded once, before the script forks
     folder = os.path.dirname(path)
     zeros = os.path.join(folder, 'zeros.npy')
     np.save(zeros, np.zeros([2, 4], np.float32))
@@ -938,6 +956,15 @@ READERS = {
         {'step': 3, 'best_value': 0.5, 'epoch_sums': {'loss': 1.}}), JSON_WORDS),
     'weight_manifest': Reader(_read_weight_manifest, '.json', _json_seeds(
         {'files': {'a.npz': '0' * 64}, 'model': 'vsl'}), JSON_WORDS),
+    'recipe': Reader(_read_recipe, '.json', _json_seeds(
+        {'data': 'python a.py', 'stages': {'1': {'': 'python b.py', 'ae': 'x'}}}), JSON_WORDS,
+        'recipe.json'),
+    'curve': Reader(_read_curve, '.csv', _text_seeds(
+        'stage,part,step,loss\n1,,1,0.5\n1,ae,20,"0.25"\n2,,3,\n', ending='.csv'),
+        [b'"', b',,', b'nan', b'9' * 5000, b'\0', b'\n', b'x' * 200000], 'curve.csv'),
+    'expected': Reader(_read_expected, '.json', _json_seeds(
+        {'uncertainty': {'median': 0.1, 'limit': 0.2, 'samples': 30}}), JSON_WORDS,
+        'expected.json'),
     'weight_file': Reader(_read_weight_file, '.npz', _npz_seeds(
         lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32)}), ARCHIVE_WORDS),
     'page_table': Reader(_read_page, '.json', _json_seeds({'iou': 0.5, 'shapes': 3}), JSON_WORDS),
@@ -1124,7 +1151,10 @@ SITES = {
     'common/pages/report.py:_metrics': 'page_metrics',
     'common/pages/report.py:_recorded': 'json config',
     'common/training/facts.py:_add': '- a digest of bytes',
-    'common/training/pretrained.py:_write_card': '- a text that is kept as it is',
+    'common/training/familiar.py:_read': 'expected',
+    'common/training/pretrained.py:_with_block': 'lines',
+    'common/training/recipes.py:read': 'recipe',
+    'common/training/recipes.py:read_curve': 'curve',
     'common/training/pretrained.py:_write_configs': 'json config',
     'common/training/pretrained.py:sizes': 'json config',
     'common/training/records.py:Recorder': '- a picture of the run itself',
@@ -1159,6 +1189,7 @@ SITES = {
     'imnet/data_utils.py:_Rows': '- a copy of its own below the output folder',
     'imnet/data_utils.py:read_codes': 'imnet_codes',
     'imnet/evaluation.py:_truth': 'cloud ' + _MESH,
+    'imnet/own_set.py:_read': 'npz',
     'imnet/point_sampling/joined_sets.py:_open': 'joined',
     'imnet/point_sampling/solids.py:_from_npz': 'solid',
     'imnet/point_sampling/solids.py:from_hsp': 'hsp',

@@ -44,7 +44,8 @@ def record(folder: str, name: str, values: Sequence[float]) -> None:
 def _read(path):
     known = text.read_json(path, 'record of an evaluation', 'Remove it and evaluate again.')
     if not isinstance(known, dict) or not all(
-            isinstance(row, dict) and {'median', 'limit', 'samples'} <= set(row)
+            isinstance(row, dict) and all(isinstance(row.get(name), (int, float))
+                                          for name in ('median', 'limit', 'samples'))
             for row in known.values()):
         raise errors.InputError('{} is no record of an evaluation: remove it and evaluate again.'
                                 .format(path))

@@ -96,14 +96,15 @@ def read_curve(folder: str) -> Curve:
     path = os.path.join(folder, CURVE)
     if not os.path.exists(path):
         return {}
-    rows = list(csv.reader(text.read_lines(path, 'curve of losses')))
+    lines = text.read_lines(path, 'curve of losses')
     curve: Curve = {}
     try:
+        rows = list(csv.reader(lines))
         names = rows[0][len(_KEYS):]
         for stage, part, step, *values in rows[1:]:
             curve.setdefault((stage, part), {})[int(step)] = {
                 name: float(value) for name, value in zip(names, values) if value}
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, csv.Error):
         raise errors.InputError('{} is no table of {} and losses.'.format(
             path, ', '.join(_KEYS))) from None
     return curve
