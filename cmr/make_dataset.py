@@ -23,9 +23,7 @@ def main(argv=None):
     parsed = parse_args(argv)
     from cmr.src.dataset import posed_bodies  # here, since --help needs no TensorFlow
     from common.device import choice
-    if not parsed.debug:
-        choice.quieten()
-    return cli.run(posed_bodies.make, parsed)
+    return choice.run(posed_bodies.make, parsed)
 
 
 if __name__ == '__main__':

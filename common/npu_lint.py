@@ -73,9 +73,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the script; returns its exit code."""
     parsed = parse_args(argv)
     from common.device import choice  # here and above, since --help needs no TensorFlow
-    if not parsed.debug:
-        choice.quieten()
-    return cli.run(lint, parsed)
+    return choice.run(lint, parsed)
 
 
 if __name__ == '__main__':

@@ -232,24 +232,6 @@ def make_app(options: Any) -> Any:
     app.config['MAX_CONTENT_LENGTH'] = options.max_upload << 20
     app.config['JOBS'] = jobs
 
-    def answer(model):
-        tab = TABS[model]
-        name = jobs.new()
-        folder = os.path.join(jobs.root, name)
-        numbers = numbers_of(tab, flask.request.form)
-        paths = stored(tab, flask.request.files.getlist('files'), folder) if tab.most else []
-        run = run_of(model, vars(options)[model])
-        vsl_data = (options.vsl_data or jobs.vsl_set()) if model == 'vsl' else ''
-        command = command_of(model, run, paths, numbers, folder, vsl_data)
-        if flask.request.form.get('remove_background') and tab.endings is _PICTURES:
-            command.append('--remove_background')
-        problem = jobs.run(name, command)
-        if problem:
-            raise errors.InputError(problem)
-        report.write_folder(folder, tab.title, facts={'weights': os.path.basename(run) or
-                                                      'those that ship', **numbers})
-        return name
-
     @app.route('/')
     def start():
         return flask.render_template_string(_PAGE, tabs=TABS, limit=options.max_upload)
@@ -259,7 +241,7 @@ def make_app(options: Any) -> Any:
         if model not in TABS:
             flask.abort(404)
         try:
-            name = answer(model)
+            name = _answer(jobs, options, model, flask.request)
         except errors.InputError as error:
             return flask.jsonify(error=str(error)), 400
         return flask.jsonify(page='/job/{}/{}'.format(name, report.NAME))
@@ -279,6 +261,27 @@ def make_app(options: Any) -> Any:
             options.max_upload)), 413
 
     return app
+
+
+def _answer(jobs, options, model, request):
+    """Does what a form asks of a model; returns the name of the job, whose page is there then."""
+    from common.pages import report
+    tab = TABS[model]
+    name = jobs.new()
+    folder = os.path.join(jobs.root, name)
+    numbers = numbers_of(tab, request.form)
+    paths = stored(tab, request.files.getlist('files'), folder) if tab.most else []
+    run = run_of(model, vars(options)[model])
+    vsl_data = (options.vsl_data or jobs.vsl_set()) if model == 'vsl' else ''
+    command = command_of(model, run, paths, numbers, folder, vsl_data)
+    if request.form.get('remove_background') and tab.endings is _PICTURES:
+        command.append('--remove_background')
+    problem = jobs.run(name, command)
+    if problem:
+        raise errors.InputError(problem)
+    report.write_folder(folder, tab.title, facts={'weights': os.path.basename(run) or
+                                                  'those that ship', **numbers})
+    return name
 
 
 _PAGE = '''<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>3D shapes</title>

@@ -23,7 +23,7 @@ def rows_of(data: data_utils.Set, options: cli.Options, everything: bool = False
     Raises:
       errors.InputError: there is none.
     """
-    if getattr(options, 'in_turn', 0):
+    if options.in_turn:
         return plots.in_turn([name.split('/')[0] for name in data.names()], options.in_turn)
     end = options.end or (len(data) if everything else 16)
     rows = range(min(options.start, len(data)), min(end, len(data)))

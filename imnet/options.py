@@ -247,6 +247,7 @@ def _add_mesh_options(parser: argparse.ArgumentParser) -> None:
                        default=['ply'], help='kinds of mesh files')
     group.add_argument('--split', choices=('train', 'test'), default='train',
                        help='which shapes')
+    parser.set_defaults(in_turn=0)      # train.py's: so many shapes, one of each class in turn
     group.add_argument('--start', type=cli.non_negative_int, default=0, help='first shape')
     group.add_argument('--end', type=cli.positive_int, default=None,
                        help='shape after the last one; unset: 16, or all for codes')

@@ -41,6 +41,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     sampler = drawing.Sampler(models, options, batch) if wanted else None
     figures = {'checkpoint': weights.name, 'meshes': len(examples),
                'data_path': options.data_path}
+    results = None
     if options.untrained:
         initial_values.seed_by_names(tf.global_variables(), context.seed)
     with context.open_session() as sess:
@@ -60,18 +61,23 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
             output_path=options.beside, checkpoint='')).get('condition', 'class'))] = _of_other_run(
                 options, context, examples)
     figures['figures'] = rows
-    for line in _table(rows):
+    _tell(figures, results, bits, os.path.join(options.output_path, 'eval'))
+
+
+def _tell(figures, results, bits, folder):
+    """Prints the figures, draws the first reconstructions and writes evaluation.json."""
+    for line in _table(figures['figures']):
         cli.say(line)
     if 'reconstructions' in figures:
         for line in _reconstruction_lines(figures['reconstructions'], len(results)):
             cli.say(line)
-        picture = os.path.join(options.output_path, 'eval', 'reconstructions.png')
+        picture = os.path.join(folder, 'reconstructions.png')
         reconstruction.draw(picture, results[:10], bits)
         cli.say('pictures in {}'.format(picture))
-    elif sampler:
+    elif 'samples' in figures:
         cli.say('{samples} samples: {complete:.1%} complete, {valid:.1%} valid'.format(
             **figures['samples']))
-    path = os.path.join(options.output_path, 'eval', 'evaluation.json')
+    path = os.path.join(folder, 'evaluation.json')
     files.write_json(path, figures)
     cli.say('results in {}'.format(path))
 

@@ -248,7 +248,7 @@ def _make_shard(job, options):
 def _check_record(options):
     """Records the options that the files depend on; refuses others than those of before."""
     path = os.path.join(options.output, _RECORD)
-    record = {name: getattr(options, name) for name in _MATTERS}
+    record = {name: vars(options)[name] for name in _MATTERS}
     record['generator'] = generator.VERSIONS[-1] if options.furniture else None
     before = text.read_json(path) if os.path.exists(path) else record
     if not isinstance(before, dict):

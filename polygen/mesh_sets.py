@@ -78,13 +78,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         `strict`, a mesh that cannot be used.
     """
     path = _locate(data_path, split)
-    if shards.is_set(path):
-        index = shards.read_index(path)
-        sources, names = _shard_sources(path, split, index), index['classes']
-    elif os.path.isdir(path):
-        sources, names = _folder_sources(path, class_names, split)
-    else:
-        sources, names = _packed_sources(path), None
+    sources, names = _sources(path, class_names, split)
     examples, skipped, num_meshes = [], collections.OrderedDict(), 0
     for name, label, read, *inputs in sources:
         num_meshes += 1
@@ -116,6 +110,16 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
         raise errors.InputError('no mesh is left to use. {}'.format(
             '; '.join(line.strip() for line in str(summary).split('\n'))))
     return examples, summary
+
+
+def _sources(path, class_names, split):
+    """Returns what is to be read, and the names of the classes or None; see `load_meshes`."""
+    if shards.is_set(path):
+        index = shards.read_index(path)
+        return _shard_sources(path, split, index), index['classes']
+    if os.path.isdir(path):
+        return _folder_sources(path, class_names, split)
+    return _packed_sources(path), None
 
 
 def load_for(options, path, split='train', class_names=None, strict=False, keep_mesh=False):

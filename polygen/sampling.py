@@ -275,10 +275,7 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
 
     sizes = (decoder.num_layers, batch, decoder.num_heads)
     length = -(-max_tokens // BLOCK_SIZE) * BLOCK_SIZE
-    loop = Loop(index=tf.constant(0), tokens=tf.zeros([batch, length], tf.int32),
-                margins=tf.zeros([batch, length]), last=tf.zeros([batch], tf.int32),
-                done=tf.zeros([batch], tf.bool),
-                rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
+    loop = _first_state(batch, length, rules)
     capacities = [0] if single_loop else archive_capacities(max_tokens)
     if capacities == [0]:   # a single block: no archive
         recent = empty_blocks(*sizes, length=length, head_size=decoder.head_size)
@@ -289,6 +286,14 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
         archive = _enlarged(loop.archive, capacity, sizes, decoder.head_size)
         loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body)
     return loop.tokens[:, :max_tokens], loop.margins[:, :max_tokens]
+
+
+def _first_state(batch, length, rules):
+    """Returns the Loop before the first token, with room for `length` of them."""
+    return Loop(index=tf.constant(0), tokens=tf.zeros([batch, length], tf.int32),
+                margins=tf.zeros([batch, length]), last=tf.zeros([batch], tf.int32),
+                done=tf.zeros([batch], tf.bool),
+                rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
 
 
 def _while(loop, end, body):

@@ -1,10 +1,12 @@
 """Which device a process computes on: CPU, GPU or Ascend NPU."""
+import argparse
 import os
 import warnings
+from typing import Any, Callable
 
 import tensorflow.compat.v1 as tf
 
-from common import errors
+from common import cli, errors
 from common.device import npu
 
 
@@ -44,3 +46,10 @@ def quieten() -> None:
         os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
         tf.logging.set_verbosity(tf.logging.ERROR)
         warnings.filterwarnings('ignore', message='Converting sparse IndexedSlices')
+
+
+def run(work: Callable[[Any], Any], parsed: argparse.Namespace) -> int:
+    """Calls the work of a command that needs TensorFlow, quiet without --debug; see `cli.run`."""
+    if not parsed.debug:
+        quieten()
+    return cli.run(work, parsed)

@@ -89,9 +89,7 @@ def _emulated(options, arrays):
 
 def _work(options: argparse.Namespace) -> int:
     from common.device import choice  # here, since --help needs no TensorFlow
-    if not options.debug:
-        choice.quieten()
-    return cli.run(run_action, options)
+    return choice.run(run_action, options)
 
 
 def _ended(child: int, most: int, seconds: float) -> Tuple[int, str]:

@@ -64,10 +64,7 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
     _check_inputs(inputs)
     named = _name_outputs(sess.graph, outputs, aliases)
     graph_def = _constant_graph(sess, list(inputs), list(named))
-    findings = lint.lint_graph(graph_def, list(inputs), list(named), 'infer')
-    if lint.count(findings)['error']:
-        raise errors.InputError('{} would not run on an NPU: {}'.format(path, '; '.join(
-            line for line in lint.describe(findings) if line.startswith('error'))))
+    findings = _lint(path, graph_def, list(inputs), list(named))
     feed = _check_feed(inputs, check_feed or {})
     expected, least = sess.run((named, margins or {}),
                                {inputs[name]: value for name, value in feed.items()})
@@ -78,14 +75,10 @@ def freeze(sess: tf.Session, inputs: Dict[str, tf.Tensor], outputs: Dict[str, tf
         'inputs': described[0], 'outputs': described[1], 'aliases': aliases,
         'notes': notes, 'atc': export.atc_command(path, *described),
         'lint': lint.count(findings), 'lint_warnings': lint.describe(findings)}
+    axes = {name: described[1][aliases.get(name, name)]['batch_axis'] for name in named}
     with files.replacing(path) as temporary:
         manifest['sha256'] = _write_graph(temporary, graph_def)
-        outputs = _run_written(path, temporary, feed, expected)
-        moved = _moved_choices(path, outputs, expected, least)
-        axes = {name: described[1][aliases.get(name, name)]['batch_axis'] for name in named}
-        manifest['moved_choices'] = moved.places if moved else 0
-        manifest['max_difference'] = graph.check_outputs(
-            outputs, expected, moved, axes, TOLERANCE, 'freezing {} failed its check'.format(path))
+        manifest.update(_check_written(path, temporary, feed, expected, least, axes))
     _write_arrays(graph.sample_path(path), feed)
     _write_arrays(graph.margins_path(path), least)
     files.write_json(graph.manifest_path(path), manifest, sort_keys=False)
@@ -97,6 +90,14 @@ def announced(paths: List[str]) -> List[str]:
     for path in paths:
         cli.say('frozen: {}'.format(path))
     return paths
+
+
+def _lint(path, graph_def, inputs, outputs):
+    findings = lint.lint_graph(graph_def, inputs, outputs, 'infer')
+    if lint.count(findings)['error']:
+        raise errors.InputError('{} would not run on an NPU: {}'.format(path, '; '.join(
+            line for line in lint.describe(findings) if line.startswith('error'))))
+    return findings
 
 
 def _check_inputs(inputs):
@@ -175,6 +176,14 @@ def _write_graph(path, graph_def):
     with open(path, 'wb') as stream:
         stream.write(data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _check_written(path, written, feed, expected, margins, axes):
+    """Compares the written graph with the session's outputs; returns the manifest's figures."""
+    outputs = _run_written(path, written, feed, expected)
+    moved = _moved_choices(path, outputs, expected, margins)
+    return {'moved_choices': moved.places if moved else 0, 'max_difference': graph.check_outputs(
+        outputs, expected, moved, axes, TOLERANCE, 'freezing {} failed its check'.format(path))}
 
 
 def _run_written(path, written, feed, expected):

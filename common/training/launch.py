@@ -167,9 +167,7 @@ def main(work: Callable[[cli.Options, Context], Any], parsed: argparse.Namespace
     Returns:
       int, see `cli.run`.
     """
-    if not parsed.debug:
-        choice.quieten()
-    return cli.run(functools.partial(_launch, work, complete, is_training, has_page), parsed)
+    return choice.run(functools.partial(_launch, work, complete, is_training, has_page), parsed)
 
 
 def _launch(work, complete, is_training, has_page, parsed):

@@ -481,10 +481,7 @@ def start(options: cli.Options, context: launch.Context,
                   tf.tables_initializer()])
         if init is not None:
             init(sess)
-        notes = _finish_setting_aside(run) if is_chief else []
-        notes += frozen_layers.describe(tf.trainable_variables(), context.freeze_layers)
-        notes += _restore(run, options, context, anew)
-        run._together.begin(run)
+        notes = _restore_all(run, options, context, anew)
         if is_chief:
             run._recorder = records.Recorder(output_path, run.start_step)
             stack.callback(run._recorder.close)
@@ -499,6 +496,15 @@ def start(options: cli.Options, context: launch.Context,
             raise
         run._finish()
         context.peers.meet()
+
+
+def _restore_all(run, options, context, anew):
+    """Brings the processes of a run to the step and values they begin with; returns notes."""
+    notes = _finish_setting_aside(run) if context.ranks.is_chief else []
+    notes += frozen_layers.describe(tf.trainable_variables(), context.freeze_layers)
+    notes += _restore(run, options, context, anew)
+    run._together.begin(run)
+    return notes
 
 
 class _Together:

@@ -32,9 +32,7 @@ def main(argv=None):
     parsed = parse_args(argv)
     from cmr.src.utils import torch_weights  # here, since --help needs no TensorFlow
     from common.device import choice
-    if not parsed.debug:
-        choice.quieten()
-    return cli.run(torch_weights.convert, parsed)
+    return choice.run(torch_weights.convert, parsed)
 
 
 if __name__ == '__main__':
