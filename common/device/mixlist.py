@@ -4,7 +4,7 @@ Read and checked here as CANN's engine does, which would end the process when th
 Operators are types of its graph engine (MatMulV2, ReduceSumD), not TensorFlow's, not nodes.
 """
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from common import errors
 from common.readers import text
@@ -36,16 +36,6 @@ class Mixlist(NamedTuple):
             if operator in operators:
                 return name
         return 'grey' if operator in self.to_remove.get(default, ()) else default
-
-    def without_effect(self, defaults: Mapping[str, str]) -> List[str]:
-        """Returns a line for each removal from a list on which the operator is not.
-
-        Args:
-          defaults: {operator: 'black', 'white' or 'grey'}; others are not looked at.
-        """
-        return ['{} is not on the {} list, nothing is removed'.format(operator, name)
-                for name, operators in self.to_remove.items() for operator in operators
-                if defaults.get(operator, name) != name]
 
 
 def cleaned(path: str, option: str = 'a JSON file', remedy: str = _REMEDY) -> Tuple[str, str]:

@@ -48,11 +48,6 @@ def read(path: str, up: str = 'y', allow_open: bool = False) -> np.ndarray:
     return from_mesh(path, up, allow_open).grid
 
 
-def readable(path: str) -> bool:
-    """Returns whether a file's extension is one that `read` knows."""
-    return os.path.splitext(path)[1].lower() in READABLE
-
-
 def from_hsp(path: str) -> np.ndarray:
     """Reads an HSP file and carves it: uint8 [256, 256, 256]."""
     content = matlab.read(path, ('b', 'bi'), 'a solid of HSP',
