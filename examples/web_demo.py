@@ -17,6 +17,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, errors
+from common.geometry import generator
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _PICTURES = ('.png', '.jpg', '.jpeg', '.webp', '.bmp')
@@ -35,6 +36,7 @@ class Tab(NamedTuple):
     Attributes:
       title: str; endings: of the files to upload, none: no file; most: how many; fields: (name,
         label, smallest, largest, value) of numbers; note: str, what to expect.
+      classes: names to choose one from, none: no choice.
     """
 
     title: str
@@ -42,6 +44,7 @@ class Tab(NamedTuple):
     most: int
     fields: Sequence[Tuple[str, str, float, float, float]]
     note: str
+    classes: Sequence[str] = ()
 
 
 TABS = {
@@ -53,7 +56,7 @@ TABS = {
     'polygen': Tab('PolyGen', (), 0, [('seed', 'seed', 0, 2 ** 31 - 1, 0),
                                       ('num_samples', 'samples', 1, 8, 4),
                                       ('temperature', 'temperature', 0.05, 2, 1)],
-                   'Draws meshes; no file is needed.'),
+                   'Draws meshes; no file is needed.', ('any', *generator.CLASSES)),
 }
 
 
@@ -76,13 +79,13 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, float], folder: str,
+def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, Any], folder: str,
                vsl_data: str = '') -> List[str]:
     """Returns the command line that answers a request.
 
     Args:
       model: str, a key of TABS; run: str, output folder of a run, '': the weights that ship.
-      paths: uploaded files; numbers: {field: value}; folder: str, where results go.
+      paths: uploaded files; numbers: of `numbers_of`; folder: str, where results go.
       vsl_data: str, the set of VSL.
     """
     script = os.path.join(_ROOT, model, {
@@ -105,6 +108,8 @@ def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, fl
     else:
         more = ['--seed={:d}'.format(int(numbers['seed'])), '--num_samples={:d}'.format(
             int(numbers['num_samples'])), '--temperature={}'.format(numbers['temperature'])]
+        if numbers.get('class'):
+            more += ['--class_label', numbers['class']]
     return [sys.executable, script, *more, *weights, *output]
 
 
@@ -168,13 +173,17 @@ class Jobs:
         return text.replace(os.path.join(self.root, name) + os.sep, '')
 
 
-def numbers_of(tab: Tab, form: Any) -> Dict[str, float]:
-    """Returns the numbers of a form.
+def numbers_of(tab: Tab, form: Any) -> Dict[str, Any]:
+    """Returns the numbers of a form, and under 'class' the class, where one was chosen.
 
     Raises:
-      errors.InputError: one is none, or out of its range.
+      errors.InputError: one is none, or out of its range; there is no such class.
     """
-    numbers = {}
+    numbers: Dict[str, Any] = {}
+    if tab.classes and form.get('class'):
+        if form['class'] not in tab.classes:
+            raise errors.InputError('there is no class {}.'.format(errors.quote(form['class'])))
+        numbers['class'] = form['class']
     for name, label, low, high, value in tab.fields:
         try:
             number = float(form.get(name, value))
@@ -298,6 +307,8 @@ label { margin-right: 1rem; }</style></head><body><h1>3D shapes</h1>
  {{ limit }} MiB{% endif %}
 {% if '.png' in tab.endings %}<label><input type="checkbox" name="remove_background" value="1">
  remove the background</label>{% endif %}
+{% if tab.classes %}<label>class <select name="class"><option value="">all in turn</option>
+{% for name in tab.classes %}<option>{{ name }}</option>{% endfor %}</select></label>{% endif %}
 {% for field, label, low, high, value in tab.fields %}<label>{{ label }}
  {% if high <= 10 %}<input type="range" step="{{ 1 if high > 2 else 0.05 }}" name="{{ field }}"
  min="{{ low }}" max="{{ high }}" value="{{ value }}"

@@ -90,6 +90,17 @@ def test_the_commands_are_those_of_the_scripts():
                            'run', '--output_path', 'out']
 
 
+def test_a_class_is_chosen_by_its_name(client):
+    for chosen, code in (('', 200), ('chair', 200), ('any', 200), ('--seed=3', 400)):
+        assert send(client, 'polygen', name='', **{'class': chosen}).status_code == code
+
+
+def test_the_class_goes_to_the_script():
+    numbers = {'seed': 5., 'num_samples': 2., 'temperature': 1., 'class': 'chair'}
+    command = web_demo.command_of('polygen', 'run', [], numbers, 'out')
+    assert command[5:7] == ['--class_label', 'chair']
+
+
 def test_without_flask_the_line_that_installs_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, 'flask', None)
     with pytest.raises(errors.InputError, match='pip install flask'):
