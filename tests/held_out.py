@@ -103,9 +103,10 @@ def _grid(task: Tuple) -> np.ndarray:
     return np.packbits(generator.voxels(name, [seed, number], side, extent, 2))
 
 
-def _packed(seed: int, numbers: Sequence[int], make: Callable, *rest: Any) -> np.ndarray:
-    """Grids of the shapes of all classes, as bits: uint8 [N, cells / 8]."""
-    tasks = [(name, seed, number) + rest for name in generator.CLASSES for number in numbers]
+def _packed(seed: int, numbers: Sequence[int], make: Callable, *rest: Any,
+            classes: Sequence[str] = generator.CLASSES) -> np.ndarray:
+    """Grids of the shapes of classes, as bits: uint8 [N, cells / 8]."""
+    tasks = [(name, seed, number) + rest for name in classes for number in numbers]
     return np.stack(list(workers.parallel(make, tasks, workers.num_cpus(), 'making shapes')))
 
 
@@ -191,7 +192,8 @@ def measure_imnet(job: Job) -> Figures:
     made, figures = data_options(job), {}
     stored = job.path('training_grids.npz')
     if not os.path.exists(stored):
-        np.savez_compressed(stored, grids=_packed(made.seed, range(made.shapes), _imnet_grid))
+        np.savez_compressed(stored, grids=_packed(made.seed, range(made.shapes), _imnet_grid,
+                                                    classes=made.classes))
     with np.load(stored) as arrays:
         train = arrays['grids']
     trained = pretrained.sizes(job.weights, ['leaky_clip'], 'ae')
@@ -213,7 +215,8 @@ def measure_imnet(job: Job) -> Figures:
                                  ('normal consistency', 'normals')):
                 figures[_seed_name(seed)][name + title] = float(
                     np.mean([float(row[column]) for row in rows]))
-        figures[_seed_name(seed)].update(baselines(train, _packed(own, numbers, _imnet_grid)))
+        figures[_seed_name(seed)].update(baselines(train, _packed(
+            own, numbers, _imnet_grid, classes=made.classes)))
     return figures
 
 
