@@ -36,7 +36,7 @@ class Job(NamedTuple):
 
     Attributes:
       weights: str, folder that common.pretrained wrote; work: str, folder for sets and results.
-      quick: bool, a shape of each class and few samples, to try the command.
+      quick: bool, one set with a shape of each class and few samples, to try the command.
     """
 
     weights: str
@@ -46,6 +46,10 @@ class Job(NamedTuple):
     def count(self, full: int) -> int:
         """Returns how many of a set of `full` are taken."""
         return 1 if self.quick else full
+
+    def seeds(self) -> Sequence[int]:
+        """Returns the seeds of the sets."""
+        return SEEDS[:1] if self.quick else SEEDS
 
     def path(self, *names: str) -> str:
         """Returns a path in the working folder."""
@@ -138,7 +142,7 @@ def measure_vsl(job: Job) -> Figures:
     made, figures = data_options(job), {}
     splits, names = make_dataset.make_furniture(made.seed, made.num_train, 1, made.generator,
                                                 workers.num_cpus())
-    for seed in SEEDS:
+    for seed in job.seeds():
         held_out, _ = make_dataset.make_furniture(seed, 1, job.count(SHAPES), made.generator,
                                                   workers.num_cpus())
         path, output = job.path('set-{}.mat'.format(seed)), job.path('eval-{}'.format(seed))
@@ -162,7 +166,7 @@ def measure_r2n2(job: Job) -> Figures:
     made, figures = data_options(job), {}
     side = make_dataset.GRID
     train = _packed(made.seed, range(made.models), _grid, side, side)
-    for seed in SEEDS:
+    for seed in job.seeds():
         data, output = job.path('set-{}'.format(seed)), job.path('eval-{}'.format(seed))
         count = job.count(SHAPES)
         run('r2n2/tools/make_dataset.py', '--furniture', '--generator=2', '--models', count,
@@ -197,7 +201,7 @@ def measure_imnet(job: Job) -> Figures:
     with np.load(stored) as arrays:
         train = arrays['grids']
     trained = pretrained.sizes(job.weights, ['leaky_clip'], 'ae')
-    for seed in SEEDS:
+    for seed in job.seeds():
         data, output = job.path('set-{}'.format(seed)), job.path('eval-{}'.format(seed))
         own, numbers = generator.held_out_seed(seed), range(job.count(IMNET_SHAPES))
         if not os.path.exists(os.path.join(data, furniture_set.STEM + '_test.txt')):
@@ -227,7 +231,7 @@ def measure_polygen(job: Job) -> Figures:
     train, count = job.path('train'), job.count(SHAPES)
     run('polygen/make_dataset.py', *small, '--models', made.models, '--test_models=1',
         '--seed', made.seed, '--output', train, log=log)
-    for seed in SEEDS:
+    for seed in job.seeds():
         data = job.path('set-{}'.format(seed))
         run('polygen/make_dataset.py', *small, '--models=1', '--test_models', count,
             '--seed', seed, '--output', data, log=log)
@@ -257,7 +261,7 @@ def _bits(rows, checkpoint):
 def measure_cmr(job: Job) -> Figures:
     """Measures CMR: shape error and errors of the joints in millimetres."""
     made, figures, log = data_options(job), {}, job.path('log.txt')
-    for seed in SEEDS:
+    for seed in job.seeds():
         data, output = job.path('set-{}'.format(seed)), job.path('eval-{}'.format(seed))
         run('cmr/make_dataset.py', '--num_train=1', '--num_test',
             4 if job.quick else BODIES, '--size', made.size, '--seed',

@@ -47,7 +47,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> Any:
     cli.add_flag(parser, '--record', help='write figures.json and quote it in card.md; with '
                  '--rebuild the first steps into curve.csv')
     cli.add_flag(parser, '--rebuild', help='train the first steps again instead')
-    cli.add_flag(parser, '--quick', help='a shape of each class alone, to try the command; '
+    cli.add_flag(parser, '--quick', help='one set, a shape of each class, to try the command; '
                  'compares and records nothing')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
