@@ -215,10 +215,14 @@ def measure_imnet(job: Job) -> Figures:
                 log=job.path('log.txt'))
             with open(os.path.join(output, 'eval', kind + '_test.csv'), encoding='utf-8') as table:
                 rows = list(csv.DictReader(table))
+            figures[_seed_name(seed)]['share of fields without a surface' + title] = float(
+                np.mean([not np.isfinite(float(row['chamfer'])) for row in rows]))
             for name, column in (('IoU', 'iou'), ('Chamfer distance x 1000', 'chamfer'),
                                  ('normal consistency', 'normals')):
-                figures[_seed_name(seed)][name + title] = float(
-                    np.mean([float(row[column]) for row in rows]))
+                values = np.array([float(row[column]) for row in rows])
+                values = values[np.isfinite(values)]    # a field without a surface has no distance
+                if len(values):
+                    figures[_seed_name(seed)][name + title] = float(values.mean())
         figures[_seed_name(seed)].update(baselines(train, _packed(
             own, numbers, _imnet_grid, classes=made.classes)))
     return figures

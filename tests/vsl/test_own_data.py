@@ -18,10 +18,10 @@ def complete(*arguments):
 
 
 @pytest.mark.parametrize('count, arguments, expected', [
-    (23, (), (10, 400, 1e-3)),                  # 2 steps an epoch, 800 in all
-    (500, (), (10, 16, 1e-3)),
-    (7, (), (3, 400, 1e-3)),
-    (1, (), (1, 800, 1e-3)),
+    (23, (), (10, 400, 5e-4)),                  # 2 steps an epoch, 800 in all
+    (500, (), (10, 16, 5e-4)),
+    (7, (), (3, 400, 5e-4)),
+    (1, (), (1, 800, 5e-4)),
     (23, ('--batch_size=5', '--learning_rate=0.01'), (5, 200, 0.01)),
     (3000, (), (100, 500, 5e-5)),               # a large set: as before
     (23, ('--preset=modelnet10',), (100, 500, 5e-5))])
