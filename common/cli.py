@@ -8,6 +8,7 @@ import gc
 import io
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from common import errors
 
 TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
+_CALLING = re.compile(r'tensorflow\S*\.(pywrap_\w+|util\.nest\w*)$')     # modules of TensorFlow
 _STOPPED = 'stopped at once; what was saved before is whole'
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 
@@ -420,8 +422,20 @@ def _stop(owner, number, frame):
     os._exit(128 + number)
 
 
+def _is_called_back(frame: Any) -> bool:
+    """Returns whether a frame was entered from C code of TensorFlow, which flattens structures."""
+    while frame is not None:
+        if _CALLING.match(frame.f_globals.get('__name__') or ''):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Signals:
     """Turns the first signal within the work into KeyboardInterrupt; later ones end the process.
+
+    One that comes while C code of TensorFlow calls Python ends it too: that code looks at no
+    exception and crashes.
 
     Attributes:
       received: list of int; is_working: bool, whether somebody is there to catch the exception.
@@ -433,7 +447,8 @@ class _Signals:
         self._owner = os.getpid()
 
     def __call__(self, number, frame):
-        if self.received or not self.is_working or os.getpid() != self._owner:
+        if self.received or not self.is_working or os.getpid() != self._owner or (
+                _is_called_back(frame)):
             _stop(self._owner, number, frame)
         self.received.append(number)
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ Example: python -m tests.kill --model toy --kills 1000
 import builtins
 import collections
 import contextlib
+import faulthandler
 import functools
 import hashlib
 import io
@@ -35,6 +36,7 @@ from common.geometry import plots
 from common.readers import text as text_lib
 from common.training import checkpoints
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _MOST_KILLS = 8     # of one run
 _CLOCK = 900        # seconds after which a run counts as hanging
 _CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -193,6 +195,7 @@ def _child(case, output, plan, sending):
     log = os.open(output + '.log', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.enable()   # a crash says where
     code = 99
     try:
         cli.script(main)
@@ -251,6 +254,18 @@ def attempt(case, output, plan=_NONE):
 def _digest(path):
     with open(path, 'rb') as stream:
         return hashlib.sha256(stream.read()).hexdigest()
+
+
+def _state_of_the_project():
+    """A digest of the project's code: another one may leave other files."""
+    digest = hashlib.sha256()
+    for place, folders, names in os.walk(ROOT):
+        folders[:] = sorted(name for name in folders if not name.startswith('.')
+                            and name not in ('output', 'docs', 'field_cases', 'golden_cases'))
+        for name in sorted(names):
+            if name.endswith('.py'):
+                digest.update(_digest(os.path.join(place, name)).encode())
+    return digest.hexdigest()
 
 
 def _files(output):
@@ -339,11 +354,14 @@ class Killer:
     def _measure(self):
         """Two unbroken runs: how long they are, and which files differ from run to run."""
         self.reference, other = [os.path.join(self._folder, name) for name in ('unbroken', 'other')]
-        path = os.path.join(self._folder, 'measured.json')
+        path, state = os.path.join(self._folder, 'measured.json'), _state_of_the_project()
         if os.path.exists(path):
-            self._calls, self._saves, self._seconds, unstable = text_lib.read_json(path)
+            *measured, unstable, before = text_lib.read_json(path)
+            self._calls, self._saves, self._seconds = measured
             self.unstable = set(unstable)
-            return
+            if before == state:
+                return
+            print('the project has changed: the unbroken runs are made again', flush=True)
         for output in (self.reference, other):
             shutil.rmtree(output, ignore_errors=True)
             code, counts, self._seconds = attempt(self.case, output)
@@ -356,7 +374,8 @@ class Killer:
         lines = differences(self.case, other, self.reference, self.unstable)
         if lines:
             raise RuntimeError('two unbroken runs differ: {}'.format(lines))
-        files.write_json(path, [self._calls, self._saves, self._seconds, sorted(self.unstable)])
+        files.write_json(path, [self._calls, self._saves, self._seconds, sorted(self.unstable),
+                                state])
 
     def one_run(self, most):
         """Kills one run up to `most` times, resumes it to its end, and compares."""
@@ -385,7 +404,8 @@ class Killer:
         if lines:
             kept = os.path.join(self._folder, 'finding-{}'.format(number))
             shutil.rmtree(kept, ignore_errors=True)
-            os.rename(output, kept)
+            if os.path.isdir(output):       # else it was killed before it began
+                os.rename(output, kept)
             shutil.copy(output + '.log', kept + '.log')
             self.findings.append('{}: {} {}'.format(kept, '; '.join(lines[:5]), plans))
         return killed

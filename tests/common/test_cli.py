@@ -260,6 +260,31 @@ def test_a_signal_at_the_start_ends_a_script_in_one_line(work, number, code):
     assert done.stderr == 'stopped at once; what was saved before is whole\n'
 
 
+@pytest.mark.parametrize('question', [1, 2, 3])
+@pytest.mark.parametrize('number, code', [('SIGINT', 130), ('SIGTERM', 143)])
+def test_a_signal_while_tensorflow_flattens_a_structure_ends_a_script_in_one_line(
+        number, code, question):
+    """Its C code asks Python what a value is; an exception there crashed it, or was lost."""
+    program = '\n'.join([
+        'import argparse, os, signal, sys', 'import tensorflow.compat.v1 as tf',
+        'from common import cli',
+        'questions = []',
+        'class Value:',
+        '    @property',
+        '    def __class__(self):',
+        '        questions.append(self)',
+        '        if len(questions) == {}:'.format(question),
+        '            os.kill(os.getpid(), signal.{})'.format(number),
+        '        return int',
+        'def work(options):',
+        '    tf.nest.flatten([Value(), (Value(), {"a": Value()})])',
+        'cli.script(lambda: cli.run(work, argparse.Namespace(debug=False)))'])
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', program], cwd=ROOT,
+                          stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1] == 'stopped at once; what was saved before is whole'
+
+
 def test_signals_are_handled_as_before_when_the_work_is_done():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert cli.run(lambda options: 5, argparse.Namespace(debug=False)) == 5
