@@ -288,8 +288,8 @@ def _answer(jobs, options, model, request):
     problem = jobs.run(name, command)
     if problem:
         raise errors.InputError(problem)
-    report.write_folder(folder, tab.title, facts={'weights': os.path.basename(run) or
-                                                  'those that ship', **numbers})
+    report.write_folder(folder, tab.title, 'z' if model == 'vsl' else 'y', {
+        'weights': os.path.basename(run) or 'those that ship', **numbers})
     return name
 
 
