@@ -122,6 +122,7 @@ def test_a_tab_answers_with_a_page_whose_mesh_turns_and_can_be_taken_home(demo, 
     address, page = demo
     if not pretrained.available(weights_of(model)):
         pytest.skip('no weights of {} ship'.format(TITLES[model]))
+    page.call('/se/log', {'type': 'browser'})       # what was logged before is of other tests
     url = ask(page, address, model, upload(model, tmp_path))
     time.sleep(1)
     keep(page, 'web_demo_' + model)
