@@ -15,7 +15,7 @@ from common.readers import pickled
 DEPTH = 60                  # of containers in containers
 MOST_VALUES = 1000000       # as if what is referred to were written out
 _MOST_STEPS = 1000000       # instructions and items; a checkpoint of PyTorch has tens of thousands
-_MOST_SECONDS = 8.          # of computing
+_MOST_SECONDS = 4.          # of computing; what is read is then gone through once more
 _MOST_KEYS = 20000          # of a set or dict that is made at once; equal hashes take n * n steps
 _LONGEST_NUMBER = 1000      # characters or bytes of a number
 # Modules whose names have no place in a file of values; the others' are left aside as stubs.
