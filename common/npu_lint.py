@@ -45,8 +45,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 def lint_file(options: argparse.Namespace) -> int:
     """Prints the findings for the file `options.graph`; returns 1 when errors are among them."""
     from common.frozen import graph as graph_lib
+    from common.frozen import guard
     from common.frozen import lint as rules
     graph_def = graph_lib.read_graph(options.graph)
+    guard.check_calls(options.graph, graph_def)
     inputs, outputs = graph_lib.inputs_and_outputs(options.graph, graph_def)
     rows = graph_lib.apart(options.graph, lambda: rules.lint_graph(
         graph_def, options.feeds.split(',') if options.feeds else inputs,

@@ -98,6 +98,15 @@ def check(path: str, graph_def: tf.GraphDef) -> None:
             'graph that freeze_graph.py wrote.'.format(
                 path, len(names), 's' if len(names) > 1 else '', errors.listed(names),
                 'are' if len(names) > 1 else 'is'))
+    check_calls(path, graph_def)
+
+
+def check_calls(path: str, graph_def: tf.GraphDef) -> None:
+    """Makes sure that the functions of a graph come to an end.
+
+    Raises:
+      errors.InputError: they call themselves, or each other too often.
+    """
     if calls(graph_def) > MAX_CALLS:
         raise errors.InputError('{}: its functions call themselves, or each other more than {} '
                                 'times. Take a graph that freeze_graph.py wrote.'.format(
