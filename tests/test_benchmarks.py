@@ -1,9 +1,15 @@
-"""The benchmarks run and give the rows that they promise."""
+"""The benchmarks run and give the rows that they promise.
+
+PEER_PYTHON names an interpreter that has PyTorch, for the tests of rows beside it.
+"""
+import os
+import sys
+
 import pytest
 
 from common.readers import text
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import polygen_sampling, polygen_step, scaling, timing
+from tests.benchmarks import peer_rows, polygen_sampling, polygen_step, scaling, timing
 
 
 @pytest.mark.slow
@@ -46,3 +52,28 @@ def test_the_time_of_a_step_in_several_processes_is_reckoned():
     assert scaling.predicted(1., 4, 8 << 20, 1e-3, 1e9) == pytest.approx(1.024582912, rel=1e-12)
     assert scaling.predicted(1., 4, 8 << 20, 1e-3, 1e9, cores=2) == pytest.approx(2.024582912)
     assert scaling.predicted(1., 1, 8 << 20, 1e-3, 1e9, cores=2) == 1
+
+
+def test_ratios_against_peers_stay_recorded_where_no_peer_ran():
+    row = timing.Row('a', 'b', 'ours', 1., 'other', 3.)
+    peers = timing.Row('c', 'd', 'ours', 1., 'PyTorch', 2., '9.9')
+    before = {timing.key(peers): 7., 'gone: x, against y': 1.}
+    assert benchmarks.recorded([row], before, False) == {timing.key(row): 3., timing.key(peers): 7.}
+    assert benchmarks.recorded([row, peers], before, True) == {timing.key(row): 3.,
+                                                               timing.key(peers): 2.}
+
+
+@pytest.mark.slow
+def test_a_job_runs_in_another_interpreter_in_turns():
+    row, = peer_rows.rows(peer_rows.parse_args(
+        ['--other_python', sys.executable, '--only', 'VSL inference, batch 1$']))
+    assert row.other == 'TensorFlow' and row.seconds > 0 and row.other_seconds > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif('PEER_PYTHON' not in os.environ, reason='PEER_PYTHON is not set')
+@pytest.mark.parametrize('job', peer_rows.jobs(), ids=peer_rows.name)
+def test_no_ratio_against_a_peer_has_fallen_below_half_of_the_recorded_one(job):
+    config = peer_rows.parse_args(['--peer_python', os.environ['PEER_PYTHON']])
+    assert benchmarks.fallen([peer_rows.measured(job, config)],
+                             text.read_json(benchmarks.RECORDED)) == []

@@ -64,7 +64,8 @@ def _graph_job(options, batch, plain):
     return lambda: sess.run((outputs.vertices, outputs.vertices_smpl, outputs.camera), feed)
 
 
-def _truth(batch):
+def truth(batch):
+    """Random netWithLoss.Truth of a batch."""
     rng = np.random.RandomState(1)
     shapes = {'keypoints': [24, 3], 'pose_3d': [24, 4], 'pose': [72], 'betas': [10],
               'has_smpl': [], 'has_pose_3d': []}
@@ -83,7 +84,7 @@ def _step_job(options, batch, plain):
     with tf.Graph().as_default():
         network = _network(options, plain, True)
         outputs = network.build(_images(options, batch))
-        losses, *_ = netWithLoss.losses(outputs, _truth(batch), network.body)
+        losses, *_ = netWithLoss.losses(outputs, truth(batch), network.body)
         update = netWithLoss.update(losses['loss'], network.variables, netWithLoss.Adam(_RATE))
         sess = _session(options)
     return lambda: sess.run(update)

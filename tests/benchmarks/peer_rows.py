@@ -1,0 +1,178 @@
+"""Times the networks at the papers' sizes beside the same ones in plain PyTorch, in turns.
+
+CPU seconds of a call, the median of the repetitions after a call that does not count. The peers
+(tests/benchmarks/peers) run in an interpreter that has PyTorch; without --peer_python the project's
+figures stand alone. With --other_python the other way is the project itself in another interpreter,
+such as one with TensorFlow 2.
+
+Example: python -m tests.benchmarks.peer_rows --peer_python=$HOME/torch/bin/python --only 'VSL step'
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from common import cli, errors
+from tests.benchmarks import peer_jobs, timing
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MODULES = (peer_jobs,)      # each has JOBS
+_PEER = 'PyTorch'
+
+
+def parse_args(argv=None):
+    """Reads the command line."""
+    parser = cli.make_parser(__doc__)
+    add_peer(parser)
+    parser.add_argument('--only', default='', help='regular expression of the rows to measure')
+    parser.add_argument('--threads', type=cli.positive_int, default=1, help='of each')
+    parser.add_argument('--other_python', default='', help="the project's interpreter to compare")
+    parser.add_argument('--serve', action='store_true', help='answer as a peer does; for this '
+                        'script itself')
+    parser.add_argument('--repetitions', type=cli.positive_int, default=3,
+                        help='of which the median counts')
+    cli.add_flag(parser, '--debug', help='show tracebacks')
+    return parser.parse_args(argv)
+
+
+def add_peer(parser):
+    """Adds the option that names the peers' interpreter."""
+    parser.add_argument('--peer_python', '--peer-python', default='',
+                        help='interpreter that has PyTorch, for the rows beside it')
+
+
+class Remote:
+    """A job in another interpreter, run each time `seconds` is called.
+
+    Args:
+      python: str, the interpreter; module: str, that answers; arguments: list of str.
+    """
+
+    def __init__(self, python, module, arguments):
+        command = [python, '-W', 'ignore', '-m', module] + arguments
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, universal_newlines=True)
+        self.version = self._line()
+
+    def _line(self):
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise errors.InputError('{} failed.'.format(' '.join(self._process.args)))
+        return line
+
+    def seconds(self):
+        """Runs the job once; returns its CPU seconds."""
+        self._process.stdin.write('run\n')
+        self._process.stdin.flush()
+        return float(self._line())
+
+    def close(self):
+        """Ends the interpreter."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def peer(python, threads, job):
+    """Returns the Remote of a job's peer."""
+    module, function, arguments = job.peer
+    return Remote(python, 'tests.benchmarks.peers.serve',
+                  [str(threads), module, function, json.dumps(arguments)])
+
+
+def in_another(python, threads, job):
+    """Returns the Remote of the same job in another interpreter of the project."""
+    return Remote(python, 'tests.benchmarks.peer_rows',
+                  ['--serve', '--threads', str(threads), '--only',
+                   '^{}$'.format(re.escape(name(job)))])
+
+
+def _serve(config):
+    job, = jobs(config.only)
+    call = job.ours(config.threads)
+    print('TensorFlow', tf.__version__, flush=True)
+    for _ in sys.stdin:
+        print(_local(call), flush=True)
+
+
+def _local(call):
+    before = time.process_time()
+    call()
+    return time.process_time() - before
+
+
+def in_turns(ways, repetitions):
+    """Medians {name: seconds} of functions {name: function that returns its seconds}."""
+    seconds = {name: [] for name in ways}
+    for repetition in range(repetitions + 1):
+        for name, way in ways.items():
+            taken = way()
+            if repetition:
+                seconds[name].append(taken)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def measured(job, config):
+    """Returns the timing.Row of a job, or of the job alone where there is no peer."""
+    with tf.Graph().as_default():
+        call = job.ours(config.threads)
+        ways, other = {'ours': lambda: _local(call)}, None
+        try:
+            if config.other_python:
+                other = in_another(config.other_python, config.threads, job)
+            elif config.peer_python:
+                other = peer(config.peer_python, config.threads, job)
+            if other is not None:
+                ways['other'] = other.seconds
+            seconds = in_turns(ways, config.repetitions)
+        finally:
+            if other is not None:
+                other.close()
+    setting = '{}, CPU time, {} thread(s)'.format(job.setting, config.threads)
+    program, version = other.version.split() if other else ('nothing', '')
+    return timing.Row(job.benchmark, setting, 'CPU path', seconds['ours'], program,
+                      seconds.get('other', float('nan')), version)
+
+
+def is_peers(key):
+    """Whether a recorded ratio, by timing.key, is against a peer."""
+    return key.endswith('against ' + _PEER)
+
+
+def name(job):
+    """str, tells a job apart from all others."""
+    return '{}, {}'.format(job.benchmark, job.setting)
+
+
+def jobs(only=''):
+    """Jobs whose names a regular expression is found in."""
+    return [job for module in MODULES for job in module.JOBS
+            if re.search(only, name(job))]
+
+
+def rows(config):
+    """Measures; yields timing.Row."""
+    for job in jobs(config.only):
+        yield measured(job, config)
+
+
+def _show(config):
+    if config.serve:
+        return _serve(config)
+    print(timing.describe(config.threads) + '\n\n' + timing.table([]), flush=True)
+    for row in rows(config):
+        print(timing.table([row]).split('\n')[-1], flush=True)
+
+
+def main(argv=None):
+    """Runs the script; returns its exit code."""
+    return cli.run(_show, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
