@@ -28,6 +28,7 @@ class Network:
       on_npu: bool, only operations that an NPU has.
       shared: None, or a Network whose body and variables this one has too.
       ranks: ranks.Ranks whose statistics are normalised by together; each alone by default.
+      on_cpu: bool, gradients in forms that are fast there, unless the options say plain.
 
     Attributes:
       options: as given; body: smpl.Smpl; mesh: mesh.Mesh; arrays: dict of the body's file;
@@ -35,7 +36,8 @@ class Network:
     """
 
     def __init__(self, options: cli.Options, is_training: bool, on_npu: bool = False,
-                 shared: Optional['Network'] = None, ranks: ranks_lib.Ranks = ranks_lib.ALONE):
+                 shared: Optional['Network'] = None, ranks: ranks_lib.Ranks = ranks_lib.ALONE,
+                 on_cpu: bool = False):
         self.options = options
         if shared is None:
             form = 'dense' if options.plain else 'gather' if on_npu else 'sparse'
@@ -44,7 +46,8 @@ class Network:
         else:
             self.body, self.mesh, self.arrays = shared.body, shared.mesh, shared.arrays
         self.variables: layers.Parameters = layers.Parameters(
-            is_training, None if shared is None else shared.variables, ranks, options.plain)
+            is_training, None if shared is None else shared.variables, ranks, options.plain,
+            is_training and on_cpu and not options.plain)
 
     def build(self, images: tf.Tensor, has_classifier: bool = True) -> cmr.Outputs:
         """Builds the network on normalised pictures [B, S, S, 3]."""

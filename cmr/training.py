@@ -45,8 +45,9 @@ def train(options: cli.Options, context: launch.Context) -> None:
                                        or options_lib.EPOCHS) * batches.per_epoch
     options = options.replace(training_steps=total)
     with workers_lib.Workers(batches.at, options.num_workers, 2 * options.num_workers) as workers:
-        network = networks.Network(options, True, context.on_npu, ranks=(
-            ranks if options.sync_batch_norm else ranks_lib.ALONE))
+        network = networks.Network(
+            options, True, context.on_npu, on_cpu=context.device == 'cpu',
+            ranks=ranks if options.sync_batch_norm else ranks_lib.ALONE)
         steps = Steps(network, options, context)
         test = None
         if options.evaluate and ranks.is_chief:

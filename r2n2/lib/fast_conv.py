@@ -16,28 +16,6 @@ from common.ops import regions
 _FEW = 16       # outputs up to which a volume goes through a convolution of images
 
 
-def conv2d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolves images padded with zeros.
-
-    Args:
-      inputs: [B, H, W, C]; all known when the graph is built.
-      kernel: [k, k, C, N].
-    Returns:
-      [B, H, W, N].
-    """
-    @tf.custom_gradient
-    def convolve(images, weights):
-        def gradients(upstream):
-            to_images = tf.nn.conv2d_backprop_input(images.shape, weights, upstream, [1] * 4,
-                                                    'SAME')
-            with regions.one_operator('Conv2DBackpropFilter'):
-                return to_images, _kernel_gradient(images[:, None], upstream[:, None], 1,
-                                                   weights.shape[0].value)[0]
-        return tf.nn.conv2d(images, weights, [1] * 4, 'SAME'), gradients
-
-    return convolve(inputs, kernel)
-
-
 def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolves volumes padded with zeros.
 

@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence, Tuple
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
-from common.ops import variable_store, volume_conv
+from common.ops import image_conv, variable_store, volume_conv
 from r2n2.lib import fast_conv
 
 BIAS = 0.1              # initial value of every bias, in the original too
@@ -73,7 +73,7 @@ class Layers(variable_store.VariableStore):
             plain_conv = tf.nn.conv2d if x.shape.ndims == 4 else tf.nn.conv3d
             y = plain_conv(x, kernel, [1] * x.shape.ndims, 'SAME')
         elif x.shape.ndims == 4:
-            y = fast_conv.conv2d_same(x, kernel)
+            y = image_conv.conv2d(x, kernel)
         else:
             y = fast_conv.conv3d_same(x, kernel)
         return y + self._bias(name, filters)

@@ -43,7 +43,7 @@ def parse_args(argv=None):
 def _network(options, plain, is_training):
     sizes = ['--{}={}'.format(name, vars(options)[name]) for name in options_lib.NETWORK]
     return networks.Network(options_lib.network_options('--plain={}'.format(plain), *sizes),
-                            is_training)
+                            is_training, on_cpu=True)
 
 
 def _session(options):
@@ -93,7 +93,7 @@ def _step_job(options, batch, plain):
 def _encoder_job(options, batch):
     """Returns a function that makes a step of the encoder alone, on the mean of its features."""
     with tf.Graph().as_default():
-        variables = layers.Parameters(True)
+        variables = layers.Parameters(True, fast_gradients=True)
         features = resnet.resnet50(_images(options, batch), variables, options.resnet_width)
         update = netWithLoss.update(tf.reduce_mean(features), variables, netWithLoss.Adam(_RATE))
         sess = _session(options)

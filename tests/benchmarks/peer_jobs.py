@@ -107,7 +107,8 @@ def r2n2_inference(threads, name, views):
 
 def cmr_job(threads, batch, is_training):
     """A training step of CMR, or both bodies of pictures."""
-    network = networks.Network(cmr_options.network_options('--plain=False'), is_training)
+    network = networks.Network(cmr_options.network_options('--plain=False'), is_training,
+                               on_cpu=True)
     images = network.images(batch)
     outputs = network.build(images)
     ends = (outputs.vertices, outputs.vertices_smpl, outputs.camera)
@@ -120,7 +121,7 @@ def cmr_job(threads, batch, is_training):
 
 def cmr_encoder_step(threads, batch):
     """A step of CMR's encoder alone, on the mean of its features."""
-    variables = cmr_layers.Parameters(True)
+    variables = cmr_layers.Parameters(True, fast_gradients=True)
     images = tf.placeholder(tf.float32, [batch, 224, 224, 3])
     features = resnet.resnet50(images, variables)
     update = netWithLoss.update(tf.reduce_mean(features), variables, netWithLoss.Adam(1e-5))

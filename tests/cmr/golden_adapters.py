@@ -56,10 +56,9 @@ def _images(array):
 
 def resnet_forward(case, path):
     """Features and, in training, running statistics and gradients."""
-    del path
     tf.reset_default_graph()
     training = 'probe' in case.inputs
-    variables, stages = layers.Parameters(training), []
+    variables, stages = layers.Parameters(training, fast_gradients=path == 'cpu'), []
     features = resnet.resnet50(tf.constant(_images(case.inputs['image_u8'])), variables,
                                stages=stages)
     names = ['stem', 'layer1', 'layer2', 'layer3', 'layer4']
@@ -279,7 +278,8 @@ def _whole(case, path, training):
     tf.reset_default_graph()
     template = _body(case)
     body, mesh_of_case = smpl.Smpl(template), _mesh(case, template, path)
-    variables = layers.Parameters(training, plain=path == 'plain')
+    variables = layers.Parameters(training, plain=path == 'plain',
+                                  fast_gradients=path == 'cpu')
     arrays = case.inputs
     source = ({'features': tf.constant(arrays['features'])} if 'features' in arrays
               else {'images': tf.constant(_images(arrays['image_u8']))})

@@ -16,13 +16,6 @@ def test_volumes_and_their_gradients_equal_the_plain_operation(run, channels, fi
                 inputs)
 
 
-@pytest.mark.parametrize('channels, filters, side', [(5, 2, 3), (3, 8, 7), (4, 4, 1)])
-def test_images_and_their_gradients_equal_the_plain_operation(run, channels, filters, side):
-    inputs = [draw(3, 9, 8, channels), draw(side, side, channels, filters)]
-    assert_same(run, fast_conv.conv2d_same(*inputs), tf.nn.conv2d(*inputs, [1] * 4, 'SAME'),
-                inputs)
-
-
 @pytest.mark.parametrize('name', ['GRUNet', 'ResidualGRUNet'])
 def test_only_the_plain_network_has_the_slow_gradients_of_kernels(name):
     slow = {}

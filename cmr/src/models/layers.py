@@ -25,12 +25,15 @@ class Parameters(variable_store.VariableStore):
       ranks: ranks.Ranks whose statistics are normalised by together; each alone by default.
       plain: bool, layers compute as the original does; else what is the same for all nodes or all
         pictures once, and in other orders that are faster.
+      fast_gradients: bool, gradients of convolutions in forms that are fast on a CPU.
     """
 
     def __init__(self, is_training: bool = False, shared: Optional['Parameters'] = None,
-                 ranks: ranks_lib.Ranks = ranks_lib.ALONE, plain: bool = False):
+                 ranks: ranks_lib.Ranks = ranks_lib.ALONE, plain: bool = False,
+                 fast_gradients: bool = False):
         super().__init__(shared)
         self.is_training, self.plain, self._ranks = is_training, plain, ranks
+        self.fast_gradients = fast_gradients
 
     def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """Normalises over all axes but the last (Ioffe, Szegedy 2015), as PyTorch does.

@@ -9,6 +9,7 @@ from typing import List, Optional
 import tensorflow.compat.v1 as tf
 
 from cmr.src.models import layers
+from common.ops import image_conv
 
 LAYERS = (3, 4, 6, 3)       # bottleneck blocks of the four stages
 _EXPANSION = 4
@@ -20,6 +21,8 @@ def conv(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int, si
     inputs = x.shape[-1].value
     draw = tf.random_normal_initializer(stddev=math.sqrt(2 / (size * size * outputs)))
     kernel = variables.get(name + '.weight', [size, size, inputs, outputs], draw)
+    if variables.fast_gradients:
+        return image_conv.conv2d(x, kernel, stride)
     return padded_conv(x, kernel, stride)
 
 
