@@ -6,10 +6,10 @@ from common.ops import volume_conv
 from tests.gradients import assert_same, draw
 
 # Side of the volume, its channels, side of the kernel, stride, output channels. At batch 1
-# TensorFlow's own kernels are fast. The first two are the strided layers of VSL, the sixth is one
-# of IM-NET.
+# TensorFlow's own kernels are fast. The first two are the strided layers of VSL, the last is one of
+# IM-NET.
 LAYERS = [(30, 1, 6, 2, 4), (13, 4, 5, 2, 3), (5, 3, 4, 1, 2), (12, 2, 5, 3, 2), (10, 1, 3, 2, 2),
-          (10, 2, 4, 2, 3)]
+          (10, 2, 4, 2, 3), (10, 3, 4, 2, 3)]
 
 
 @pytest.mark.parametrize('layer', LAYERS)
@@ -29,10 +29,25 @@ def test_transposed_convolution_and_both_gradients_equal_the_plain_operation(run
     assert_same(run, *outputs, inputs)
 
 
+# Blocks of one sample, of two with one left over, and all samples at once.
+@pytest.mark.parametrize('kilobytes', [1, 100, 1000])
+@pytest.mark.parametrize('layer', [(9, 4, 5, 2, 3), (10, 1, 4, 2, 3)])
+def test_blocks_of_samples_give_what_all_at_once_give(run, monkeypatch, kilobytes, layer):
+    monkeypatch.setattr(volume_conv, '_BLOCK_BYTES', kilobytes << 10)
+    size, channels, side, stride, filters = layer
+    kernel, small = draw(side, side, side, channels, filters), (size - side) // stride + 1
+    for convolve, inputs in (
+            (volume_conv.conv3d, draw(5, size, size, size, channels)),
+            (volume_conv.conv3d_transpose, draw(5, small, small, small, filters))):
+        assert_same(run, *[convolve(inputs, kernel, stride, plain) for plain in (False, True)],
+                    [inputs, kernel])
+
+
 def test_the_fast_form_has_no_strided_operation():
-    volume_conv.conv3d_transpose(
-        volume_conv.conv3d(draw(1, 13, 13, 13, 2), draw(5, 5, 5, 2, 3), 2),
-        draw(5, 5, 5, 2, 3), 2)
+    for side in (4, 5):
+        volume_conv.conv3d_transpose(
+            volume_conv.conv3d(draw(1, 13, 13, 13, 3), draw(side, side, side, 3, 3), 2),
+            draw(side, side, side, 3, 3), 2)
     strides = [list(op.get_attr('strides')) for op in tf.get_default_graph().get_operations()
                if op.type.startswith('Conv3D')]
     assert len(strides) == 2 and all(stride == [1] * 5 for stride in strides)
