@@ -43,9 +43,10 @@ def simple_net(points: tf.Tensor, codes: tf.Tensor, gf_dim: int, plain: bool = F
             hidden = _dense(inputs, _WIDTHS[0] * gf_dim, 'h1_lin', he_init)
         else:
             hidden = _first_layer(points, codes, _WIDTHS[0] * gf_dim, he_init)
-        hidden = ops.lrelu(hidden)
+        hidden = ops.lrelu(hidden, plain)
         for number, width in enumerate(_WIDTHS[1:], 2):
-            hidden = ops.lrelu(_dense(hidden, width * gf_dim, 'h{}_lin'.format(number), he_init))
+            hidden = _dense(hidden, width * gf_dim, 'h{}_lin'.format(number), he_init)
+            hidden = ops.lrelu(hidden, plain)
         raw = _dense(hidden, 1, 'h7_lin')
     if leaky_clip:
         return tf.maximum(tf.minimum(raw, raw * 0.01 + 0.99), raw * 0.01), raw

@@ -57,7 +57,8 @@ class IMAE:
                 hidden = ops.conv3d(hidden, self.ef_dim * 2 ** (number - 1),
                                     'conv_{}'.format(number), plain=self.plain)
                 suffix = '_{}'.format(number - 1) if number > 1 else ''
-                hidden = ops.lrelu(ops.instance_norm(hidden, 'InstanceNorm' + suffix))
+                hidden = ops.instance_norm(hidden, 'InstanceNorm' + suffix)
+                hidden = ops.lrelu(hidden, self.plain)
             code = ops.conv3d(hidden, self.z_dim, 'conv_5', 1, 'VALID', self.plain)
             return tf.reshape(tf.nn.sigmoid(code), [-1, self.z_dim])
 

@@ -2,6 +2,7 @@
 import importlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -452,3 +453,25 @@ def test_a_script_trains_with_the_double_from_first_line_to_last(tmp_path):
         arguments + ['--data_dump_flag'], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, universal_newlines=True)
     assert contradiction.returncode == 2 and '--over_dump' in contradiction.stderr
+
+
+def _faults(command):
+    """Page faults of the second of two rounds in which an array of 64 MiB comes and goes."""
+    code = ('import resource, sys; sys.path.insert(0, {!r}); import ctypes; {}\n'
+            'c = ctypes.CDLL(None); c.malloc.restype = ctypes.c_void_p\n'
+            'def round():\n'
+            '    block = ctypes.c_void_p(c.malloc(ctypes.c_size_t(1 << 26)))\n'
+            '    c.memset(block, 1, ctypes.c_size_t(1 << 26)); c.free(block)\n'
+            'round(); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n'
+            'round(); print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)')
+    environment = {name: value for name, value in os.environ.items()
+                   if not name.startswith('MALLOC_')}
+    return int(subprocess.run(
+        [sys.executable, '-c', code.format(ROOT, command)], stdout=subprocess.PIPE, check=True,
+        env=environment).stdout.split()[-1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='another C library')
+def test_memory_that_was_freed_is_not_faulted_in_again():
+    assert _faults('') > 1000
+    assert _faults('from common.device import session; assert session.keep_freed_memory()') < 100
