@@ -1,8 +1,8 @@
 """Convolutions of stride 1 that keep the size, in forms that are fast on CPUs.
 
-TensorFlow 1.15 computes the gradient of a kernel at half to a fifth of the speed of the forward
-pass. It is a convolution as well: of images that are the channels, whose channels are the samples,
-with the gradient of the outputs as kernel. A volume with few outputs goes through one convolution
+Volumes; for images see common/ops/image_conv.py. TensorFlow 1.15 computes the gradient of a kernel
+at half to a fifth of the speed of the forward pass. It is a convolution as well: of images that are
+the channels, whose channels are the samples, with the gradient of the outputs as kernel. A volume with few outputs goes through one convolution
 of images that gives the outputs of all the kernel's layers, which are shifted and added. All are
 the same sums in another order, chosen by measurement.
 
@@ -11,9 +11,9 @@ after.
 """
 import tensorflow.compat.v1 as tf
 
-from common.ops import regions
+from common.ops import image_conv, regions
 
-_FEW = 16       # outputs up to which a volume goes through a convolution of images
+_FEW = 32       # outputs up to which a volume goes through a convolution of images
 
 
 def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -28,7 +28,7 @@ def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     @tf.custom_gradient
     def convolve(volume, weights):
         def gradients(upstream):
-            flipped = tf.transpose(weights[::-1, ::-1, ::-1], [0, 1, 2, 4, 3])
+            flipped = image_conv.flipped(weights)
             side = weights.shape[0].value
             with regions.one_operator('Conv3DBackpropInput'):
                 to_volume = _convolve_volume(upstream, flipped)
@@ -75,12 +75,9 @@ def _kernel_gradient(volume, upstream, deep, side):
     batch, depth, height, width, channels = volume.shape.as_list()
     outputs = upstream.shape[4].value
     if side == 1:
-        product = tf.matmul(tf.reshape(volume, [-1, channels]),
-                            tf.reshape(upstream, [-1, outputs]), transpose_a=True)
-        return product[None, None, None]
+        return image_conv.product_over_cells(volume, upstream)[None, None, None]
     if channels > outputs:      # each channel of an image is copied for every tap: the fewer images
-        mirrored = _kernel_gradient(upstream, volume, deep, side)[::-1, ::-1, ::-1]
-        return tf.transpose(mirrored, [0, 1, 2, 4, 3])
+        return image_conv.flipped(_kernel_gradient(upstream, volume, deep, side))
     images = tf.reshape(tf.transpose(volume, [4, 2, 3, 1, 0]), [-1, depth * batch])
     zeros = tf.zeros([images.shape[0].value, deep // 2 * batch])
     images = tf.concat([zeros, images, zeros], axis=1)

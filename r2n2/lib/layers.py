@@ -91,9 +91,9 @@ class Layers(variable_store.VariableStore):
         kernel = self._kernel(name, x, filters, size)
         if size == 1:
             return unpool(fast_conv.conv3d_same(x, kernel)) + self._bias(name, filters)
-        flipped = tf.transpose(kernel[::-1, ::-1, ::-1], [0, 1, 2, 4, 3])
         side = 2 * x.shape[1].value
-        y = volume_conv.conv3d_transpose(x, flipped, 2)[:, 1:1 + side, 1:1 + side, 1:1 + side]
+        y = volume_conv.conv3d_transpose(x, image_conv.flipped(kernel), 2)
+        y = y[:, 1:1 + side, 1:1 + side, 1:1 + side]
         return y + self._bias(name, filters)
 
     def dense(self, name: str, x: tf.Tensor, outputs: int) -> tf.Tensor:

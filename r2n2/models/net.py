@@ -194,12 +194,11 @@ class Net:
         if self.layers.plain:
             return [[block.from_features(features[view]) for block in blocks]
                     for view in range(views)]
-        # All views and all gates in one product.
-        kernels = tf.concat([block.wx for block in blocks], axis=1)
-        joined = tf.matmul(tf.reshape(features, [views * batch, -1]), kernels)
-        parts = tf.split(tf.reshape(joined, [views, batch, -1]), len(blocks), axis=2)
-        return [[tf.reshape(part[view], block.shape) + block.b
-                 for part, block in zip(parts, blocks)] for view in range(views)]
+        # All views in one product; one for all gates would copy 100 MB of weights.
+        joined = tf.reshape(features, [views * batch, features.shape[2].value])
+        parts = [tf.reshape(tf.matmul(joined, block.wx), [views] + block.shape) + block.b
+                 for block in blocks]
+        return [[part[view] for part in parts] for view in range(views)]
 
     def _together(self, state, inputs, blocks):
         """The gates before their nonlinearity, in one convolution of the state unless plain."""
