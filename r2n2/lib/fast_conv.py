@@ -1,10 +1,10 @@
 """Convolutions of stride 1 that keep the size, in forms that are fast on CPUs.
 
-Volumes; for images see common/ops/image_conv.py. TensorFlow 1.15 computes the gradient of a kernel
-at half to a fifth of the speed of the forward pass. It is a convolution as well: of images that are
-the channels, whose channels are the samples, with the gradient of the outputs as kernel. A volume with few outputs goes through one convolution
-of images that gives the outputs of all the kernel's layers, which are shifted and added. All are
-the same sums in another order, chosen by measurement.
+Those of images are in common/ops/image_conv.py. TensorFlow 1.15 computes the gradient of a kernel at
+half to a fifth of the speed of the forward pass. It is a convolution as well: of images that are
+the channels, whose channels are the samples, with the gradient of the outputs as kernel. A volume
+with few outputs goes through one convolution of images that gives the outputs of all the kernel's
+layers, which are shifted and added. All are the same sums in another order, chosen by measurement.
 
 B: batch, D, H, W: depth, height, width, k: side of the kernel (odd), C, N: channels before and
 after.
@@ -33,7 +33,7 @@ def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
             with regions.one_operator('Conv3DBackpropInput'):
                 to_volume = _convolve_volume(upstream, flipped)
             with regions.one_operator('Conv3DBackpropFilter'):
-                return to_volume, _kernel_gradient(volume, upstream, side, side)
+                return to_volume, _kernel_gradient(volume, upstream, side)
         with regions.one_operator('Conv3D'):
             return _convolve_volume(volume, weights), gradients
 
@@ -66,8 +66,8 @@ def _shifted(volume, steps):
     return tf.concat([volume[:, -steps:], zeros], axis=1)
 
 
-def _kernel_gradient(volume, upstream, deep, side):
-    """Gradient [deep, side, side, C, N] of a kernel.
+def _kernel_gradient(volume, upstream, side):
+    """Gradient [side, side, side, C, N] of a kernel.
 
     volume: [B, D, H, W, C], input of the convolution; upstream: [B, D, H, W, N], gradient of its
     output.
@@ -77,9 +77,9 @@ def _kernel_gradient(volume, upstream, deep, side):
     if side == 1:
         return image_conv.product_over_cells(volume, upstream)[None, None, None]
     if channels > outputs:      # each channel of an image is copied for every tap: the fewer images
-        return image_conv.flipped(_kernel_gradient(upstream, volume, deep, side))
+        return image_conv.flipped(_kernel_gradient(upstream, volume, side))
     images = tf.reshape(tf.transpose(volume, [4, 2, 3, 1, 0]), [-1, depth * batch])
-    zeros = tf.zeros([images.shape[0].value, deep // 2 * batch])
+    zeros = tf.zeros([images.shape[0].value, side // 2 * batch])
     images = tf.concat([zeros, images, zeros], axis=1)
     weights = tf.reshape(tf.transpose(upstream, [2, 3, 1, 0, 4]),
                          [height, width, depth * batch, outputs])
@@ -87,5 +87,5 @@ def _kernel_gradient(volume, upstream, deep, side):
     layers = [tf.nn.conv2d(tf.reshape(images[:, i * batch:(i + depth) * batch],
                                       [channels, height, width, depth * batch]),
                            weights, [1] * 4, [[0, 0], border, border, [0, 0]])
-              for i in range(deep)]
+              for i in range(side)]
     return tf.transpose(tf.stack(layers), [0, 2, 3, 1, 4])
