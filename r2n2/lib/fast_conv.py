@@ -1,7 +1,7 @@
 """Convolutions of stride 1 that keep the size, in forms that are fast on CPUs.
 
-Those of images are in common/ops/image_conv.py. TensorFlow 1.15 computes the gradient of a kernel at
-half to a fifth of the speed of the forward pass. It is a convolution as well: of images that are
+Those of images are in common/ops/image_conv.py. TensorFlow 1.15 computes the gradient of a kernel
+at half to a fifth of the speed of the forward pass. It is a convolution as well: of images that are
 the channels, whose channels are the samples, with the gradient of the outputs as kernel. A volume
 with few outputs goes through one convolution of images that gives the outputs of all the kernel's
 layers, which are shifted and added. All are the same sums in another order, chosen by measurement.
