@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence, Tuple
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
-from common.ops import image_conv, variable_store, volume_conv
+from common.ops import image_conv, products, variable_store, volume_conv
 from r2n2.lib import fast_conv
 
 BIAS = 0.1              # initial value of every bias, in the original too
@@ -100,7 +100,8 @@ class Layers(variable_store.VariableStore):
         """Maps [B, n] to [B, outputs] by a matrix and a bias."""
         inputs = x.shape[1].value
         kernel = self.parameter(name + '/W', [inputs, outputs], (inputs, outputs))
-        return tf.matmul(x, kernel) + self._bias(name, outputs)
+        multiply = tf.matmul if self.plain else products.matmul
+        return multiply(x, kernel) + self._bias(name, outputs)
 
     def _kernel(self, name, x, filters, size):
         channels, axes = x.shape[-1].value, x.shape.ndims - 2

@@ -11,6 +11,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from common.ops import products
 from r2n2.lib import layers
 
 
@@ -196,7 +197,7 @@ class Net:
                     for view in range(views)]
         # All views in one product; one for all gates would copy 100 MB of weights.
         joined = tf.reshape(features, [views * batch, features.shape[2].value])
-        parts = [tf.reshape(tf.matmul(joined, block.wx), [views] + block.shape) + block.b
+        parts = [tf.reshape(products.matmul(joined, block.wx), [views] + block.shape) + block.b
                  for block in blocks]
         return [[part[view] for part in parts] for view in range(views)]
 

@@ -9,7 +9,7 @@ from typing import Optional, Tuple
 import tensorflow.compat.v1 as tf
 
 from common.device import ranks as ranks_lib
-from common.ops import variable_store
+from common.ops import products, variable_store
 
 BATCH_NORM_EPSILON = 1e-5
 _MOMENTUM = 0.9         # of the running statistics; 1 - 0.1, PyTorch's momentum
@@ -25,7 +25,7 @@ class Parameters(variable_store.VariableStore):
       ranks: ranks.Ranks whose statistics are normalised by together; each alone by default.
       plain: bool, layers compute as the original does; else what is the same for all nodes or all
         pictures once, and in other orders that are faster.
-      fast_gradients: bool, gradients of convolutions in forms that are fast on a CPU.
+      fast_gradients: bool, training in forms of convolutions and products that are fast on a CPU.
     """
 
     def __init__(self, is_training: bool = False, shared: Optional['Parameters'] = None,
@@ -80,6 +80,8 @@ class Parameters(variable_store.VariableStore):
     def linear(self, x: tf.Tensor, name: str, outputs: int) -> tf.Tensor:
         """Applies PyTorch's Linear layer: [B, n] to [B, outputs]."""
         weight, bias = self.linear_parameters(name, x.shape[-1].value, outputs)
+        if self.fast_gradients:
+            return products.matmul(x, weight, transpose=True) + bias
         return tf.matmul(x, weight, transpose_b=True) + bias
 
     def linear_parameters(self, name: str, inputs: int,
