@@ -89,6 +89,7 @@ SCRIPTS = [
     ('tests/benchmarks/imnet_sampling.py', ['--repetition=1'], None),
     ('tests/benchmarks/imnet_step.py', ['--thread=1'], None),
     ('tests/benchmarks/loaders.py', ['--batch=1'], None),
+    ('tests/benchmarks/peer_rows.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_sampling.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_step.py', ['--thread=1'], None),
     ('tests/benchmarks/r2n2_step.py', ['--thread=1'], None),
@@ -97,7 +98,8 @@ SCRIPTS = [
 ] + [('freeze_graph.py', ['--model=' + model, '--out=x'],
       ['--model=' + model, '--output=x', '--output_path=' + NOWHERE])
      for model in MODELS]
-NO_SCRIPTS = {'tests/common/toy_training.py'}   # of the tests of common/training/runs.py
+# Parts of the tests of common/training/runs.py and of tests/benchmarks/peer_rows.py.
+NO_SCRIPTS = {'tests/common/toy_training.py', 'tests/benchmarks/peers/serve.py'}
 
 
 def _names():

@@ -6,10 +6,9 @@ the same ones written in PyTorch (docs/benchmarks.md).
 
 Example: python -m tests.benchmarks
 """
-import os
 import sys
 
-from common import cli, files
+from common import cli
 from common.readers import text
 from tests.benchmarks import (
     cmr_step,
@@ -28,7 +27,7 @@ from tests.benchmarks import (
 BENCHMARKS = (polygen_step, polygen_sampling, imnet_step, imnet_extraction, imnet_sampling,
               r2n2_step, vsl_step, cmr_step, loaders)
 
-RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recorded.json')
+RECORDED = timing.RECORDED
 
 
 def _print(config):
@@ -38,8 +37,7 @@ def _print(config):
         rows += list(peer_rows.rows(peer_rows.parse_args(['--peer_python', config.peer_python])))
     print(timing.table(rows))
     if config.record:
-        files.write_json(RECORDED, recorded(rows, text.read_json(RECORDED),
-                                            bool(config.peer_python)))
+        timing.record(recorded(rows, text.read_json(RECORDED), bool(config.peer_python)))
 
 
 def recorded(rows, before, has_peers):

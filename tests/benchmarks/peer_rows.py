@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors
+from common.readers import text
 from tests.benchmarks import peer_jobs, timing
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -36,6 +37,8 @@ def parse_args(argv=None):
                         'script itself')
     parser.add_argument('--repetitions', type=cli.positive_int, default=3,
                         help='of which the median counts')
+    cli.add_flag(parser, '--record', help='write the ratios against the peers to recorded.json, '
+                 'beside what it holds')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -167,6 +170,9 @@ def _show(config):
     print(timing.describe(config.threads) + '\n\n' + timing.table([]), flush=True)
     for row in rows(config):
         print(timing.table([row]).split('\n')[-1], flush=True)
+        if config.record and row.other == _PEER:
+            timing.record({**text.read_json(timing.RECORDED),
+                           timing.key(row): round(timing.ratio(row), 2)})
 
 
 def main(argv=None):

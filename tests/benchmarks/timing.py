@@ -14,9 +14,11 @@ import time
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli
+from common import cli, files
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'recorded.json')
 
 Row = collections.namedtuple('Row', 'benchmark setting ours seconds other other_seconds note')
 Row.__new__.__defaults__ = ('',)
@@ -34,6 +36,11 @@ def ratio(row):
 def key(row):
     """str, tells a row's measurement apart from all others."""
     return '{}: {}, against {}'.format(row.benchmark, row.setting, row.other)
+
+
+def record(ratios):
+    """Writes {key: ratio} to recorded.json."""
+    files.write_json(RECORDED, ratios)
 
 
 def in_turns(jobs, repetitions):
