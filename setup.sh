@@ -291,7 +291,7 @@ make_venv() {
         'bash setup.sh'
     fi
   say "making ${venv##*/} with $base"
-  find "$venv" -mindepth 1 -maxdepth 1 ! -name .lock ! -name .uv ! -name .runtime ! -name install.log \
+  find "$venv" -mindepth 1 -maxdepth 1 ! -name '.lock*' ! -name .uv ! -name .runtime ! -name install.log \
     -exec rm -rf {} +
   "$base" -I -m venv "$venv" >>"$log" 2>&1 || fail "$base could not make $venv; see $log"
 }
@@ -399,11 +399,33 @@ use_what_is_named() {
 # Makes the folder of the environment and waits until no other run works in it.
 lock() {
   mkdir -p "$venv" 2>/dev/null || fail "cannot write to $root: ${venv##*/} must lie there."
+  if ! command -v flock >/dev/null; then
+    lock_by_name
+    return
+  fi
   exec 9>"$venv/.lock"
-  if command -v flock >/dev/null && ! flock -n 9; then
+  if ! flock -n 9; then
     say 'another run is installing; waiting for it'
     flock 9
   fi
+}
+
+# The same where there is no flock: a file holds the number of the process that works here.
+lock_by_name() {
+  local holder='' told=''
+  [[ -z ${held:-} ]] || rm -f "$held"
+  held=$venv/.lock.process
+  trap 'rm -f "$held"' EXIT
+  until (set -o noclobber && echo $$ >"$held") 2>/dev/null; do
+    holder=$(cat "$held" 2>/dev/null) || continue
+    if [[ -n $holder ]] && ! kill -0 "$holder" 2>/dev/null; then
+      rm -f "$held" # of a run that was killed
+      continue
+    fi
+    [[ -n $told ]] || say 'another run is installing; waiting for it'
+    told=1
+    sleep 0.2
+  done
 }
 
 main() {

@@ -108,7 +108,7 @@ def run_until(command: Sequence[str], log: str, is_over: Callable[[], bool]) -> 
             code = process.wait()
     if code == 3:
         raise errors.NonFiniteLossError('the loss was not finite, see {}'.format(log))
-    if code not in (0, 130):
+    if code not in (0, 130, -signal.SIGINT):    # the last: it was about to end by itself
         raise errors.InputError('the training ended with exit code {}; see {}.'.format(code, log))
 
 

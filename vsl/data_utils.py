@@ -7,6 +7,7 @@ in C order; images are [3, 100, 100, N], RGB. Occupancies stay uint8: 27 kB for 
 
 N: shapes of a split, B: of a batch.
 """
+import itertools
 import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -22,6 +23,7 @@ ROW = CELLS + 1         # class id and cells
 IMAGE = 100
 MOST_CLASSES = 65535    # each id up to the largest has a name
 _WHAT = 'a set of voxels (.mat)'
+_NUMBERS = itertools.count()    # of files in memory
 _REMEDY = 'Make the file with python vsl/make_dataset.py.'
 _BLOCK_BYTES = 32 << 20  # of a dataset that are in memory at once
 PASCAL_NAMES = ('aero', 'bike', 'boat', 'bus', 'car', 'chair', 'mbike', 'sofa', 'train', 'tv')
@@ -81,7 +83,9 @@ def find_file(path: str, preferred: str = '') -> str:
 def _open(path):
     if matlab.is_hdf5(path, _WHAT, _REMEDY):
         return hdf5.open_file(path, _WHAT, _REMEDY)
-    stream = h5py.File('of MATLAB 5', 'w', driver='core', backing_store=False)   # in memory
+    # In memory; HDF5 of h5py 3 takes no name twice while a file of it is open.
+    stream = h5py.File('of MATLAB 5, {}'.format(next(_NUMBERS)), 'w', driver='core',
+                       backing_store=False)
     for name, value in matlab.read(path, None, _WHAT, _REMEDY).items():
         if value.dtype.kind in 'biuf':
             stream[name] = value.T

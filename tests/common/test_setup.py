@@ -181,7 +181,16 @@ def test_environment_that_does_not_import_is_not_called_complete(project):
         assert 'cannot import cv2: gone' in done.stderr
 
 
-def test_two_runs_at_once_install_once(project):
+def _without_flock(project):
+    path = project.bin / 'flock'
+    if path.exists():
+        path.unlink()
+
+
+@pytest.mark.parametrize('has_flock', [True, False])
+def test_two_runs_at_once_install_once(project, has_flock):
+    if not has_flock:
+        _without_flock(project)
     write_program(project.bin / 'python3.7', PYTHON_3_7)
     env = dict(project.env, STUB_SLEEP='0.4')
     runs = [subprocess.Popen(project.command('--print-python'), env=env, stdout=subprocess.PIPE,
@@ -193,7 +202,23 @@ def test_two_runs_at_once_install_once(project):
     assert len(project.calls('-m venv')) == 1
 
 
-def test_of_two_runs_at_once_for_different_tensorflows_each_gets_its_own(project):
+def test_a_lock_that_a_killed_run_left_holds_nobody_up(project):
+    _without_flock(project)
+    write_program(project.bin / 'python3.7', PYTHON_3_7)
+    ended = subprocess.Popen(['true'])
+    ended.wait()
+    (project.root / '.venv').mkdir()
+    lock = project.root / '.venv' / '.lock.process'
+    lock.write_text('{}\n'.format(ended.pid))
+    done = project.setup('--print-python')
+    assert (done.returncode, done.stdout) == (0, project.python + '\n')
+    assert 'waiting' not in done.stderr and not lock.exists()
+
+
+@pytest.mark.parametrize('has_flock', [True, False])
+def test_of_two_runs_at_once_for_different_tensorflows_each_gets_its_own(project, has_flock):
+    if not has_flock:
+        _without_flock(project)
     write_program(project.bin / 'python3.7', PYTHON_3_7)
     write_program(project.bin / 'python3.12', PYTHON_3_12)
     runs = {}

@@ -336,6 +336,8 @@ def test_arrays_that_may_be_empty_are_expanded_as_old_shells_need_it():
 
 @pytest.mark.parametrize('shell', [['sh'], ['bash', '--posix'], ['bash'], []])
 def test_scripts_run_through_a_link_and_by_any_shell(shell, project, tmp_path):
+    if shell and not shutil.which(shell[0]):
+        pytest.skip('this machine has no {}.'.format(shell[0]))
     link = tmp_path / 'my launch'
     link.symlink_to(project.model / 'test' / 'train_performance_1p.sh')
     link.resolve().chmod(0o755)

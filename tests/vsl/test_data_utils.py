@@ -4,6 +4,7 @@ from unittest import mock
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 
 from common import errors
 from vsl import data_utils
@@ -217,3 +218,12 @@ def test_augmentation_moves_and_mirrors_by_seed_epoch_and_row_alone():
 def test_too_few_shapes_for_a_batch_are_told():
     with pytest.raises(errors.InputError, match='smaller --batch_size'):
         data_utils.require_batch(3, 4, 'a.mat', 'shapes')
+
+
+def test_two_sets_of_matlab_5_are_open_at_once(tmp_path):
+    rows = np.zeros([3, data_utils.ROW], np.uint8)
+    rows[:, 0] = 1, 2, 2
+    scipy.io.savemat(str(tmp_path / 'old.mat'), {'train': rows})
+    streams = [data_utils._open(str(tmp_path / 'old.mat')) for _ in range(2)]
+    for stream in streams:
+        np.testing.assert_array_equal(stream['train'][:], rows.T)
