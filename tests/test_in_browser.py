@@ -82,7 +82,7 @@ def upload(model, folder):
     return path
 
 
-def wait_for(page, script, seconds=300):
+def wait_for(page, script, seconds=600):
     for _ in range(seconds * 2):
         value = page.run(script)
         if value:
