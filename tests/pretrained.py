@@ -30,7 +30,9 @@ FIGURES = 'figures.json'
 TOLERANCES = (('accuracy', 0.0101), ('share of', 0.0626), ('training meshes copied', 0.),
               ('IoU', 2e-3), ('bits per vertex', 2e-3), ('Chamfer', 0.05), ('normal', 5e-3),
               (', mm', 0.05))
-LOSS_TOLERANCE = 1e-3   # relative, of a loss in the first ten steps
+# Relative, of a loss in the first ten steps. TensorFlow 2.21 was 2e-7 from 1.15 in VSL and 1.6e-4 in
+# 3D-R2N2, whose batch normalisation amplifies rounding.
+LOSS_TOLERANCE = 1e-3
 _PATHS = ('data_path', 'data_dir', 'output_path', 'validation_path')
 _SECONDS = 3600         # for the first ten steps
 
