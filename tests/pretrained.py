@@ -30,7 +30,7 @@ FIGURES = 'figures.json'
 TOLERANCES = (('accuracy', 0.0101), ('share of', 0.0626), ('training meshes copied', 0.),
               ('IoU', 2e-3), ('bits per vertex', 2e-3), ('Chamfer', 0.05), ('normal', 5e-3),
               (', mm', 0.05))
-# Relative, of a loss in the first ten steps. TensorFlow 2.21 was 2e-7 from 1.15 in VSL and 1.6e-4 in
+# Relative, of a loss in the first ten steps. TensorFlow 2.21 was 2e-7 from 1.15 in VSL, 1.6e-4 in
 # 3D-R2N2, whose batch normalisation amplifies rounding.
 LOSS_TOLERANCE = 1e-3
 _PATHS = ('data_path', 'data_dir', 'output_path', 'validation_path')
