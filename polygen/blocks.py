@@ -3,12 +3,12 @@
 Variable names and numerics are those of the original's `modules.py`.
 B: batch, T: tokens of a sequence, C: context vectors, h: hidden size, H: heads, s: size of a head.
 """
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from common.ops import volume_conv
-from polygen import layers
+from polygen import layers, ragged
 
 Dropout = Callable[[tf.Tensor, float], tf.Tensor]   # (values, rate) -> values
 _GLOROT = tf.glorot_uniform_initializer
@@ -126,7 +126,7 @@ class _TransformerStack(layers.AbstractModule):
     def _attention(self, query, memory, bias, name):
         """Scaled attention branch [B, T, h] of normalised queries to a memory, or to themselves.
 
-        `bias` is a tensor to add to the logits, or `PackedRows` where the sequences of a batch are
+        `bias` is a tensor to add to the logits, or `ragged.Rows` where the sequences of a batch are
         concatenated (B = 1).
         """
         if self.plain:
@@ -140,7 +140,7 @@ class _TransformerStack(layers.AbstractModule):
                 q, k, v = self._heads(query, 'qkv')
             else:
                 (q,), (k, v) = self._heads(query, 'q'), self._heads(memory, 'kv')
-            packed = isinstance(bias, PackedRows)
+            packed = isinstance(bias, ragged.Rows)
             heads = bias.attend(q, k, v) if packed else attend(q, k, v, bias)
         return self._join_heads(heads, name)
 
@@ -209,13 +209,13 @@ class TransformerEncoder(_TransformerStack):
         super().__init__(name=name, **config)
 
     def _build(self, inputs: tf.Tensor, is_training: bool = False,
-               rows: Optional['PackedRows'] = None) -> tf.Tensor:
+               rows: Optional[ragged.Rows] = None) -> tf.Tensor:
         """Maps embeddings to encodings.
 
         Args:
           inputs: [B, T, h]; with `rows` [1, n, h], the sequences concatenated without padding.
           is_training: bool.
-          rows: None or `PackedRows`.
+          rows: None or `ragged.Rows`.
         Returns:
           Tensor like `inputs`.
         """
@@ -238,8 +238,8 @@ class TransformerDecoder(_TransformerStack):
         super().__init__(name=name, **config)
 
     def _build(self, inputs: tf.Tensor, sequential_context_embeddings: Optional[tf.Tensor] = None,
-               is_training: bool = False, cache: Any = None, rows: Optional['PackedRows'] = None,
-               context_rows: Optional['PackedRows'] = None) -> tf.Tensor:
+               is_training: bool = False, cache: Any = None, rows: Optional[ragged.Rows] = None,
+               context_rows: Optional[ragged.Rows] = None) -> tf.Tensor:
         """Maps embeddings to the hidden states that the next tokens are predicted from.
 
         Args:
@@ -249,8 +249,8 @@ class TransformerDecoder(_TransformerStack):
           is_training: bool.
           cache: None or `sampling.DecoderCache`, keys and values of earlier positions; it is
             updated.
-          rows: None or a causal `PackedRows`.
-          context_rows: None or the `PackedRows` of queries and context, which is [1, m, h] then.
+          rows: None or a causal `ragged.Rows`.
+          context_rows: None or the `ragged.Rows` of queries and context, which is [1, m, h] then.
         Returns:
           Tensor like `inputs`.
         """
@@ -342,45 +342,6 @@ def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: Any) -> tf.
       [B, H, T, s].
     """
     return tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias), value)
-
-
-class PackedRows:
-    """Lengths of the sequences of a batch that are concatenated, so that nothing is padded.
-
-    Shapes depend on the lengths of a step: for CPU and GPU, not for the NPU.
-
-    Args:
-      lengths: int32 [B], of the sequences of queries; B is static.
-      memory_lengths: int32 [B], of the sequences that they attend to.
-      causal: bool, each position attends to itself and those before it.
-      longest: int, upper bound of the lengths, for the causal mask.
-    """
-
-    def __init__(self, lengths: tf.Tensor, memory_lengths: tf.Tensor, causal: bool = False,
-                 longest: Optional[int] = None):
-        self._lengths = lengths
-        self._memory_lengths = memory_lengths
-        self._count = lengths.shape.as_list()[0]
-        self._mask = None
-        if causal:
-            self._mask = layers.attention_bias_lower_triangle(longest)[0, 0]
-
-    def split(self, queries: tf.Tensor, memories: tf.Tensor,
-              axis: int) -> Iterator[Tuple[tf.Tensor, tf.Tensor]]:
-        """Splits concatenated queries and memories [..., n, ...] along an axis into pairs."""
-        return zip(tf.split(queries, self._lengths, axis=axis, num=self._count),
-                   tf.split(memories, self._memory_lengths, axis=axis, num=self._count))
-
-    def attend(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-        """Returns the attention of each sequence of queries to its memory, [1, H, n, s] each."""
-        outputs = []
-        values = tf.split(value, self._memory_lengths, axis=2, num=self._count)
-        for row, (one_query, one_key) in enumerate(self.split(query, key, axis=2)):
-            bias = 0.
-            if self._mask is not None:
-                bias = tf.slice(self._mask, [0, 0], tf.fill([2], self._lengths[row]))
-            outputs.append(attend(one_query, one_key, values[row], bias))
-        return tf.concat(outputs, axis=2)
 
 
 def _context_bias(context):

@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional, Tuple
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
-from polygen import blocks, layers, sampling, sequences
+from polygen import blocks, layers, ragged, sampling, sequences
 
 TransformerEncoder = blocks.TransformerEncoder
 TransformerDecoder = blocks.TransformerDecoder
@@ -142,6 +142,7 @@ class VertexModel(_SequenceModel):
           Scalar, nats.
         """
         tokens = batch['vertices_flat']
+        longest = tokens.shape.as_list()[1]
         lengths, valid = _packing(batch['vertices_flat_mask'])
         global_context, sequential_context = self._prepare_context(batch, is_training)
         inputs = _pack(self._embed_inputs(tokens[:, :-1], global_context), valid)
@@ -149,10 +150,10 @@ class VertexModel(_SequenceModel):
         if sequential_context is not None:
             cells = sequential_context.shape.as_list()[1]
             sequential_context = tf.reshape(sequential_context, [1, -1, self.embedding_size])
-            context_rows = blocks.PackedRows(lengths, tf.fill(tf.shape(lengths), cells))
+            context_rows = ragged.Rows(lengths, tf.fill(tf.shape(lengths), cells), longest)
         outputs = self.decoder(
             inputs, sequential_context, is_training=is_training, context_rows=context_rows,
-            rows=blocks.PackedRows(lengths, lengths, True, tokens.shape.as_list()[1]))
+            rows=ragged.Rows(lengths, lengths, longest, causal=True))
         labels, logits = _pack(tokens, valid)[0], self._project_to_logits(outputs)[0]
         with npu.float32_scope():
             return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -483,7 +484,7 @@ class FaceModel(_SequenceModel):
         counts, is_target = _packing(_pad_mask(batch['vertices_mask']))
         embedded = self._embed_vertices(batch['vertices'], batch['vertices_mask'])
         targets = self.encoder(_pack(embedded, is_target), is_training=is_training,
-                               rows=blocks.PackedRows(counts, counts))
+                               rows=ragged.Rows(counts, counts, embedded.shape.as_list()[1]))
         # The targets of row r follow those of the rows before it.
         indices = tokens[:, :-1] + tf.cumsum(counts, exclusive=True)[:, None]
         length = tokens.shape.as_list()[1]
@@ -492,19 +493,13 @@ class FaceModel(_SequenceModel):
             global_context = self._embed_class_label(batch['class_label'])
         inputs = tf.gather(targets[0], indices) + self._embed_positions(tf.range(length - 1))[None]
         first = self._first_embedding(tokens.shape.as_list()[0], global_context)
-        rows = blocks.PackedRows(lengths, counts)
+        rows = ragged.Rows(lengths, counts, length)
         outputs = self.decoder(
             _pack(tf.concat([first, inputs], axis=1), valid),
             targets if self.decoder_cross_attention else None, is_training=is_training,
-            rows=blocks.PackedRows(lengths, lengths, True, length), context_rows=rows)
+            rows=ragged.Rows(lengths, lengths, length, causal=True), context_rows=rows)
         pointers = self._project_to_pointers(outputs)[0] / self.embedding_size ** 0.5
-        labels = tf.split(_pack(tokens, valid)[0], lengths, num=tokens.shape.as_list()[0])
-        logits = [tf.matmul(pointer, target, transpose_b=True)
-                  for pointer, target in rows.split(pointers, targets[0], axis=0)]
-        with npu.float32_scope():
-            return tf.reduce_sum(tf.concat([
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=label, logits=logit)
-                for label, logit in zip(labels, logits)], axis=0))
+        return rows.pointer_losses(pointers, targets[0], _pack(tokens, valid)[0])
 
     def decode_step(self, last: tf.Tensor, index: tf.Tensor, cache: sampling.DecoderCache,
                     mask: tf.Tensor, prepared: Tuple) -> tf.Tensor:
