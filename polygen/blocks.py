@@ -12,6 +12,7 @@ from polygen import layers, ragged
 
 Dropout = Callable[[tf.Tensor, float], tf.Tensor]   # (values, rate) -> values
 _GLOROT = tf.glorot_uniform_initializer
+_EPSILON = 1e-6         # of layer norm, beside the variance
 
 
 def dense(inputs: tf.Tensor, units: int, name: str, use_bias: bool = True,
@@ -63,6 +64,32 @@ def _plain_dropout(inputs, rate):
     return tf.nn.dropout(inputs, rate=rate)
 
 
+def _lean_layer_norm(inputs, name):
+    """`layers.layer_norm` whose gradient stores means and deviations alone beside the inputs."""
+    with tf.variable_scope(name):
+        scale, bias = layers.layer_norm_vars(inputs.shape.as_list()[-1])
+
+    @tf.custom_gradient
+    def normalize(inputs, scale, bias):
+        mean = tf.reduce_mean(inputs, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.squared_difference(inputs, mean), axis=-1, keepdims=True)
+        factor = tf.rsqrt(variance + _EPSILON)
+
+        def gradient(d_outputs):
+            normal = (inputs - mean) * factor
+            d_normal = d_outputs * scale
+            product = d_outputs * normal
+            d_inputs = d_normal - tf.reduce_mean(d_normal, axis=-1, keepdims=True)
+            d_inputs -= normal * tf.reduce_mean(normal * d_normal, axis=-1, keepdims=True)
+            axes = list(range(inputs.shape.ndims - 1))
+            return (factor * d_inputs, tf.reduce_sum(product, axes),
+                    tf.reduce_sum(d_outputs, axes))
+
+        return (inputs - mean) * factor * scale + bias, gradient
+
+    return normalize(inputs, scale, bias)
+
+
 class _TransformerStack(layers.AbstractModule):
     """The residual branches of a Transformer layer, shared by encoder and decoder.
 
@@ -102,6 +129,7 @@ class _TransformerStack(layers.AbstractModule):
         self.memory_efficient = memory_efficient
         self.plain = plain
         self.dropout_fn = dropout_fn or _plain_dropout
+        self._packed = False    # whether the sequences of a batch are concatenated, for training
 
     @property
     def head_size(self) -> int:
@@ -109,7 +137,9 @@ class _TransformerStack(layers.AbstractModule):
         return self.hidden_size // self.num_heads
 
     def _normalize(self, inputs, name):
-        return layers.layer_norm(inputs, name=name) if self.layer_norm else inputs
+        if not self.layer_norm:
+            return inputs
+        return (_lean_layer_norm if self._packed else layers.layer_norm)(inputs, name=name)
 
     def _alpha(self, name):
         """Returns the ReZero scalar of a branch; 1 without ReZero."""
@@ -195,10 +225,6 @@ class _TransformerStack(layers.AbstractModule):
             return dense(hidden, self.hidden_size, 'fc_2') * self._alpha('fc')
         return dense(hidden, self.hidden_size, 'fc_2', scale=self._alpha('fc'))
 
-    def _output(self, inputs):
-        return layers.layer_norm(inputs, name='output') if self.layer_norm else inputs
-
-
 class TransformerEncoder(_TransformerStack):
     """Bidirectional Transformer; positions whose embedding is exactly zero are not attended to.
 
@@ -220,12 +246,13 @@ class TransformerEncoder(_TransformerStack):
           Tensor like `inputs`.
         """
         bias = rows or _context_bias(inputs)
+        self._packed = rows is not None
         x = inputs
         for layer in range(self.num_layers):
             with tf.variable_scope('layer_{}'.format(layer)):
                 x = self._add_branch(x, self._self_attention(x, bias, is_training), is_training)
                 x = self._add_branch(x, self._mlp(x), is_training)
-        return self._output(x)
+        return self._normalize(x, 'output')
 
 
 class TransformerDecoder(_TransformerStack):
@@ -255,6 +282,7 @@ class TransformerDecoder(_TransformerStack):
           Tensor like `inputs`.
         """
         x = inputs
+        self._packed = rows is not None
         context = sequential_context_embeddings
         if cache is None:
             self_bias = rows or layers.attention_bias_lower_triangle(
@@ -276,7 +304,7 @@ class TransformerDecoder(_TransformerStack):
                         branch = self._cached_cross_attention(query, cache.cross[layer])
                     x = self._add_branch(x, branch, is_training)
                 x = self._add_branch(x, self._mlp(x), is_training)
-        return self._output(x)
+        return self._normalize(x, 'output')
 
     def cross_memory(self, context: tf.Tensor) -> List[Tuple[tf.Tensor, ...]]:
         """Returns the context's keys and values in every layer, shared by all decoding steps.

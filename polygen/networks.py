@@ -38,7 +38,8 @@ def _dropout(options: cli.Options, step: Optional[tf.Tensor], on_npu: bool,
         uniform = tf.random.stateless_uniform(
             tf.shape(inputs), seed=tf.stack([
                 options.seed * 9973 + rank * 7919 + len(calls), step]))
-        return inputs * tf.cast(uniform >= rate, inputs.dtype) / (1. - rate)
+        # A mask of truth values is all that the gradient keeps.
+        return tf.where(uniform >= rate, inputs / (1. - rate), tf.zeros_like(inputs))
 
     return drop
 
