@@ -40,9 +40,11 @@ class Sampler:
       models: networks.Models.
       options: settled options, with those of `options.add_sampling_options`.
       batch: int, B, meshes at once.
+      static: bool, all shapes are static, as the NPU wants them; else the graph is smaller.
     """
 
-    def __init__(self, models: networks.Models, options: cli.Options, batch: int):
+    def __init__(self, models: networks.Models, options: cli.Options, batch: int,
+                 static: bool = False):
         self._batch = batch
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
         with tf.name_scope('sample'):
@@ -53,7 +55,7 @@ class Sampler:
         filters = (options.temperature, options.top_k, options.top_p)
         rules: Dict[str, Any] = {
             'top_k_per_row': options.top_k_per_row, 'valid_only': options.valid_only,
-            'only_return_complete': False}
+            'only_return_complete': False, 'growing': not static}
         context = {'class_label': self._told['class_label']}
         vertices = models.vertex.sample(batch, self._told, options.sample_vertices, *filters,
                                         recenter_verts=options.random_shift, noise=self._noise[0],
@@ -102,10 +104,11 @@ class FaceSampler:
     """The graph that connects given vertices to meshes.
 
     Args:
-      models, options, batch: see `Sampler`.
+      models, options, batch, static: see `Sampler`.
     """
 
-    def __init__(self, models: networks.Models, options: cli.Options, batch: int):
+    def __init__(self, models: networks.Models, options: cli.Options, batch: int,
+                 static: bool = False):
         self._shape = batch, options.sample_vertices, options.sample_face_tokens
         self._bits = options.quantization_bits
         self._context = {
@@ -117,7 +120,7 @@ class FaceSampler:
         self._faces = models.face.sample(
             self._context, options.sample_face_tokens, options.temperature, options.top_k,
             options.top_p, top_k_per_row=options.top_k_per_row, valid_only=options.valid_only,
-            only_return_complete=False, noise=self._noise)
+            only_return_complete=False, noise=self._noise, growing=not static)
         del self._faces['context']
 
     def draw(self, sess: tf.Session, quantized: np.ndarray, vertices: np.ndarray, label: int,
@@ -230,7 +233,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     if told:
         labels = labels * len(told)
     sampler = Sampler(networks.build_models(options), options,
-                      min(options.batch_size, len(labels)))
+                      min(options.batch_size, len(labels)), context.on_npu)
     inputs = [one.arrays for one in told for _ in range(options.num_samples)]
     with context.open_session() as sess:
         weights.restore(sess)
@@ -245,7 +248,8 @@ def _connect(options, context, weights):
     """Draws faces for the vertices of --vertices."""
     points, quantized, z_up = user_inputs.read_vertices(options.vertices, options)
     label = labels_to_draw(options.class_label, options, 1)[0]
-    sampler = FaceSampler(networks.build_models(options), options, options.num_samples)
+    sampler = FaceSampler(networks.build_models(options), options, options.num_samples,
+                          context.on_npu)
     with context.open_session() as sess:
         weights.restore(sess)
         samples = sampler.draw(sess, quantized, z_up, label, options.seed)

@@ -182,17 +182,18 @@ class VertexModel(_SequenceModel):
     def sample_tokens(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
                       max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
                       filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
-                      keep_drawing: bool = False, single_loop: bool = False) -> tf.Tensor:
+                      keep_drawing: bool = False, single_loop: bool = False,
+                      growing: bool = False) -> tf.Tensor:
         """Draws vertex sequences int32 [B, 3 * max_sample_length + 1], see `draw_tokens`."""
         return self.draw_tokens(num_samples, context, max_sample_length, noise, filters,
-                                valid_only, keep_drawing, single_loop)[0]
+                                valid_only, keep_drawing, single_loop, growing)[0]
 
     def draw_tokens(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
                     max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
                     filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
-                    keep_drawing: bool = False, single_loop: bool = False
-                    ) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Draws vertex sequences; all shapes are static.
+                    keep_drawing: bool = False, single_loop: bool = False,
+                    growing: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Draws vertex sequences; all shapes are static, but with `growing`.
 
         Args:
           num_samples: int, B.
@@ -201,7 +202,7 @@ class VertexModel(_SequenceModel):
           noise: None (drawn in the graph) or [B, 3 * max_sample_length + 1], uniform in [0, 1).
           filters: sampling.Filters.
           valid_only: bool, mask invalid tokens (paper, section 3.1; not in the original).
-          keep_drawing, single_loop: see `sampling.draw_tokens`.
+          keep_drawing, single_loop, growing: see `sampling.draw_tokens`.
         Returns:
           (int32, float32), both [B, 3 * max_sample_length + 1]: tokens and their margins.
         Raises:
@@ -222,13 +223,13 @@ class VertexModel(_SequenceModel):
             step, self.decoder, num_samples, max_tokens, noise, filters,
             cross=_cross_memory(self.decoder, sequential_context),
             rules=sampling.VertexRules(self.quantization_bits) if valid_only else None,
-            keep_drawing=keep_drawing, single_loop=single_loop)
+            keep_drawing=keep_drawing, single_loop=single_loop, growing=growing)
 
     def sample(self, num_samples: int, context: Optional[Dict[str, tf.Tensor]] = None,
                max_sample_length: Optional[int] = None, temperature: float = 1., top_k: int = 0,
                top_p: float = 1., recenter_verts: bool = True, only_return_complete: bool = True,
                top_k_per_row: bool = False, noise: Optional[tf.Tensor] = None,
-               valid_only: bool = False) -> Dict[str, tf.Tensor]:
+               valid_only: bool = False, growing: bool = False) -> Dict[str, tf.Tensor]:
         """Draws vertices.
 
         Args:
@@ -240,7 +241,7 @@ class VertexModel(_SequenceModel):
             random shifts).
           only_return_complete: bool, drop rows without a stop token (a dynamic shape; not for the
             NPU).
-          noise, valid_only: see `sample_tokens`.
+          noise, valid_only, growing: see `draw_tokens`.
         Returns:
           Dict: `completed` bool [B], `vertices` [B, max_sample_length, 3] as (x, y, z) in
           [-0.5, 0.5] (beyond it when recentred), zero from `num_vertices` int32 [B] on, and
@@ -252,7 +253,8 @@ class VertexModel(_SequenceModel):
             num_samples = min([num_samples] + rows)
         tokens = self.sample_tokens(
             num_samples, context, max_sample_length, noise,
-            sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only)
+            sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only,
+            growing=growing)
         return sequences.vertices_from_tokens(tokens, self.quantization_bits, recenter_verts,
                                               only_return_complete)
 
@@ -525,16 +527,17 @@ class FaceModel(_SequenceModel):
     def sample_tokens(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
                       noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
                       valid_only: bool = False, keep_drawing: bool = False,
-                      single_loop: bool = False) -> tf.Tensor:
+                      single_loop: bool = False, growing: bool = False) -> tf.Tensor:
         """Draws face sequences int32 [B, L], see `draw_tokens`."""
         return self.draw_tokens(context, max_sample_length, noise, filters, valid_only,
-                                keep_drawing, single_loop)[0]
+                                keep_drawing, single_loop, growing)[0]
 
     def draw_tokens(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
                     noise: Optional[tf.Tensor] = None, filters: sampling.Filters = _NO_FILTERS,
                     valid_only: bool = False, keep_drawing: bool = False,
-                    single_loop: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Draws face sequences; all shapes are static.
+                    single_loop: bool = False, growing: bool = False
+                    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Draws face sequences; all shapes are static, but with `growing`.
 
         Args:
           context: dict with `vertices` [B, V, 3], `vertices_mask` [B, V] and, if conditional,
@@ -543,7 +546,7 @@ class FaceModel(_SequenceModel):
           noise: None (drawn in the graph) or [B, L], uniform in [0, 1).
           filters: sampling.Filters.
           valid_only: bool, mask invalid tokens (paper, section 3.2; not in the original).
-          keep_drawing, single_loop: see `sampling.draw_tokens`.
+          keep_drawing, single_loop, growing: see `sampling.draw_tokens`.
         Returns:
           (int32 [B, L], float32 [B, L]): tokens and their margins.
         Raises:
@@ -561,12 +564,13 @@ class FaceModel(_SequenceModel):
             self.decoder, batch, max_sample_length, noise, filters,
             cross=_cross_memory(self.decoder, prepared[2]),
             rules=sampling.FaceRules(mask) if valid_only else None, keep_drawing=keep_drawing,
-            single_loop=single_loop)
+            single_loop=single_loop, growing=growing)
 
     def sample(self, context: Dict[str, tf.Tensor], max_sample_length: Optional[int] = None,
                temperature: float = 1., top_k: int = 0, top_p: float = 1.,
                only_return_complete: bool = True, top_k_per_row: bool = False,
-               noise: Optional[tf.Tensor] = None, valid_only: bool = False) -> Dict[str, Any]:
+               noise: Optional[tf.Tensor] = None, valid_only: bool = False,
+               growing: bool = False) -> Dict[str, Any]:
         """Draws faces for vertices.
 
         Args:
@@ -575,14 +579,15 @@ class FaceModel(_SequenceModel):
           temperature, top_k, top_p, top_k_per_row: see `sampling.filter_logits`.
           only_return_complete: bool, drop rows without a stop token, in every entry of the context
             too (a dynamic shape; not for the NPU).
-          noise, valid_only: see `sample_tokens`.
+          noise, valid_only, growing: see `draw_tokens`.
         Returns:
           Dict: `context`, `completed` bool [B], `faces` int32 [B, max_sample_length], zero from the
           stop token on, `num_face_indices` int32 [B], tokens with the stop token.
         """
         tokens = self.sample_tokens(
             context, max_sample_length, noise,
-            sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only)
+            sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only,
+            growing=growing)
         return sequences.faces_from_tokens(tokens, context, only_return_complete)
 
 

@@ -1,11 +1,13 @@
-"""Autoregressive sampling of token sequences with static shapes only.
+"""Autoregressive sampling of token sequences, with static shapes or in one loop.
 
 Keys and values of earlier positions are cached in two buffers: a recent block of `BLOCK_SIZE`
 positions, which each step shifts by one position, and an archive, which is shifted by a whole block
 when the recent one is full. The cost of writing a step is therefore independent of the length of
 the sequence. Both buffers are filled from the end; unused positions at the front are masked. The
 capacity of the archive grows by half from one while loop to the next (a few loops, each with static
-shapes), so that early tokens do not pay for the attention of the longest sequence.
+shapes), so that early tokens do not pay for the attention of the longest sequence. Where shapes may
+change (`growing`), it is one loop, a graph of a fraction of the size, whose archive gets longer by
+each block.
 
 B: batch, L: tokens at most, H: heads, s: size of a head, K: symbols (vocabulary size), V: vertices.
 """
@@ -143,7 +145,8 @@ class DecoderCache:
       recent: list of pairs [B, H, block, s], one per layer, filled from the end.
       position: int scalar tensor, number of filled positions of the recent block.
       archive: None or list of pairs [B, H, capacity, s], filled from the end.
-      archived: int scalar tensor, number of filled positions of the archive.
+      archived: int scalar tensor, number of filled positions of the archive; all of them where its
+        capacity is not static.
       cross: list of `TransformerDecoder.cross_memory`, or None.
 
     Attributes:
@@ -160,6 +163,8 @@ class DecoderCache:
         if archive is not None:
             masked = tf.concat([_unused(archive, archived), masked], axis=0)
         self._bias = tf.cast(masked, tf.float32) * _REMOVED
+        if archive is not None:
+            self._split = _length(archive[0][0])
 
     def attend(self, layer: int, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         """Appends one position to the cache of a layer and attends to it and all earlier ones.
@@ -179,15 +184,24 @@ class DecoderCache:
         old_keys, old_values = self._archive[layer]
         old_logits = tf.matmul(query, old_keys, transpose_b=True)
         weights = tf.nn.softmax(tf.concat([old_logits, logits], axis=-1) + self._bias)
-        split = old_keys.shape.as_list()[2]
-        return (tf.matmul(weights[..., :split], old_values)
-                + tf.matmul(weights[..., split:], values))
+        return (tf.matmul(weights[..., :self._split], old_values)
+                + tf.matmul(weights[..., self._split:], values))
 
 
 def _unused(pairs, filled):
     """Returns bool [length]: positions of [B, H, length, s] before the last `filled` ones."""
-    length = pairs[0][0].shape.as_list()[2]
+    length = _length(pairs[0][0])
     return tf.range(length) < length - filled
+
+
+def _length(keys):
+    """Positions of [B, H, length, s]: an int where it is static, else a scalar tensor."""
+    length = keys.shape.as_list()[2]
+    return tf.shape(keys)[2] if length is None else length
+
+
+def _appended(old, new):
+    return tf.concat([old, new], axis=2)
 
 
 def _shifted(old, new):
@@ -231,7 +245,7 @@ class Loop(collections.namedtuple(
 def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor], decoder: Any,
                 batch: int, max_tokens: int, noise: tf.Tensor, filters: Filters,
                 cross: Optional[Sequence[Tuple[tf.Tensor, ...]]] = None, rules: Any = None,
-                keep_drawing: bool = False, single_loop: bool = False
+                keep_drawing: bool = False, single_loop: bool = False, growing: bool = False
                 ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Draws token after token until every row has stopped or has `max_tokens`.
 
@@ -249,6 +263,7 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
         original (which discards these tokens later); otherwise such tokens are 0.
       single_loop: bool, one loop whose recent block has room for all tokens, for converters that
         support no nested loops; each step then shifts the whole block, which costs more.
+      growing: bool, one loop over blocks, whose archive grows: shapes change, for CPU and GPU.
     Returns:
       (int32 [B, L], float32 [B, L]): tokens, and the `margin` of each (1 after the stop token).
       Margins that nobody fetches are not computed, nor are they in a frozen graph.
@@ -281,10 +296,12 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
         recent = empty_blocks(*sizes, length=length, head_size=decoder.head_size)
         loop = _while(loop._replace(recent=recent), max_tokens, lambda now: body(now, 0))
         return loop.tokens[:, :max_tokens], loop.margins[:, :max_tokens]
+    capacities = [0] if growing else capacities
     for capacity in capacities:
         end = max_tokens if capacity == capacities[-1] else capacity * BLOCK_SIZE
         archive = _enlarged(loop.archive, capacity, sizes, decoder.head_size)
-        loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body)
+        loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body,
+                             growing)
     return loop.tokens[:, :max_tokens], loop.margins[:, :max_tokens]
 
 
@@ -296,14 +313,24 @@ def _first_state(batch, length, rules):
                 rules=rules.initial(batch) if rules is not None else (), archive=(), recent=())
 
 
-def _while(loop, end, body):
-    """Runs `body` (Loop -> Loop) until every row has stopped or `end` tokens are drawn."""
+def _while(loop, end, body, growing=False):
+    """Runs `body` (Loop -> Loop) until every row has stopped or `end` tokens are drawn.
+
+    With `growing` the archive becomes longer from step to step.
+    """
+    shapes = None
+    if growing:
+        batch, heads, _, size = loop.archive[0][0].shape.as_list()
+        shapes = tf.nest.map_structure(lambda tensor: tensor.shape, loop._replace(archive=()))
+        shapes = [shapes._replace(archive=[
+            (tf.TensorShape([batch, heads, None, size]),) * 2 for _ in loop.archive])]
     return tf.while_loop(
         lambda now: tf.logical_and(now.index < end, tf.logical_not(tf.reduce_all(now.done))),
-        lambda now: [body(now)], [loop], parallel_iterations=1, back_prop=False)[0]
+        lambda now: [body(now)], [loop], shape_invariants=shapes, parallel_iterations=1,
+        back_prop=False)[0]
 
 
-def _while_blocks(loop, end, sizes, head_size, body):
+def _while_blocks(loop, end, sizes, head_size, body, growing=False):
     """Runs block after block; each fills an empty recent block and appends it to the archive."""
     def one_block(now):
         archived = now.index
@@ -315,13 +342,14 @@ def _while_blocks(loop, end, sizes, head_size, body):
         inner = _while(now._replace(recent=recent, archive=(), **blank), block_end,
                        lambda step: body(step._replace(archive=now.archive), archived)._replace(
                            archive=()))
-        archive = [tuple(_shifted(old, new) for old, new in zip(*pairs))
+        append = _appended if growing else _shifted
+        archive = [tuple(append(old, new) for old, new in zip(*pairs))
                    for pairs in zip(now.archive, inner.recent)]
         return inner._replace(archive=archive, recent=(), **{
             name: _with_block(getattr(now, name), getattr(inner, name), archived // BLOCK_SIZE)
             for name in blank})
 
-    return _while(loop._replace(recent=()), end, one_block)
+    return _while(loop._replace(recent=()), end, one_block, growing)
 
 
 def _one_hot(index, length, dtype=tf.int32):

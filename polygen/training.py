@@ -72,7 +72,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     evaluator = _evaluator(models, options, held_out)
     sampler = None
     if options.sample:
-        sampler = drawing.Sampler(models, options, min(options.num_samples, 4))
+        sampler = drawing.Sampler(models, options, min(options.num_samples, 4), context.on_npu)
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
     init = _with_face_model(options, models) if options.face_checkpoint else None
     with runs.start(options, context, init=init, summary=description,

@@ -62,11 +62,12 @@ def vertex_model(memory_efficient=False, **options):
         {'quantization_bits': 4, 'max_num_input_verts': 70}, **options))
 
 
-def assert_vertex_cache_is_exact(run, num_vertices, memory_efficient=False, greedy=False):
+def assert_vertex_cache_is_exact(run, num_vertices, memory_efficient=False, greedy=False,
+                                 growing=False):
     model = vertex_model(memory_efficient, class_conditional=True, num_classes=3)
     labels = {'class_label': tf.constant([2, 0, 1])}
     noise = sampling.uniform_noise(0, 3, 3 * num_vertices + 1)
-    tokens = model.sample_tokens(3, labels, num_vertices, tf.constant(noise))
+    tokens = model.sample_tokens(3, labels, num_vertices, tf.constant(noise), growing=growing)
     sequence = tf.placeholder(tf.int32, noise.shape)
     logits = model(dict(labels, vertices_flat=sequence)).logits
     randomize(run)
@@ -83,6 +84,26 @@ def test_cached_vertices_are_the_uncached_ones_across_archives(run, monkeypatch,
     assert_vertex_cache_is_exact(run, 15, memory_efficient, greedy)
 
 
+@pytest.mark.parametrize('memory_efficient', [False, True])
+@pytest.mark.parametrize('num_vertices', [1, 5, 15])   # one block, four, and not a whole number
+def test_cached_vertices_are_the_uncached_ones_while_the_archive_grows(
+        run, monkeypatch, num_vertices, memory_efficient):
+    small_blocks(monkeypatch)
+    never_stop(monkeypatch, num_vertices == 1)
+    assert_vertex_cache_is_exact(run, num_vertices, memory_efficient, num_vertices == 1,
+                                 growing=True)
+
+
+def test_a_growing_archive_makes_a_graph_that_no_length_makes_larger(monkeypatch):
+    small_blocks(monkeypatch)
+    sizes = []
+    for num_vertices in (15, 60):
+        with tf.Graph().as_default() as graph:
+            vertex_model().sample_tokens(1, {}, num_vertices, growing=True)
+            sizes.append(len(graph.as_graph_def().node))
+    assert sizes[0] == sizes[1]
+
+
 def test_cached_vertices_are_the_uncached_ones_with_the_real_block_size(run, monkeypatch):
     never_stop(monkeypatch)
     assert len(sampling.archive_capacities(193)) == 2   # two loops, the second with an archive
@@ -91,7 +112,8 @@ def test_cached_vertices_are_the_uncached_ones_with_the_real_block_size(run, mon
 
 @pytest.mark.parametrize('options', [{}, {'decoder_cross_attention': False}],
                          ids=['cross', 'no-cross'])
-def test_cached_faces_are_the_uncached_ones_across_archives(run, monkeypatch, options):
+@pytest.mark.parametrize('growing', [False, True])
+def test_cached_faces_are_the_uncached_ones_across_archives(run, monkeypatch, options, growing):
     small_blocks(monkeypatch)
     never_stop(monkeypatch)
     rng = np.random.RandomState(0)
@@ -99,7 +121,7 @@ def test_cached_faces_are_the_uncached_ones_across_archives(run, monkeypatch, op
                'vertices_mask': tf.constant([[1.] * 7, [1.] * 5 + [0.] * 2])}
     model = modules.FaceModel(STACK, STACK, class_conditional=False, max_seq_length=40, **options)
     noise = sampling.uniform_noise(1, 2, 30)
-    tokens = model.sample_tokens(context, 30, tf.constant(noise))
+    tokens = model.sample_tokens(context, 30, tf.constant(noise), growing=growing)
     sequence = tf.placeholder(tf.int32, noise.shape)
     logits = model(dict(context, faces=sequence)).logits
     randomize(run)
