@@ -16,9 +16,9 @@ from common import cli, errors
 from tests.benchmarks import timing
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_TRAINING = ['polygen/train.py', '--device=cpu', '--training_steps=1', '--threads=1', '--nosample']
-_DRAWING = ['polygen/sample.py', '--device=cpu', '--threads=1', '--num_samples=1',
-            '--sample_vertices=60', '--sample_face_tokens=200']
+_TRAINING = ['polygen/train.py', '--device=cpu', '--training_steps=1', '--threads=1', '--nosample',
+             '--sample_vertices=60', '--sample_face_tokens=200']
+_DRAWING = ['polygen/sample.py', '--device=cpu', '--threads=1', '--num_samples=1']
 
 
 def parse_args(argv=None):
