@@ -76,7 +76,8 @@ def _lean_layer_norm(inputs, name):
         factor = tf.rsqrt(variance + _EPSILON)
 
         def gradient(d_outputs):
-            normal = (inputs - mean) * factor
+            with tf.control_dependencies([d_outputs]):  # or `normal` would be the forward one, kept
+                normal = (tf.identity(inputs) - mean) * factor
             d_normal = d_outputs * scale
             product = d_outputs * normal
             d_inputs = d_normal - tf.reduce_mean(d_normal, axis=-1, keepdims=True)
@@ -170,9 +171,11 @@ class _TransformerStack(layers.AbstractModule):
                 q, k, v = self._heads(query, 'qkv')
             else:
                 (q,), (k, v) = self._heads(query, 'q'), self._heads(memory, 'kv')
-            packed = isinstance(bias, ragged.Rows)
-            heads = bias.attend(q, k, v) if packed else attend(q, k, v, bias)
-        return self._join_heads(heads, name)
+            if isinstance(bias, ragged.Rows):
+                joined = bias.attend(q, k, v)
+            else:
+                joined = self._joined(attend(q, k, v, bias))
+        return self._output_transform(joined, name)
 
     def _heads(self, inputs, names):
         """Projects [B, T, h] to heads [B, H, T, s], one tensor for each letter of `names`.
@@ -200,12 +203,16 @@ class _TransformerStack(layers.AbstractModule):
 
     def _join_heads(self, heads, name):
         """Maps heads [B, H, T, s] to [B, T, h] and scales by the branch's alpha."""
+        return self._output_transform(self._joined(heads), name)
+
+    def _joined(self, heads):
         batch, _, length, _ = layers.shape_list(heads)
         if length == 1:
-            inputs = tf.reshape(heads, [batch, 1, self.hidden_size])
-        else:
-            inputs = layers.combine_heads(heads)
-        return dense(inputs, self.hidden_size, name + '/output_transform', use_bias=False,
+            return tf.reshape(heads, [batch, 1, self.hidden_size])
+        return layers.combine_heads(heads)
+
+    def _output_transform(self, joined, name):
+        return dense(joined, self.hidden_size, name + '/output_transform', use_bias=False,
                      scale=self._alpha(name))
 
     def _self_attention(self, inputs, bias, is_training):

@@ -38,10 +38,19 @@ def _dropout(options: cli.Options, step: Optional[tf.Tensor], on_npu: bool,
         uniform = tf.random.stateless_uniform(
             tf.shape(inputs), seed=tf.stack([
                 options.seed * 9973 + rank * 7919 + len(calls), step]))
-        # A mask of truth values is all that the gradient keeps.
-        return tf.where(uniform >= rate, inputs / (1. - rate), tf.zeros_like(inputs))
+        is_kept = uniform >= rate
+
+        @tf.custom_gradient     # which keeps a mask of truth values and nothing else
+        def masked(values):
+            return _masked(values, is_kept, rate), lambda upstream: _masked(upstream, is_kept, rate)
+
+        return masked(inputs)
 
     return drop
+
+
+def _masked(values, is_kept, rate):
+    return tf.where(is_kept, values / (1. - rate), tf.zeros_like(values))
 
 
 def build_models(options: cli.Options, step: Optional[tf.Tensor] = None, on_npu: bool = False,

@@ -71,7 +71,7 @@ class Rows:
           query: [1, H, n, s], scaled by s^-0.5 already.
           key, value: [1, H, m, s].
         Returns:
-          [1, H, n, s].
+          [1, n, H s], the heads concatenated.
         """
         _, heads, _, size = query.shape.as_list()
         most = max(1, _LOGITS // (self._block * self._longest))
@@ -82,11 +82,14 @@ class Rows:
         @tf.custom_gradient
         def attention(query, key, value):
             output, normaliser = self._forward(table, together, query, key, value)
+            output = tf.reshape(tf.transpose(output, [1, 0, 2]), [-1, heads * size])
 
             def gradient(d_output):
-                inner = tf.reduce_sum(output * d_output, axis=2, keepdims=True)
+                inner = tf.reshape(output * d_output, [-1, heads, size])
+                inner = tf.transpose(tf.reduce_sum(inner, axis=2, keepdims=True), [1, 0, 2])
+                d_heads = tf.transpose(tf.reshape(d_output, [-1, heads, size]), [1, 0, 2])
                 return self._backward(table, together, (query, key, value),
-                                      (normaliser, d_output, inner))
+                                      (normaliser, d_heads, inner))
 
             return output, gradient
 

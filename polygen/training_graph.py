@@ -9,6 +9,9 @@ from common.training import launch
 from polygen import conditions, measures, modules
 
 
+_MANY_TOKENS = 4096     # of the faces of a batch: from here on memory counts
+
+
 class Bucket(NamedTuple):
     """Tensors of a bucket of lengths; each list holds the vertex model's, then the face model's.
 
@@ -58,7 +61,14 @@ class TrainingGraph:
         feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size),
                                       conditions.of_options(self._options))
         bucket = Bucket(feeds, [], [], self._ranks.sum(tf.reduce_sum(feeds[1]['vertices_mask'])))
+        tokens = self._options.batch_size * size['face_tokens']
+        in_turn = tokens >= _MANY_TOKENS and not (
+            self._options.plain or self._options.shared_optimizer)
+        gradients = []
         for model, feed, name in zip(models, feeds, measures.TARGETS):
+            if in_turn and gradients:   # one model's activations at a time lie in memory
+                with tf.control_dependencies(gradients):
+                    feed = {key: tf.identity(tensor) for key, tensor in feed.items()}
             loss = self._loss(model, feed, name)
             if name not in trained_of(self._options, measures.TARGETS):
                 continue
@@ -66,7 +76,8 @@ class TrainingGraph:
             if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
                 loss *= self._ranks.size
             optimizer = optimizers[len(bucket.updates) % len(optimizers)]
-            bucket.updates.append(self._update(optimizer, loss, feed[name + '_mask'], model))
+            update, gradients = self._update(optimizer, loss, feed[name + '_mask'], model)
+            bucket.updates.append(update)
         return bucket
 
     def _loss(self, model, feed, name):
@@ -77,16 +88,19 @@ class TrainingGraph:
         return model.packed_loss(feed, is_training)
 
     def _update(self, optimizer, loss, mask, model):
+        """(Operation that updates a model, its gradients)."""
         variables = model.trainable_variables
         if not self._options.gradient_clip:
-            return optimizer.minimize(loss, var_list=variables)
+            pairs = optimizer.compute_gradients(loss, var_list=variables)
+            return optimizer.apply_gradients(pairs), [gradient for gradient, _ in pairs]
         tokens = self._ranks.sum(tf.reduce_sum(mask))
         pairs = optimizer.compute_gradients(loss / tokens, var_list=variables)
+        gradients = [gradient for gradient, _ in pairs]
         # tf.clip_by_global_norm asks IsFinite, which the NPU lacks.
-        norm = tf.global_norm([gradient for gradient, _ in pairs])
+        norm = tf.global_norm(gradients)
         scale = self._options.gradient_clip / tf.maximum(norm, self._options.gradient_clip)
         return optimizer.apply_gradients([(gradient * scale, variable)
-                                          for gradient, variable in pairs])
+                                          for gradient, variable in pairs]), gradients
 
     def run(self, sess: tf.Session, step: int, batch: Any) -> Dict[str, Any]:
         """Makes one update of each model.

@@ -52,7 +52,8 @@ def draw(rng, lengths):
 def computed(run, arrays, upstream, lengths, memory_lengths, causal):
     rows = ragged.Rows(tf.constant(lengths), tf.constant(memory_lengths), max(lengths) + 2, causal)
     tensors = [tf.constant(array) for array in arrays]
-    output = rows.attend(*tensors)
+    joined = rows.attend(*tensors)
+    output = tf.transpose(tf.reshape(joined, [1, -1, HEADS, SIZE]), [0, 2, 1, 3])
     return run([output] + tf.gradients(output, tensors, tf.constant(upstream)))
 
 
