@@ -8,7 +8,6 @@ from common import cli
 from common.training import launch
 from polygen import conditions, measures, modules
 
-
 _MANY_TOKENS = 4096     # of the faces of a batch: from here on memory counts
 
 
