@@ -299,9 +299,8 @@ def draw_tokens(step: Callable[[tf.Tensor, tf.Tensor, DecoderCache], tf.Tensor],
     capacities = [0] if growing else capacities
     for capacity in capacities:
         end = max_tokens if capacity == capacities[-1] else capacity * BLOCK_SIZE
-        archive = _enlarged(loop.archive, capacity, sizes, decoder.head_size)
-        loop = _while_blocks(loop._replace(archive=archive), end, sizes, decoder.head_size, body,
-                             growing)
+        loop = loop._replace(archive=_enlarged(loop.archive, capacity, sizes, decoder.head_size))
+        loop = _while_blocks(loop, end, sizes, decoder.head_size, body, growing)
     return loop.tokens[:, :max_tokens], loop.margins[:, :max_tokens]
 
 
