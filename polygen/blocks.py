@@ -171,11 +171,9 @@ class _TransformerStack(layers.AbstractModule):
                 q, k, v = self._heads(query, 'qkv')
             else:
                 (q,), (k, v) = self._heads(query, 'q'), self._heads(memory, 'kv')
-            if isinstance(bias, ragged.Rows):
-                joined = bias.attend(q, k, v)
-            else:
-                joined = self._joined(attend(q, k, v, bias))
-        return self._output_transform(joined, name)
+            packed = isinstance(bias, ragged.Rows)
+            heads = bias.attend(q, k, v) if packed else attend(q, k, v, bias)
+        return (self._output_transform if packed else self._join_heads)(heads, name)
 
     def _heads(self, inputs, names):
         """Projects [B, T, h] to heads [B, H, T, s], one tensor for each letter of `names`.
@@ -203,13 +201,12 @@ class _TransformerStack(layers.AbstractModule):
 
     def _join_heads(self, heads, name):
         """Maps heads [B, H, T, s] to [B, T, h] and scales by the branch's alpha."""
-        return self._output_transform(self._joined(heads), name)
-
-    def _joined(self, heads):
         batch, _, length, _ = layers.shape_list(heads)
         if length == 1:
-            return tf.reshape(heads, [batch, 1, self.hidden_size])
-        return layers.combine_heads(heads)
+            joined = tf.reshape(heads, [batch, 1, self.hidden_size])
+        else:
+            joined = layers.combine_heads(heads)
+        return self._output_transform(joined, name)
 
     def _output_transform(self, joined, name):
         return dense(joined, self.hidden_size, name + '/output_transform', use_bias=False,
