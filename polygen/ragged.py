@@ -1,9 +1,10 @@
 """Attention and pointers over sequences of different lengths that are concatenated, not padded.
 
-Loops over blocks of queries: the number of operations does not grow with the batch, of a causal
-sequence little is computed behind each position, and no attention weight is stored: the gradient
-computes those of a block again from the logarithms of their normalisers (Rabe and Staats 2021,
-"Self-attention Does Not Need O(n^2) Memory"; Dao et al. 2022, "FlashAttention", section 3.1).
+Loops over blocks of queries, but in small batches: the number of operations does not grow with the
+batch, of a causal sequence little is computed behind each position, and no attention weight is
+stored: the gradient computes those of a block again from the logarithms of their normalisers (Rabe
+and Staats 2021, "Self-attention Does Not Need O(n^2) Memory"; Dao et al. 2022, "FlashAttention",
+section 3.1).
 Shapes depend on the lengths of a step: for CPU and GPU, not for the NPU.
 
 n: all queries, m: all positions of the memories, H: heads, s: size of a head, G: heads at a time,
@@ -19,6 +20,7 @@ from polygen import layers
 
 _BLOCK = 256            # queries of a block at most
 _LOGITS = 1 << 18       # of a block at most, where it has several heads
+_SMALL = 2048           # positions of a batch, padded, up to which a loop costs more than it saves
 
 Range = Tuple[tf.Tensor, tf.Tensor]     # begin and size of tf.slice, int32 [3] each
 
@@ -46,7 +48,7 @@ class Rows:
     """Lengths of the sequences of a batch that are concatenated, and of what they attend to.
 
     Args:
-      lengths: int32 [B], of the sequences of queries, 1 or more.
+      lengths: int32 [B], of the sequences of queries, 1 or more; B is static.
       memory_lengths: int32 [B], of the sequences that they attend to, 1 or more.
       longest: int, upper bound of the lengths.
       causal: bool, each position attends to itself and those before it; the memory is the queries.
@@ -62,6 +64,7 @@ class Rows:
         self._mask = None
         if causal:
             self._mask = layers.attention_bias_lower_triangle(self._block)[0]
+        self._num_rows = lengths.shape.as_list()[0]
         self._tables: Dict[Tuple[int, int], tf.Tensor] = {}
 
     def attend(self, query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
@@ -73,6 +76,8 @@ class Rows:
         Returns:
           [1, n, H s], the heads concatenated.
         """
+        if self._num_rows * self._longest <= _SMALL:
+            return self._attend_by_row(query, key, value)
         _, heads, _, size = query.shape.as_list()
         most = max(1, _LOGITS // (self._block * self._longest))
         together = max(number for number in range(1, heads + 1)
@@ -95,6 +100,21 @@ class Rows:
 
         flat = [tf.reshape(tensor, [heads, -1, size]) for tensor in (query, key, value)]
         return attention(*flat)[None]
+
+    def _attend_by_row(self, query, key, value):
+        """`attend`, each sequence apart, in operations of its own."""
+        rows = [tf.split(tensor, sizes, axis=2, num=self._num_rows) for tensor, sizes in (
+            (query, self._lengths), (key, self._memory_lengths), (value, self._memory_lengths))]
+        mask = None
+        if self._causal:
+            mask = layers.attention_bias_lower_triangle(self._longest)[0, 0]
+        outputs = []
+        for number, (one_query, one_key, one_value) in enumerate(zip(*rows)):
+            logits = tf.matmul(one_query, one_key, transpose_b=True)
+            if self._causal:
+                logits += tf.slice(mask, [0, 0], tf.fill([2], self._lengths[number]))
+            outputs.append(tf.matmul(tf.nn.softmax(logits), one_value))
+        return layers.combine_heads(tf.concat(outputs, axis=2))
 
     def pointer_losses(self, pointers: tf.Tensor, targets: tf.Tensor,
                        labels: tf.Tensor) -> tf.Tensor:

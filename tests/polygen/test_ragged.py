@@ -7,7 +7,8 @@ from polygen import ragged
 
 HEADS, SIZE = 4, 3
 LENGTHS, MEMORY_LENGTHS = [5, 1, 8, 4], [3, 7, 1, 6]
-BLOCKS = [(256, 1 << 18), (4, 1 << 18), (3, 1), (4, 64)]     # block, logits: 4, 4, 1 and 2 heads
+# Sizes of `ragged`: block, logits, small; by row, then in loops with 4, 4, 1 and 2 heads at once.
+BLOCKS = [(256, 1 << 18, 2048), (256, 1 << 18, 0), (4, 1 << 18, 0), (3, 1, 0), (4, 64, 0)]
 
 
 @pytest.fixture(params=BLOCKS, ids=str)
@@ -15,6 +16,7 @@ def block(request, monkeypatch):
     """Sets the sizes of the blocks."""
     monkeypatch.setattr(ragged, '_BLOCK', request.param[0])
     monkeypatch.setattr(ragged, '_LOGITS', request.param[1])
+    monkeypatch.setattr(ragged, '_SMALL', request.param[2])
 
 
 def attention(queries, keys, values, upstream, causal):
