@@ -26,12 +26,15 @@ BATCH = 8
 _VERTICES = (60, 560)       # of the meshes, log-uniform between them
 _SIDES = (8, 25)            # corners of a ring
 _BITS = 8
+_STACKS = {'vertex_layers': 'vertex_tokens', 'encoder_layers': 'targets',
+           'face_layers': 'face_tokens'}
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('--batch_size', type=cli.positive_int, default=BATCH, help='meshes')
+    parser.add_argument('--layers', type=cli.positive_int, default=8, help='of each stack')
     parser.add_argument('--repetitions', type=cli.positive_int, default=2,
                         help='timed steps, after one that is not; the least counts')
     parser.add_argument('--threads', type=cli.positive_int, default=1, help='of the CPU')
@@ -77,10 +80,11 @@ def lengths(count: int) -> Dict[str, List[int]]:
             'face_tokens': [len(mesh['faces']) for mesh in meshes]}
 
 
-def job(threads: int, batch: int) -> Callable[[], Any]:
+def job(threads: int, batch: int, layers: int = 8) -> Callable[[], Any]:
     """Returns a function that makes a training step of both models."""
+    stacks = ['--{}={}'.format(name, layers) for name in _STACKS]
     options = options_lib.complete(options_lib.parse_args(
-        ['--preset=large', '--batch_size={}'.format(batch)]), 'cpu')
+        ['--preset=large', '--batch_size={}'.format(batch)] + stacks), 'cpu')
     context = launch.Context(threads=threads)
     meshes = examples(batch)
     options = options_lib.with_classes(options, meshes, None)
@@ -93,7 +97,7 @@ def job(threads: int, batch: int) -> Callable[[], Any]:
     return lambda: graph.run(sess, 1, batches.at(1))
 
 
-def products(batch: int) -> List[Tuple[Sequence[int], int]]:
+def products(batch: int, layers: int = 8) -> List[Tuple[Sequence[int], int]]:
     """Returns [(shape, times)] of the forward products of a step, of the preset `large`.
 
     A shape is (rows, inner, columns) or (heads, rows, inner, columns).
@@ -104,9 +108,8 @@ def products(batch: int) -> List[Tuple[Sequence[int], int]]:
     total = {name: sum(values) for name, values in of_batch.items()}
     shapes = [((total['vertex_tokens'], width, 2 ** _BITS + 1), 1),
               ((total['face_tokens'], width, width), 1)]
-    for stack, name in (('vertex_layers', 'vertex_tokens'), ('encoder_layers', 'targets'),
-                        ('face_layers', 'face_tokens')):
-        rows, layers = total[name], sizes[stack]
+    for stack, name in _STACKS.items():
+        rows = total[name]
         shapes += [((rows, width, 3 * width), layers), ((rows, width, width), layers),
                    ((rows, width, hidden), layers), ((rows, hidden, width), layers)]
         pairs = list(zip(of_batch[name], of_batch[name]))
@@ -122,15 +125,16 @@ def products(batch: int) -> List[Tuple[Sequence[int], int]]:
     return shapes
 
 
-def operations(batch: int) -> float:
+def operations(batch: int, layers: int = 8) -> float:
     """Returns the multiplications and additions of `products` and of their gradients."""
-    return sum(6. * times * np.prod(shape, dtype=np.float64) for shape, times in products(batch))
+    return sum(6. * times * np.prod(shape, dtype=np.float64)
+               for shape, times in products(batch, layers))
 
 
-def time_products(batch: int, threads: int, repetitions: int) -> float:
+def time_products(batch: int, layers: int, threads: int, repetitions: int) -> float:
     """Returns the CPU seconds of `products` and of their gradients, each shape timed once."""
     return sum(times * _time_product(shape, threads, repetitions)
-               for shape, times in products(batch))
+               for shape, times in products(batch, layers))
 
 
 def _time_product(shape, threads, repetitions):
@@ -157,18 +161,18 @@ def _least(call, repetitions):
 
 def rows(config: argparse.Namespace) -> List[timing.Row]:
     """Measures; list of timing.Row, with CPU seconds."""
-    bare = time_products(config.batch_size, config.threads, config.repetitions)
+    bare = time_products(config.batch_size, config.layers, config.threads, config.repetitions)
     with tf.Graph().as_default():
         before = time.process_time()
-        step = job(config.threads, config.batch_size)
+        step = job(config.threads, config.batch_size, config.layers)
         step()
         first = time.process_time() - before
         seconds = _least(step, config.repetitions)
-    setting = 'large, n-gon meshes, batch {}, CPU time, {} thread(s)'.format(
-        config.batch_size, config.threads)
+    setting = 'large, {} layers, n-gon meshes, batch {}, CPU time, {} thread(s)'.format(
+        config.layers, config.batch_size, config.threads)
     return [timing.Row('PolyGen training step', setting, 'no padding', seconds,
                        'matrix products alone', bare,
-                       '{:.0f} GFLOP'.format(operations(config.batch_size) / 1e9)),
+                       '{:.0f} GFLOP'.format(operations(config.batch_size, config.layers) / 1e9)),
             timing.Row('PolyGen graph and first step', setting, 'no padding', first,
                        'a later step', seconds)]
 
