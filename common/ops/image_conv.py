@@ -62,14 +62,14 @@ def _every(images, stride):
 
 
 def _input_gradient(inputs, kernel, upstream, stride):
-    side, height, width = kernel.shape[0].value, *upstream.shape.as_list()[1:3]
+    side, sides = kernel.shape[0].value, upstream.shape.as_list()[1:3]
     if side == 1:
         flat = tf.matmul(tf.reshape(upstream, [-1, kernel.shape[3].value]), kernel[0, 0],
                          transpose_b=True)
         return tf.reshape(flat, inputs.shape)
     if stride == 1:
         return tf.nn.conv2d(upstream, flipped(kernel), [1] * 4, 'SAME')
-    if stride == 2 and side == 3 and max(height, width) < _SMALL:
+    if stride == 2 and side == 3 and max(sides) < _SMALL:
         return _spread_by_two(inputs, kernel, upstream)
     return tf.nn.conv2d_backprop_input(inputs.shape, kernel, upstream, [1, stride, stride, 1],
                                        'VALID')
