@@ -26,6 +26,7 @@ _EXTRA = {'J_regressor_extra': 14, 'J_regressor_h36m': 17, 'J_regressor_24': 24}
 _EXAMPLES = 'body_model.npz, SMPL_NEUTRAL.pkl'
 _NEUTRAL = re.compile('neutral|body_model', re.IGNORECASE)
 _SEX = re.compile(r'(^|[_.-])(f|m|female|male)([_.-]|$)', re.IGNORECASE)
+_MOST_BYTES = 1 << 30       # of a body model; SMPL's largest files take a quarter
 _LEVELS_NAME = 'mesh_downsampling.npz'
 
 
@@ -57,7 +58,7 @@ def _bodies(folder):
 
 def _is_body(path):
     """Whether a file names the arrays of a body, unlike the priors and levels that lie beside."""
-    if not os.path.isfile(path) or not os.path.getsize(path):
+    if not os.path.isfile(path) or not 0 < os.path.getsize(path) <= _MOST_BYTES:
         return False
     with open(path, 'rb') as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b'v_template') >= 0
