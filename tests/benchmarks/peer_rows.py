@@ -19,10 +19,10 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.readers import text
-from tests.benchmarks import peer_jobs, timing
+from tests.benchmarks import peer_jobs, polygen_large, timing
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-MODULES = (peer_jobs,)      # each has JOBS
+MODULES = (peer_jobs, polygen_large)      # each has JOBS
 _PEER = 'PyTorch'
 
 

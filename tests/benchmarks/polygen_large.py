@@ -20,7 +20,7 @@ from common.device import session
 from common.training import launch
 from polygen import data_utils, mesh_sets, networks, training_graph
 from polygen import options as options_lib
-from tests.benchmarks import timing
+from tests.benchmarks import peer_jobs, timing
 
 BATCH = 8
 _VERTICES = (60, 560)       # of the meshes, log-uniform between them
@@ -157,6 +157,18 @@ def _least(call, repetitions):
         call()
         seconds.append(time.process_time() - before)
     return min(seconds)
+
+
+def _peer_job(batch, layers):
+    sizes = options_lib.PRESETS['large']
+    setting = 'large, {} layer(s), n-gon meshes, batch {}'.format(layers, batch)
+    return peer_jobs.Job('PolyGen step', setting, lambda threads: job(threads, batch, layers), (
+        'polygen', 'step', {'batch': lengths(batch), 'layers': [layers] * 3,
+                            'width': sizes['hidden_size'], 'hidden': sizes['fc_size'],
+                            'heads': sizes['num_heads'], 'dropout': sizes['dropout_rate']}))
+
+
+JOBS = (_peer_job(2, 1), _peer_job(BATCH, 8))
 
 
 def rows(config: argparse.Namespace) -> List[timing.Row]:
