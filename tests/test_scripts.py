@@ -18,8 +18,8 @@ NOWHERE = 'no/such/folder'
 # arguments whose data is missing (None: takes no data).
 SCRIPTS = [
     ('polygen/train.py', ['--trainin_steps=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
-    ('polygen/sample.py', ['--num_sample=5'], ['--output_path=' + NOWHERE]),
-    ('polygen/evaluate.py', ['--num_sample=5'], ['--output_path=' + NOWHERE]),
+    ('polygen/sample.py', ['--num_sample=5'], ['--checkpoint=' + NOWHERE]),
+    ('polygen/evaluate.py', ['--num_sample=5'], ['--checkpoint=' + NOWHERE]),
     ('polygen/model_test.py', ['--sead=5'], None),
     ('vsl/vsl_main.py', ['--kl_weigth=1'], ['--data_path=' + NOWHERE, '--output_path=out']),
     ('polygen/make_dataset.py', ['--output=x', '--meshe=x'],
@@ -32,7 +32,7 @@ SCRIPTS = [
      ['--output=x', '--data_path=' + NOWHERE]),
     ('vsl/calculate_accuracy.py', ['--codes=x', '--label=1'], ['--codes=x', '--labels=' + NOWHERE]),
     ('r2n2/main.py', ['--evaluat'], ['--data_path=' + NOWHERE, '--output_path=out']),
-    ('r2n2/demo.py', ['--treshold=0.4'], ['--output_path=' + NOWHERE]),
+    ('r2n2/demo.py', ['--treshold=0.4'], ['--checkpoint=' + NOWHERE]),
     ('r2n2/tools/make_dataset.py', ['--output=x', '--meshe=x'],
      ['--output=x', '--meshes=' + NOWHERE]),
     ('imnet/train.py', ['--svr_epoch=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
@@ -47,8 +47,8 @@ SCRIPTS = [
      ['--input=' + NOWHERE, '--output=y']),
     ('imnet/point_sampling/gather_all.py', ['--input=x', '--datset=y'], ['--input=' + NOWHERE]),
     ('cmr/train.py', ['--num_epoch=5'], ['--data_path=' + NOWHERE, '--output_path=out']),
-    ('cmr/eval.py', ['--dataset=up-3d', '--log_frek=5'], ['--output_path=' + NOWHERE]),
-    ('cmr/demo.py', ['--img=x.jpg', '--bboks=x'], ['--img=x.jpg', '--output_path=' + NOWHERE]),
+    ('cmr/eval.py', ['--dataset=up-3d', '--log_frek=5'], ['--checkpoint=' + NOWHERE]),
+    ('cmr/demo.py', ['--img=x.jpg', '--bboks=x'], ['--img=x.jpg', '--checkpoint=' + NOWHERE]),
     ('cmr/preprocess.py', ['--data_path=x', '--chek=1'],
      ['--train_files', '--data_path=' + NOWHERE]),
     ('cmr/make_dataset.py', ['--output=x', '--num_trains=1'], ['--output=x', '--body=' + NOWHERE]),
@@ -81,6 +81,8 @@ SCRIPTS = [
     ('tests/kill.py', ['--model=toy', '--kill=1'], None),
     ('tests/golden.py', ['--pat=cpu'], [NOWHERE]),
     ('tests/mutations.py', ['--onli=vsl'], None),
+    ('tests/pretrained.py', ['--model=vsl', '--rebuid'],
+     ['--model=vsl', '--weights=' + NOWHERE]),
     ('tests/imnet/own_meshes.py', ['--folder=x', '--epoch=1'], None),
     ('tests/trial.py', ['--part=vsl'], None),
     ('tests/benchmarks/__main__.py', ['--recort'], None),
@@ -90,13 +92,15 @@ SCRIPTS = [
     ('tests/benchmarks/imnet_step.py', ['--thread=1'], None),
     ('tests/benchmarks/loaders.py', ['--batch=1'], None),
     ('tests/benchmarks/peer_rows.py', ['--thread=1'], None),
+    ('tests/benchmarks/polygen_large.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_sampling.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_step.py', ['--thread=1'], None),
     ('tests/benchmarks/r2n2_step.py', ['--thread=1'], None),
     ('tests/benchmarks/scaling.py', ['--step=6'], None),
+    ('tests/benchmarks/startup.py', ['--thread=1'], None),
     ('tests/benchmarks/vsl_step.py', ['--thread=1'], None),
 ] + [('freeze_graph.py', ['--model=' + model, '--out=x'],
-      ['--model=' + model, '--output=x', '--output_path=' + NOWHERE])
+      ['--model=' + model, '--output=x', '--checkpoint=' + NOWHERE])
      for model in MODELS]
 # Parts of the tests of common/training/runs.py and of tests/benchmarks/peer_rows.py.
 NO_SCRIPTS = {'tests/common/toy_training.py', 'tests/benchmarks/peers/serve.py'}

@@ -195,7 +195,7 @@ def _growing_decoder(decoder, x, context, cache):
                 hidden = blocks.dense(decoder._normalize(x, 'fc'), decoder.fc_size, 'fc_1',
                                       activation=tf.nn.relu)
                 x += blocks.dense(hidden, decoder.hidden_size, 'fc_2') * decoder._alpha('fc')
-        return decoder._output(x)
+        return decoder._normalize(x, 'output')
 
 
 def _original_attention(decoder, x, memory, bias, name, cache=None):

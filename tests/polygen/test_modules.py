@@ -550,7 +550,8 @@ def test_vertices_are_drawn_by_the_filters_that_are_given_and_else_by_the_origin
         run, monkeypatch):
     asked = []
 
-    def tokens(model, num_samples, context, length, noise, filters, valid_only):
+    def tokens(model, num_samples, context, length, noise, filters, valid_only, growing):
+        assert not growing
         asked.append((num_samples, context, length, noise, filters, valid_only))
         return tf.constant([[1, 5, 8, 3, 4, 2, 0], [8, 8, 8, 0, 1, 1, 1]])
 
