@@ -85,7 +85,8 @@ def table(figures: held_out.Figures) -> List[str]:
     lines = ['| | {} |'.format(' | '.join('set ' + seed for seed in seeds)),
              '|---' + '|---:' * len(seeds) + '|']
     return lines + ['| {} | {} |'.format(name, ' | '.join(
-        '{:.4g}'.format(figures[seed][name]) for seed in seeds)) for name in figures[seeds[0]]]
+        '{:.4g}'.format(figures[seed][name]) for seed in seeds))
+        for name in sorted(figures[seeds[0]])]
 
 
 def _check_figures(model, weights, work, options):

@@ -228,15 +228,20 @@ def fitted(options: cli.Options, count: int) -> cli.Options:
 
 def complete_images(parsed: argparse.Namespace, device: str) -> cli.Options:
     """Settles the options of vsl_imrec.py; see `complete`."""
+    if parsed.pretrained and 'train' not in parsed.stages:
+        raise errors.UsageError('--pretrained: the weights that ship have no image branch; train '
+                                'it first (--stages=train).')
     return _complete(parsed, device, IMAGE_PRESETS, 'separately')
 
 
 def _complete(parsed, device, presets, default):
-    parsed, recorded = _weights(parsed)
+    parsed, recorded = _weights(parsed, presets is PRESETS)
     names = [*_REPAIRS, 'class_name', 'image_scale']
     if parsed.preset is None:
         names += [*SIZES, 'batch_size', 'preset']
     as_trained = {name: recorded[name] for name in names if recorded.get(name) is not None}
+    if as_trained.get('preset') not in presets:     # of the other script
+        as_trained.pop('preset', None)
     preset = parsed.preset or as_trained.get('preset', default)
     values = {'preset': preset, 'plain': device != 'cpu', 'image_scale': 1.,
               **dict.fromkeys(_REPAIRS, False), **presets[preset], **as_trained}
@@ -246,14 +251,19 @@ def _complete(parsed, device, presets, default):
                                   if value is None and name in values})
 
 
-def _weights(parsed):
-    """Settles which weights to start from or to use; gives what their run recorded too."""
+def _weights(parsed, of_shapes):
+    """Settles which weights to start from or to use; gives what their run recorded too.
+
+    Those that ship are of shapes alone: stages of pictures cannot fall back on them.
+    """
     if 'train' in parsed.stages and not parsed.pretrained:
         return parsed, {}
     from common.training import pretrained  # here, since --help needs no TensorFlow
-    options = (pretrained.asked_for(parsed, PRETRAINED) if 'train' in parsed.stages else
-               pretrained.chosen(cli.settled(parsed), PRETRAINED,
-                                 pretrained.has_checkpoint(parsed.output_path)))
+    if 'train' in parsed.stages:
+        options = pretrained.asked_for(parsed, PRETRAINED)
+    else:
+        options = pretrained.chosen(cli.settled(parsed), PRETRAINED, not of_shapes
+                                    or pretrained.has_checkpoint(parsed.output_path))
     return options, recorded_options(options.checkpoint, options.output_path)
 
 

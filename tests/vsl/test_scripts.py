@@ -247,7 +247,9 @@ def test_a_checkpoint_without_a_record_is_frozen_in_the_sizes_given(sets, tmp_pa
     assert manifest['notes']['image_scale'] == 0.5
 
 
-def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_path, capsys):
+def test_stages_alone_need_a_checkpoint_and_one_of_the_right_sizes(sets, tmp_path, capsys,
+                                                                   monkeypatch):
+    monkeypatch.setattr(options, 'PRETRAINED', str(tmp_path / 'none ship'))
     arguments = ['--data_path', sets / 'shapes.mat', '--output_path', tmp_path, '--stages=classify']
     assert call(vsl_main, *arguments, *SIZES) == 1
     assert 'no checkpoint' in capsys.readouterr().err
