@@ -38,22 +38,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     """
     runs.set_seeds(context.seed)
     is_own = options.preset == 'own'
-    if is_own:
-        options = own_set.fitted(options)
-    elif options.data_path == options_lib.SHIPPED_MESHES and options.pretrained:
-        options = _with_furniture(options)
-    elif options.data_path == options_lib.SHIPPED_MESHES:
-        cli.say('no --data_path given: using the meshes that ship with PolyGen')
-    examples, summary = mesh_sets.load_for(
-        options, options.data_path, strict=options.strict,
-        keep_mesh=options.axis_scaling or options.axis_warping)
-    if summary.skipped:
-        cli.say(str(summary))
-    if options.preset == 'seed' and len(examples) > _TOY:
-        cli.say('note: --preset=seed is for the toy experiment of {} meshes; --preset=own fits '
-                'limits, batch and length to a set of your own'.format(
-                    len(mesh_sets.TOY_MESHES)))
-    options = options_lib.with_classes(options, examples, summary.class_names)
+    options, examples, summary = _training_set(options)
     held_out: List[Any] = []
     if is_own and not options.validation_path:
         examples, held_out = own_set.parted(options, examples)
@@ -90,6 +75,26 @@ def train(options: cli.Options, context: launch.Context) -> None:
             if held_out:
                 own_set.say_verdict(evaluator.run(run.sess), examples, held_out,
                                     options.quantization_bits)
+
+
+def _training_set(options):
+    """Returns (options with what the set tells, its examples, its summary)."""
+    if options.preset == 'own':
+        options = own_set.fitted(options)
+    elif options.data_path == options_lib.SHIPPED_MESHES and options.pretrained:
+        options = _with_furniture(options)
+    elif options.data_path == options_lib.SHIPPED_MESHES:
+        cli.say('no --data_path given: using the meshes that ship with PolyGen')
+    examples, summary = mesh_sets.load_for(
+        options, options.data_path, strict=options.strict,
+        keep_mesh=options.axis_scaling or options.axis_warping)
+    if summary.skipped:
+        cli.say(str(summary))
+    if options.preset == 'seed' and len(examples) > _TOY:
+        cli.say('note: --preset=seed is for the toy experiment of {} meshes; --preset=own fits '
+                'limits, batch and length to a set of your own'.format(
+                    len(mesh_sets.TOY_MESHES)))
+    return options_lib.with_classes(options, examples, summary.class_names), examples, summary
 
 
 def _with_furniture(options):

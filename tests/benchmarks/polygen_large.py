@@ -146,17 +146,7 @@ def _time_product(shape, threads, repetitions):
                  tf.matmul(left, upstream, transpose_a=True).op]
         with tf.Session(config=session.session_config('cpu', threads)) as sess:
             sess.run(tf.global_variables_initializer())
-            return _least(lambda: sess.run(three), repetitions)
-
-
-def _least(call, repetitions):
-    call()
-    seconds = []
-    for _ in range(repetitions):
-        before = time.process_time()
-        call()
-        seconds.append(time.process_time() - before)
-    return min(seconds)
+            return timing.least(lambda: sess.run(three), repetitions)
 
 
 def _peer_job(batch, layers):
@@ -179,7 +169,7 @@ def rows(config: argparse.Namespace) -> List[timing.Row]:
         step = job(config.threads, config.batch_size, config.layers)
         step()
         first = time.process_time() - before
-        seconds = _least(step, config.repetitions)
+        seconds = timing.least(step, config.repetitions)
     setting = 'large, {} layers, n-gon meshes, batch {}, CPU time, {} thread(s)'.format(
         config.layers, config.batch_size, config.threads)
     return [timing.Row('PolyGen training step', setting, 'no padding', seconds,

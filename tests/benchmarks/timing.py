@@ -43,6 +43,17 @@ def record(ratios):
     files.write_json(RECORDED, ratios)
 
 
+def least(call, repetitions):
+    """Least CPU time of a call, seconds, after one that is not timed."""
+    call()
+    seconds = []
+    for _ in range(repetitions):
+        before = time.process_time()
+        call()
+        seconds.append(time.process_time() - before)
+    return min(seconds)
+
+
 def in_turns(jobs, repetitions):
     """Runs jobs in turns, A B A B, after one run of each that does not count.
 

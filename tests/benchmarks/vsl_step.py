@@ -9,7 +9,6 @@ changes less than of wall time; the least of the repetitions counts.
 Example: python -m tests.benchmarks.vsl_step --plain_batches 1 2 --batches 1 2 20 100
 """
 import sys
-import time
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -38,17 +37,6 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _timed(call, repetitions):
-    """Least CPU time of a call, seconds."""
-    call()
-    seconds = []
-    for _ in range(repetitions):
-        before = time.process_time()
-        call()
-        seconds.append(time.process_time() - before)
-    return min(seconds)
-
-
 def time_network(batch, plain, config):
     """Times a network of the preset 10/5/5.
 
@@ -63,8 +51,8 @@ def time_network(batch, plain, config):
         with tf.Session(config=launch.Context(threads=config.threads).session_config()) as sess:
             sess.run(tf.global_variables_initializer())
             feed, repetitions = {model.x: voxels}, 1 if plain else config.repetitions
-            return {'forward': _timed(lambda: sess.run(model.loss, feed), repetitions),
-                    'step': _timed(lambda: sess.run((model.loss, model.optimizer), feed),
+            return {'forward': timing.least(lambda: sess.run(model.loss, feed), repetitions),
+                    'step': timing.least(lambda: sess.run((model.loss, model.optimizer), feed),
                                    repetitions)}
 
 
@@ -95,7 +83,7 @@ def time_products(batch, config):
         with tf.Session(config=launch.Context(threads=config.threads).session_config()) as sess:
             sess.run(tf.global_variables_initializer())
             ends = [[tensor.op for tensor in part] for part in (forward, forward + backward)]
-            return {name: _timed(lambda part=part: sess.run(part), config.repetitions)
+            return {name: timing.least(lambda part=part: sess.run(part), config.repetitions)
                     for name, part in zip(('forward', 'step'), ends)}
 
 
