@@ -430,8 +430,8 @@ def test_first_values_are_pytorchs(run):
     variables = layers.Parameters()
     resnet.conv(tf.zeros([1, 8, 8, 30]), variables, 'conv', 40, 3)
     variables.linear(tf.zeros([1, 50]), 'linear', 400)
-    graph_layers.linear_parameters(variables, 'nodes', 20, 100)
-    graph_layers.convolution(tf.zeros([1, 6, 40]), variables, 'graph', 60, mesh.Adjacency(
+    graph_layers.linear_parameters(variables, 'nodes', 2, 1000)
+    graph_layers.convolution(tf.zeros([1, 6, 50]), variables, 'graph', 550, mesh.Adjacency(
         scipy.sparse.eye(6)))
     values = run(variables.by_name)
     # He et al. by the outputs: normal, the root of 2 / (k k out); Linear: uniform to 1 / root(in).
@@ -440,8 +440,8 @@ def test_first_values_are_pytorchs(run):
         assert np.abs(values[name]).max() <= 1 / math.sqrt(50)
         assert values[name].std() == pytest.approx(1 / math.sqrt(3 * 50), rel=0.08)
     # The original's own: up to 1 / (in out), and to 6 / root(in + out); on both sides of nought.
-    for name, limit in (('nodes.W', 1 / 2000), ('nodes.b', 1 / 2000), ('graph.weight', 0.6),
-                        ('graph.bias', 0.6)):
+    for name, limit in (('nodes.W', 1 / 2000), ('nodes.b', 1 / 2000),
+                        ('graph.weight', 6 / math.sqrt(600)), ('graph.bias', 6 / math.sqrt(600))):
         assert 0.9 * limit < values[name].max() <= limit and -limit <= values[name].min() < (
             -0.9 * limit)
 
