@@ -1,4 +1,4 @@
-"""What every test finds ready: an empty default graph, seeds, and `run`, which evaluates tensors."""
+"""What every test finds ready: an empty default graph, seeds, and `run`, for values of tensors."""
 import os
 import random
 import signal
