@@ -11,7 +11,7 @@ import re
 import stat
 import struct
 import urllib.parse
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -23,9 +23,11 @@ _TYPES = {5120: np.dtype('i1'), 5121: np.dtype('u1'), 5122: np.dtype('<i2'),
 _WIDTHS = {'SCALAR': 1, 'VEC2': 2, 'VEC3': 3, 'VEC4': 4, 'MAT4': 16}
 _DRACO = 'KHR_draco_mesh_compression'
 _INSTANCES = 'EXT_mesh_gpu_instancing'
+_VISIBILITY = 'KHR_node_visibility'
 # What changes no vertex may be required as well: materials, textures, lights, notes.
-_SUPPORTED = re.compile(r'KHR_mesh_quantization|KHR_draco_mesh_compression|(KHR|EXT|MSFT|ADOBE)_'
-                        r'(materials|texture|lights|xmp|packing|techniques_webgl)\w*')
+_SUPPORTED = re.compile(r'KHR_mesh_quantization|KHR_draco_mesh_compression|KHR_node_visibility|'
+                        r'(KHR|EXT|MSFT|ADOBE)_(materials|texture|lights|xmp|packing|'
+                        r'techniques_webgl)\w*')
 
 
 class _Unreadable(Exception):
@@ -35,8 +37,8 @@ class _Unreadable(Exception):
 def read(data: bytes, path: str) -> Tuple[np.ndarray, np.ndarray]:
     """Reads the triangles of all meshes of the default scene, each at its place.
 
-    Skins and morph targets are applied as the file leaves them (its rest pose); points and lines
-    are left out.
+    Skins and morph targets are applied as the file leaves them (its rest pose); points, lines and
+    nodes that are not visible are left out.
 
     Args:
       data: bytes of the file.
@@ -81,9 +83,11 @@ class _File:
         vertices: List[np.ndarray] = [np.zeros([0, 3])]
         triangles: List[np.ndarray] = [np.zeros([0, 3], np.int64)]
         rows = offset = 0
-        places = self._places()
+        places, hidden = self._places()
         for number, place in places.items():
             node = self.document['nodes'][number]
+            if number in hidden:
+                continue
             if _INSTANCES in node.get('extensions', {}):
                 raise _not_supported(_INSTANCES)
             if 'mesh' not in node:
@@ -111,8 +115,9 @@ class _File:
                 offset += len(points)
         return np.concatenate(vertices), np.concatenate(triangles)
 
-    def _places(self) -> Dict[int, np.ndarray]:
-        """Returns the matrix [4, 4] from each node of the scene to the scene, in its order."""
+    def _places(self) -> Tuple[Dict[int, np.ndarray], Set[int]]:
+        """Returns the matrix [4, 4] from each node of the scene to the scene, in its order, and the
+        nodes that are not visible, as those below them are not."""
         nodes = self.document.get('nodes', [])
         if self.document.get('scenes'):
             scene = self.document['scenes'][self.document.get('scene', 0)]
@@ -121,15 +126,19 @@ class _File:
             below = {child for node in nodes for child in node.get('children', [])}
             roots = [number for number in range(len(nodes)) if number not in below]
         places: Dict[int, np.ndarray] = {}
+        hidden: Set[int] = set()
         ahead = [(number, np.eye(4)) for number in reversed(roots)]
         while ahead:
             number, parent = ahead.pop()
             if number in places:
                 raise _Unreadable('node {} is the child of two nodes'.format(number))
             places[number] = parent @ _matrix(nodes[number])
-            ahead += [(child, places[number]) for child in reversed(
-                nodes[number].get('children', []))]
-        return places
+            children = nodes[number].get('children', [])
+            state = nodes[number].get('extensions', {}).get(_VISIBILITY, {})
+            if number in hidden or not state.get('visible', True):
+                hidden.update([number] + children)
+            ahead += [(child, places[number]) for child in reversed(children)]
+        return places, hidden
 
     def _primitive(self, primitive: Dict[str, Any], weights: List[float]
                    ) -> Optional[Tuple[np.ndarray, np.ndarray]]:
@@ -191,6 +200,9 @@ class _File:
         if accessor['type'] != kind:
             raise _Unreadable('accessor {} holds {}, not {}'.format(
                 number, ascii(accessor['type'])[:20], kind))
+        if accessor['componentType'] not in _TYPES:
+            raise _Unreadable('accessor {} has the component type {}, which glTF 2.0 does not '
+                              'have'.format(number, ascii(accessor['componentType'])[:20]))
         dtype, count = _TYPES[accessor['componentType']], _index(accessor['count'])
         if count > MAX_ROWS:
             raise _Unreadable('accessor {} has {} rows; {} are the most'.format(
@@ -243,7 +255,7 @@ class _File:
             raise _not_supported(names[0]) if names else _Unreadable(
                 'buffer {} has neither bytes nor the name of a file'.format(number))
         elif uri[:5].lower() == 'data:':
-            content = base64.b64decode(uri.partition(',')[2])
+            content = _inline(uri)
         else:
             content = _beside(self.folder, urllib.parse.unquote(uri), length)
         if len(content) < length:
@@ -273,9 +285,20 @@ def _chunks(data: bytes) -> Tuple[bytes, Optional[bytes]]:
     return chunks[b'JSON'], chunks.get(b'BIN\0')
 
 
+def _inline(uri: str) -> bytes:
+    """Returns the bytes of a data URI (RFC 2397): in base64 of either alphabet, or as they are."""
+    head, _, text = uri.partition(',')
+    content = urllib.parse.unquote_to_bytes(text)
+    if not head.lower().endswith(';base64'):
+        return content
+    content = b''.join(content.split()).rstrip(b'=').translate(bytes.maketrans(b'-_', b'+/'))
+    return base64.b64decode(content + b'=' * (-len(content) % 4), validate=True)
+
+
 def _beside(folder: str, name: str, length: int) -> bytes:
     """Returns the first bytes of a file in the folder; no other place is looked at."""
     quoted = ascii(name[:60])
+    name = name[2:] if name.startswith('./') else name
     if re.search(r'[/\\:\0]', name) or name in ('', '.', '..'):
         raise _Unreadable('its buffer {} lies elsewhere; only a file beside it is read'.format(
             quoted))

@@ -4,7 +4,9 @@ Our own: trimesh 4.2 reads half of tests/field_cases/meshes wrongly or not at al
 taken; no other file is opened but the buffers of a glTF that lie beside it (gltf.py).
 V: vertices, F: faces.
 """
+import codecs
 import collections
+import itertools
 import re
 import struct
 from typing import Callable, Dict, Optional, Tuple
@@ -23,6 +25,7 @@ _PLY_TYPES = {
     'int32': 'i4', 'uint32': 'u4', 'int64': 'i8', 'uint64': 'u8', 'float32': 'f4',
     'float64': 'f8'}
 _LETTERS = dict(zip(('i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8'), 'bBhHiIqQfd'))
+_OFF_WIDTHS = {'ST': 2, 'C': 4, 'N': 3, '4': 1}      # numbers of a vertex behind x, y, z
 _STL_TEXT = re.compile(rb'^[ \t]*(solid|facet)\b', re.IGNORECASE | re.MULTILINE)
 _STL_LENGTHS = {b'vertex': 4, b'facet': 5, b'outer': 2, b'endloop': 1, b'endfacet': 1}
 _STL_KEYWORDS = frozenset(_STL_LENGTHS)     # and solid, endsolid, end solid
@@ -93,8 +96,9 @@ def _quoted(line):
 
 
 def _text(data):
-    """Bytes of a text file without byte order marks; UTF-16 becomes UTF-8."""
-    encoding = {b'\xff\xfe': 'utf-16', b'\xfe\xff': 'utf-16'}.get(data[:2]) or (
+    """Bytes of a text file without byte order marks; UTF-16 and UTF-32 become UTF-8."""
+    encoding = 'utf-32' if data[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE) else {
+        codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}.get(data[:2]) or (
         'utf-16-le' if data[1:2] == b'\0' else 'utf-16-be' if data[:1] == b'\0' else None)
     if encoding:
         data = data.decode(encoding, 'replace').encode('utf-8', 'replace')
@@ -214,7 +218,7 @@ def parse_off(data: bytes, path: str) -> Mesh:
     Raises:
       errors.InputError: as `meshes.read`; binary or other than three dimensions.
     """
-    head, lines = _off_head(_content_lines(_text(data)), path)
+    letters, lines = _off_head(_content_lines(_text(data)), path)
     try:
         counts = b' '.join(line for _, line in lines[:2]).split()
         num_vertices, num_faces = _whole(counts[0]), _whole(counts[1])
@@ -228,16 +232,17 @@ def parse_off(data: bytes, path: str) -> Mesh:
     if not (len(rows[0][1]) > 1 and len(tail) == num_faces
             and all(len(tokens) > 2 for _, tokens in body)
             and all(tokens[0].isdigit() and len(tokens) > _whole(tokens[0]) for _, tokens in tail)):
-        width = 3 + sum(size for size, part in zip((2, 4, 3, 1), head.groups()) if part)
-        free = _off_free(rows, num_vertices, num_faces, width)
+        width = 3 + sum(_OFF_WIDTHS[letter] for letter in letters)
+        widths = (width, width - 1) if 'C' in letters else (width,)    # some write no opacity
+        free = _off_free(rows, num_vertices, num_faces, widths)
         if free is None and len(tail) < num_faces:
             raise errors.InputError(
                 '{} promises {} vertices and {} faces but has only {} more lines: it is cut '
                 'short.'.format(path, num_vertices, num_faces, len(lines) - 1))
         body, tail = free or (body, tail)
-    vertices = np.array([_floats(tokens, 0, 4 if head.group(4) else 3, path, number)
+    vertices = np.array([_floats(tokens, 0, 4 if '4' in letters else 3, path, number)
                          for number, tokens in body])
-    if head.group(4):   # homogeneous
+    if '4' in letters:   # homogeneous
         with np.errstate(divide='ignore', invalid='ignore'):
             vertices = vertices[:, :3] / vertices[:, 3:]
     flat, sizes = [], []
@@ -250,37 +255,39 @@ def parse_off(data: bytes, path: str) -> Mesh:
 
 
 def _off_head(lines, path):
-    """Returns (match of the header, of groups ST C N 4 n, and the lines behind it)."""
-    head = re.match(br'(ST)?(C)?(N)?(4)?(n)?OFF(?![A-Z])', lines[0][1] if lines else b'', re.I)
+    """Returns (set of 'ST', 'C', 'N', '4' that the header has, and the lines behind it)."""
+    # Geomview's order is ST C N 4; MeshLab writes NCOFF.
+    head = re.match(br'((?:ST|C|N|4)*)OFF(?![A-Z])', lines[0][1] if lines else b'', re.I)
     if head:
         rest = lines[0][1][head.end():].strip()
         lines = ([(lines[0][0], rest)] if rest else []) + lines[1:]
-    elif lines and re.match(br'\d+(\s+\d+(\s|\Z)|\Z)', lines[0][1]):
-        head = re.match(br'(ST)?(C)?(N)?(4)?(n)?', b'')     # ModelNet's oldest files have none
-    else:
+    elif not lines or not re.match(br'\d+(\s+\d+(\s|\Z)|\Z)', lines[0][1]):
+        # (ModelNet's oldest files have no header.)
         raise errors.InputError('{} is no OFF file: it does not start with "OFF".'.format(path))
+    letters = head.group(1).decode() if head else ''
     if not lines:
         raise errors.InputError('{} ends before its counts of vertices and faces.'.format(path))
-    if head.group().endswith(b'nOFF') or lines[0][1][:6].lower() == b'binary':
+    if letters.endswith('n') or lines[0][1][:6].lower() == b'binary':   # nOFF: of n dimensions
         raise errors.InputError('{}: only OFF text in three dimensions is read. Save it as plain '
                                 'OFF.'.format(path))
-    return head, lines
+    return set(re.findall('ST|C|N|4', letters.upper())), lines
 
 
-def _off_free(rows, num_vertices, num_faces, width):
+def _off_free(rows, num_vertices, num_faces, widths):
     """Splits numbers whose lines mean nothing: (rows of vertices, of faces), or None if none fit.
 
-    The number of edges may be missing, and colours may follow a face to the end of its line.
+    A vertex may have any of `widths` numbers, the number of edges may be missing, and colours may
+    follow a face to the end of its line.
     """
     tokens = [(number, token) for number, line in rows for token in line]
-    for num_counts, has_colors in ((3, False), (2, False), (3, True), (2, True)):
+    for has_colors, width, num_counts in itertools.product((False, True), widths, (3, 2)):
         place = num_counts + num_vertices * width
         if place > len(tokens):
             continue
         body = [tokens[start:start + width] for start in range(num_counts, place, width)]
         tail = []
         while place < len(tokens) and len(tail) < num_faces and (
-                tokens[place][1].isdigit() and len(tokens[place][1]) < 10):
+                tokens[place][1].isdigit() and 2 < int(tokens[place][1][:10]) < 10 ** 9):
             tail.append(tokens[place:place + 1 + _whole(tokens[place][1])])
             place += 1 + _whole(tokens[place][1])
             while has_colors and place < len(tokens) and tokens[place][0] == tail[-1][-1][0]:
@@ -320,7 +327,7 @@ _Property = collections.namedtuple('_Property', ['name', 'kind', 'count_kind']) 
 
 def _ply_header(data, path):
     """Returns (format word, list of _Element, offset of the body)."""
-    begin = re.match(br'ply[ \t]*(\r\n|\n|\r)', data)
+    begin = re.match(br'\s*ply[ \t]*(\r\n|\n|\r)', data, re.I)
     end = begin and re.search(br'[\r\n][ \t]*end_header\b[^\r\n]*', data)
     if not end:
         raise errors.InputError(
@@ -541,12 +548,13 @@ def parse_stl(data: bytes, path: str) -> Mesh:
     if (not count or len(data) < size) and b'\0' not in head and _STL_TEXT.search(head):
         corners = _stl_ascii(_text(data), path)
     else:
-        if len(data) < size:
+        if len(data) < size and count < 2 ** 32 - 1:
             raise errors.InputError('{} is no STL file, or cut short: {}.'.format(
                 path, '{} bytes are too few for the {} triangles that it promises'.format(
                     len(data), count) if b'\0' in head or len(data) < 84
                 else 'it is a text without "solid" and "facet"'))
-        corners = np.frombuffer(data, _STL_TRIANGLE, count, 84)['corners'].reshape(-1, 3)
+        corners = np.frombuffer(data, _STL_TRIANGLE, _stl_count(data, count, path),
+                                84)['corners'].reshape(-1, 3)
     with np.errstate(over='ignore'):    # told by _build
         corners = np.asarray(corners, np.float64).astype(np.float32).reshape(-1, 3) + np.float32(0)
     flat = np.arange(len(corners))
@@ -556,6 +564,18 @@ def parse_stl(data: bytes, path: str) -> Mesh:
         corners, flat = rows[order], np.argsort(order)[inverse]
     return _build(path, corners, flat, np.full(len(flat) // 3, 3), _numbered('corner'),
                   _numbered('triangle'))
+
+
+def _stl_count(data, count, path):
+    """The number of triangles of a binary STL; one that was written as a stream says 0 or -1."""
+    whole, rest = divmod(len(data) - 84, _STL_TRIANGLE.itemsize)
+    if count in (0, 2 ** 32 - 1) and not rest:
+        return whole
+    behind = data[84 + count * _STL_TRIANGLE.itemsize:]
+    if not rest and whole > count and behind.strip(b'\0'):
+        raise errors.InputError('{} promises {} triangles and holds {}: its count is wrong. Save '
+                                'it again.'.format(path, count, whole))
+    return count
 
 
 def _stl_ascii(data, path):

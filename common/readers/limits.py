@@ -21,6 +21,9 @@ ANEW = 'Get it anew.'
 DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError,
           OverflowError, MemoryError, RuntimeError, ImportError, ZeroDivisionError,
           struct.error, zlib.error, zipfile.BadZipFile)
+# How files of programs that pack begin; none of the formats that are read here begins so.
+_PACKED = {b'\x1f\x8b': 'gzip', b'BZh': 'bzip2', b'\xfd7zXZ\0': 'xz', b"7z\xbc\xaf'\x1c": '7-Zip',
+           b'Rar!\x1a\x07': 'RAR', b'\x28\xb5\x2f\xfd': 'Zstandard'}
 
 
 def unpacked(size: int, most: int = 0) -> int:
@@ -107,6 +110,10 @@ def _refuse_impostors(path: str, head: bytes, what: str, remedy: str) -> None:
     if start.startswith(b'version https://git-lfs'):
         raise errors.InputError('{} is a pointer of Git LFS, not the file itself; expected {}. Get '
                                 'the file with: git lfs pull'.format(path, what))
+    packed = [name for mark, name in _PACKED.items() if head.startswith(mark)]
+    if packed:
+        raise errors.InputError('{} is packed ({}); expected {}. Unpack it first.'.format(
+            path, packed[0], what))
     if start.startswith((b'<!doctype html', b'<html', b'<head', b'<?xml')):
         raise errors.InputError('{} is a web page that was saved under this name; expected {}. '
                                 'Download the file itself (a login or a quota may be in the way).'

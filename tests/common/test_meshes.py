@@ -156,7 +156,8 @@ OFF_COLORED = OFF_FACES.replace('\n', ' 255 0 0\n')
 
 @pytest.mark.parametrize('head', ['OFF\n5 5 0\n', 'OFF 5 5 0\n', 'OFF5 5 0\n', 'COFF # c\n\n5 5\n',
                                   'off\n5 5 0\n', '\ufeffOFF\n5 5 8\n', '5 5 0\n', '5\t5\n',
-                                  'STCNOFF 5 5 0\n', 'noff\n5 5 0\n'])
+                                  'STCNOFF 5 5 0\n', 'noff\n5 5 0\n', 'NCOFF\n5 5 0\n',
+                                  'NCSTOFF\n5 5 0\n'])
 def test_an_off_file_is_read_with_its_counts_anywhere(tmp_path, head):
     text = head + OFF_VERTICES + '# faces\n' + OFF_COLORED
     assert_pyramid(meshes.read(save(tmp_path, 'a.off', text)))
@@ -171,12 +172,14 @@ def test_an_off_file_is_read_with_its_counts_anywhere(tmp_path, head):
     'OFF\n5 5 0\n' + OFF_VERTICES.replace('\n', ' ', 3) + OFF_COLORED,
     'OFF\n5 5 0\n' + OFF_VERTICES + OFF_FACES.replace('4 0 3 2 1', '4\n0 3 2 1 # base'),
     'COFF\n5\n5\n0\n' + OFF_VERTICES.replace('\n', ' 0.1 0.2 0.3 1\n') + OFF_FACES,
+    'COFF 5 5 0 ' + (OFF_VERTICES.replace('\n', ' 255 0 9\n') + OFF_FACES).replace('\n', ' '),
+    'NCOFF\n5\n5\n' + OFF_VERTICES.replace('\n', '\n0 0 1 255 0 9 255\n') + OFF_FACES,
     'NOFF\n5 5 0\n' + OFF_VERTICES.replace('\n', '\n0 0 1\n') + OFF_FACES,
     'STOFF\n5 5 0\n' + OFF_VERTICES.replace('\n', '\n0.5 1\n') + OFF_FACES,
     '4OFF\n5 5 0\n' + ''.join('{} {} {} 2\n'.format(*row) for row in (SQUARE * 2).tolist())
     + OFF_FACES,
 ], ids=['counts', 'one-line', 'one-column', 'no-header', 'free-vertices', 'free-vertices-colours',
-        'broken-face', 'colours', 'normals', 'texture', 'homogeneous'])
+        'broken-face', 'colours', 'no-opacity', 'meshlab', 'normals', 'texture', 'homogeneous'])
 def test_an_off_file_is_free_in_its_lines(tmp_path, text):
     assert_pyramid(meshes.read(save(tmp_path, 'a.off', text)))
 
@@ -312,11 +315,23 @@ def test_a_binary_stl_of_the_right_size_is_one_whatever_its_header_says(tmp_path
     assert 'cut short' in refusal(save(tmp_path, 'b.stl', content[:-1]))
 
 
+@pytest.mark.parametrize('count', [0, 2 ** 32 - 1])
+def test_a_binary_stl_written_as_a_stream_has_the_triangles_that_it_holds(tmp_path, count):
+    content = stl_pair()[1]
+    path = save(tmp_path, 'a.stl', content[:80] + struct.pack('<I', count) + content[84:])
+    assert meshes.read(path).faces == [(0, 1, 2), (2, 3, 0)]
+    padded = save(tmp_path, 'b.stl', content + bytes(100))     # to the end of a sector
+    assert meshes.read(padded).faces == [(0, 1, 2), (2, 3, 0)]
+
+
 def test_a_cut_or_damaged_binary_stl_is_refused(tmp_path):
     content = stl_pair()[1]
     for length in (20, 83, 90, len(content) - 1):
         assert 'cut short' in refusal(save(tmp_path, 'a.stl', content[:length]))
     damaged = content[:96] + struct.pack('<f', np.nan) + content[100:]
+    # One triangle less than there are: a hole that nobody would notice.
+    short = content[:80] + struct.pack('<I', 1) + content[84:]
+    assert 'promises 1 triangles and holds 2' in refusal(save(tmp_path, 'c.stl', short))
     assert 'corner 1: a coordinate' in refusal(save(tmp_path, 'b.stl', damaged))
 
 

@@ -1,5 +1,8 @@
 """Text, JSON and YAML from outside."""
+import bz2
+import gzip
 import json
+import lzma
 import os
 
 import numpy as np
@@ -55,7 +58,10 @@ def test_what_is_no_json_is_refused(tmp_path, data, match):
 def test_files_saved_under_a_wrong_name_are_told_as_what_they_are(tmp_path):
     for data, match in ((b'version https://git-lfs.github.com/spec/v1\noid x', 'git lfs pull'),
                         (b'\n<!DOCTYPE html><html>', 'a web page'), (b'<html>', 'a web page'),
-                        (b'<?xml version="1.0"?><Error>', 'a web page')):
+                        (b'<?xml version="1.0"?><Error>', 'a web page'),
+                        (gzip.compress(b'{}'), r'packed \(gzip\)'),
+                        (bz2.compress(b'{}'), r'packed \(bzip2\)'),
+                        (lzma.compress(b'{}'), r'packed \(xz\)')):
         _refused(text.read_json, _file(tmp_path, data), match)
 
 
