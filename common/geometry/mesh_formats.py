@@ -267,7 +267,8 @@ def _off_head(lines, path):
     letters = head.group(1).decode() if head else ''
     if not lines:
         raise errors.InputError('{} ends before its counts of vertices and faces.'.format(path))
-    if letters.endswith('n') or lines[0][1][:6].lower() == b'binary':   # nOFF: of n dimensions
+    if letters.endswith('n') and head.group().endswith(b'OFF') or (    # nOFF: of n dimensions
+            lines[0][1][:6].lower() == b'binary'):
         raise errors.InputError('{}: only OFF text in three dimensions is read. Save it as plain '
                                 'OFF.'.format(path))
     return set(re.findall('ST|C|N|4', letters.upper())), lines
