@@ -29,7 +29,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 
 from common import errors, files
-from common.device import mixlist
+from common.device import ge_operators, mixlist
 from common.ops import (
     regions,
     runtime,  # noqa: F401  # TensorFlow 2 in graph mode
@@ -323,7 +323,7 @@ def explain_ignored(options: NpuOptions, device: str) -> List[str]:
         mode = options.precision_mode_v2 or options.precision_mode
         if options.customize_dtypes and mode in ('must_keep_origin_dtype', 'origin'):
             lines.append('--customize_dtypes has no effect with the precision {}'.format(mode))
-        return lines
+        return lines + _unknown_operators(options)
     silent = {'precision_mode', 'precision_mode_v2', 'training', 'older_adapter',
               'output_path', 'emulate_precision'}
     if options.emulate_precision:
@@ -332,7 +332,22 @@ def explain_ignored(options: NpuOptions, device: str) -> List[str]:
     flags = [field.name for field in dataclasses.fields(NpuOptions) if field.name not in silent]
     values, unset = dataclasses.asdict(options), dataclasses.asdict(defaults)
     return ['--{} has no effect on the {}'.format(name, device) for name in flags
-            if values[name] != unset[name]]
+            if values[name] != unset[name]] + (
+                _unknown_operators(options) if options.emulate_precision else [])
+
+
+def _unknown_operators(options):
+    """Returns a line about operators of a mixlist that CANN does not have: they change nothing."""
+    if not options.modify_mixlist:
+        return []
+    changes = mixlist.read_mixlist(options.modify_mixlist)
+    known, by_tf_type = ge_operators.by_ge_type(), ge_operators.by_tf_type()
+    names = sorted({one for part in changes for operators in part.values() for one in operators
+                    if one not in known})
+    words = ['"{}"{}'.format(errors.quote(name, 40), ' (of CANN: {})'.format(
+        by_tf_type[name].ge_op) if name in by_tf_type else '') for name in names]
+    return ['--modify_mixlist {}: CANN\'s table has no {}; what it does not know has no effect'
+            .format(options.modify_mixlist, errors.listed(words, most=100))] if names else []
 
 
 def check(options: NpuOptions, device: str) -> None:

@@ -101,9 +101,10 @@ def _first_template(table: Dict[str, Any], wrong: _Wrong) -> List[Tuple[Any, Any
     """Lists (rank, machine, device) of a table with "server_list"."""
     message = 'a machine needs a list "device" of {"device_id", "device_ip", "rank_id"}'
     servers = _dicts(table['server_list'], message, wrong)
-    if table.get('server_count') != str(len(servers)):
-        raise wrong('"server_count" is {!r}, but it lists {} machines'.format(
-            table.get('server_count'), len(servers)))
+    _check_count(table, 'server_count', len(servers), wrong, True)
+    names = [server['server_id'] for server in servers if server.get('server_id')]
+    if len(set(map(str, names))) < len(names):
+        raise wrong('two machines have the same "server_id"')
     return [(device.get('rank_id'), (number, server.get('server_id')), device)
             for number, server in enumerate(servers)
             for device in _dicts(server.get('device'), message, wrong)]
@@ -115,9 +116,12 @@ def _second_template(table: Dict[str, Any], wrong: _Wrong) -> List[Tuple[Any, An
     Its ranks are those that instances or devices name, else they count in the order of the file.
     """
     rows: List[Tuple[Any, Any, Dict]] = []
-    for group in _dicts(table['group_list'], 'it needs a list "group_list"', wrong):
+    groups = _dicts(table['group_list'], 'it needs a list "group_list"', wrong)
+    _check_count(table, 'group_count', len(groups), wrong)
+    for group in groups:
         for instance in _dicts(group.get('instance_list'), 'a group needs a list "instance_list" '
                                'of {"pod_name", "server_id", "devices"}', wrong):
+            _check_count(group, 'instance_count', len(group['instance_list']), wrong)
             devices = _dicts(instance.get('devices'), 'an instance needs a list "devices" of '
                              '{"device_id", "device_ip"}', wrong)
             for device in devices:
@@ -125,6 +129,15 @@ def _second_template(table: Dict[str, Any], wrong: _Wrong) -> List[Tuple[Any, An
                 rows.append((str(len(rows)) if rank is None else rank, instance.get('server_id'),
                              device))
     return rows
+
+
+def _check_count(row: Dict, key: str, number: int, wrong: _Wrong, is_needed: bool = False) -> None:
+    if key not in row and not is_needed:
+        return
+    if key not in row or not isinstance(row[key], str):
+        raise wrong('"{}" must be a number in quotes, not {!r}'.format(key, row.get(key)))
+    if row[key] != str(number):
+        raise wrong('"{}" is {!r}, but it lists {}'.format(key, row[key], number))
 
 
 def _dicts(rows: Any, message: str, wrong: _Wrong) -> List[Dict]:

@@ -121,6 +121,8 @@ def _eight_bits(image, wanted: str) -> np.ndarray:
     if levels.dtype.kind == 'f':
         levels = np.nan_to_num(levels)
         levels = levels * 255 if levels.size and levels.max() <= 1 else levels
+    if levels.max() > 65535:
+        raise ValueError('its grey has more than 16 bits; save it with 8 or 16')
     shift = 8 if levels.max() > 255 else 0
     grey = np.empty(levels.shape, np.uint8)
     for part, values in zip(_blocks(grey.reshape(-1)), _blocks(levels.reshape(-1))):

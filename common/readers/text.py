@@ -12,7 +12,8 @@ from common.readers import limits
 MAX_BYTES = 1 << 30         # COCO's largest annotations take 450 MB
 _DEPTH = 100                # of lists in lists; our own files and COCO's stay below 10
 _YAML_BYTES, _YAML_NODES = 128 << 10, 100000
-_MARKS = ((codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF16_LE, 'utf-16-le'),
+_MARKS = ((codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF32_LE, 'utf-32-le'),
+          (codecs.BOM_UTF32_BE, 'utf-32-be'), (codecs.BOM_UTF16_LE, 'utf-16-le'),
           (codecs.BOM_UTF16_BE, 'utf-16-be'))
 _LONG_NUMBER = re.compile(r'\d{400}')   # int() takes time with the square of the digits
 
@@ -20,18 +21,25 @@ _LONG_NUMBER = re.compile(r'\d{400}')   # int() takes time with the square of th
 def decoded(data: bytes, path: str, remedy: str = '', fallback: str = '') -> str:
     """Returns the text of bytes: UTF-8, or what a byte order mark says, which is taken off.
 
+    UTF-16 without a mark shows itself by the zeros beside its first character.
+
     Args:
       data: bytes; path: str, for the message; remedy: str, a sentence.
       fallback: str, such as 'latin-1': how to read what is no UTF-8; '' refuses it.
     Raises:
       errors.InputError: the bytes are no text of that kind.
     """
-    encoding = 'utf-8'
+    encoding = {b'\0': 'utf-16-be'}.get(data[:1]) or (
+        'utf-16-le' if data[1:2] == b'\0' else 'utf-8')
     for mark, name in _MARKS:
         if data.startswith(mark):
             data, encoding = data[len(mark):], name
+            break
     try:
         text = data.decode(encoding)
+        if '\0' in text:
+            raise errors.InputError('{}: line {} holds a NUL; it is no text. {}'.format(
+                path, text[:text.index('\0')].count('\n') + 1, remedy).rstrip())
     except UnicodeDecodeError as error:
         if fallback:
             return data.decode(fallback)
@@ -39,7 +47,7 @@ def decoded(data: bytes, path: str, remedy: str = '', fallback: str = '') -> str
         raise errors.InputError('{}: line {} is no {} text (byte 0x{:02x}). Save it as UTF-8. {}'
                                 .format(path, line, encoding.upper(), data[error.start], remedy)
                                 .rstrip())
-    return text.lstrip('\ufeff')     # two programs, two marks
+    return text.lstrip('\ufeff').rstrip('\x1a')     # two programs, two marks; the end of DOS
 
 
 def read(path: str, what: str = 'text', remedy: str = 'Give a text file in UTF-8.',

@@ -240,6 +240,18 @@ def test_files_that_cann_refuses_are_handed_on_cleaned_and_told(tmp_path):
 
 
 @pytest.mark.parametrize('device', ['cpu', 'npu'])
+def test_operators_of_a_mixlist_that_cann_does_not_have_are_told(tmp_path, device):
+    mix = tmp_path / 'mix.json'
+    mix.write_text(json.dumps({'black-list': {'to-add': ['MatMulV2', 'AddN', 'FusedBatchNorm']},
+                               'white-list': {'to-remove': ['Conv2D ']}}))
+    options = npu.NpuOptions(modify_mixlist=str(mix), emulate_precision=device == 'cpu')
+    # FusedBatchNorm is TensorFlow's name; a blank belongs to no name.
+    assert [line for line in npu.explain_ignored(options, device) if 'table' in line] == [
+        '--modify_mixlist {}: CANN\'s table has no "Conv2D", "FusedBatchNorm" (of CANN: '
+        'BatchNorm); what it does not know has no effect'.format(mix)]
+
+
+@pytest.mark.parametrize('device', ['cpu', 'npu'])
 def test_files_of_options_are_checked_on_every_device(tmp_path, device):
     (tmp_path / 'mix.json').write_text('{"whitelist": {}}')
     with pytest.raises(errors.InputError, match='unknown key "whitelist"'):

@@ -43,9 +43,12 @@ def test_tables_that_hccl_would_hang_on_are_refused(servers, message):
 
 
 @pytest.mark.parametrize('changes, message', [
-    ({'status': 'initializing'}, 'not completed'), ({'server_count': '2'}, 'lists 1 machines'),
+    ({'status': 'initializing'}, 'not completed'), ({'server_count': '2'}, 'but it lists 1'),
     ({'server_list': None}, 'no rank table'), ({'server_list': ['host']}, 'a list "device"'),
-    ({'server_list': [{'device': 3}]}, 'a list "device"')])
+    ({'server_list': [{'device': 3}]}, 'a list "device"'),
+    ({'server_count': 1}, 'in quotes, not 1'),
+    ({'server_count': '2', 'server_list': [{'server_id': 'a', 'device': [{}]}] * 2},
+     'the same "server_id"')])
 def test_tables_that_are_not_ready_are_refused(changes, message):
     with pytest.raises(errors.InputError, match=message):
         rank_table.validate(table(**changes), 'table.json')
@@ -140,6 +143,8 @@ def test_ranks_of_the_second_template_count_in_the_order_of_the_file_unless_name
 
 @pytest.mark.parametrize('changes, message', [
     ({'status': 'initializing'}, 'not completed'), ({'group_list': []}, 'list "group_list"'),
+    ({'group_count': '2'}, '"group_count" is \'2\', but it lists 1'),
+    ({'group_list': [{'instance_count': '3', 'instance_list': [{}]}]}, 'but it lists 1'),
     ({'group_list': [{'instance_list': 3}]}, 'list "instance_list"'),
     ({'group_list': [{'instance_list': [{'devices': [4]}]}]}, 'list "devices"'),
     ({'group_list': [{'instance_list': [{'devices': [{'device_id': '0'}]}]}]}, 'no "device_ip"')])

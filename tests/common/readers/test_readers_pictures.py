@@ -89,6 +89,13 @@ def test_16_bits_become_their_upper_8(tmp_path, bands, kind):
     np.testing.assert_array_equal(pictures.read(str(path), channels=None), expected)
 
 
+def test_grey_of_more_than_16_bits_is_refused_and_does_not_turn_white(tmp_path):
+    path = str(tmp_path / 'a.tif')
+    Image.fromarray(np.array([[1 << 20, 1 << 24]], np.int32)).save(path)
+    with pytest.raises(errors.InputError, match='more than 16 bits'):
+        pictures.read(path)
+
+
 def test_transparency_is_composed_over_white(tmp_path):
     path = str(tmp_path / 'a.png')
     values = np.array([[[255, 0, 255, 0], [10, 20, 30, 255], [100, 200, 0, 128]]], np.uint8)

@@ -26,7 +26,8 @@ def _refused(read, path, match):
     assert len(str(caught.value)) <= 290 and os.path.basename(path) in str(caught.value)
 
 
-@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32', 'utf-16-le',
+                                      'utf-16-be'])
 def test_byte_order_marks_are_taken_off(tmp_path, encoding):
     value = {'a': [1, 'é中']}
     data = json.dumps(value, ensure_ascii=False).encode(encoding)
@@ -34,6 +35,11 @@ def test_byte_order_marks_are_taken_off(tmp_path, encoding):
     assert text.read_lines(_file(tmp_path, 'é\n\n b \r\nc'.encode(encoding))) == ['é', 'b', 'c']
     twice = '\ufeff'.encode('utf-8') * 2
     assert text.read(_file(tmp_path, twice + b'x')) == 'x'
+
+
+def test_marks_of_other_systems_do_not_become_names(tmp_path):
+    assert text.read_lines(_file(tmp_path, 'chair\r\ntable\r\n\x1a'.encode())) == ['chair', 'table']
+    _refused(text.read_lines, _file(tmp_path, b'chair\ntab\0le\n'), 'line 2 holds a NUL')
 
 
 def test_json_of_the_field_is_read():
