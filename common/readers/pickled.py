@@ -15,6 +15,10 @@ class Forbidden(pickle.UnpicklingError):
     """A pickle wants something to be run."""
 
 
+class Unsupported(pickle.UnpicklingError):
+    """A pickle is whole, but of a kind that is not read; the text says what to do instead."""
+
+
 class Stub:
     """Stands for an object of a package that is not needed, or cannot be had without running it.
 

@@ -47,6 +47,8 @@ def load(stream: Union[bytes, BinaryIO], path: str, remedy: str = '',
         except pickled.Forbidden as error:
             raise errors.InputError('{} cannot be read as {}: {}. Nothing of it was run; take such '
                                     'files from their makers alone.'.format(path, what, error))
+        except pickled.Unsupported as error:
+            raise errors.InputError('{} cannot be read as {}: {}.'.format(path, what, error))
         except pickle.UnpicklingError as error:
             raise ValueError(error)
 

@@ -22,7 +22,8 @@ _STORAGES = {'FloatStorage': '<f4', 'DoubleStorage': '<f8', 'HalfStorage': '<f2'
              'BoolStorage': '|b1', 'ComplexFloatStorage': '<c8', 'ComplexDoubleStorage': '<c16',
              'UntypedStorage': '|u1'}
 _WRAPPERS = ('state_dict', 'model_state_dict', 'model', 'net', 'network', 'weights', 'params')
-_PREFIX = 'module.'
+# Of DataParallel, torch.compile, Lightning, and of networks around an encoder.
+_PREFIXES = ('module.', '_orig_mod.', 'model.', 'backbone.')
 
 _Stored = NamedTuple('_Stored', [('key', str), ('kind', str), ('count', int)])
 
@@ -34,8 +35,10 @@ def _dtype(kind: str) -> np.dtype:
 class _Tensor:
     """A tensor whose storage may be read later."""
 
-    def __init__(self, storage: '_Storage', offset: int, size: Tuple, stride: Tuple):
+    def __init__(self, storage: '_Storage', offset: int, size: Tuple, stride: Tuple,
+                 is_negative: bool, is_conjugate: bool):
         self.stored, self.offset, self.size, self.stride = storage.stored, offset, size, stride
+        self.is_negative, self.is_conjugate = is_negative, is_conjugate
 
 
 class _Storage:
@@ -45,12 +48,16 @@ class _Storage:
         self.stored = stored
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *unused) -> _Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False,
+            hooks: Any = None, metadata: Any = None) -> _Tensor:
+    del requires_grad, hooks
+    bits = metadata if isinstance(metadata, dict) else {}   # of views that PyTorch computes late
     numbers = [offset] + list(size) + list(stride)
     if not isinstance(storage, _Storage) or len(size) != len(stride) or len(size) > 32 or not all(
             isinstance(one, int) and 0 <= one < 1 << 62 for one in numbers):
         raise pickle.UnpicklingError('a tensor that makes no sense')
-    return _Tensor(storage, offset, tuple(size), tuple(stride))
+    return _Tensor(storage, offset, tuple(size), tuple(stride), bool(bits.get('neg')),
+                   bool(bits.get('conj')))
 
 
 def _parameter(data: Any, *unused) -> Any:
@@ -67,13 +74,15 @@ _KNOWN: unpickler.Known = {
 def _storage(pid: Any) -> _Storage:
     """A storage of a persistent id ('storage', type, key, device, count[, view])."""
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != 'storage':
-        raise pickle.UnpicklingError('it refers to {}; save the weights alone, by torch.save(model.'
-                                     'state_dict(), path)'.format(errors.quote(pid, 30)))
+        raise pickled.Unsupported('it refers to {}; save the weights alone, by torch.save(model.'
+                                  'state_dict(), path)'.format(errors.quote(pid, 30)))
     if len(pid) > 5 and pid[5] is not None:
-        raise pickle.UnpicklingError('a view of a storage, which only very old files have')
+        raise pickled.Unsupported('a view of a storage, which only very old files have; save it '
+                                  'again with PyTorch')
     kind = _STORAGES.get(pid[1].name.rsplit('.', 1)[1] if isinstance(pid[1], pickled.Name) else '')
     if kind is None:
-        raise pickle.UnpicklingError('a storage of {}'.format(errors.quote(pid[1])))
+        raise pickled.Unsupported('a storage of {}, which is not read; save the weights as '
+                                  'float32'.format(errors.quote(pid[1])))
     if not isinstance(pid[4], int) or not 0 <= pid[4] < 1 << 62:
         raise pickle.UnpicklingError('a storage that makes no sense')
     return _Storage(_Stored(errors.quote(pid[2]), kind, pid[4]))
@@ -122,7 +131,9 @@ class _Stores:
         steps = [stride * flat.itemsize for stride in value.stride]
         view = np.lib.stride_tricks.as_strided(flat[value.offset:], value.size, steps,
                                                writeable=False)
-        return _numbers(np.array(view), value.stored.kind)
+        array = _numbers(np.array(view), value.stored.kind)
+        array = -array if value.is_negative else array
+        return array.conj() if value.is_conjugate else array
 
 
 def _numbers(array: np.ndarray, kind: str) -> np.ndarray:
@@ -158,7 +169,11 @@ def _read_row(stream: Any, size: int, path: str, remedy: str) -> Tuple[Any, _Sto
     def load(known: Optional[unpickler.Known] = None, persistent=None) -> Any:
         return pickles.load(stream, path, remedy, known, persistent, what=_WHAT)
 
-    if stream.peek(1)[:1] not in (b'\x80', b'\x8a'):
+    start = stream.peek(9)[:9]
+    if len(start) == 9 and int.from_bytes(start[:8], 'little') < size and start[8:] == b'{':
+        raise errors.InputError('{} is a file of safetensors; expected {}. Load it in PyTorch, and '
+                                'save it by torch.save(weights, path).'.format(path, _WHAT))
+    if start[:1] not in (b'\x80', b'\x8a'):
         raise ValueError('it begins as none does')
     if load() != _MAGIC or load() != _PROTOCOL:
         raise ValueError('it is a pickle of something else')
@@ -226,11 +241,13 @@ def weights(value: Any) -> Tuple[Dict[str, Any], List[str]]:
 
 def _unprefixed(value: Dict, notes: List[str]) -> Dict:
     names = [name for name, one in value.items() if isinstance(one, np.ndarray)]
-    if names and all(isinstance(name, str) and name.startswith(_PREFIX) for name in names):
-        note = 'prefix "{}" taken off'.format(_PREFIX)
+    prefix = next((one for one in _PREFIXES if names and all(
+        isinstance(name, str) and name.startswith(one) for name in names)), '')
+    if prefix:
+        note = 'prefix "{}" taken off'.format(prefix)
         if note not in notes:
             notes.append(note)
-        return {name[len(_PREFIX):] if str(name).startswith(_PREFIX) else name: one
-                for name, one in value.items()}
+        return _unprefixed({name[len(prefix):] if str(name).startswith(prefix) else name: one
+                            for name, one in value.items()}, notes)
     return {name: _unprefixed(one, notes) if isinstance(one, dict) and not names else one
             for name, one in value.items()}

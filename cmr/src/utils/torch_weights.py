@@ -101,8 +101,9 @@ def read(path: str) -> Dict[str, np.ndarray]:
     for name, value in named.items():
         if name.endswith(_COUNTER):
             continue
-        if not isinstance(value, np.ndarray) or not np.isfinite(value).all():
-            raise errors.InputError('{}: {} is no array of finite numbers.'.format(path, name))
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in 'biuf' or not np.isfinite(
+                value).all():
+            raise errors.InputError('{}: {} is no array of finite real numbers.'.format(path, name))
         weights[name] = to_ours(value.astype(np.float32))
     return weights
 

@@ -36,6 +36,9 @@ def test_wrappers_are_taken_off():
             ({'a': array}, {'a': array}, 0),
             ({'state_dict': {'a': array}, 'epoch': 3}, {'a': array}, 1),
             ({'model': {'state_dict': {'module.a': array}}}, {'a': array}, 3),
+            ({'model._orig_mod.a': array}, {'a': array}, 2),
+            ({'backbone.a': array}, {'a': array}, 1),
+            ({'layers.a': array}, {'layers.a': array}, 0),
             ({'module.a': array, 'b': array}, {'module.a': array, 'b': array}, 0),
             ({'net': {'a': array}, 'b': array}, {'net': {'a': array}, 'b': array}, 0)):
         result, notes = torch_file.weights(value)
@@ -43,6 +46,26 @@ def test_wrappers_are_taken_off():
     for value in ([1], 3, pickled.Stub('net.Net')):
         with pytest.raises(ValueError, match='expected named weights; save them by torch.save'):
             torch_file.weights(value)
+
+
+def test_views_that_pytorch_computes_late_have_the_values_that_it_shows():
+    weights = torch_file.read(os.path.join(CASES, 'torch', 'late_views.pt'))
+    # torch.load(...) prints these; the file holds 1, 2, 5 and the numbers before conjugation.
+    np.testing.assert_array_equal(weights['negative'], [-1, -2, -5])
+    np.testing.assert_array_equal(weights['conjugate'], [1 - 2j, 3 + 4j])
+    np.testing.assert_array_equal(weights['imaginary'], [-2, 4])
+
+
+def test_files_that_are_whole_but_of_another_kind_are_not_to_be_got_anew(tmp_path):
+    head = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    for data, match in ((len(head).to_bytes(8, 'little') + head + bytes(4), 'file of safetensors'),
+                        (_archive(_tensor(b'QInt8Storage', 2, (2,), (1,)), s0=b'\1\2'),
+                         'QInt8Storage, which is not read; save the weights as float32')):
+        path = tmp_path / 'a.pt'
+        path.write_bytes(data)
+        with pytest.raises(errors.InputError, match=match) as caught:
+            torch_file.read(str(path))
+        assert 'anew' not in str(caught.value)
 
 
 def _archive(data, **storages):
