@@ -66,7 +66,6 @@ def _toy(folder):
 
 
 def _vsl(folder):
-    from tests.vsl import test_scripts
     from vsl import data_utils, evaluation, make_dataset, training, vsl_main
     del evaluation, training    # imported here, as a script imports them late
     path = os.path.join(folder, 'shapes.mat')
@@ -74,7 +73,8 @@ def _vsl(folder):
         data_utils.write(path, *make_dataset.make_furniture(0, 2, 1))
     return Case(vsl_main.main, [
         '--data_path=' + path, '--stages=train,classify,reconstruct,freeze', '--report_every=1',
-        '--training_steps=4', '--save_every=2'] + test_scripts.SIZES, [''])
+        '--training_steps=4', '--save_every=2', '--batch_size=5', '--global_latent_dim=3',
+        '--local_latent_dim=2', '--local_latent_num=1'], [''])
 
 
 def _polygen(folder):
@@ -83,8 +83,8 @@ def _polygen(folder):
     del training
     data = tiny.write_solids(os.path.join(folder, 'meshes'))
     return Case(train.main, tiny.OPTIONS + [
-        '--data_path=' + data, '--training_steps=6', '--save_every=2', '--freeze', '--sample',
-        '--valid_only'], [''])
+        '--data_path=' + data, '--training_steps=6', '--save_every=2', '--num_buckets=1', '--freeze',
+        '--sample', '--valid_only'], [''])
 
 
 def _imnet(folder):
@@ -140,6 +140,19 @@ def _quick_pictures():
 
     for name, place in (('mesh_grid', 0), ('image_grid', 0), ('curves', 0), ('save_figure', 1)):
         setattr(plots, name, lambda *arguments, place=place, **options: write(arguments[place]))
+
+
+def _quick_graphs():
+    """Leaves graphs as they are built: optimizing one takes longer than the steps of a tiny run."""
+    init = tf.Session.__init__
+
+    def call(self, target='', graph=None, config=None):
+        config = config or tf.ConfigProto()
+        config.graph_options.optimizer_options.opt_level = tf.OptimizerOptions.L0
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        init(self, target, graph, config)
+
+    tf.Session.__init__ = call
 
 
 CASES = {'toy': _toy, 'vsl': _vsl, 'polygen': _polygen, 'imnet': _imnet, 'r2n2': _r2n2, 'cmr': _cmr}
@@ -347,6 +360,7 @@ class Killer:
         _in_child(functools.partial(CASES[name], data))     # with sessions of TensorFlow
         self.case = CASES[name](data)
         _quick_pictures()
+        _quick_graphs()
         self._log = os.path.join(folder, 'kills.jsonl')
         self.rows = _rows(self._log) if os.path.exists(self._log) else []
         self._measure()
