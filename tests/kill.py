@@ -83,8 +83,8 @@ def _polygen(folder):
     del training
     data = tiny.write_solids(os.path.join(folder, 'meshes'))
     return Case(train.main, tiny.OPTIONS + [
-        '--data_path=' + data, '--training_steps=6', '--save_every=2', '--num_buckets=1', '--freeze',
-        '--sample', '--valid_only'], [''])
+        '--data_path=' + data, '--training_steps=6', '--save_every=2', '--num_buckets=1',
+        '--freeze', '--sample', '--valid_only'], [''])
 
 
 def _imnet(folder):
@@ -110,8 +110,8 @@ def _r2n2(folder):
         tiny.make_data(data)
     return Case(main.main, [
         '--data_path=' + data, '--training_steps=4', '--batch_size=2', '--report_every=1',
-        '--save_every=2', '--workers=1', '--mask_views', '--evaluate', '--freeze',
-        '--set'] + tiny.SET, [''])
+        '--save_every=2', '--workers=1', '--mask_views', '--evaluate', '--freeze', '--plain',
+        '--model=GRUNet', '--set'] + tiny.SET, [''])
 
 
 def _cmr(folder):
