@@ -72,7 +72,7 @@ def _vsl(folder):
     if not os.path.exists(path):
         data_utils.write(path, *make_dataset.make_furniture(0, 2, 1))
     return Case(vsl_main.main, [
-        '--data_path=' + path, '--stages=train,classify,reconstruct,freeze', '--report_every=1',
+        '--data_path=' + path, '--stages=train,classify,freeze', '--report_every=1',
         '--training_steps=4', '--save_every=2', '--batch_size=5', '--global_latent_dim=3',
         '--local_latent_dim=2', '--local_latent_num=1'], [''])
 
@@ -83,8 +83,8 @@ def _polygen(folder):
     del training
     data = tiny.write_solids(os.path.join(folder, 'meshes'))
     return Case(train.main, tiny.OPTIONS + [
-        '--data_path=' + data, '--training_steps=6', '--save_every=2', '--num_buckets=1',
-        '--freeze', '--sample', '--valid_only'], [''])
+        '--data_path=' + data, '--training_steps=4', '--save_every=2', '--num_buckets=1',
+        '--sample', '--valid_only'], [''])
 
 
 def _imnet(folder):
@@ -98,7 +98,7 @@ def _imnet(folder):
     return Case(train.main, [
         '--data_path=' + folder, '--epochs', '1', '2', '3', '--gan_epochs=2', '--svr_epochs=2',
         '--svr_ef_dim=1', '--svr_batch_size=2', '--gan_dim=4', '--checkpoint_every=1', '--stages',
-        'ae16', 'ae32', 'ae64', 'codes', 'gan', 'svr', 'freeze'] + tiny.SIZES, ['ae', 'gan', 'svr'])
+        'ae16', 'ae32', 'codes', 'gan', 'svr'] + tiny.SIZES, ['ae', 'gan', 'svr'])
 
 
 def _r2n2(folder):
@@ -110,22 +110,24 @@ def _r2n2(folder):
         tiny.make_data(data)
     return Case(main.main, [
         '--data_path=' + data, '--training_steps=4', '--batch_size=2', '--report_every=1',
-        '--save_every=2', '--workers=1', '--mask_views', '--evaluate', '--freeze', '--plain',
-        '--model=GRUNet', '--set'] + tiny.SET, [''])
+        '--save_every=2', '--workers=1', '--mask_views', '--evaluate', '--plain', '--model=GRUNet',
+        '--set'] + tiny.SET, [''])
 
 
 def _cmr(folder):
     from cmr import train, training
+    from cmr.src.models import resnet
     from tests.cmr import tiny
     del training
+    resnet.LAYERS = 1, 1, 1, 1
     body, data = os.path.join(folder, 'body'), os.path.join(folder, 'data')
     if not os.path.exists(data):
         tiny.make_body(body)
         tiny.make_set(data, body)
     return Case(train.main, [
         '--data_path=' + data, '--body=' + body, '--dataset=up-3d', '--training_steps=4',
-        '--batch_size=2', '--report_every=1', '--save_every=2', '--num_workers=1', '--evaluate',
-        '--freeze'] + tiny.NETWORK, [''])
+        '--batch_size=2', '--report_every=1', '--save_every=2', '--num_workers=1', '--evaluate']
+        + tiny.NETWORK, [''])
 
 
 def _quick_pictures():
