@@ -14,7 +14,7 @@ import numpy as np
 
 from common import errors, files
 from common.readers import arrays as arrays_lib
-from common.readers import folders, pictures, text
+from common.readers import folders, limits, pictures, text
 
 INDEX = 'set.json'
 _REMEDY = 'Make it again with polygen/make_dataset.py.'
@@ -73,14 +73,10 @@ class Inputs(NamedTuple):
 
     def _read(self, item):
         start, end = int(self.offsets[item]), int(self.offsets[item + 1])
-        try:
-            with open(self.path, 'rb') as stream:
-                stream.seek(start)
-                # No more than there is, whatever the offsets say.
-                data = stream.read(max(0, min(end, os.fstat(stream.fileno()).st_size) - start))
-        except OSError as error:
-            raise errors.InputError('cannot read {}: {}. {}'.format(
-                self.path, error.strerror, _REMEDY)) from None
+        with limits.regular(self.path, 'the inputs of meshes', _REMEDY) as (stream, size):
+            stream.seek(start)
+            # No more than there is, whatever the offsets say.
+            data = stream.read(max(0, min(end, size) - start))
         if len(data) != end - start:
             raise errors.InputError('{} is cut short. {}'.format(self.path, _REMEDY))
         return data

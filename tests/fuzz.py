@@ -8,12 +8,15 @@ Example: python -m tests.fuzz --reader npz --cases 10000
 """
 import argparse
 import collections
+import contextlib
 import copy
 import json
 import os
 import pickle
 import random
 import resource
+import select
+import shutil
 import signal
 import struct
 import sys
@@ -418,7 +421,7 @@ def _outcome(read, path):
         if len('error: ' + message) > _LENGTH or not message.isprintable():
             return 'finding: a line of {} characters: {}'.format(len(message), message[:500])
         # A file that is looked for in its folder may be told by that.
-        folder = os.path.dirname(path) + os.sep
+        folder = errors.one_line(os.path.dirname(path), 1000) + os.sep
         if os.path.basename(path).split('.')[0] not in message and (
                 folder.rstrip(os.sep) not in message.replace(folder, '')):
             return 'finding: the line names no file: {}'.format(message)
@@ -439,9 +442,7 @@ def _work(reader, path, contents, first, sending):
     for number in range(first, len(contents)):
         for timer, limit in ((signal.ITIMER_PROF, _SECONDS), (signal.ITIMER_REAL, _CLOCK)):
             signal.setitimer(timer, limit)
-        if os.path.exists(path):    # a file that is written over goes to the disk at once
-            os.remove(path)
-        _write(path, contents[number])
+        _put(path, contents[number])
         outcome = _outcome(READERS[reader].read, path)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
         if grown > _MEMORY and not outcome.startswith('finding'):
@@ -451,11 +452,46 @@ def _work(reader, path, contents, first, sending):
             return
 
 
+def _put(path, content):
+    """Writes a file, or what a function (path) makes, in place of what is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):     # a file that is written over goes to the disk at once
+        os.remove(path)
+    if callable(content):
+        content(path)
+    else:
+        _write(path, content)
+
+
+def _lines(process, receiving):
+    """Yields the lines of a child, the leader of a process group, until it ends.
+
+    What the child leaves behind (a process of its own that looks at a graph) would hold the pipe
+    open, so its end is not waited for.
+    """
+    rest, heard, ended = b'', time.time(), False
+    while True:
+        ready = select.select([receiving], [], [], 0 if ended else 1)[0]
+        data = os.read(receiving, 1 << 16) if ready else b''
+        *whole, rest = (rest + data).split(b'\n')
+        yield from (line.decode('utf-8', 'replace') for line in whole)
+        if data:
+            heard = time.time()
+        elif ready or ended:
+            break
+        elif time.time() - heard > _CLOCK + _SECONDS:
+            os.killpg(process, signal.SIGKILL)
+        ended = bool(os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+
+
 def outcomes(reader, contents, folder):
     """Reads files in child processes; yields what each gave, in their order.
 
     Args:
-      reader: str, of READERS; contents: list of bytes, of the files; folder: str, for the file.
+      reader: str, of READERS; contents: list of bytes, of the files, or of functions (path) that
+        make them; folder: str, for the file.
     """
     place = os.path.join(folder, 'place')
     path = os.path.join(place, READERS[reader].name or 'case' + READERS[reader].suffix)
@@ -468,19 +504,29 @@ def outcomes(reader, contents, folder):
         receiving, sending = os.pipe()
         process = os.fork()
         if not process:
-            os.close(receiving)
+            code = 1
             try:
+                os.setpgid(0, 0)
+                os.close(receiving)
                 _work(reader, path, contents, number, sending)
+                code = 0
             finally:
-                os._exit(0)
+                os._exit(code)
         os.close(sending)
-        with os.fdopen(receiving, 'rb') as stream:
-            for line in stream:
-                yield line.decode().rstrip('\n')
+        with contextlib.suppress(OSError):      # the child has done it
+            os.setpgid(process, process)
+        try:
+            for line in _lines(process, receiving):
+                yield line
                 number += 1
-        _, status = os.waitpid(process, 0)
-        if number < len(contents) and os.WIFSIGNALED(status):
-            yield 'finding: ended by signal {}'.format(os.WTERMSIG(status))
+        finally:
+            os.close(receiving)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process, signal.SIGKILL)
+            _, status = os.waitpid(process, 0)
+        if number < len(contents) and status:
+            yield 'finding: ended by ' + ('signal {}'.format(os.WTERMSIG(status)) if os.WIFSIGNALED(
+                status) else 'itself, with exit code {}'.format(os.WEXITSTATUS(status)))
             number += 1
 
 

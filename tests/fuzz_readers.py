@@ -284,7 +284,8 @@ def _run_graph(path):
     del model       # TensorFlow is loaded once, before the script forks
     folder = os.path.dirname(path)
     zeros = os.path.join(folder, 'zeros.npy')
-    np.save(zeros, np.zeros([2, 4], np.float32))
+    if not os.path.exists(zeros):
+        np.save(zeros, np.zeros([2, 4], np.float32))
     reading, writing = os.pipe()
     said = os.dup(2)
     os.dup2(writing, 2)     # the child that runs the graph writes its line there
@@ -807,7 +808,8 @@ def _levels_seeds(folder):
 
 def _read_lsp(path):
     from cmr.src.dataset.preprocess import raw
-    return raw.lsp(os.path.dirname(path), (1, 5), True)
+    with _telling_missing():
+        return raw.lsp(os.path.dirname(path), (1, 5), True)
 
 
 def _lsp_seeds(folder):
@@ -820,7 +822,8 @@ def _lsp_seeds(folder):
 
 def _read_mpii(path):
     from cmr.src.dataset.preprocess import raw
-    return raw.mpii(os.path.dirname(path))
+    with _telling_missing():
+        return raw.mpii(os.path.dirname(path))
 
 
 def _mpii_arrays():
@@ -830,7 +833,18 @@ def _mpii_arrays():
 
 def _read_coco(path):
     from cmr.src.dataset.preprocess import raw
-    return raw.coco(os.path.dirname(os.path.dirname(path)))
+    with _telling_missing():
+        return raw.coco(os.path.dirname(os.path.dirname(path)))
+
+
+@contextlib.contextmanager
+def _telling_missing():
+    """Files that are missing are told by `preprocess`."""
+    from cmr.src.dataset.preprocess import raw
+    try:
+        yield
+    except raw.Missing as error:
+        raise errors.InputError(error.args[0])
 
 
 _COCO = {'images': [{'id': 1, 'file_name': 'a.jpg', 'height': 90, 'width': 80}],

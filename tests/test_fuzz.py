@@ -15,12 +15,12 @@ _COVERED = {
     'hdf5.read': 'hdf5', 'hdf5.read_all': 'hdf5', 'hdf5.open_file': 'hdf5_rows',
     'matlab.read': 'mat', 'matlab.read_all': 'mat', 'pickles.read': 'pickle',
     'pickles.load': 'pickle', 'pictures.read': 'picture', 'text.read': 'lines',
-    'text.read_lines': 'lines', 'text.read_json': 'json', 'text.read_yaml': 'yaml',
-    'torch_file.read': 'torch'}
+    'text.read_lines': 'lines', 'text.read_json_rows': 'metrics', 'text.read_json': 'json',
+    'text.read_yaml': 'yaml', 'torch_file.read': 'torch'}
 _READING = ('read', 'load', 'open_file')
 # Calls by which code outside of common/readers reads a file: of our readers, and of libraries.
 _OURS = re.compile(r'common\.(readers\.(?!child|folders)\w+'
-                   r'\.(read\w*|load|open_file|content|opened|look)'
+                   r'\.(read\w*|load|open_file|content|opened|regular|look)'
                    r'|geometry\.(meshes\.read\w*|voxel_grids\.read_binvox))')
 _LIBRARIES = re.compile(
     r'open|numpy\.(load|loadtxt|fromfile|genfromtxt|memmap)|json\.load|pickle\.loads?|h5py\.File'

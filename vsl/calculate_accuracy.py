@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from common import cli, errors
-from common.readers import text
+from common.readers import limits, text
 from vsl import mat2bin
 
 
@@ -44,7 +44,7 @@ def _rows(path, latent_size):
     """Codes of one output file, [rows, D]."""
     try:
         if path.endswith('.bin'):
-            return np.fromfile(path, np.float32).reshape(-1, latent_size)
+            return np.frombuffer(limits.content(path, 'codes'), np.float32).reshape(-1, latent_size)
         return np.array([[float(word) for word in line.replace(',', ' ').split()]
                          for line in text.read_lines(path, 'codes')], np.float32)
     except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from common import errors
 from common.geometry import meshes
-from common.readers import pictures
+from common.readers import limits, pictures
 from common.readers import text as text_lib
 
 MOST_TRIANGLES = 4000   # of a mesh on a page; more are merged
@@ -21,7 +21,7 @@ _EDGES = 1500           # triangles up to which edges are drawn
 _SIDE = 1100            # pixels of the longer side of a picture on a page
 _PLAIN = 150 << 10      # bytes of a picture up to which it is shown as it is
 _MOST_ROWS, _MOST_TEXT = 200, 20000
-_LARGEST = 64 << 20     # bytes of a mesh file that is read for a page
+_LARGEST = 64 << 20     # bytes of a mesh or a picture that is read for a page
 
 
 def decimated(vertices: np.ndarray, triangles: np.ndarray, most: int = MOST_TRIANGLES
@@ -92,15 +92,14 @@ def picture(path: str) -> Optional[str]:
     """Returns a picture as the address of an <img>, made smaller where it is large; None: none."""
     from PIL import Image  # here, since --help needs none of it
     try:
-        with open(path, 'rb') as stream:
-            data = stream.read()
+        data = limits.content(path, 'a picture', most=_LARGEST)
         with Image.open(io.BytesIO(data)) as image:
             kind = {'PNG': 'png', 'JPEG': 'jpeg'}.get(image.format)
             if kind is None or image.size[0] * image.size[1] > pictures.MAX_PIXELS:
                 return None
             if len(data) > _PLAIN or max(image.size) > _SIDE:
                 kind, data = 'jpeg', _smaller(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (errors.InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return 'data:image/{};base64,{}'.format(kind, base64.b64encode(data).decode('ascii'))
 

@@ -3,6 +3,7 @@
 It shows what a run recorded (command, options, versions, curves) and what it left: pictures,
 meshes to be turned, tables, links to the files beside. What comes from files or options is escaped.
 """
+import contextlib
 import functools
 import html
 import json
@@ -86,14 +87,9 @@ def _metrics(path):
     rows: List[Dict[str, Any]] = []
     if not os.path.exists(path):
         return rows
-    with open(path, encoding='utf-8', errors='replace') as stream:
-        for line in stream:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict) and isinstance(row.get('step'), int):
-                rows.append(row)
+    with contextlib.suppress(errors.InputError):
+        rows += [row for row in text.read_json_rows(path)
+                 if isinstance(row, dict) and isinstance(row.get('step'), int)]
     return rows
 
 

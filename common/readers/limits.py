@@ -91,16 +91,33 @@ def look(path: str, what: str, remedy: str = ANEW) -> Tuple[bytes, int]:
 @contextlib.contextmanager
 def opened(path: str, what: str, remedy: str = ANEW) -> Iterator[Tuple[BufferedReader, int]]:
     """Opens a file that was looked at as in `look`; yields (binary stream, size in bytes)."""
-    with telling(path, what, remedy):
-        if not stat.S_ISREG(os.stat(path).st_mode):     # a pipe would block, a device never end
-            raise errors.InputError('{} is no regular file; expected {}. {}'.format(
-                path, what, remedy))
-        stream = open(path, 'rb')
-    with stream, telling(path, what, remedy):
+    with regular(path, what, remedy) as (stream, size):
         head = stream.read(512)
         stream.seek(0)
         _refuse_impostors(path, head, what, remedy)
+        yield stream, size
+
+
+@contextlib.contextmanager
+def regular(path: str, what: str, remedy: str = ANEW) -> Iterator[Tuple[BufferedReader, int]]:
+    """Opens a regular file, whatever is in it; yields (binary stream, size in bytes).
+
+    Raises:
+      errors.InputError: it is missing, a folder, a pipe or a device, or may not be read.
+    """
+    check_regular(path, what, remedy)
+    with telling(path, what, remedy):
+        stream = open(path, 'rb')
+    with stream, telling(path, what, remedy):
         yield stream, os.fstat(stream.fileno()).st_size
+
+
+def check_regular(path: str, what: str, remedy: str = ANEW) -> None:
+    """Raises an InputError if a path is no regular file: a pipe would block, a device never end."""
+    with telling(path, what, remedy):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise errors.InputError('{} is no regular file; expected {}. {}'.format(
+                path, what, remedy))
 
 
 def _refuse_impostors(path: str, head: bytes, what: str, remedy: str) -> None:

@@ -7,6 +7,7 @@ from common import errors
 from common.readers import arrays, child, hdf5, limits
 
 _WHAT = 'a MATLAB file'
+_LONGEST_NAME = 1 << 16     # bytes of an array's name
 _HDF5 = b'\x89HDF\r\n\x1a\n'
 
 
@@ -26,6 +27,7 @@ def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
     if is_hdf5(path, what, remedy):
         return {name: value.T for name, value in
                 hdf5.read(path, names, what, remedy, most).items()}
+    _check_old(path, what, remedy)
     return child.run(read_all, 'scipy.io', path, {
         'names': None if names is None else list(names), 'most': most}, what, remedy)[1]
 
@@ -34,6 +36,20 @@ def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
     """Returns whether a .mat file is of version 7.3; errors as in `limits.look`."""
     head, _ = limits.look(path, what, remedy)
     return head[:8] == _HDF5 or head[:10] == b'MATLAB 7.3'
+
+
+def _check_old(path: str, what: str, remedy: str) -> None:
+    """Refuses a file of version 4 without a name, which SciPy would look through to its end.
+
+    Such a file begins with whole numbers (type, rows, columns, imaginary part, length of the name)
+    and holds 2 GiB at most; later versions begin with text.
+    """
+    head, size = limits.look(path, what, remedy)
+    if 0 in head[:4] and (size > 1 << 31 or not any(
+            0 < int.from_bytes(head[16:20], order) < _LONGEST_NAME for order in (
+                'little', 'big'))):
+        raise errors.InputError('{} cannot be read as {}: it has no header of one. {}'.format(
+            path, what, remedy))
 
 
 def read_all(path: str, request: Dict[str, Any]) -> child.Answer:

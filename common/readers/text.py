@@ -2,7 +2,7 @@
 import codecs
 import json
 import re
-from typing import Any, List, Optional
+from typing import Any, Iterator, List, Optional
 
 import numpy as np
 
@@ -15,6 +15,7 @@ _YAML_BYTES, _YAML_NODES = 128 << 10, 100000
 _MARKS = ((codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF32_LE, 'utf-32-le'),
           (codecs.BOM_UTF32_BE, 'utf-32-be'), (codecs.BOM_UTF16_LE, 'utf-16-le'),
           (codecs.BOM_UTF16_BE, 'utf-16-be'))
+_LONGEST_ROW = 1 << 20      # bytes of a line of JSON
 _LONG_NUMBER = re.compile(r'\d{400}')   # int() takes time with the square of the digits
 
 
@@ -77,6 +78,24 @@ def read_json(path: str, what: str = 'JSON', remedy: str = 'Give a whole JSON fi
       errors.InputError: it is missing, no JSON, or nested too deeply.
     """
     return parsed_json(read(path, what, remedy), path, what, remedy)
+
+
+def read_json_rows(path: str, what: str = 'rows of JSON', remedy: str = limits.ANEW,
+                   most: int = MAX_BYTES) -> Iterator[Any]:
+    """Yields the value of each line of a file, None for a line that is no JSON.
+
+    Args:
+      path: str; what: str, what it should be; remedy: str, a sentence; most: int, bytes.
+    Raises:
+      errors.InputError: it is missing, too large, or no regular file.
+    """
+    with limits.regular(path, what, remedy) as (stream, size):
+        limits.check_size(path, 'the file', size, most, remedy)
+        for line in iter(lambda: stream.readline(_LONGEST_ROW), b''):
+            try:
+                yield json.loads(line.decode('utf-8', 'replace'))
+            except (ValueError, RecursionError):
+                yield None
 
 
 def parsed_json(text: str, path: str, what: str = 'JSON', remedy: str = '') -> Any:

@@ -14,10 +14,12 @@ import tensorflow.compat.v1 as tf
 
 from common import errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.readers import limits
 from common.training import weight_files
 
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
+_MOST_LIST = 1 << 20        # bytes of STATE_FILE; of a larger one TensorFlow dies
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 
 
@@ -115,7 +117,7 @@ def _newest(folder):
     if not os.path.isdir(folder):
         return None
     state = None
-    if os.path.isfile(os.path.join(folder, STATE_FILE)):
+    if _has_list(folder):
         try:
             state = tf.train.get_checkpoint_state(folder)
         except (ValueError, TypeError):     # damaged: the files themselves tell
@@ -160,11 +162,18 @@ def resumable(folder: str) -> Tuple[Optional[str], List[str]]:
 def _named_in_list(folder):
     """Bare names in TensorFlow's `checkpoint` file; none where that is damaged."""
     path = os.path.join(folder, STATE_FILE)
-    if not os.path.isfile(path):
+    if not _has_list(folder):
         return []
-    with open(path, encoding='utf-8', errors='replace') as stream:
-        return [os.path.basename(name) for name in re.findall(
-            r'^(?:all_)?model_checkpoint_paths?: "([^"\n]*)"', stream.read(1 << 20), re.M)]
+    with limits.regular(path, 'the list of checkpoints', 'Make it readable.') as (stream, _):
+        listed = stream.read().decode('utf-8', 'replace')
+    return [os.path.basename(name) for name in re.findall(
+        r'^(?:all_)?model_checkpoint_paths?: "([^"\n]*)"', listed, re.M)]
+
+
+def _has_list(folder):
+    """Returns whether a folder has a `checkpoint` file of a size that such a list can have."""
+    path = os.path.join(folder, STATE_FILE)
+    return os.path.isfile(path) and os.path.getsize(path) <= _MOST_LIST
 
 
 def _is_whole(prefix):
@@ -234,6 +243,9 @@ def _reader(prefix):
     weights = weight_files.path_of(prefix)
     if weights:
         return weight_files.Reader(weights)
+    for path in files_of(prefix):   # TensorFlow would wait for a pipe
+        limits.check_regular(path, 'a file of a checkpoint',
+                             others(os.path.dirname(prefix), prefix))
     try:
         return tf.train.NewCheckpointReader(prefix)
     except _READ_ERRORS as error:

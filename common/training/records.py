@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from common import files, redact
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
 from common.pages import figures
+from common.readers import text
 
 FIRST = 'first_steps.jsonl'     # losses of the first steps, all of them, to rebuild a run by
 FIRST_STEPS = 10
@@ -23,18 +24,17 @@ def read_metrics(path: str) -> List[Dict[str, Any]]:
       path: str; a file that does not exist counts as empty.
     Returns:
       list of dicts, each with "step".
+    Raises:
+      errors.InputError: it may not be read, or is no regular file.
     """
     if not os.path.exists(path):
         return []
     rows = []
-    with open(path, encoding='utf-8', errors='replace') as stream:
-        for line in stream:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                break  # A torn line is the last one; the resumed run writes it anew.
-            if isinstance(row, dict) and isinstance(row.get('step'), int):
-                rows.append(row)    # others are not of a run
+    for row in text.read_json_rows(path, 'the rows of a run', 'Remove it to let them start anew.'):
+        if row is None:
+            break  # A torn line is the last one; the resumed run writes it anew.
+        if isinstance(row, dict) and isinstance(row.get('step'), int):
+            rows.append(row)    # others are not of a run
     return rows
 
 

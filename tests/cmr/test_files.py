@@ -369,7 +369,8 @@ def test_a_malicious_body_runs_nothing(tmp_path):
     ({'kintree_table': np.zeros([2, 24], int)}, 'kintree_table is no tree'),
     ({'kintree_table': np.stack([np.arange(1, 25), np.arange(24)])}, 'kintree_table is no tree'),
     ({'J_regressor_24': np.zeros([24, 9])}, r'J_regressor_24 is \[24, 9\]'),
-    ({'v_template': None}, 'v_template is NoneType')])
+    ({'v_template': None}, 'v_template is NoneType'),
+    ({'v_template': np.array(3.5)}, r'v_template is \[\], expected')])
 def test_a_body_with_wrong_arrays_is_refused(changes, message, tmp_path):
     path = str(tmp_path / 'smpl.pkl')
     _smpl_pickle(path, **changes)

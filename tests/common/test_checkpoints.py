@@ -70,6 +70,22 @@ def test_latest_says_what_it_looked_for(tmp_path, name):
         checkpoints.latest(path)
 
 
+def test_a_list_of_absurd_size_is_passed_over(tmp_path):
+    prefix = save(tmp_path, a=A)
+    checkpoints.write_list(str(tmp_path), [prefix])
+    os.truncate(str(tmp_path / checkpoints.STATE_FILE), 1 << 36)    # TensorFlow would die of it
+    assert checkpoints.latest(str(tmp_path)) == prefix
+    assert checkpoints.resumable(str(tmp_path)) == (prefix, [])
+
+
+def test_a_pipe_in_place_of_values_is_refused_at_once(tmp_path):
+    prefix = save(tmp_path, a=A)
+    os.remove(prefix + '.data-00000-of-00001')
+    os.mkfifo(prefix + '.data-00000-of-00001')
+    with pytest.raises(errors.InputError, match='no regular file'):
+        checkpoints.read(prefix)
+
+
 def test_variables_and_arrays_come_back(tmp_path):
     prefix = save(tmp_path, a=A, b=B)
     assert checkpoints.variables_of(prefix) == {'a': [2, 3], 'b': [2]}

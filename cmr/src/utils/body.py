@@ -60,8 +60,9 @@ def _is_body(path):
     """Whether a file names the arrays of a body, unlike the priors and levels that lie beside."""
     if not os.path.isfile(path) or not 0 < os.path.getsize(path) <= _MOST_BYTES:
         return False
-    with open(path, 'rb') as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(b'v_template') >= 0
+    with limits.regular(path, 'a body model', 'Make it readable.') as (stream, _):
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return data.find(b'v_template') >= 0
 
 
 def load(path: str = config_lib.SHIPPED_BODY, need_joints: bool = True) -> Dict[str, Any]:
@@ -85,7 +86,8 @@ def load(path: str = config_lib.SHIPPED_BODY, need_joints: bool = True) -> Dict[
         raise errors.InputError('the body model {} has no {} (found: {}).'.format(
             path, ', '.join(missing), errors.listed(sorted(map(str, values)))))
     body = {name: pickles.plain(values[name], path, name) for name in _SHAPES}
-    count = len(body['v_template'])
+    _check(path, 'v_template', body['v_template'], [None, 3])
+    count = body['v_template'].shape[0]
     for name, shape in _SHAPES.items():
         _check(path, name, body[name], [count if size == 'V' else size for size in shape])
     for name, rows in _EXTRA.items():

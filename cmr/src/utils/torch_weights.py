@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from cmr.src.utils import torch_writer
 from common import cli, errors
 from common.device import session
-from common.readers import text, torch_file
+from common.readers import limits, text, torch_file
 from common.training import checkpoints
 
 PARTS = ('graph_cnn', 'smpl_param_regressor')
@@ -27,7 +27,7 @@ _OTHERS = re.compile(r'graph_cnn\.(gc|shape|camera_fc)\.|smpl_param_regressor\.'
 def is_torch(path: str) -> bool:
     """Returns whether a path is a file of PyTorch, by its content; by its name if it is missing."""
     if os.path.isfile(path):
-        with open(path, 'rb') as stream:
+        with limits.regular(path, 'weights') as (stream, _):
             if stream.read(4)[:2] in (b'PK', b'\x80\2', b'\x80\4', b'\x80\5', b'\x8a\n'):
                 return True
     return os.path.splitext(path)[1].lower() in ('.pth', '.pt')

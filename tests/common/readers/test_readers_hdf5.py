@@ -156,6 +156,19 @@ def test_matlabs_older_files_are_read(tmp_path, options):
         matlab.read(path, ['b'], most=8)
 
 
+def test_zeros_are_no_file_of_matlabs_fourth_version(tmp_path):
+    path = str(tmp_path / 'a.mat')
+    with open(path, 'wb') as stream:
+        stream.truncate(1 << 36)    # takes no room; SciPy would look for arrays to its end
+    began = time.time()
+    _refused(matlab.read, path, 'no header')
+    scipy.io.savemat(path, {'a': np.ones(3)}, format='4')
+    assert time.time() - began < 5 and matlab.read(path)['a'].shape == (1, 3)
+    with open(path, 'r+b') as stream:
+        stream.truncate(1 << 36)
+    _refused(matlab.read, path, 'no header')
+
+
 def test_matlabs_newer_files_have_the_axes_of_the_older(tmp_path):
     path = str(tmp_path / 'a.mat')
     with h5py.File(path, 'w', userblock_size=512) as stream:

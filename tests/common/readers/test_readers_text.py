@@ -108,3 +108,12 @@ def test_names_are_text_bytes_or_character_codes():
                   np.array([['a']]), np.array([[1 << 40]]), np.array([True])):
         with pytest.raises(errors.InputError, match='x: "k" is .*expected names'):
             text.names(array, 'x', 'k')
+
+
+def test_rows_of_json_are_read_line_by_line(tmp_path):
+    path = _file(tmp_path, b'{"step": 1}\n[2]\nno\n\xff\n' + b'[' * 100000 + b'\n3', 'a.jsonl')
+    assert list(text.read_json_rows(path)) == [{'step': 1}, [2], None, None, None, 3]
+    assert list(text.read_json_rows(_file(tmp_path, b'', 'b.jsonl'))) == []
+    for where, match in ((str(tmp_path), 'no regular file'), (path, 'more than the')):
+        with pytest.raises(errors.InputError, match=match):
+            list(text.read_json_rows(where, most=20))
