@@ -29,7 +29,18 @@ import zlib
 import numpy as np
 
 from common import cli, errors
-from common.readers import arrays, child, hdf5, matlab, pickled, pickles, pictures, text, torch_file
+from common.readers import (
+    arrays,
+    child,
+    hdf5,
+    limits,
+    matlab,
+    pickled,
+    pickles,
+    pictures,
+    text,
+    torch_file,
+)
 from tests import fuzz_readers
 
 Reader = fuzz_readers.Reader
@@ -437,8 +448,8 @@ def _work(reader, path, contents, first, sending):
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     with open('/proc/self/statm') as stream:
         most = int(stream.read().split()[0]) * resource.getpagesize() + 4 * _MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits.bound(resource.RLIMIT_AS, most)
+    limits.bound(resource.RLIMIT_CORE, 0)
     for number in range(first, len(contents)):
         for timer, limit in ((signal.ITIMER_PROF, _SECONDS), (signal.ITIMER_REAL, _CLOCK)):
             signal.setitimer(timer, limit)

@@ -56,8 +56,8 @@ def compare(folder: str, results: str, cosine: float = 0.999, rounding: float = 
 
 
 def _read_array(folder, name):
-    return arrays.read(os.path.join(folder, name),
-                       remedy='Make the folder again with freeze_graph.py --atc.')
+    return arrays.read(os.path.join(folder, name), remedy='{} names it; make the folder again with '
+                       'freeze_graph.py --atc.'.format(MANIFEST))
 
 
 def _read_expected(folder):

@@ -278,6 +278,6 @@ def _confine():
         signal.signal(number, signal.SIG_DFL)
         signal.setitimer(timer, _SECONDS * (1 if number == signal.SIGPROF else 4))
     # Not addresses: allocators reserve many for each thread of a large machine.
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    limits.bound(resource.RLIMIT_DATA, _MEMORY)
+    limits.bound(resource.RLIMIT_CORE, 0)
+    limits.bound(resource.RLIMIT_NOFILE, 0)

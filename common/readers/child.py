@@ -158,8 +158,8 @@ def _work(function, path: str, request: Dict[str, Any], reply) -> None:
     import resource  # here, since Windows has none
     with open('/proc/self/statm') as stream:
         most = int(stream.read().split()[0]) * resource.getpagesize() + _MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits.bound(resource.RLIMIT_AS, most)
+    limits.bound(resource.RLIMIT_CORE, 0)
     try:
         info, values = function(path, request)
         values = {name: np.require(value, requirements='C') for name, value in values.items()}

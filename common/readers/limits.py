@@ -35,6 +35,19 @@ def unpacked(size: int, most: int = 0) -> int:
     return max(most or MAX_BYTES, _RATIO * size)
 
 
+def bound(kind: int, most: int) -> None:
+    """Bounds what this process may take of something; a lower bound of the machine's stays.
+
+    Args:
+      kind: int, such as `resource.RLIMIT_AS`; most: int, in its unit.
+    """
+    import resource  # here, since Windows has none
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(kind, (most, most))
+
+
 def human(size: int) -> str:
     """Returns a number of bytes with a unit."""
     exponent = min(4, max(0, size.bit_length() - 1) // 10)

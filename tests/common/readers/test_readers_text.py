@@ -4,6 +4,8 @@ import gzip
 import json
 import lzma
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from common import errors
 from common.readers import hdf5, limits, text
 
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..')
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'field_cases')
 
 
@@ -117,3 +120,14 @@ def test_rows_of_json_are_read_line_by_line(tmp_path):
     for where, match in ((str(tmp_path), 'no regular file'), (path, 'more than the')):
         with pytest.raises(errors.InputError, match=match):
             list(text.read_json_rows(where, most=20))
+
+
+def test_a_lower_bound_of_the_machine_stays():
+    program = ('import resource; from common.readers import limits\n'
+               'resource.setrlimit(resource.RLIMIT_DATA, (3 << 30, 4 << 30))\n'
+               'limits.bound(resource.RLIMIT_DATA, 8 << 30)\n'
+               'print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 30)\n'
+               'limits.bound(resource.RLIMIT_DATA, 2 << 30)\n'
+               'print(resource.getrlimit(resource.RLIMIT_DATA)[0] >> 30)')
+    assert subprocess.check_output([sys.executable, '-c', program], cwd=ROOT).split() == [
+        b'4', b'2']
