@@ -12,6 +12,8 @@ import io
 import json
 import os
 import shutil
+import signal
+import time
 
 import numpy as np
 
@@ -25,6 +27,7 @@ files to begin with; words: list of bytes that mutations put in; name: str, path
 its folder, '' for any; setup: function (folder) that writes what lies beside it, or None."""
 Reader.__new__.__defaults__ = ('', None)
 
+_CLOCK = 200        # seconds that a process may take to write what the fuzzing begins with
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ODD = [np.zeros([0, 3], np.float32), np.array(3.5), np.arange(6, dtype='>i4').reshape(2, 3),
        np.array(['a', 'bcd']), np.array([b'x', b'yz']), np.full([2, 3], np.nan), np.array([-1, 7]),
@@ -105,7 +108,15 @@ def _forked(function):
             code = 0
         finally:
             os._exit(code)
-    if os.waitpid(process, 0)[1]:
+    until, status = time.time() + _CLOCK, None
+    while status is None:
+        ended, code = os.waitpid(process, os.WNOHANG)
+        if ended:
+            status = code
+        elif time.time() > until:
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+    if status:
         raise RuntimeError('cannot write what the fuzzing begins with')
 
 

@@ -2,6 +2,7 @@
 import ast
 import os
 import re
+import time
 
 import pytest
 
@@ -140,12 +141,26 @@ def _raises(path):
     raise KeyError('x')
 
 
+def _ends(path):
+    os._exit(3)
+
+
+def _leaves_a_process(path):
+    if not os.fork():
+        time.sleep(50)
+        os._exit(0)
+    os.kill(os.getpid(), 9)
+
+
 @pytest.mark.parametrize('function, finding', [
+    (_ends, 'ended by itself, with exit code 3'), (_leaves_a_process, 'ended by signal 9'),
     (_crash, 'ended by signal 9'), (_no_name, 'names no file'), (_raises, "KeyError: 'x'"),
     (_forever, 'ended by signal 27'), (_long, None), (arrays.read, None)])
 def test_findings_are_found(function, finding, monkeypatch, tmp_path):
     monkeypatch.setattr(fuzz, '_SECONDS', 0.3)
     monkeypatch.setitem(fuzz.READERS, 'npy', fuzz.READERS['npy']._replace(read=function))
+    began = time.time()
     outcomes = list(fuzz.outcomes('npy', [b'x', b'y'], str(tmp_path)))
+    assert time.time() - began < 40
     assert len(outcomes) == 2
     assert all(finding in one if finding else one == 'refused' for one in outcomes)
