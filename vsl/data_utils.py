@@ -26,6 +26,7 @@ _WHAT = 'a set of voxels (.mat)'
 _NUMBERS = itertools.count()    # of files in memory
 _REMEDY = 'Make the file with python vsl/make_dataset.py.'
 _BLOCK_BYTES = 32 << 20  # of a dataset that are in memory at once
+_LONGEST_NAME = 100     # characters of the name of a class
 PASCAL_NAMES = ('aero', 'bike', 'boat', 'bus', 'car', 'chair', 'mbike', 'sofa', 'train', 'tv')
 MODELNET10_NAMES = ('bathtub', 'bed', 'chair', 'desk', 'dresser', 'monitor', 'night_stand', 'sofa',
                     'table', 'toilet')
@@ -222,16 +223,16 @@ def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
     Returns:
       list of str; the name of class id i is at i - 1.
     Raises:
-      errors.InputError: a file cannot be read.
+      errors.InputError: a file cannot be read, or has what is no name.
     """
     if names_path:
-        names = _names_of_file(names_path)
+        names = _checked(_names_of_file(names_path), names_path)
         return names + _numbered(names, num_classes)
     with _open(path) as stream:
         with hdf5.telling(path, 'class_names', _REMEDY):
             attribute = stream.attrs.get('class_names')
     beside = os.path.join(os.path.dirname(path), 'classes.txt')
-    names = []
+    names, source = [], path
     if attribute is not None:
         rows = [row.decode('utf-8', 'replace') if isinstance(row, bytes) else str(row)
                 for row in np.ravel(attribute).tolist()]
@@ -239,8 +240,18 @@ def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
     elif os.path.basename(path) in _KNOWN_NAMES:
         names = list(_KNOWN_NAMES[os.path.basename(path)])
     elif os.path.isfile(beside):
-        names = _names_of_file(beside)
-    return names + _numbered(names, num_classes)
+        names, source = _names_of_file(beside), beside
+    return _checked(names, source) + _numbered(names, num_classes)
+
+
+def _checked(names, path):
+    """Returns names that fit a table and a picture; others are refused."""
+    for number, name in enumerate(names, 1):
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise errors.InputError('{}: the name of class {} is "{}", expected at most {} '
+                                    'characters that can be printed. Give a name a line.'
+                                    .format(path, number, errors.quote(name), _LONGEST_NAME))
+    return names
 
 
 def _numbered(names, num_classes):

@@ -40,11 +40,14 @@ class Predictor:
         Raises:
           errors.InputError: a name, shape or dtype is wrong; the message lists what is expected.
         """
+        self._check_names(arrays)
+        return self._run({name: self._fitting(name, value) for name, value in arrays.items()})
+
+    def _check_names(self, arrays):
         wrong = sorted(set(arrays) ^ set(self.inputs))
         if wrong:
             raise self._refused('{} {}'.format(
                 'unknown or missing input' + ('s' if len(wrong) > 1 else ''), errors.listed(wrong)))
-        return self._run({name: self._fitting(name, value) for name, value in arrays.items()})
 
     def predict_all(self, **arrays: Any) -> Dict[str, np.ndarray]:
         """Runs the network on any number of rows: in portions of the frozen size.
@@ -58,6 +61,7 @@ class Predictor:
         Raises:
           errors.InputError: as in `predict`, or the numbers of rows differ or are 0.
         """
+        self._check_names(arrays)   # an output's name has a batch axis too
         arrays = {name: np.asarray(value) for name, value in arrays.items()}
         axes = {name: self.batch_axes.get(name) for name in arrays}
         counts = {name: array.shape[axes[name]] for name, array in arrays.items()

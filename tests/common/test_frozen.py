@@ -391,6 +391,8 @@ def test_more_or_fewer_rows_than_frozen_are_split_filled_up_and_cut(count, tmp_p
         actual = model.predict_all(rows=rows, views=views, factor=2.)
         with pytest.raises(errors.InputError, match='different numbers of rows.*rows 1, views'):
             model.predict_all(rows=rows[:1], views=np.zeros([4, 9], np.float32), factor=2.)
+        with pytest.raises(errors.InputError, match='unknown or missing inputs'):
+            model.predict_all(scaled=rows)      # an output, which has a batch axis too
     np.testing.assert_array_equal(actual['scaled'], rows * 2)
     np.testing.assert_array_equal(actual['turned'], views + 2)
     np.testing.assert_array_equal(actual['fixed'], np.full(5, 2.))

@@ -155,7 +155,8 @@ def test_class_names_may_be_given_in_a_file(tmp_path, name, text):
 
 
 @pytest.mark.parametrize('name, text', [
-    ('n.json', '{'), ('n.json', '[{"id": 1}]'), ('n.txt', None)])
+    ('n.json', '{'), ('n.json', '[{"id": 1}]'), ('n.txt', None), ('n.txt', 'chair\0\n'),
+    ('n.txt', '\x1b[31mred\n'), ('n.txt', 'x' * 5000), ('n.json', '["a\\nb"]')])
 def test_a_file_without_class_names_is_refused(tmp_path, name, text):
     if text is not None:
         (tmp_path / name).write_text(text)
