@@ -396,6 +396,37 @@ def test_a_job_that_was_stopped_goes_on_and_ends_as_one_that_was_not(number, job
         assert not [path for path in folder.rglob('*') if path.name.startswith('.lock')]
 
 
+@pytest.mark.parametrize('table', [
+    'mindx_physical', pytest.param('template2', marks=pytest.mark.slow),
+    pytest.param('good_bom', marks=pytest.mark.slow)])
+def test_two_ranks_of_a_table_of_the_field_train_as_one_process(table, job):
+    exchange = job.elsewhere / 'exchange'
+    exchange.mkdir()
+    # Each exchange of the double holds a thread while it waits.
+    options = ['--script=toy/train.py', '--training_steps=4', '--device=npu', '--threads=16',
+               '--peer_timeout=200']
+    shared = dict(
+        RANK_SIZE='2', RANK_TABLE_FILE=os.path.join(ROOT, 'tests', 'field_cases', 'rank',
+                                                    table + '.json'),
+        PYTHONPATH=os.pathsep.join([os.path.join(ROOT, 'tests', 'common', 'fake_npu'), ROOT]),
+        FAKE_EXCHANGE=str(exchange))
+    second = job.start(*options, RANK_ID='1', ASCEND_DEVICE_ID='1', **shared)
+    code, text = job.run(*options, RANK_ID='0', ASCEND_DEVICE_ID='0', **shared)
+    other = second.communicate(timeout=200)[0]
+    assert code == 0 and second.returncode == 0, text + other
+    assert 'done: step 4' in text and 'done: step' not in other
+    if table == 'mindx_physical':
+        assert 'rank 1 is the physical device 5 in ' in other
+    alone = [one for one in options if one != '--device=npu'] + ['--device=cpu']
+    assert job.run('--train_url=obs://b/alone',
+                   '--modelarts_result_dir=' + str(job.cache / 'alone'), *alone)[0] == 0
+    name, values = variables(job.out)
+    expected_name, expected = variables(job.buckets / 'b' / 'alone')
+    assert name == expected_name == 'model-4' and values.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(values[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
+
+
 def test_help_modelarts_brings_data_and_results_as_functions_and_as_a_command(
         job, monkeypatch, capsys):
     monkeypatch.setenv('PORT_OBS_ROOT', str(job.buckets))
