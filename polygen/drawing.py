@@ -48,16 +48,16 @@ class Sampler:
         self._batch = batch
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
         with tf.name_scope('sample'):
-            self._told = networks.condition_placeholders(options, batch)
-            self._told.setdefault('class_label', tf.placeholder(tf.int32, [batch], 'class_label'))
+            self._inputs = networks.condition_placeholders(options, batch)
+            self._inputs.setdefault('class_label', tf.placeholder(tf.int32, [batch], 'class_label'))
         self._noise = [tf.placeholder(tf.float32, [batch, steps], name='sample/noise')
                        for steps in self._steps]
         filters = (options.temperature, options.top_k, options.top_p)
         rules: Dict[str, Any] = {
             'top_k_per_row': options.top_k_per_row, 'valid_only': options.valid_only,
             'only_return_complete': False, 'growing': not static}
-        context = {'class_label': self._told['class_label']}
-        vertices = models.vertex.sample(batch, self._told, options.sample_vertices, *filters,
+        context = {'class_label': self._inputs['class_label']}
+        vertices = models.vertex.sample(batch, self._inputs, options.sample_vertices, *filters,
                                         recenter_verts=options.random_shift, noise=self._noise[0],
                                         **rules)
         faces = models.face.sample(dict(vertices, **context), options.sample_face_tokens, *filters,
@@ -72,21 +72,22 @@ class Sampler:
         Args:
           sess: tf.Session.
           labels: list of int.
-          inputs: list of dicts, one for each label: what else the vertex model is told, see
-            `conditions.Condition.spec`.
+          inputs: list of dicts, one for each label: the conditioning inputs of the
+            vertex model, see `conditions.Condition.spec`.
           seed: int or list of int.
         Returns:
           list of Sample.
         """
         samples = []
-        told = [dict(one, class_label=label) for label, one in zip(
+        model_inputs = [dict(one, class_label=label) for label, one in zip(
             labels, inputs or [{}] * len(labels))]
-        for start in reporting.progress(range(0, len(told), self._batch), 'drawing batches'):
-            part = told[start:start + self._batch]
+        starts = range(0, len(model_inputs), self._batch)
+        for start in reporting.progress(starts, 'drawing batches'):
+            part = model_inputs[start:start + self._batch]
             seeds = [np.append(seed, [start, network]) for network in range(2)]
             rows = [part[row % len(part)] for row in range(self._batch)]
             feed = {tensor: np.stack([row[name] for row in rows])
-                    for name, tensor in self._told.items()}
+                    for name, tensor in self._inputs.items()}
             feed.update({noise: sampling.uniform_noise(draw, self._batch, steps)
                          for noise, draw, steps in zip(self._noise, seeds, self._steps)})
             vertices, faces = sess.run(self._outputs, feed)
@@ -148,14 +149,15 @@ class FaceSampler:
 
 def write(samples: Sequence[Sample], folder: str,
           targets: Sequence[Tuple[np.ndarray, List[List[int]]]] = (),
-          told: Sequence[user_inputs.Told] = ()) -> None:
+          conditioning: Sequence[user_inputs.ConditioningInput] = ()) -> None:
     """Writes samples as .obj, .glb and .stl (y up, as the files of the training), and a picture.
 
     Args:
       samples: list of Sample.
       folder: str; the picture is `<folder>.png`.
       targets: list of (vertices [V, 3], faces), drawn in the rows above the samples.
-      told: list of inputs, equally many samples of each in turn; each is drawn before its samples.
+      conditioning: inputs of a user, equally many samples of each in turn; each is drawn before
+        its samples.
     """
     for number, sample in enumerate(samples):
         if not len(sample.vertices):
@@ -165,8 +167,8 @@ def write(samples: Sequence[Sample], folder: str,
         if sample.faces:
             for ending in ('.glb', '.stl'):
                 meshes.write(stem + ending, sample.vertices[:, [1, 2, 0]], sample.faces)
-    if told:
-        _write_beside(samples, folder, told)
+    if conditioning:
+        _write_beside(samples, folder, conditioning)
         return
     columns = min(4, len(samples))
     # The row of targets is filled up, so that the samples start in a row of their own.
@@ -177,11 +179,11 @@ def write(samples: Sequence[Sample], folder: str,
     plots.mesh_grid(folder + '.png', fields, captions, columns=columns)
 
 
-def _write_beside(samples, folder, told):
+def _write_beside(samples, folder, conditioning):
     """Draws each input and its samples in a row."""
-    each = len(samples) // len(told)
+    each = len(samples) // len(conditioning)
     fields, captions = [], []
-    for number, one in enumerate(told):
+    for number, one in enumerate(conditioning):
         part = samples[number * each:(number + 1) * each]
         fields += [one.picture] + [(sample.vertices, sample.faces) for sample in part]
         captions += [one.name] + list(map(str, part))
@@ -226,20 +228,20 @@ def sample(options: cli.Options, context: launch.Context) -> None:
     if options.vertices:
         return _connect(options, context, weights)
     labels = labels_to_draw(options.class_label, options, options.num_samples)
-    told = user_inputs.read(options)
-    if options.condition in ('image', 'voxels') and not told:
+    conditioning = user_inputs.read(options)
+    if options.condition in ('image', 'voxels') and not conditioning:
         raise errors.UsageError('the model was trained with --condition={0}: give --{0}.'.format(
             options.condition))
-    if told:
-        labels = labels * len(told)
+    if conditioning:
+        labels = labels * len(conditioning)
     sampler = Sampler(networks.build_models(options), options,
                       min(options.batch_size, len(labels)), context.on_npu)
-    inputs = [one.arrays for one in told for _ in range(options.num_samples)]
+    inputs = [one.arrays for one in conditioning for _ in range(options.num_samples)]
     with context.open_session() as sess:
         weights.restore(sess)
         samples = sampler.draw(sess, labels, options.seed, inputs)
     folder = os.path.join(options.output_path, 'samples', options.name)
-    write(samples, folder, told=told)
+    write(samples, folder, conditioning=conditioning)
     _describe(samples, folder, weights, options)
     return None
 

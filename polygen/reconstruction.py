@@ -21,14 +21,15 @@ class Result(NamedTuple):
     """The reconstructions of a test shape.
 
     Attributes:
-      example: dict, see mesh_sets.py; told: what the model was told.
+      example: dict, see mesh_sets.py; inputs: {name: array}, the conditioning inputs
+        of the model.
       samples: list of drawing.Sample.
       figures: list of (chamfer, F-score) of the samples.
       baselines: {name: (training example, (chamfer, F-score))}.
     """
 
     example: Dict[str, Any]
-    told: Any
+    inputs: Any
     samples: List[drawing.Sample]
     figures: List[Tuple[float, float]]
     baselines: Dict[str, Any]
@@ -41,7 +42,7 @@ def mesh_of(example: Dict[str, Any], bits: int) -> Mesh:
 
 
 class Nearest:
-    """Finds the training mesh that is most like what a model is told.
+    """Finds the training mesh that is most like the conditioning input of a model.
 
     Args:
       examples: list of training examples with inputs.
@@ -97,10 +98,10 @@ def reconstruct(sampler: drawing.Sampler, sess: tf.Session, examples: Sequence[D
     nearest, results = Nearest(train_examples, condition), []
     typical = nearest.typical()
     for index, example in enumerate(examples[:options.reconstructions]):
-        told = condition.arrays(example, np.random.RandomState([0, index]))
+        inputs = condition.arrays(example, np.random.RandomState([0, index]))
         view = int(np.random.RandomState([0, index]).randint(example['inputs'].num_views))
         samples = sampler.draw(sess, [example['class_label']] * options.candidates,
-                               [options.seed, index], [told] * options.candidates)
+                               [options.seed, index], [inputs] * options.candidates)
         rng = np.random.RandomState([options.seed, index])
         truth = surfaces.sample_surface(*mesh_of(example, options.quantization_bits), rng)
         baselines = {'nearest training mesh': nearest.find(example, view),
@@ -110,7 +111,7 @@ def reconstruct(sampler: drawing.Sampler, sess: tf.Session, examples: Sequence[D
         others = {name: (mesh, surfaces.compare(surfaces.sample_surface(
             *mesh_of(mesh, options.quantization_bits), rng), truth))
                   for name, mesh in baselines.items()}
-        results.append(Result(example, told, samples, figures, others))
+        results.append(Result(example, inputs, samples, figures, others))
         if (index + 1) % 5 == 0:
             cli.say('{} of {} shapes reconstructed, chamfer of the last {}'.format(
                 index + 1, min(options.reconstructions, len(examples)),
@@ -142,13 +143,13 @@ def summary(results: Sequence[Result]) -> Dict[str, Dict[str, float]]:
 
 
 def draw(path: str, results: Sequence[Result], bits: int) -> None:
-    """Draws test shapes in rows: what the model was told, truth, two samples, nearest mesh."""
+    """Draws test shapes in rows: conditioning input, truth, two samples, nearest mesh."""
     from common.geometry import plots, voxel_grids
     fields: List[Any] = []
     captions: List[str] = []
     for result in results:
-        told = result.told.get('image')
-        fields.append(voxel_grids.surface(result.told['voxels']) if told is None else told)
+        image = result.inputs.get('image')
+        fields.append(voxel_grids.surface(result.inputs['voxels']) if image is None else image)
         other, figures = result.baselines['nearest training mesh']
         fields += [mesh_of(result.example, bits)]
         fields += [(one.vertices, one.faces) for one in result.samples[:2]]

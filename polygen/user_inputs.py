@@ -11,7 +11,7 @@ from common.readers import pictures
 from polygen import conditions, data_utils
 
 
-class Told(NamedTuple):
+class ConditioningInput(NamedTuple):
     """One input of a user.
 
     Attributes:
@@ -25,7 +25,7 @@ class Told(NamedTuple):
     picture: Any
 
 
-def read(options: cli.Options) -> List[Told]:
+def read(options: cli.Options) -> List[ConditioningInput]:
     """Reads the pictures or grids that the options name; says what was done with each.
 
     Args:
@@ -55,7 +55,7 @@ def _image(path, options):
     picture = pictures.read(path, channels=None, max_pixels=options.max_pixels)
     image, note = conditions.prepared_picture(picture, options.image_size, path, options.crop)
     cli.say('{}: {}'.format(path, note))
-    return Told(_name(path), {'image': image}, image)
+    return ConditioningInput(_name(path), {'image': image}, image)
 
 
 def _grid(path, options):
@@ -82,7 +82,7 @@ def _grid(path, options):
             vertices, options.up), triangles, side), side, path)
         note = 'voxelised to {}^3'.format(side)
     cli.say('{}: {}, {} cells occupied'.format(path, note, int(grid.sum())))
-    return Told(_name(path), {'voxels': grid}, voxel_grids.surface(grid))
+    return ConditioningInput(_name(path), {'voxels': grid}, voxel_grids.surface(grid))
 
 
 def read_vertices(path: str, options: cli.Options) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -45,11 +45,10 @@ def decimated(vertices: np.ndarray, triangles: np.ndarray, most: int = MOST_TRIA
         owners = owners.reshape(-1)
         merged = np.stack([np.bincount(owners, vertices[:, axis]) for axis in range(3)],
                           axis=1) / counts[:, None]
-        kept = owners[triangles]
-        kept = kept[(kept[:, 0] != kept[:, 1]) & (kept[:, 1] != kept[:, 2])
-                    & (kept[:, 2] != kept[:, 0])]
-        if len(kept) <= most or cells <= 4:
-            return meshes.without_unused(merged, kept[:most])
+        clustered = owners[triangles]
+        clustered = clustered[(clustered != np.roll(clustered, 1, axis=1)).all(axis=1)]
+        if len(clustered) <= most or cells <= 4:
+            return meshes.without_unused(merged, clustered[:most])
         cells = int(cells * 0.8)
 
 

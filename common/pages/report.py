@@ -206,9 +206,9 @@ def _meshes(folder, names, up, budget):
             by_stem.setdefault(os.path.splitext(name)[0], []).append(name)
     stems = [stem for stem in dict.fromkeys(os.path.splitext(name)[0] for name in names)
              if stem in by_stem]
-    kept = _newest(folder, [by_stem[stem][0] for stem in stems], _MOST_MESHES)
+    newest = _newest(folder, [by_stem[stem][0] for stem in stems], _MOST_MESHES)
     items = []
-    for name in kept:
+    for name in newest:
         path = os.path.join(folder, name)
         data = _mesh(path, _time(path), up)
         budget[0] -= len(data)

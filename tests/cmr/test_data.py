@@ -125,7 +125,7 @@ def _nan(array):
     ({'center': None}, r'up_3d_trainval.npz has no center \(found: imgname'),
     ({'pose': lambda array: array[:, :71]}, r'pose is \(8, 71\), expected \(8, 72\)'),
     ({'part': lambda array: array[:5]}, r'part is \(5, 24, 3\), expected \(8, 24, 3\)'),
-    ({'center': _nan}, 'center of sample 2 is not finite'),
+    ({'center': _nan}, r'center of sample 2 \(00002_image.png\) is not finite'),
     ({'scale': np.zeros_like}, r'scale of sample 0 \(00000.*\) is not positive'),
     ({'scale': lambda array: array.astype(str)}, 'scale is <U.*, expected numbers'),
     ({'shape': None}, 'one of pose and shape without the other'),

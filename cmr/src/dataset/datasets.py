@@ -117,7 +117,7 @@ def checked(path: str, rows: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
             rows[name] = _texts(path, name, rows[name], count)
     for name, shape in _SHAPES.items():
         if name in rows:
-            _check_numbers(path, name, rows[name], (count,) + shape)
+            _check_numbers(path, name, rows[name], (count,) + shape, rows['imgname'])
     if (rows['scale'] <= 0).any():
         first = np.flatnonzero(rows['scale'] <= 0)[0]
         raise errors.InputError('{}: scale of sample {} ({}) is not positive.'.format(
@@ -143,14 +143,15 @@ def _texts(path, name, array, count):
     return texts
 
 
-def _check_numbers(path, name, array, shape):
+def _check_numbers(path, name, array, shape, pictures):
     if array.shape != shape:
         raise errors.InputError('{}: {} is {}, expected {}.'.format(path, name, array.shape, shape))
     if array.dtype.kind not in arrays.NUMBERS:
         raise errors.InputError('{}: {} is {}, expected numbers.'.format(path, name, array.dtype))
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
-        raise errors.InputError('{}: {} of sample {} is not finite.'.format(path, name, bad[0, 0]))
+        raise errors.InputError('{}: {} of sample {} ({}) is not finite.'.format(
+            path, name, bad[0, 0], pictures[bad[0, 0]]))
 
 
 def open_set(data_path: str, name: str, is_train: bool) -> Set:
