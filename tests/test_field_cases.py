@@ -112,11 +112,12 @@ def test_what_is_no_data_becomes_no_class_and_test_meshes_are_not_trained_on(tmp
         only = tmp_path / 'only'
         _meshes(only, 'train/car/a.obj')
         mesh_sets.load_meshes(str(only), split='test')
-    upper = str(tmp_path / 'train_car_a.obj')
+    upper = str(tmp_path / 'upper')
+    _meshes(upper, 'training/car/a.obj', 'test_set/car/b.obj')
     for refuses in (lambda: voxels.find_sources(upper, ('.obj',)), lambda: views.find_meshes(upper),
                     lambda: voxel_sets.categories(gather_vox.parse_args([
                         '--input', upper, '--output', upper]))):
-        with pytest.raises(errors.InputError, match='train'):
+        with pytest.raises(errors.InputError, match='train(ing)?/|the folder of a split'):
             refuses()
 
 

@@ -4,9 +4,10 @@ import re
 from typing import List, NamedTuple, Sequence, Tuple
 
 _LITTER = ('__macosx', '__pycache__', 'lost+found', '@eadir', 'thumbs.db', 'desktop.ini',
-           '$recycle.bin')
+           '$recycle.bin', 'recycler', '#recycle', 'system volume information')
 _SPLITS = {'train': 'train', 'training': 'train', 'test': 'test', 'testing': 'test', 'val': 'val',
            'valid': 'val', 'validation': 'val'}
+_SPLIT_END = re.compile('[ _-]?(set|split|data)$')      # of train_set and the like
 _SHAPENET = re.compile(r'(?<=[^/])(/models)?/model(_normalized(\.solid|\.surface)?)?$')
 
 
@@ -69,6 +70,11 @@ def below(folder: str, extensions: Sequence[str]) -> List[str]:
     return sorted(paths, key=lambda path: path.split(os.sep))
 
 
+def split_of(name: str) -> str:
+    """Returns the split that the name of a folder tells: 'train', 'test', 'val', or ''."""
+    return _SPLITS.get(_SPLIT_END.sub('', name.lower()), '')
+
+
 def items(folder: str, extensions: Sequence[str]) -> List[Item]:
     """Returns the files below a folder with the split that their folders tell.
 
@@ -82,12 +88,12 @@ def items(folder: str, extensions: Sequence[str]) -> List[Item]:
     rows = [(path, path.split(os.sep)[:-1]) for path in paths]
     tops = {parts[0] if parts else '' for _, parts in rows}
     # A class beside others may be called train.
-    first = 0 if tops and all(top.lower() in _SPLITS for top in tops) else 1
+    first = 0 if tops and all(map(split_of, tops)) else 1
     result = []
     for path, parts in rows:
-        place = next((number for number in range(first, len(parts))
-                      if parts[number].lower() in _SPLITS), None)
+        place = next((number for number in range(first, len(parts)) if split_of(parts[number])),
+                     None)
         result.append(Item(path, tuple(parts), '', False) if place is None else Item(
-            path, tuple(parts[:place] + parts[place + 1:]), _SPLITS[parts[place].lower()],
+            path, tuple(parts[:place] + parts[place + 1:]), split_of(parts[place]),
             not place))
     return result

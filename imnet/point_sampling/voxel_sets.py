@@ -28,11 +28,12 @@ def categories(options: cli.Options) -> List[Tuple[str, str, Dict[str, str]]]:
         raise errors.InputError('{} is no folder. Give --input=FOLDER with .mat, .obj, .off, .ply, '
                                 '.stl, .glb, .binvox or .npz files.'.format(options.input))
     root = os.path.normpath(options.input)
-    inner = folders.subfolders(root)
-    if {'train', 'test'} <= {name.lower() for name in inner}:
-        raise errors.InputError('{} holds train/ and test/, and gather_all.py splits the shapes of '
+    splits = {folders.split_of(name): name for name in folders.subfolders(root)}
+    if {'train', 'test'} <= set(splits):
+        raise errors.InputError('{} holds {}/ and {}/, and gather_all.py splits the shapes of '
                                 'a category by itself. Give one of them: --input={}'.format(
-                                    root, os.path.join(root, 'train')))
+                                    root, splits['train'], splits['test'],
+                                    os.path.join(root, splits['train'])))
     result = [(options.category or os.path.basename(os.path.abspath(place)), place, shapes)
               for place, shapes in _shapes_by_folder(root)]
     if not result:

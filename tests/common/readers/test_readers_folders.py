@@ -16,7 +16,8 @@ def _touch(root, *paths):
 def test_what_systems_leave_is_no_data(tmp_path):
     _touch(tmp_path, 'b/2.obj', 'b/1.OBJ', 'a/x/y.obj', 'a/notes.txt', '__MACOSX/a/1.obj',
            '__MACOSX/a/._1.obj', 'a/._1.obj', '.ipynb_checkpoints/1.obj',
-           'a/.ipynb_checkpoints/y.obj', 'Thumbs.db', '.DS_Store')
+           'a/.ipynb_checkpoints/y.obj', 'Thumbs.db', '.DS_Store',
+           'System Volume Information/1.obj', '#recycle/car/1.obj')
     os.symlink(str(tmp_path), str(tmp_path / 'a' / 'back'))
     assert folders.below(str(tmp_path), ('.obj',)) == ['a/x/y.obj', 'b/1.OBJ', 'b/2.obj']
     assert folders.subfolders(str(tmp_path)) == folders.names(str(tmp_path)) == ['a', 'b']
@@ -28,6 +29,8 @@ def test_what_systems_leave_is_no_data(tmp_path):
      [('test', ('car',), True), ('train', ('car',), True), ('val', (), True)]),
     (['car/train/a.obj', 'car/x/testing/b.obj', 'car/c.obj'],
      [('', ('car',), False), ('train', ('car',), False), ('test', ('car', 'x'), False)]),
+    (['train_set/car/a.obj', 'TestSet/car/b.obj', 'validation-data/c.obj'],
+     [('test', ('car',), True), ('train', ('car',), True), ('val', (), True)]),
     (['train/a.obj', 'car/b.obj', 'tv/c.obj'],
      [('', ('car',), False), ('', ('train',), False), ('', ('tv',), False)]),
     (['a.obj'], [('', (), False)])])
