@@ -8,6 +8,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, errors, frozen
 from common.geometry import meshes, voxel_grids
+from common.readers import arrays
 from vsl import data_utils, make_dataset
 
 
@@ -29,10 +30,9 @@ def parse_args(argv=None):
 
 def _grid(options):
     """Occupancies of the shape, bool [30, 30, 30]."""
-    from common.frozen import graph  # here, since --help needs no TensorFlow
     if os.path.splitext(options.shape)[1].lower() != '.npy':
         return make_dataset.voxelize(options.shape, options.up)
-    grid = graph.read_array(options.shape)
+    grid = arrays.read(options.shape)
     if grid.shape != 3 * (data_utils.GRID,):
         raise errors.InputError('{} has the shape {}, not [30, 30, 30].'.format(
             options.shape, list(grid.shape)))

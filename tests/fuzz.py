@@ -451,8 +451,7 @@ def _work(reader, path, contents, first, sending):
     limits.bound(resource.RLIMIT_AS, most)
     limits.bound(resource.RLIMIT_CORE, 0)
     for number in range(first, len(contents)):
-        for timer, limit in ((signal.ITIMER_PROF, _SECONDS), (signal.ITIMER_REAL, _CLOCK)):
-            signal.setitimer(timer, limit)
+        signal.setitimer(signal.ITIMER_PROF, _SECONDS)
         _put(path, contents[number])
         outcome = _outcome(READERS[reader].read, path)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
@@ -475,24 +474,24 @@ def _put(path, content):
         _write(path, content)
 
 
-def _lines(process, receiving):
+def _said(process, receiving):
     """Yields the lines of a child, the leader of a process group, until it ends.
 
     What the child leaves behind (a process of its own that looks at a graph) would hold the pipe
-    open, so its end is not waited for.
+    open, so its end is not waited for. A child that says nothing for `_CLOCK` seconds is ended;
+    these are counted here, so that a time in which all processes are stopped does not count.
     """
-    rest, heard, ended = b'', time.time(), False
+    rest, silent, ended = b'', 0, False
     while True:
         ready = select.select([receiving], [], [], 0 if ended else 1)[0]
         data = os.read(receiving, 1 << 16) if ready else b''
         *whole, rest = (rest + data).split(b'\n')
         yield from (line.decode('utf-8', 'replace') for line in whole)
-        if data:
-            heard = time.time()
-        elif ready or ended:
+        silent = 0 if data else silent + 1
+        if not data and (ready or ended):
             break
-        elif time.time() - heard > _CLOCK + _SECONDS:
-            os.killpg(process, signal.SIGKILL)
+        if silent >= _CLOCK:
+            os.kill(process, signal.SIGALRM if silent < _CLOCK + _SECONDS else signal.SIGKILL)
         ended = bool(os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT))
     os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
 
@@ -527,7 +526,7 @@ def outcomes(reader, contents, folder):
         with contextlib.suppress(OSError):      # the child has done it
             os.setpgid(process, process)
         try:
-            for line in _lines(process, receiving):
+            for line in _said(process, receiving):
                 yield line
                 number += 1
         finally:

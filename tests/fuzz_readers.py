@@ -1209,6 +1209,7 @@ SITES = {
     'common/training/results.py:_read': 'results',
     'common/training/runs.py:_read_state': 'run_state',
     'common/training/runs.py:read_options': 'config',
+    'examples/vsl_reconstruct.py:_grid': 'npy',
     'imnet/IMSVR/photos.py:read': 'picture',
     'imnet/data_utils.py:Set': 'imnet_set lines',
     'imnet/data_utils.py:_Rows': '- a copy of its own below the output folder',
