@@ -7,7 +7,8 @@ from common import errors
 from common.readers import arrays, child, hdf5, limits
 
 _WHAT = 'a MATLAB file'
-_LONGEST_NAME = 1 << 16     # bytes of an array's name
+_LONGEST_NAME, _MOST_ARRAYS = 1 << 16, 10000    # bytes of an array's name; arrays of a file
+_WIDTHS = {0: 8, 1: 4, 2: 4, 3: 2, 4: 2, 5: 1}  # bytes of a number of version 4, by its type
 _HDF5 = b'\x89HDF\r\n\x1a\n'
 
 
@@ -39,17 +40,26 @@ def is_hdf5(path: str, what: str = _WHAT, remedy: str = limits.ANEW) -> bool:
 
 
 def _check_old(path: str, what: str, remedy: str) -> None:
-    """Refuses a file of version 4 without a name, which SciPy would look through to its end.
+    """Looks through the headers of a file of version 4: in zeros SciPy finds arrays to the end.
 
-    Such a file begins with whole numbers (type, rows, columns, imaginary part, length of the name)
-    and holds 2 GiB at most; later versions begin with text.
+    An array is five whole numbers (type, rows, columns, imaginary part, length of the name), its
+    name, and its values. Later versions begin with text.
     """
-    head, size = limits.look(path, what, remedy)
-    if 0 in head[:4] and (size > 1 << 31 or not any(
-            0 < int.from_bytes(head[16:20], order) < _LONGEST_NAME for order in (
-                'little', 'big'))):
-        raise errors.InputError('{} cannot be read as {}: it has no header of one. {}'.format(
-            path, what, remedy))
+    with limits.opened(path, what, remedy) as (stream, size):
+        head, place, count = stream.read(4), 0, 0
+        if 0 not in head:
+            return
+        order = 'little' if 0 <= int.from_bytes(head, 'little', signed=True) <= 5000 else 'big'
+        while place < size:
+            stream.seek(place)
+            kind, rows, columns, imaginary, name = [
+                int.from_bytes(stream.read(4), order, signed=True) for _ in range(5)]
+            width = _WIDTHS.get(kind // 10 % 10)
+            count += 1
+            if (width is None or min(rows, columns) < 0 or imaginary not in (0, 1)
+                    or not 0 < name < _LONGEST_NAME or count > _MOST_ARRAYS):
+                raise ValueError('it has no header of an array at byte {}'.format(place))
+            place += 20 + name + rows * columns * width * (1 + imaginary)
 
 
 def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
