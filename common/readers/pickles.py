@@ -54,9 +54,15 @@ def load(stream: Union[bytes, BinaryIO], path: str, remedy: str = '',
 
 
 def read(path: str, what: str = _WHAT, remedy: str = '') -> Any:
-    """Reads a file of one pickle; see `load`."""
+    """Reads a file of one pickle; see `load`.
+
+    Names in bytes, as Python 3 keeps those of Python 2 that it read as bytes, become text.
+    """
     with limits.opened(path, what, remedy) as (stream, _):
-        return load(stream, path, remedy, what=what)
+        value = load(stream, path, remedy, what=what)
+    if isinstance(value, dict) and all(isinstance(name, bytes) for name in value):
+        return {name.decode('latin-1'): one for name, one in value.items()}
+    return value
 
 
 def objects(data: bytes, label: str, shape: Tuple[int, ...]) -> np.ndarray:

@@ -275,6 +275,15 @@ def test_a_body_in_smpls_layout_is_the_body_in_plain_arrays(tmp_path):
         np.testing.assert_array_equal(value, expected[name])
 
 
+def test_a_body_that_python_3_saved_again_with_names_in_bytes_is_the_same_body(tmp_path):
+    expected = tiny.arrays()
+    (tmp_path / 'smpl.pkl').write_bytes(pickle.dumps(
+        {name.encode(): value for name, value in expected.items()}))
+    actual = body_lib.load(str(tmp_path))
+    np.testing.assert_array_equal(actual['v_template'], expected['v_template'])
+    np.testing.assert_array_equal(actual['posedirs'], expected['posedirs'])
+
+
 def test_arrays_of_chumpy_are_read_without_chumpy(tmp_path):
     code = '''
 import pickle, sys, types
