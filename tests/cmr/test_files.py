@@ -477,6 +477,9 @@ def test_files_of_a_body_that_are_altered_are_refused(tmp_path):
         np.savez(path, **contents)
     with pytest.raises(errors.InputError, match='holds no levels of a mesh: (row|axis 0) index'):
         body_lib.load_levels(folder, 162)
+    np.savez(path, **dict(contents, A0_shape=np.array([2 ** 50, 2 ** 50])))     # 8 PiB of rows
+    with pytest.raises(errors.InputError, match=r'A0 is \[1125899906842624, .*at most 100000 vert'):
+        body_lib.load_levels(folder, 162)
 
 
 def test_templates_of_what_makes_no_sense_are_refused(tmp_path, capsys):

@@ -27,6 +27,7 @@ _EXAMPLES = 'body_model.npz, SMPL_NEUTRAL.pkl'
 _NEUTRAL = re.compile('neutral|body_model', re.IGNORECASE)
 _SEX = re.compile(r'(^|[_.-])(f|m|female|male)([_.-]|$)', re.IGNORECASE)
 _MOST_BYTES = 1 << 30       # of a body model; SMPL's largest files take a quarter
+_MOST_VERTICES, _MOST_LEVELS = 100000, 50   # of a file of levels; a larger body counts for itself
 _LEVELS_NAME = 'mesh_downsampling.npz'
 
 
@@ -180,7 +181,11 @@ def _levels(arrays, path, num_vertices):
         if plain:
             names = sorted(name[1:-4] for name in arrays
                            if name.startswith(kind) and name.endswith('_row'))
-            levels.append([_coordinates(arrays, kind + number, path) for number in names])
+            if len(names) > _MOST_LEVELS:
+                raise errors.InputError('{} has {} levels, expected at most {}.'.format(
+                    path, len(names), _MOST_LEVELS))
+            levels.append([_coordinates(arrays, kind + number, path, max(
+                num_vertices, _MOST_VERTICES)) for number in names])
         elif kind not in arrays:
             raise errors.InputError('{} has no {} (found: {}).'.format(
                 path, kind, errors.listed(sorted(arrays))))
@@ -199,13 +204,17 @@ def _levels(arrays, path, num_vertices):
     return connections, downs, ups
 
 
-def _coordinates(arrays, name, path):
+def _coordinates(arrays, name, path, most):
     try:
         parts = [arrays['{}_{}'.format(name, part)] for part in ('val', 'row', 'col', 'shape')]
     except KeyError as error:
         raise errors.InputError('{} has no {}.'.format(path, error.args[0]))
-    values, rows, columns, shape = parts
-    return scipy.sparse.coo_matrix((values, (rows, columns)), shape=tuple(map(int, shape))).tocsr()
+    values, rows, columns = parts[:3]
+    shape = tuple(map(int, parts[3]))
+    if not all(0 <= size <= most for size in shape):    # SciPy takes memory for all rows
+        raise errors.InputError('{}: {} is {}, expected at most {} vertices.'.format(
+            path, name, errors.quote(list(shape)), most))
+    return scipy.sparse.coo_matrix((values, (rows, columns)), shape=shape).tocsr()
 
 
 def save_levels(path: str, connections: List, downs: List, ups: List) -> None:
