@@ -549,13 +549,13 @@ def parse_stl(data: bytes, path: str) -> Mesh:
     if (not count or len(data) < size) and b'\0' not in head and _STL_TEXT.search(head):
         corners = _stl_ascii(_text(data), path)
     else:
-        if len(data) < size and count < 2 ** 32 - 1:
+        count = _stl_count(data, count, path)
+        if len(data) < 84 + count * _STL_TRIANGLE.itemsize:
             raise errors.InputError('{} is no STL file, or cut short: {}.'.format(
                 path, '{} bytes are too few for the {} triangles that it promises'.format(
                     len(data), count) if b'\0' in head or len(data) < 84
                 else 'it is a text without "solid" and "facet"'))
-        corners = np.frombuffer(data, _STL_TRIANGLE, _stl_count(data, count, path),
-                                84)['corners'].reshape(-1, 3)
+        corners = np.frombuffer(data, _STL_TRIANGLE, count, 84)['corners'].reshape(-1, 3)
     with np.errstate(over='ignore'):    # told by _build
         corners = np.asarray(corners, np.float64).astype(np.float32).reshape(-1, 3) + np.float32(0)
     flat = np.arange(len(corners))
@@ -569,7 +569,7 @@ def parse_stl(data: bytes, path: str) -> Mesh:
 
 def _stl_count(data, count, path):
     """The number of triangles of a binary STL; one that was written as a stream says 0 or -1."""
-    whole, rest = divmod(len(data) - 84, _STL_TRIANGLE.itemsize)
+    whole, rest = divmod(max(len(data) - 84, 0), _STL_TRIANGLE.itemsize)
     if count in (0, 2 ** 32 - 1) and not rest:
         return whole
     behind = data[84 + count * _STL_TRIANGLE.itemsize:]

@@ -320,6 +320,8 @@ def test_a_binary_stl_written_as_a_stream_has_the_triangles_that_it_holds(tmp_pa
     content = stl_pair()[1]
     path = save(tmp_path, 'a.stl', content[:80] + struct.pack('<I', count) + content[84:])
     assert meshes.read(path).faces == [(0, 1, 2), (2, 3, 0)]
+    cut = save(tmp_path, 'c.stl', content[:80] + struct.pack('<I', count) + content[84:-1])
+    assert 'has no vertices' in refusal(cut) if not count else 'cut short' in refusal(cut)
     padded = save(tmp_path, 'b.stl', content + bytes(100))     # to the end of a sector
     assert meshes.read(padded).faces == [(0, 1, 2), (2, 3, 0)]
 
