@@ -87,6 +87,31 @@ def test_people_of_the_field_cases_are_told_apart(capsys):
         prediction.people(PHOTO, 64, openpose=os.path.join(FIELD, 'old.json'))
 
 
+def test_animals_of_a_detector_are_not_taken_for_people(tmp_path):
+    rows = [{'image_id': 1, 'category_id': 18, 'bbox': [1, 2, 90, 90]},     # COCO's number of dogs
+            {'image_id': 1, 'category_id': 1, 'bbox': [9, 2, 30, 40]}]
+    names = {'images': [{'id': 1, 'file_name': 'im1010.jpg'}], 'annotations': rows}
+    for content in (rows, names, dict(names, categories=[{'id': 1, 'name': 'person'},
+                                                         {'id': 18, 'name': 'dog'}])):
+        assert [one.number for one in photo.read_people(_file(tmp_path, content), 'bbox', PHOTO)
+                ] == [1]
+    other = dict(names, categories=[{'id': 1, 'name': 'dog'}, {'id': 18, 'name': 'person'}])
+    assert [one.number for one in photo.read_people(_file(tmp_path, other), 'bbox', PHOTO)] == [0]
+    with pytest.raises(errors.InputError, match='"people" is .*, expected a list of people'):
+        photo.read_people(_file(tmp_path, {'people': {'0': rows[0]}}), 'openpose', PHOTO)
+
+
+def test_pairs_of_coordinates_are_not_taken_for_triples(tmp_path):
+    pairs = [[10. + number, 20. + 2 * number] for number in range(18)]      # 36 = 12 * 3 numbers
+    with pytest.raises(errors.InputError, match=r'keypoints are \[18, 2\], expected x, y and conf'):
+        photo.read_people(_file(tmp_path, [{'keypoints': pairs}]), 'openpose', PHOTO)
+    scores = [0.9] * 17 + [0.1]     # as MMPose writes them
+    person, = photo.read_people(_file(tmp_path, [{'keypoints': pairs, 'keypoint_scores': scores}]),
+                                'openpose', PHOTO)
+    np.testing.assert_allclose(person.center, [10 + 8, 20 + 16])    # the mean of 0 to 16
+    assert person.scale == pytest.approx(1.2 * 32 / 200)
+
+
 def test_lists_of_alphapose_and_coco_are_read(tmp_path):
     rows = [dict(keypoints=_pose(10, 10, 30)[:51], score=2.5, image_id=name, category_id=1,
                  box=[10, 10, 30, 40]) for name in ('a.jpg', 'im1010.jpg', 'b.jpg')]

@@ -85,7 +85,7 @@ def read_people(path: str, kind: str, picture: str) -> List[Person]:
     content = text.read_json(path, 'JSON for --' + kind)
     try:
         people = [_person(number, row, kind) for number, row in enumerate(_rows(content))
-                  if _is_of(row, content, picture)]
+                  if _is_of(row, content, picture) and _is_person(row, content)]
     except KeyError as error:
         raise errors.InputError('--{} {} cannot be taken: it has no "{}".'.format(
             kind, path, errors.quote(error.args[0], 40)))
@@ -99,12 +99,20 @@ def read_people(path: str, kind: str, picture: str) -> List[Person]:
 
 
 def _rows(content):
-    if isinstance(content, list):
-        if not all(isinstance(row, dict) for row in content):
-            raise ValueError('a list of something else than people')
-        return content
-    return content['people' if 'people' in content else 'annotations'] if (
-        'people' in content or 'annotations' in content) else [content]
+    key = next((key for key in ('people', 'annotations') if isinstance(content, dict)
+                and key in content), '')
+    rows = content[key] if key else content if isinstance(content, list) else [content]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError('{} is {}, expected a list of people'.format(
+            '"{}"'.format(key) if key else 'it', errors.quote(rows, 40)))
+    return rows
+
+
+def _is_person(row, content):
+    """Whether a row of COCO's is a person, as far as the file says; its number of them is 1."""
+    listed = content.get('categories') if isinstance(content, dict) else None
+    people = {one['id'] for one in listed or () if one['name'] == 'person'} or {1}
+    return row.get('category_id') in people | {None}
 
 
 def _is_of(row, content, picture):
@@ -132,11 +140,21 @@ def _person(number, row, kind):
         raise ValueError('it has "pose_keypoints", as OpenPose wrote before 1.2, expected '
                          '"pose_keypoints_2d"; run a newer OpenPose, or give --bbox')
     key = 'keypoints' if 'keypoints' in row else 'pose_keypoints_2d'
-    points = np.reshape(np.asarray(row[key], float), [-1, 3])
+    points = _keypoints(np.asarray(row[key], float), row.get('keypoint_scores'))
     share = float(np.mean(points[:, 2] > _CONFIDENT)) if len(points) else 0.
     if not share:
         return Person(number, np.zeros(2), 0., 0.)
     return Person(number, *from_openpose(points), share)
+
+
+def _keypoints(points, scores):
+    """Keypoints [K, 3], of a flat list, of rows, or of pairs with scores beside as MMPose's."""
+    if points.ndim == 2 and points.shape[1] == 2 and scores is not None:
+        points = np.concatenate([points, np.reshape(np.asarray(scores, float), [-1, 1])], axis=1)
+    if points.ndim > 2 or points.ndim == 2 and points.shape[1] != 3:
+        raise ValueError('its keypoints are {}, expected x, y and confidence of each'.format(
+            list(points.shape)))
+    return points.reshape(-1, 3)
 
 
 def chosen(people: Sequence[Person], wanted: str, path: str) -> List[Person]:
