@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 AMOUNT = 1e-7
-_STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'standin')
+STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'standin')
 
 
 def moved(values, name, seed):
@@ -31,7 +31,7 @@ def install(seed):
         move_frozen(seed)
         os.environ['NUDGE_WEIGHTS'] = str(seed)
         os.environ['PYTHONPATH'] = os.pathsep.join(
-            [_STAND_IN] + [path for path in [os.environ.get('PYTHONPATH')] if path])
+            [STAND_IN] + [path for path in [os.environ.get('PYTHONPATH')] if path])
     _move_golden(seed)
 
 
@@ -46,6 +46,19 @@ def move_frozen(seed):
     from common.frozen import graph
     imported = graph.imported
     graph.imported = lambda graph_def, *more: imported(_moved_graph(graph_def, seed), *more)
+
+
+def move_checkpoint(prefix, seed):
+    """Moves the weights of a checkpoint, not the optimizer's slots, and writes it anew."""
+    reader = tf.train.load_checkpoint(prefix)
+    names = sorted(reader.get_variable_to_shape_map())
+    values = [reader.get_tensor(name) for name in names]
+    values = [value if '/Adam' in name else moved(value, name, seed)
+              for name, value in zip(names, values)]
+    with tf.Graph().as_default(), tf.Session() as sess:
+        sess.run(tf.raw_ops.SaveV2(
+            prefix=prefix, tensor_names=names, shape_and_slices=[''] * len(names),
+            tensors=[tf.constant(value) for value in values]))
 
 
 def _move_golden(seed):

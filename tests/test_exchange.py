@@ -10,12 +10,16 @@ import shutil
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
 from common import choices, collection
 from common.training import checkpoints
+from imnet.IMGAN import main as imgan
+from tests import nudge
+from tests.imnet import tiny
 from tests.test_scripts import TRAININGS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -56,9 +60,10 @@ def call(tmp_path):
             pytest.skip('no interpreter with TensorFlow {0}: bash setup.sh --tensorflow={0}, or '
                         'PYTHON_TF{0}.'.format(runtime))
 
-    def run(runtime, *arguments):
+    def run(runtime, *arguments, **environment):
         env = dict(os.environ, PYTHON=_pythons()[runtime], PYTHONPATH=os.pathsep.join(
-            [ROOT] + [path for path in [os.environ.get('PYTHONPATH')] if path]))
+            [nudge.STAND_IN, ROOT] + [path for path in [os.environ.get('PYTHONPATH')] if path]),
+                   **environment)
         done = subprocess.run([_pythons()[runtime], '-W', 'ignore'] + list(arguments), env=env,
                               cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               universal_newlines=True)
@@ -75,9 +80,10 @@ def _arrays(folder):
 
 
 def _folder(tmp_path, name):
-    """Output folder of the run; IM-NET's first stage has one of its own within it."""
+    """Output folder of the run; IM-NET's networks have one each within it."""
     folder = str(tmp_path / name)
-    return os.path.join(folder, 'ae') if os.path.isdir(os.path.join(folder, 'ae')) else folder
+    parts = [os.path.join(folder, part) for part in ('ae', 'svr')]
+    return ([part for part in parts if os.path.isdir(part)] or [folder])[0]
 
 
 def _cases(rows):
@@ -88,40 +94,99 @@ def _cases(rows):
             yield pytest.param(*row, first, marks=marks, id='{}-{}'.format(row[0], first))
 
 
-@pytest.mark.parametrize('script, options, first', _cases(TRAININGS))
+def _imsvr(folder):
+    """IM-SVR's options: a set, codes, and the checkpoint of an autoencoder after one step."""
+    tiny.write(str(folder))
+    with h5py.File(str(folder / 'z.hdf5'), 'w') as stream:
+        stream['zs'] = np.random.RandomState(0).uniform(size=[5, 4]).astype(np.float32)
+    data = ['--data_path={}'.format(folder), '--report_every=1', '--device=cpu']
+    assert tiny.call(imgan, '--ae', '--train', '--real_size=64', '--batch_size_input=80',
+                     '--training_steps=1', '--output_path={}'.format(folder / 'out'),
+                     *tiny.SIZES, *data) == 0
+    return data + ['--train', '--batch_size=2', '--ef_dim=1',
+                   '--pretrained_z_dir={}'.format(folder / 'z.hdf5'), '--pretrained_model_dir='
+                   + str(folder / 'out' / 'checkpoints' / (tiny.STEM + '_64'))]
+
+
+@pytest.mark.parametrize('script, options, first', _cases(
+    TRAININGS + [('imnet/IMSVR/main.py', _imsvr)]))
 def test_a_run_goes_on_with_the_other_tensorflow_and_back(script, options, first, call, tmp_path):
     (tmp_path / 'data').mkdir()
     arguments = ['--device=cpu', '--threads=1'] + options(tmp_path / 'data')
 
-    def train(runtime, steps, output):
+    def train(runtime, steps, output, **environment):
         return call(runtime, os.path.join(ROOT, script), '--output_path=' + output,
-                    '--training_steps={}'.format(steps), *arguments)
+                    '--training_steps={}'.format(steps), *arguments, **environment)
 
     second = {'1': '2', '2': '1'}[first]
     train(first, 2, 'one')
-    shutil.copytree(str(tmp_path / 'one'), str(tmp_path / 'other'))
+    for copied in ('other', 'moved'):
+        shutil.copytree(str(tmp_path / 'one'), str(tmp_path / copied))
     train(first, 4, 'one')
     assert 'goes on from step 2' in train(second, 4, 'other')
     expected, arrays = [_arrays(_folder(tmp_path, name)) for name in ('one', 'other')]
     assert set(arrays) == set(expected)     # slots of the optimizer among them
-    for name, values in expected.items():
-        if values.dtype.kind == 'f':
-            scale = max(1e-3, float(np.abs(values).max(initial=0)))
-            np.testing.assert_allclose(arrays[name], values, rtol=0, atol=0.02 * scale,
-                                       err_msg=name)
-        else:
-            np.testing.assert_array_equal(arrays[name], values, err_msg=name)
+
+    def moved():
+        nudge.move_checkpoint(checkpoints.latest(_folder(tmp_path, 'moved')), 1)
+        assert 'goes on from step 2' in train(first, 4, 'moved')
+        return _arrays(_folder(tmp_path, 'moved'))
+
+    beyond = _hold(arrays, expected, 0.02, moved)
+    print('{}: {} of {} arrays as far as rounding takes them {}'.format(
+        script, len(beyond), len(expected), beyond))
+    assert len(beyond) < 0.1 * len(expected)
     assert 'goes on from step 4' in train(first, 5, 'other')
     if first == '1':
         train(second, 2, 'second')
         start, same_start = [_losses(_folder(tmp_path, name)) for name in ('one', 'second')]
-        np.testing.assert_allclose(same_start, start, rtol=1e-3)
+
+        def moved_start():
+            train(first, 2, 'moved_start', NUDGE_WEIGHTS='1')
+            return _losses(_folder(tmp_path, 'moved_start'))
+
+        beyond = _hold(same_start, start, 1e-3, moved_start)
+        print('{}: {} of {} losses as far as rounding takes them {}'.format(
+            script, len(beyond), len(start), beyond))
+        assert not [name for name in beyond if name.startswith('1 ')]
+
+
+def _hold(actual, expected, share, moved):
+    """Asserts that two runs that round differently are near: {name: array [...]}.
+
+    That is within a share of an array's largest value, whole numbers equal; or, as some networks'
+    first steps amplify rounding, at most three times as far as the same run goes astray on one
+    TensorFlow with its weights moved by 1e-7. `moved` makes that run and gives its arrays. In CMR
+    the first bodies hardly depend on the pictures: a batch's inputs to the regressor differ by 1e-5
+    of themselves, which its batch normalisation makes 300 times as much, twice.
+
+    Returns the names of these.
+    """
+    beyond = [name for name in sorted(expected)
+              if not _is_near(actual[name], expected[name], share)]
+    far = moved() if beyond else {}
+    for name in beyond:
+        assert expected[name].dtype.kind == 'f' and _distance(actual[name], expected[name]) <= (
+            3 * _distance(far[name], expected[name])), name
+    return beyond
+
+
+def _distance(actual, expected):
+    return float(np.abs(actual.astype(np.float64) - expected).max(initial=0))
+
+
+def _is_near(actual, expected, share):
+    if expected.dtype.kind != 'f':
+        return np.array_equal(actual, expected)
+    return _distance(actual, expected) <= share * max(1e-3, np.abs(expected).max(initial=0))
 
 
 def _losses(folder):
     with open(os.path.join(folder, 'metrics.jsonl'), encoding='utf-8') as stream:
         rows = [json.loads(line) for line in stream]
-    return [row[name] for row in rows[:2] for name in sorted(row) if name.startswith('loss')]
+    return {'{} {}'.format(step, name): np.float64(value)
+            for step, row in enumerate(rows[:2], start=1) for name, value in row.items()
+            if name.startswith('loss')}
 
 
 MODELS = [(model, [row for row in TRAININGS if row[0].startswith(model + '/')][0])

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from common import collection
 from tests import nudge
@@ -41,3 +42,22 @@ def test_what_is_constant_stays():
     ones = np.ones([3], np.float32)
     assert nudge.moved(ones, 'gain', 1) is ones
     assert nudge.moved(np.array([1, 2]), 'whole numbers', 1).dtype.kind == 'i'
+
+
+def test_weights_of_a_checkpoint_move_and_slots_stay(tmp_path):
+    values = {'weights': [1., 2., 3.], 'weights/Adam_1': [4., 5., 6.], 'global_step': [2, 3]}
+    for name, value in values.items():
+        tf.get_variable(name, initializer=tf.constant(value))
+    prefix = str(tmp_path / 'model')
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        tf.train.Saver().save(sess, prefix, write_meta_graph=False)
+    before, after = [], []
+    for found in (before, after):
+        reader = tf.train.load_checkpoint(prefix)
+        found.extend(reader.get_tensor(name) for name in values)
+        nudge.move_checkpoint(prefix, 1)
+    assert (before[0] != after[0]).all()
+    np.testing.assert_allclose(after[0], before[0], rtol=2.5e-7)
+    for index in (1, 2):
+        np.testing.assert_array_equal(after[index], before[index])
