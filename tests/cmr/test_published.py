@@ -294,7 +294,7 @@ def test_weight_decay_is_added_to_the_gradient(run):
                               tf.train.GradientDescentOptimizer(0.1), weight_decay=0.5)
     run(weight)
     run(step)
-    np.testing.assert_allclose(run(weight), [1 - 0.1 * 3.5, -2 - 0.1 * 2])
+    np.testing.assert_allclose(run(weight), [1 - 0.1 * 3.5, -2 - 0.1 * 2], rtol=1e-6)
 
 
 def test_a_photos_box_maps_its_corners_to_those_of_the_crop():
