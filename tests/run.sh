@@ -30,7 +30,7 @@ cd "$root"
 # Tests are about the CPU, and TensorFlow's own chatter would hide what they say.
 export CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-}" TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL-3}"
 "$python" -c '
-import platform, numpy, tensorflow
+import platform, common, numpy, tensorflow  # common: what TensorFlow reads at its import
 print("TensorFlow {}, Python {}, NumPy {}, {}".format(
     tensorflow.__version__, platform.python_version(), numpy.__version__, platform.machine()))'
 "$python" -m ruff check .
