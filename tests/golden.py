@@ -132,7 +132,7 @@ def _without_rows(array, rows):
 
 
 def _has_the_originals_kernels():
-    import tensorflow.compat.v1 as tf   # here, since --help needs no TensorFlow
+    import tensorflow.compat.v1 as tf  # here, since --help needs no TensorFlow
     return tf.__version__.startswith('1.15')
 
 
