@@ -1,4 +1,5 @@
 """Plumbing that the models share: no number of any paper stands in this package."""
+import ctypes
 import os
 
 __version__ = '0.1.0'   # of the whole project; CHANGELOG.md says what is in it
@@ -7,3 +8,11 @@ __version__ = '0.1.0'   # of the whole project; CHANGELOG.md says what is in it
 # oneDNN's kernels, which 1.15 has not, crash 2.21 in a training step of IM-NET's picture encoder.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('ENABLE_RUNTIME_UPTIME_TELEMETRY', '0')
+
+# TensorFlow 2 starts threads when it is imported; glibc gives each of them an arena, whose memory
+# goes back to the system in spite of common.device.session.keep_freed_memory.
+if 'MALLOC_ARENA_MAX' not in os.environ:
+    try:
+        ctypes.CDLL(None).mallopt(-8, 1)
+    except (AttributeError, OSError, TypeError):    # another C library
+        pass

@@ -487,3 +487,34 @@ def _faults(command):
 def test_memory_that_was_freed_is_not_faulted_in_again():
     assert _faults('') > 1000
     assert _faults('from common.device import session; assert session.keep_freed_memory()') < 100
+
+
+_ARENAS = """
+import ctypes, sys, threading
+import common
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+barrier = threading.Barrier(4)
+def work():
+    libc.malloc(1000)
+    barrier.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+stream = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b'w'))
+libc.malloc_info(0, stream)
+libc.fclose(stream)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='Is about glibc.')
+def test_threads_share_one_arena_unless_the_environment_says_otherwise(tmp_path):
+    def arenas(**environment):
+        path = str(tmp_path / 'info.xml')
+        plain = {name: value for name, value in os.environ.items() if name != 'MALLOC_ARENA_MAX'}
+        subprocess.run([sys.executable, '-c', _ARENAS, path], cwd=ROOT, check=True,
+                       env=dict(plain, **environment))
+        with open(path) as stream:
+            return stream.read().count('<heap nr=')
+
+    assert arenas() == 1 and arenas(MALLOC_ARENA_MAX='4') > 1
