@@ -224,6 +224,7 @@ def sample(options: cli.Options, context: launch.Context) -> None:
       options: those of sample.py.
       context: launch.Context.
     """
+    context = context.replace(rewrites_graph=False)     # as in training
     options, weights = networks.trained(options, context.device)
     if options.vertices:
         return _connect(options, context, weights)

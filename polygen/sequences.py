@@ -4,6 +4,7 @@ B: batch, L: tokens of a face sequence, n: vertices at most.
 """
 from typing import Any, Dict
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 
@@ -23,6 +24,22 @@ def dequantize_verts(verts: tf.Tensor, n_bits: int, add_noise: bool = False) -> 
     if add_noise:
         verts += tf.random_uniform(tf.shape(verts)) / levels
     return verts
+
+
+def scaled_verts(verts: tf.Tensor, n_bits: int) -> tf.Tensor:
+    """Maps integer coordinates to the unit cube by a product, not a division.
+
+    TensorFlow's graph optimiser makes `dequantize_verts` this product where it runs. The last bit
+    decides which level `quantize_verts` finds in it, so drawing must not depend on the optimiser;
+    `mesh_sets.graph_dequantized` does the same in NumPy, for training.
+
+    Args:
+      verts, n_bits: see `dequantize_verts`.
+    Returns:
+      float32 tensor of the same shape, -0.5 to 0.5.
+    """
+    level = np.float32(1) / np.float32(2 ** n_bits - 1)
+    return tf.cast(verts, tf.float32) * level - 0.5
 
 
 def quantize_verts(verts: tf.Tensor, n_bits: int, exact: bool = False) -> tf.Tensor:
@@ -62,7 +79,7 @@ def vertices_from_tokens(tokens: tf.Tensor, quantization_bits: int, recenter_ver
     stop = tf.argmax(tf.cast(is_stop, tf.int32), axis=1, output_type=tf.int32)
     num_vertices = tf.where(completed, stop, tf.fill(tf.shape(stop), 3 * most)) // 3
     mask = tf.cast(tf.range(most)[None] < num_vertices[:, None], tf.float32)
-    coordinates = dequantize_verts(tokens[:, :3 * most] - 1, quantization_bits)
+    coordinates = scaled_verts(tokens[:, :3 * most] - 1, quantization_bits)
     vertices = tf.reshape(coordinates, [-1, most, 3])[..., ::-1] * mask[..., None]
     if recenter_verts:
         padding = (1. - mask[..., None]) * 1e10

@@ -4,6 +4,7 @@ import os
 from typing import Optional
 
 import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf import rewriter_config_pb2
 
 from common.device import npu
 from common.device import ranks as ranks_lib
@@ -33,7 +34,8 @@ def keep_freed_memory() -> bool:
 
 def session_config(device: str = 'cpu', threads: int = 0,
                    options: Optional[npu.NpuOptions] = None,
-                   ranks: ranks_lib.Ranks = ranks_lib.ALONE) -> tf.ConfigProto:
+                   ranks: ranks_lib.Ranks = ranks_lib.ALONE,
+                   rewrites_graph: bool = True) -> tf.ConfigProto:
     """Makes the configuration of a session.
 
     Args:
@@ -41,6 +43,8 @@ def session_config(device: str = 'cpu', threads: int = 0,
       threads: CPU threads of an operation; 0 leaves the choice to TensorFlow.
       options: of the NPU; None means their defaults.
       ranks: place of this process, which says its GPU.
+      rewrites_graph: bool, whether TensorFlow optimises the graph on a CPU; once then, since a
+        second time takes a second or more and makes no step of these networks faster.
     Returns:
       tf.ConfigProto.
     Raises:
@@ -52,6 +56,9 @@ def session_config(device: str = 'cpu', threads: int = 0,
     if device == 'cpu':
         keep_freed_memory()
         proto.device_count['GPU'] = 0
+        rewriting = proto.graph_options.rewrite_options
+        rewriting.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+        rewriting.disable_meta_optimizer = not rewrites_graph
     elif device == 'gpu':
         proto.gpu_options.allow_growth = True
         if ranks.size > 1:

@@ -43,6 +43,7 @@ class Context:
       npu_options: npu.NpuOptions.
       freeze_layers: scopes of variables that are not trained.
       peers: peers.Nobody, what watches the other processes.
+      rewrites_graph: bool, whether TensorFlow optimises graphs on a CPU.
     """
 
     device: str = 'cpu'
@@ -54,6 +55,7 @@ class Context:
     npu_options: npu.NpuOptions = npu.NpuOptions()
     freeze_layers: Tuple[str, ...] = ()
     peers: peers_lib.Nobody = peers_lib.Nobody()
+    rewrites_graph: bool = True
 
     @property
     def on_npu(self) -> bool:
@@ -66,7 +68,8 @@ class Context:
 
     def session_config(self) -> tf.ConfigProto:
         """Makes the configuration of a session; see `session.session_config`."""
-        return session.session_config(self.device, self.threads, self.npu_options, self.ranks)
+        return session.session_config(self.device, self.threads, self.npu_options, self.ranks,
+                                      self.rewrites_graph)
 
     @property
     def is_emulated(self) -> bool:

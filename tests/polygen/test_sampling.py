@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from common.device import session
 from polygen import data_utils, drawing, measures, mesh_sets, modules, sampling, sequences
 from polygen import options as options_lib
 from tests import golden
@@ -564,6 +565,22 @@ def test_a_vertex_that_the_stop_token_cuts_is_dropped(run):
     expected = np.array([255, 1, 0]) / 255 - 0.5       # (x, y, z) of tokens (z, y, x) + 1
     np.testing.assert_allclose(outputs['vertices'][0, 0], expected, atol=1e-6)
     assert not outputs['vertices'][0, 1].any() and not outputs['vertices'][2].any()
+
+
+@pytest.mark.parametrize('rewrites_graph', [True, False])
+@pytest.mark.parametrize('bits', [4, 6, 8])
+def test_drawn_vertices_reach_the_face_model_as_in_training(bits, rewrites_graph):
+    levels = np.repeat(np.arange(2 ** bits, dtype=np.int32), 3)
+    tokens = tf.placeholder(tf.int32, [1, len(levels) + 1])
+    vertices = sequences.vertices_from_tokens(tokens, bits, recenter_verts=False)['vertices']
+    config = session.session_config('cpu', rewrites_graph=rewrites_graph)
+    with tf.Session(config=config) as sess:
+        drawn, found = sess.run((vertices, sequences.quantize_verts(vertices, bits)),
+                                {tokens: np.append(levels + 1, 0)[None]})
+    trained = mesh_sets.graph_dequantized(levels.reshape(-1, 3), bits)
+    np.testing.assert_array_equal(drawn[0], trained)
+    # By NumPy in float32; a division instead of the product lowers 3, 15 and 63 of the levels.
+    assert (found[0, :, 0] == levels[::3]).sum() == 2 ** bits - {4: 2, 6: 11, 8: 47}[bits]
 
 
 def test_recentring_moves_the_middle_of_the_box_to_zero(run):
