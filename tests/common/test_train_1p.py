@@ -346,6 +346,17 @@ def test_scripts_run_through_a_link_and_by_any_shell(shell, project, tmp_path):
     assert dict(project.result('polygen_bs8_1p_perf'))['ActualLoss'] == '1.5'
 
 
+@pytest.mark.parametrize('command', ['source "$1" --help', 'bash -s -- --help <"$1"'])
+def test_a_script_that_is_no_file_of_its_own_says_so_and_leaves_the_shell_alone(command, project):
+    script = str(project.model / 'test' / 'train_full_1p.sh')
+    done = subprocess.run(['bash', '-c', command + '; echo "$? $- alive"', 'bash', script],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    assert done.stdout.startswith('error: start this script as a file: bash FILE')
+    assert re.search(r'\n2 [a-zA-Z]+ alive\n$', done.stdout) and 'options.sh' not in done.stdout
+    assert 'e' not in done.stdout.split()[-2]       # `set -e` would end the user's own shell
+
+
 def test_code_that_cannot_be_written_to_leaves_the_log_to_the_output_folder(project, tmp_path):
     (project.model / 'test' / 'output').write_text('stands for a folder without permission')
     code, text = project.launch()
