@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the sample files of the sets in $CMR_DATA (else cmr/datasets).
 # Example: bash cmr/scripts/generate_dataset.sh train test
+case ${BASH_VERSION:+$SHELLOPTS} in '' | *posix*) unset POSIXLY_CORRECT && exec bash "$0" "$@" ;; esac # by `sh`
 set -euo pipefail
 # shellcheck source=cmr/scripts/common.sh
-source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+source "$(dirname "$(readlink -f "$0")")/common.sh"
 expect 1 2 'generate_dataset.sh train|test [test]' "$@"
 case $* in
   train) kind=train files=(--train_files) ;;

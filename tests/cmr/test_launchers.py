@@ -63,6 +63,21 @@ def test_other_words_are_refused(project, words):
     assert (code, out) == (2, '') and err.startswith('usage: bash generate_dataset.sh')
 
 
+@pytest.mark.parametrize('shell', ['sh', 'bash'])
+def test_scripts_run_through_a_link_and_by_sh(project, shell, tmp_path):
+    scripts = project / 'cmr' / 'scripts'
+    for path in sorted(scripts.glob('*.sh')):
+        if path.name == 'common.sh':
+            continue
+        link = tmp_path / path.name
+        link.symlink_to(path)
+        for place in (path, link):
+            done = subprocess.run([shell, str(place), '--help'], cwd=str(tmp_path),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.decode().startswith('usage: bash ' + path.name)
+
+
 def test_one_and_several_processes_train_as_the_mindspore_port_does(project):
     code, _, _ = _run(project, 'run_standalone_train_gpu', '0', 'start.ckpt')
     words = _started(project, 'training_gpu.log')
