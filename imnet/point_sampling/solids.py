@@ -122,7 +122,9 @@ def _from_npz(path):
     grid = content.get('voxels', next(iter(content.values())) if len(content) == 1 else None)
     if grid is None or grid.ndim != 3 or grid.dtype.kind not in 'biuf':
         raise errors.InputError('{} needs an array "voxels" [X, Y, Z] of numbers (found: {}). {}'
-                                .format(path, errors.listed(content), remedy))
+                                .format(path, errors.listed(
+                                    '{} {} {}'.format(name, array.dtype, list(array.shape))
+                                    for name, array in content.items()), remedy))
     if grid.dtype.kind == 'f' and grid.size and not 0 <= grid.min() <= grid.max() <= 1:
         raise errors.InputError('{}: the grid holds {}, which is no occupancy; give bits, or '
                                 'probabilities from 0 to 1.'.format(

@@ -196,6 +196,9 @@ def test_probabilities_are_cut_at_a_half_and_distances_are_refused(tmp_path):
         np.savez(path, voxels=wrong)
         with pytest.raises(errors.InputError, match='a.npz: the grid holds'):
             solids.read(path)
+    np.savez(path, voxels=np.zeros([64, 64, 64, 1]))
+    with pytest.raises(errors.InputError, match=r'found: voxels float64 \[64, 64, 64, 1\]'):
+        solids.read(path)
 
 
 def test_the_encoder_sees_points_as_the_grid_has_them():
