@@ -34,7 +34,7 @@ from PIL import Image
 from common import cli, files
 from common.geometry import plots
 from common.readers import text as text_lib
-from common.training import checkpoints
+from common.training import checkpoints, runs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _MOST_KILLS = 8     # of one run
@@ -363,6 +363,7 @@ class Killer:
         self.case = CASES[name](data)
         _quick_pictures()
         _quick_graphs()
+        runs._PAGE_EVERY = 86400.   # a run that is slow for once would write one more page
         self._log = os.path.join(folder, 'kills.jsonl')
         self.rows = _rows(self._log) if os.path.exists(self._log) else []
         self._measure()
