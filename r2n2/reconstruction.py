@@ -1,19 +1,23 @@
 """Pictures of one object to a mesh with a trained network: the work of demo.py."""
 import os
+import tempfile
 
 import numpy as np
 
 from common import cli, errors, files
-from common.geometry import cutouts, meshes, voxel_grids
+from common.geometry import cutouts, generator, meshes, voxel_grids
 from common.pages import report
 from common.readers import pictures
 from common.training import familiar, launch
 from r2n2 import evaluation, networks
+from r2n2 import options as options_lib
 from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, voxel
+from r2n2.tools import make_dataset
 
 _GREY = 240         # background of the original's test pictures
 _FILL = 0.72        # share of the picture that the object's longer side gets
+_UNSEEN_SEED = 2    # of the generator's held-out shapes; tests.pretrained measures on 0 and 1
 
 
 def prepared(path: str, size: int, background: str = 'auto',
@@ -51,13 +55,28 @@ def _background(options):
     return 'remove' if options.remove_background else options.background
 
 
-def _generated_views(output_path: str, settings: config_lib.Config) -> np.ndarray:
-    """Three views of the last chair of a run's generated furniture, uint8 [3, S, S, 3]."""
-    folder = os.path.join(output_path, data_io.GENERATED, 'ShapeNetRendering', 'chair')
+def _generated_views(options: cli.Options, weights_path: str) -> np.ndarray:
+    """Three views of the last chair of a run's generated furniture, uint8 [3, S, S, 3].
+
+    For weights that ship, whose set is not there: of a sofa that no training has seen.
+    """
+    folder = os.path.join(options.output_path, data_io.GENERATED, 'ShapeNetRendering', 'chair')
     models = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    if not models:
+    if models:
+        return _read_views(os.path.join(folder, models[-1], 'rendering'), options.settings)
+    if os.path.commonpath([options_lib.PRETRAINED, os.path.abspath(weights_path)]) != (
+            options_lib.PRETRAINED):
         raise errors.UsageError('give pictures of an object: python r2n2/demo.py front.png ...')
-    place = os.path.join(folder, models[-1], 'rendering')
+    cli.say('no pictures given: three views of a generated sofa that no training has seen')
+    with tempfile.TemporaryDirectory() as made:
+        make_dataset.make_model(make_dataset.Job(
+            'sofa', 'unseen', None, 0, generator.held_out_seed(_UNSEEN_SEED), made, 3, 'y'))
+        return _read_views(os.path.join(made, 'ShapeNetRendering', 'sofa', 'unseen', 'rendering'),
+                           options.settings)
+
+
+def _read_views(place: str, settings: config_lib.Config) -> np.ndarray:
+    """The first three views of a model's folder, uint8 [3, S, S, 3]."""
     rng, size = np.random.RandomState(0), settings.CONST.IMG_H
     return np.stack([data_augmentation.for_test(
         pictures.read(os.path.join(place, '{:02d}.png'.format(number)), None), [[_GREY, _GREY]] * 3,
@@ -80,7 +99,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
         images = np.stack([prepared(path, settings.CONST.IMG_H, _background(options),
                                     options.max_pixels) for path in options.pictures])
     else:
-        images = _generated_views(options.output_path, settings)
+        images = _generated_views(options, weights_path)
     net = networks.build(settings, options.plain)
     predictor = evaluation.Predictor(net, settings, len(images), 1)
     with context.open_session() as sess:

@@ -18,7 +18,8 @@ def four_models(monkeypatch):
                                                                  for number in range(4)])
 
 
-def test_batch_and_length_come_from_the_set(four_models, capsys):
+def test_batch_and_length_come_from_the_set(four_models, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(options_lib, 'PRETRAINED', str(tmp_path / 'none'))
     options = training.fitted(settled(), None)
     assert options.batch_size == options.settings.CONST.BATCH_SIZE == 4
     assert options.settings.TRAIN.NUM_ITERATION == 1000

@@ -23,6 +23,13 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch):
                                '--threshold=0.01', '--output={}'.format(tmp_path / 'out.obj'))
     assert code == 0, err
     assert 'taking the weights that ship' in out and (tmp_path / 'out.obj').exists()
+    code, out, err = tiny.call(demo_script, '--output_path={}'.format(tmp_path / 'none'),
+                               '--threshold=0.01', '--output={}'.format(tmp_path / 'own.obj'))
+    assert code == 0, err
+    assert 'three views of a generated sofa' in out and (tmp_path / 'own.obj').exists()
+    code, out, err = tiny.call(demo_script, '--checkpoint={}'.format(tmp_path / 'run'),
+                               '--output={}'.format(tmp_path / 'other.obj'))
+    assert code == 2 and 'give pictures of an object' in err
     code, out, err = tiny.call(
         main_script, '--data_path={}'.format(data), '--output_path={}'.format(tmp_path / 'tuned'),
         '--training_steps=1', '--batch_size=2', '--workers=1', '--pretrained', '--set',

@@ -113,6 +113,7 @@ def trained(*arguments):
 def test_the_demo_finds_the_run_of_the_launch_script(run, tmp_path, monkeypatch):
     folder, _ = run
     monkeypatch.setattr(options_lib, 'LAUNCHED', folder)
+    monkeypatch.setattr(options_lib, 'PRETRAINED', str(tmp_path / 'none'))
     monkeypatch.setattr(options_lib, 'OUTPUT_PATH', str(tmp_path / 'output'))
     options, path = trained()
     assert path == os.path.join(folder, 'checkpoints', 'model-4')
