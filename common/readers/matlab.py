@@ -1,4 +1,5 @@
 """MATLAB's files from outside, versions 4 to 7.3 (the last is HDF5), read in a child process."""
+import struct
 from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
@@ -47,13 +48,15 @@ def _check_old(path: str, what: str, remedy: str) -> None:
     """
     with limits.opened(path, what, remedy) as (stream, size):
         head, place, count = stream.read(4), 0, 0
-        if 0 not in head:
+        if 0 not in head or len(head) < 4:
             return
-        order = 'little' if 0 <= int.from_bytes(head, 'little', signed=True) <= 5000 else 'big'
+        order = '<' if 0 <= struct.unpack('<i', head)[0] <= 5000 else '>'
         while place < size:
             stream.seek(place)
-            kind, rows, columns, imaginary, name = [
-                int.from_bytes(stream.read(4), order, signed=True) for _ in range(5)]
+            header = stream.read(20)
+            if len(header) < 20:
+                raise ValueError('it ends within the header of an array')
+            kind, rows, columns, imaginary, name = struct.unpack(order + '5i', header)
             width = _WIDTHS.get(kind // 10 % 10)
             count += 1
             if (width is None or min(rows, columns) < 0 or imaginary not in (0, 1)

@@ -277,6 +277,43 @@ def test_nothing_is_left_behind(tmp_path):
     raise AssertionError('the server goes on')
 
 
+def note_and_hang(path, request):
+    """Writes the number of its process into the file, and never ends."""
+    with open(path, 'w') as stream:
+        stream.write(str(os.getpid()))
+    hang(path, request)
+
+
+def test_a_child_ends_with_the_process_that_asked(tmp_path):
+    path = tmp_path / 'a.bin'
+    path.write_bytes(b'')
+    program = ('import sys; from common.readers import child; from {0} import note_and_hang\n'
+               'child.run(note_and_hang, "numpy", sys.argv[1], {{}}, "a test", seconds=600)'.format(
+                   __name__))
+    asking = subprocess.Popen([sys.executable, '-c', program, str(path)], cwd=ROOT)
+    for _ in range(600):
+        if path.read_text():
+            break
+        time.sleep(0.1)
+    place = '/proc/{}'.format(path.read_text())
+    assert os.path.exists(place)
+    asking.kill()
+    asking.wait()
+    for _ in range(100):
+        if not os.path.exists(place):
+            return
+        time.sleep(0.1)
+    raise AssertionError('the child goes on')
+
+
+def test_holes_of_a_file_buy_no_time(tmp_path):
+    with open(str(tmp_path / 'a.bin'), 'wb') as stream:
+        stream.truncate(1 << 36)
+    assert child._stored(str(tmp_path / 'a.bin')) < 1 << 20
+    (tmp_path / 'b.bin').write_bytes(b'x' * 300000)
+    assert 299000 < child._stored(str(tmp_path / 'b.bin')) <= 300000
+
+
 def test_dtypes_that_a_child_may_send_are_plain():
     for text in ('|O', '<V8', [('a', '<f4')], '<M8[s]', '', None, '<f0', '<i3'):
         with pytest.raises(ValueError):
