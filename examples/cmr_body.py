@@ -37,8 +37,9 @@ def reconstruct(options):
     path = os.path.join(options.graphs, 'cmr.pb')
     with frozen.load_for(path, options.om) as network:
         notes = (graph.read_manifest(path) or {}).get('notes') or {}
-        _, picture = prediction.person(options.photo, network.inputs['image'][0][1], options.bbox,
-                                       options.openpose, notes.get('stretch', True))
+        (_, _, picture), = prediction.people(
+            options.photo, network.inputs['image'][0][1], options.bbox, options.openpose,
+            notes.get('stretch', True))     # of several the largest
         outputs = network.predict_all(image=picture[None])
     vertices = outputs['vertices'][0]
     if faces.max() + 1 != len(vertices):

@@ -180,7 +180,8 @@ def test_imnet_makes_a_mesh_of_a_picture(imnet, tmp_path, capsys):
 
 
 def test_cmr_makes_a_body_of_a_photo(tmp_path, capsys):
-    from cmr import options, train
+    from cmr import train
+    from cmr.src import config
     from tests.cmr import tiny
     body = tiny.make_body(tmp_path / 'body')
     data = tiny.make_set(tmp_path / 'data', body, num_train=4, num_test=1)
@@ -188,7 +189,7 @@ def test_cmr_makes_a_body_of_a_photo(tmp_path, capsys):
                 '--threads=1', '--num_workers=1', '--device=cpu', '--training_steps=1',
                 '--output_path', tmp_path / 'run', *tiny.NETWORK) == 0
     graphs = freeze('cmr', tmp_path, '--output_path', tmp_path / 'run')
-    photo = os.path.join(options.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
+    photo = os.path.join(config.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
     arguments = [photo, '--graphs', graphs, '--output', tmp_path / 'body.obj']
     bodies = []
     for bbox in ([10, 10, 50, 60], [40, 30, 90, 90]):
