@@ -1244,7 +1244,7 @@ SITES = {
     'r2n2/lib/data_io.py:read_names': 'categories',
     'r2n2/lib/data_process.py:Loader': 'picture binvox',
     'r2n2/lib/weights.py:read_list': 'weights',
-    'r2n2/reconstruction.py:_generated_views': 'picture',
+    'r2n2/reconstruction.py:_read_views': 'picture',
     'r2n2/reconstruction.py:prepared': 'picture',
     'r2n2/tools/make_dataset.py:recorded': 'made_with',
     'r2n2/tools/make_dataset.py:_solid': _MESH,
