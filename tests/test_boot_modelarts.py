@@ -364,6 +364,15 @@ def variables(folder):
                                       for name in reader.get_variable_to_shape_map()}
 
 
+def check_variables(place, other, checkpoint, **tolerance):
+    """The newest checkpoints of two folders have this name and the same values."""
+    name, values = variables(place)
+    expected_name, expected = variables(other)
+    assert name == expected_name == checkpoint and values.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(values[key], value, err_msg=key, **tolerance)
+
+
 @pytest.mark.parametrize('number', [
     signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_job_that_was_stopped_goes_on_and_ends_as_one_that_was_not(number, job):
@@ -385,11 +394,7 @@ def test_a_job_that_was_stopped_goes_on_and_ends_as_one_that_was_not(number, job
 
     assert job.run('--train_url=obs://b/whole',
                    '--modelarts_result_dir=' + str(job.cache / 'whole'), *TOY)[0] == 0
-    name, values = variables(job.out)
-    expected_name, expected = variables(job.buckets / 'b' / 'whole')
-    assert name == expected_name == 'model-60' and values.keys() == expected.keys()
-    for key, value in expected.items():
-        np.testing.assert_array_equal(values[key], value, key)
+    check_variables(job.out, job.buckets / 'b' / 'whole', 'model-60', rtol=0)
     for folder in (job.out, job.buckets / 'b' / 'whole'):
         rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
         assert [row['step'] for row in rows] == list(range(5, 65, 5))
@@ -420,11 +425,7 @@ def test_two_ranks_of_a_table_of_the_field_train_as_one_process(table, job):
     alone = [one for one in options if one != '--device=npu'] + ['--device=cpu']
     assert job.run('--train_url=obs://b/alone',
                    '--modelarts_result_dir=' + str(job.cache / 'alone'), *alone)[0] == 0
-    name, values = variables(job.out)
-    expected_name, expected = variables(job.buckets / 'b' / 'alone')
-    assert name == expected_name == 'model-4' and values.keys() == expected.keys()
-    for key, value in expected.items():
-        np.testing.assert_allclose(values[key], value, rtol=1e-4, atol=1e-6, err_msg=key)
+    check_variables(job.out, job.buckets / 'b' / 'alone', 'model-4', rtol=1e-4, atol=1e-6)
 
 
 def test_help_modelarts_brings_data_and_results_as_functions_and_as_a_command(
