@@ -94,8 +94,10 @@ def assemble(blocks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         raise errors.InputError('the blocks have the shape {} and the numbers {} (up to {}); '
                                 'expected [N, 16, 16, 16], [16, 16, 16] and 1 to N.'.format(
                                     list(blocks.shape), list(numbers.shape), numbers.max() + 1))
-    grid = blocks[numbers].transpose(0, 3, 1, 4, 2, 5).reshape(3 * [SIZE])
-    return np.ascontiguousarray(grid.transpose(2, 1, 0)[:, :, ::-1]).astype(np.uint8)
+    # The few blocks are rotated instead of the grid, and their numbers alike.
+    blocks, numbers = (np.flip(array.swapaxes(-1, -3), -1) for array in (blocks, numbers))
+    grid = np.take(blocks.astype(np.uint8), numbers, axis=0)
+    return grid.transpose(0, 3, 1, 4, 2, 5).reshape(3 * [SIZE])
 
 
 def carved(grid: np.ndarray) -> np.ndarray:
@@ -106,22 +108,36 @@ def carved(grid: np.ndarray) -> np.ndarray:
     Returns:
       uint8 [256, 256, 256], a copy.
     """
-    occupied = grid > 0
-    result = occupied.copy()
-    size = len(grid)
-    places = np.arange(size)
+    result = (grid > 0).astype(np.uint8)
+    box = _bounds(result)
+    if box is None:
+        return result
+    # What is filled lies between occupied cells.
+    occupied, filled = result[box] > 0, result[box]
+    rows, columns = np.arange(occupied.shape[0])[:, None], np.arange(occupied.shape[2])
     # Spans of the occupied i in each (j, k), and of the occupied k in each (i, j).
     left, right = _span(occupied, 0)
     front, back = _span(occupied, 2)
     covered = occupied.any(axis=1)
     fill = np.zeros_like(covered)
-    for j in range(size - 1, -1, -1):
-        enclosed = ((left[j] < places[:, None]) & (places[:, None] < right[j])
-                    & (front[:, j, None] < places) & (places < back[:, j, None]))
+    for j in range(occupied.shape[1] - 1, -1, -1):
+        enclosed = ((left[j] < rows) & (rows < right[j])
+                    & (front[:, j, None] < columns) & (columns < back[:, j, None]))
         layer = occupied[:, j]
-        result[:, j] |= covered & ~layer & enclosed & fill
+        filled[:, j] |= covered & ~layer & enclosed & fill
         fill = layer | (fill & enclosed)
-    return result.astype(np.uint8)
+    return result
+
+
+def _bounds(grid):
+    """Slices of the box of what is not 0; None if there is nothing."""
+    box = []
+    for axis in range(3):
+        places = np.flatnonzero(grid.any(axis=tuple({0, 1, 2} - {axis})))
+        if not len(places):
+            return None
+        box.append(slice(places[0], places[-1] + 1))
+    return tuple(box)
 
 
 def _span(occupied, axis):
