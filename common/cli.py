@@ -409,9 +409,14 @@ def script(main: Callable[[], int]) -> None:
 
     SIGINT and SIGTERM that come before its work begins, among imports say, end it in one line.
     """
+    end_on_signals()
+    sys.exit(main())
+
+
+def end_on_signals() -> None:
+    """Lets SIGINT and SIGTERM end the process in one line from here on."""
     for number in _SIGNALS:
         signal.signal(number, functools.partial(_stop, os.getpid()))
-    sys.exit(main())
 
 
 def _stop(owner, number, frame):

@@ -7,9 +7,6 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, errors, frozen
-from common.geometry import meshes, voxel_grids
-from common.readers import arrays
-from vsl import data_utils, make_dataset
 
 
 def parse_args(argv=None):
@@ -30,6 +27,8 @@ def parse_args(argv=None):
 
 def _grid(options):
     """Occupancies of the shape, bool [30, 30, 30]."""
+    from common.readers import arrays  # here, as all others, since --help needs none of them
+    from vsl import data_utils, make_dataset
     if os.path.splitext(options.shape)[1].lower() != '.npy':
         return make_dataset.voxelize(options.shape, options.up)
     grid = arrays.read(options.shape)
@@ -41,8 +40,8 @@ def _grid(options):
 
 def reconstruct(options):
     """Encodes and decodes the shape, and writes the surface of the decoded grid."""
-    from common.geometry import plots  # here, since --help needs no matplotlib
-    from vsl import draw
+    from common.geometry import meshes, plots, voxel_grids
+    from vsl import data_utils, draw
     grid = _grid(options)
     with frozen.load_for(os.path.join(options.graphs, 'vsl_encoder.pb'), options.om) as encoder:
         latent = encoder.predict_all(voxels=data_utils.grids(grid))['latent']
@@ -66,4 +65,4 @@ def main(argv=None):
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.script(main)

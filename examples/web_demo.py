@@ -16,7 +16,11 @@ import threading
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, errors
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import errors
 from common.geometry import generator
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

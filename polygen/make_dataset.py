@@ -16,9 +16,13 @@ import zlib
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 import numpy as np
 
-from common import cli, errors, files
+from common import errors, files
 from common.geometry import generator, lofts, meshes, views, voxel_grids
 from common.readers import folders, pictures, text
 from common.training import workers

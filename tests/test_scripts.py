@@ -194,6 +194,33 @@ def test_script_starts_from_any_folder(script, tmp_path):
     assert code == 0 and out.startswith('usage: ') and 'Traceback' not in err
 
 
+@pytest.mark.parametrize('script, arguments', [
+    pytest.param(script, missing or [], marks=() if script in (
+        'vsl/make_dataset.py', 'examples/vsl_reconstruct.py', 'r2n2/main.py') else pytest.mark.slow)
+    for script, _, missing in SCRIPTS
+    if not script.startswith('tests/') and script not in (
+        'freeze_graph.py', 'common/launch_tables.py')])
+def test_an_interrupt_while_a_script_starts_ends_it_in_one_line(script, arguments, tmp_path):
+    """NumPy is the first of the packages that take time, whoever imports it."""
+    program = '\n'.join([
+        'import os, runpy, signal, sys',
+        'class Finder:',
+        '    def find_spec(self, name, *unused):',
+        '        if name == "numpy":',
+        '            os.kill(os.getpid(), signal.SIGINT)',
+        'sys.meta_path.insert(0, Finder())',
+        'sys.argv = sys.argv[1:]',
+        'runpy.run_path(sys.argv[0], run_name="__main__")'])
+    done = subprocess.run([sys.executable, '-c', program, os.path.join(ROOT, script)] + arguments,
+                          cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=ROOT),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    lines = done.stderr.splitlines()
+    if lines == ['stopped at once; what was saved before is whole']:
+        assert done.returncode == 130
+    else:       # it ended without NumPy, for its arguments
+        assert done.returncode in (1, 2) and len(lines) <= 2 and 'Traceback' not in done.stderr
+
+
 @pytest.mark.parametrize('script', SHELL_SCRIPTS)
 def test_shell_script_helps_and_refuses_alike(script, tmp_path):
     def run(argument):

@@ -12,9 +12,13 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 import numpy as np
 
-from common import cli, errors
+from common import errors
 from common.readers import limits, text
 from vsl import mat2bin
 

@@ -22,9 +22,13 @@ import zlib
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 import numpy as np
 
-from common import cli, errors, files
+from common import errors, files
 from common.geometry import generator, meshes, voxel_grids
 from common.readers import archives, arrays, folders, pictures
 from common.training import reporting

@@ -11,9 +11,13 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 import numpy as np
 
-from common import cli, files
+from common import files
 from vsl import data_utils
 
 SPLITS = ('train', 'test')

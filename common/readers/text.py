@@ -4,8 +4,6 @@ import json
 import re
 from typing import Any, Iterator, List, Optional
 
-import numpy as np
-
 from common import errors
 from common.readers import limits
 
@@ -136,7 +134,7 @@ def read_yaml(path: str, remedy: str = 'Give a YAML file of settings.') -> Any:
         return value
 
 
-def names(array: np.ndarray, path: str, key: str, remedy: str = '') -> List[str]:
+def names(array: Any, path: str, key: str, remedy: str = '') -> List[str]:
     """Returns the names of an array.
 
     Args:
@@ -146,6 +144,7 @@ def names(array: np.ndarray, path: str, key: str, remedy: str = '') -> List[str]
     Raises:
       errors.InputError: it holds no names.
     """
+    import numpy as np  # here, since most callers need none of it
     if array.dtype.kind in 'SU' and array.ndim == 1:
         return [decoded(one, path, remedy) if isinstance(one, bytes) else one
                 for one in array.tolist()]

@@ -194,9 +194,13 @@ def _launch(work, complete, is_training, has_page, parsed):
 
 
 def write_page(options: cli.Options, context: Context) -> str:
-    """Writes `report.html` of the output folder; returns its path."""
-    return report.write_folder(context.output_path, '{}: {}'.format(
-        os.path.basename(sys.argv[0]), context.output_path), vars(options).get('up', 'y'),
+    """Writes `report.html` of the script's output folder, whatever part of it a run is in.
+
+    Returns:
+      str, its path.
+    """
+    return report.write_folder(options.output_path, '{}: {}'.format(
+        os.path.basename(sys.argv[0]), options.output_path), vars(options).get('up', 'y'),
         facts(context))
 
 

@@ -471,8 +471,7 @@ def start(options: cli.Options, context: launch.Context,
         _make_folders(output_path)
         if is_chief:
             lock = stack.enter_context(locks.hold(output_path))
-            files.remove_temporary(output_path)
-            checkpoints.remove_temporary(os.path.join(output_path, checkpoints.RUN_FOLDER))
+            _clear_away(options.output_path, output_path)
         initial_values.seed_by_names(tf.global_variables(), context.seed)
         sess = stack.enter_context(context.open_shared_session())
         run = Run(options, context, sess, variables, state, lock)
@@ -496,6 +495,19 @@ def start(options: cli.Options, context: launch.Context,
             raise
         run._finish()
         context.peers.meet()
+
+
+def _clear_away(folder, part):
+    """Removes what killed processes left in an output folder and in the part of it for a run.
+
+    The page is the whole folder's; earlier versions wrote one of a part, too.
+    """
+    for place in sorted({folder, part}):
+        files.remove_temporary(place)
+    checkpoints.remove_temporary(os.path.join(part, checkpoints.RUN_FOLDER))
+    if part != folder:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(part, report.NAME))
 
 
 def _restore_all(run, options, context, anew):

@@ -14,9 +14,13 @@ import sys
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 import numpy as np
 
-from common import cli, errors, files
+from common import errors, files
 from common.geometry import furniture, generator, meshes, voxel_grids
 from common.readers import folders, text
 from common.training import workers

@@ -557,6 +557,23 @@ def test_leftovers_of_a_killed_process_are_cleared_away(tmp_path):
     assert all((tmp_path / name).exists() for name in others)
 
 
+def test_a_part_of_a_folder_has_no_page_of_its_own_that_could_stay_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, '_PAGE_EVERY', 0.)    # seconds; a page while the run goes on
+    part = tmp_path / 'svr'
+    part.mkdir()
+    (part / 'report.html').write_text('as an earlier version, killed on its way, left it')
+    (tmp_path / '.report.tmp-0123abcd.html').write_text('half')
+    (tmp_path / 'other.html').write_text('not ours')
+    settled = cli.settled(options(tmp_path, training_steps=2))
+    context = launch.settle(settled, 'cpu').replace(output_path=str(part))
+    tf.get_variable('v', [], initializer=tf.zeros_initializer())
+    with runs.start(settled, context) as run:
+        for step in run.steps(2):
+            run.report(step, loss=1.)
+    pages = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*.html'))
+    assert pages == ['other.html', 'report.html']
+
+
 @pytest.mark.parametrize('place, text', [
     ('.lock', 'the lock .*was removed'), ('checkpoints', 'the folder .*is gone'),
     ('', 'the folder .*is gone')])
