@@ -230,6 +230,10 @@ def _add_step_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--schedule', choices=('constant', 'cosine'), default='constant',
                         help='of the autoencoder\'s learning rate: half a cosine falls to 0 at '
                              'the last step')
+    parser.add_argument('--loss', choices=('squared', 'cross_entropy'), default='squared',
+                        help='of the autoencoder; squared: as in the paper; cross_entropy: of the '
+                             'value before the clip, so that points far on the wrong side keep '
+                             'their gradient')
 
 
 def _add_mesh_options(parser: argparse.ArgumentParser) -> None:

@@ -23,11 +23,13 @@ class IMAE:
       num_points: N or None; fixed for an NPU.
       num_shapes: S or None.
       he_init: see ops.linear_variables.
+      loss: 'squared' or 'cross_entropy' (ops.occupancy_cross_entropy).
     """
 
     def __init__(self, z_dim: int = 256, ef_dim: int = 32, gf_dim: int = 128, plain: bool = False,
                  leaky_clip: bool = False, num_points: Optional[int] = None,
-                 num_shapes: Optional[int] = 1, he_init: bool = False):
+                 num_shapes: Optional[int] = 1, he_init: bool = False,
+                 loss: str = 'squared'):
         self.z_dim, self.ef_dim, self.gf_dim = z_dim, ef_dim, gf_dim
         self.plain, self.leaky_clip, self._he_init = plain, leaky_clip, he_init
         sizes = 3 * [INPUT_SIZE] + [1]
@@ -35,8 +37,9 @@ class IMAE:
         self.point_coord = tf.placeholder(tf.float32, [num_shapes, num_points, 3])
         self.point_value = tf.placeholder(tf.float32, [num_shapes, num_points, 1])
         self.z = self.encoder(tf.cast(self.vox3d, tf.float32))
-        self.values, _ = self.decode(self.point_coord, self.z)
-        self.loss = ops.squared_error(self.point_value, self.values)
+        self.values, raw = self.decode(self.point_coord, self.z)
+        self.loss = (ops.squared_error(self.point_value, self.values) if loss == 'squared'
+                     else ops.occupancy_cross_entropy(self.point_value, raw))
         self.z_vector = tf.placeholder(tf.float32, [1, z_dim])
         self.test_points = tf.placeholder(tf.float32, [1, None, 3])
         self.test_values, self.test_raw = self.decode(self.test_points, self.z_vector)

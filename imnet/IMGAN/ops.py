@@ -11,6 +11,7 @@ from common.ops import volume_conv
 
 NORM_EPSILON = 1e-6     # of the instance norm
 LEAK = 0.02
+LOGIT_OF_INSIDE = 5.     # of a field of 1; minus this of a field of 0
 
 
 def lrelu(inputs: tf.Tensor, plain: bool = True) -> tf.Tensor:
@@ -115,6 +116,20 @@ def squared_error(target: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
     IM-SVR on codes.
     """
     return tf.reduce_mean(tf.square(target - predicted))
+
+
+def occupancy_cross_entropy(target: tf.Tensor, raw: tf.Tensor) -> tf.Tensor:
+    """Computes the mean cross entropy of occupancies and a field before its clip: a scalar [].
+
+    The logit is the distance of the field from its threshold 0.5, so steep that 0 and 1 are sure
+    to 0.993. Unlike the clip it has a gradient wherever a point is on the wrong side. Not in the
+    paper.
+
+    Args:
+      target: [S, N, 1], 0 or 1; raw: [S, N, 1].
+    """
+    logits = 2 * LOGIT_OF_INSIDE * (raw - 0.5)
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits))
 
 
 def adam(learning_rate: float, beta1: float, beta2: float = 0.999, epsilon: float = 1e-8

@@ -39,7 +39,7 @@ def train_ae(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     with tf.Graph().as_default():
         runs.set_seeds(context.seed)
         network = networks.autoencoder(options, _points_per_step(options, data),
-                                       context.ranks.per_rank(size))
+                                       context.ranks.per_rank(size), options.loss)
         rate = (options.learning_rate if options.schedule == 'constant'
                 else tf.placeholder(tf.float32, [], 'learning_rate'))
         optimizer = context.wrap_optimizer(ops.adam(rate, options.beta1))
@@ -116,7 +116,8 @@ def _ae_loop(run, network, step_op, rate, data, size, options, context):
                     step // options.steps_per_epoch - 1,
                     -(-options.training_steps // options.steps_per_epoch),
                     reporting.format_value(mean['loss_ae'])))
-                _warn_if_dead(mean)
+                if options.loss == 'squared':
+                    _warn_if_dead(mean)
             if is_due(step):
                 epochs.finish(run, step, functools.partial(finish, step, rows, arrays))
     if run.step and not result:     # ended within an epoch, or nothing was to be done

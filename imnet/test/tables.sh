@@ -8,6 +8,7 @@ model_values=(
   'stages|ae16, ae32, ae64, codes, gan, svr, meshes, freeze, evaluate: what to do'
   'points_per_step|points of a shape in a step, drawn anew each time; 0: all, as in the original'
   'schedule|constant, cosine: of the autoencoder'\''s learning rate: half a cosine falls to 0 at the last step'
+  'loss|squared, cross_entropy: of the autoencoder; squared: as in the paper; cross_entropy: of the value before the clip, so that points far on the wrong side keep their gradient'
   'num_meshes|shapes in each gallery'
   'gan_epochs|of the GAN'
   'svr_epochs|of IM-SVR'

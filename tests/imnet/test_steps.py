@@ -1,11 +1,13 @@
-"""What a step of the autoencoder takes: a part of the points, a falling learning rate."""
+"""What a step of the autoencoder takes: a part of the points, a falling rate, another loss."""
 import json
+import math
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from common import cli
-from imnet.IMGAN import main, training
+from imnet.IMGAN import main, ops, training
 from tests.imnet import tiny
 
 
@@ -57,3 +59,28 @@ def test_the_rate_falls_from_the_second_step_on(data, tmp_path):
     # The first step has the full rate; it shows in the loss of the second.
     assert constant[1] == falling[1] and constant[2] == falling[2]
     assert constant[6] != falling[6]
+
+
+def test_the_cross_entropy_is_that_of_ten_times_the_distance_from_the_threshold():
+    # By hand: logits 10 (0.8 - 0.5) = 3, -10, 0 and 17, of which the first two are right.
+    expected = (math.log(1 + math.exp(-3)) + math.log(1 + math.exp(-10)) + math.log(2)
+                + 17 + math.log(1 + math.exp(-17))) / 4
+    raw = tf.constant([[[0.8], [-0.5]], [[0.5], [2.2]]])
+    loss = ops.occupancy_cross_entropy(tf.constant([[[1.], [0.]], [[1.], [0.]]]), raw)
+    slope = tf.gradients(loss, raw)[0]
+    with tf.Session() as sess:
+        value, gradient = sess.run([loss, slope])
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    # The point that is wrong by far keeps the whole gradient, which the clip takes from it.
+    np.testing.assert_allclose(gradient[1, 1, 0], 10 / 4, rtol=1e-6)
+
+
+def test_the_loss_chosen_is_the_one_that_falls(data, tmp_path):
+    rate = ['--learning_rate=0.001', '--he_init', '--leaky_clip']
+    of = {name: losses(data, tmp_path / name, 30, extra=rate + ['--loss=' + name])
+          for name in ('squared', 'cross_entropy')}
+    unset = losses(data, tmp_path / 'unset', 30, extra=rate)
+    assert of['squared'] == unset and of['cross_entropy'] != unset
+    for values in of.values():
+        assert np.mean([values[step] for step in range(26, 31)]) < np.mean(
+            [values[step] for step in range(1, 6)])
