@@ -230,6 +230,12 @@ def _add_step_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--schedule', choices=('constant', 'cosine'), default='constant',
                         help='of the autoencoder\'s learning rate: half a cosine falls to 0 at '
                              'the last step')
+    parser.add_argument('--augment_mirror', choices=('none', 'x', 'y', 'z', 'xz', 'xyz'),
+                        default='none', help='axes along each of which every second shape is '
+                        'mirrored in the training of the autoencoder')
+    parser.add_argument('--augment_scale', type=cli.non_negative_float, default=0.,
+                        help='each axis of a shape longer by up to this share, or as much shorter, '
+                             'in the training of the autoencoder, as far as the cube has room')
     parser.add_argument('--loss', choices=('squared', 'cross_entropy'), default='squared',
                         help='of the autoencoder; squared: as in the paper; cross_entropy: of the '
                              'value before the clip, so that points far on the wrong side keep '

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.training import launch, reporting, runs
-from imnet import checkpoint_names, data_utils, draw, epochs, networks
+from imnet import augmentation, checkpoint_names, data_utils, draw, epochs, networks
 from imnet.IMGAN import modelz, ops
 
 _PICTURE_EVERY = 1000               # epochs of the GAN between checkpoints and histograms
@@ -72,8 +72,14 @@ def _ae_loop(run, network, step_op, rate, data, size, options, context):
                          data.num_points)
 
     def sample(epoch, row):
-        voxels, *of_points = data.sample(row)
-        return [voxels] + [part[points(epoch, row)] for part in of_points]
+        voxels, positions, values = data.sample(row)
+        taken = points(epoch, row)
+        positions, values = positions[taken], values[taken]
+        if options.augment_mirror != 'none' or options.augment_scale:
+            voxels, positions = augmentation.augmented(
+                voxels, positions, context.seed, epoch, row,
+                augmentation.AXES[options.augment_mirror], options.augment_scale)
+        return voxels, positions, values
 
     def batch(step):
         epoch, number = divmod(step - 1, options.steps_per_epoch)

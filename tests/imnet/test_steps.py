@@ -84,3 +84,12 @@ def test_the_loss_chosen_is_the_one_that_falls(data, tmp_path):
     for values in of.values():
         assert np.mean([values[step] for step in range(26, 31)]) < np.mean(
             [values[step] for step in range(1, 6)])
+
+
+def test_augmented_runs_go_on_with_the_same_losses(data, tmp_path):
+    same = ['--he_init', '--leaky_clip']
+    extra = same + ['--augment_mirror=xz', '--augment_scale=0.2']
+    whole = losses(data, tmp_path / 'whole', 7, extra=extra)
+    assert losses(data, tmp_path / 'parts', 3, 7, extra=extra) == whole
+    for name, other in (('none', same), ('mirrored', extra[:3]), ('scaled', same + extra[3:])):
+        assert losses(data, tmp_path / name, 7, extra=other) != whole
