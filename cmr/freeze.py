@@ -49,5 +49,6 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
     """Freezes a run at a step into its output folder, checked on the CPU; see `freeze`."""
     weights = checkpoints.of_step(context.output_path, step)
     return freezing.announced(freeze(
-        options.replace(output=context.output_path, batch_size=1, checkpoint=weights),
+        options.replace(output=context.output_path, batch_size=1, checkpoint=weights,
+                        pretrained=False),
         context.replace(device='cpu')))

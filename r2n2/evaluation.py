@@ -108,8 +108,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
 
 def measure(options: cli.Options, context: launch.Context, data: data_io.Set) -> Dict[str, Any]:
     """Does what `evaluate` does for a data set that is there."""
-    recorded, weights_path = networks.trained(
-        options.replace(checkpoint='' if options.train else options.checkpoint,
+    recorded, weights_path = networks.trained(     # what --pretrained starts from is settled
+        options.replace(checkpoint='' if options.train else options.checkpoint, pretrained=False,
                         network=options.model), context.device)
     const = {key: value for key, value in recorded.settings.CONST.items()
              if key not in ('BATCH_SIZE', 'N_VIEWS')}

@@ -54,5 +54,5 @@ def freeze_run(options: cli.Options, context: launch.Context, step: Optional[int
                checkpoints.of_step(options.output_path, step))
     return freezing.announced(freeze(
         options.replace(output=options.output_path, batch_size=1, plain=False, checkpoint=weights,
-                        views=options.views or 3, network=options.model),
+                        pretrained=False, views=options.views or 3, network=options.model),
         context.replace(device='cpu')))

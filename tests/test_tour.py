@@ -9,8 +9,9 @@ from common import collection
 from common.training import pretrained
 
 NOTEBOOK = os.path.join(collection.ROOT, 'examples', 'tour.ipynb')
-MISSING = [name for name in collection.NAMES if not pretrained.available(
+SHIPPED = [name for name in collection.NAMES if pretrained.available(
     os.path.join(collection.ROOT, name, pretrained.FOLDER))]
+LEFT_OUT = 'no weights in {}/pretrained: the rest of this cell is left out'
 
 
 def cells():
@@ -27,23 +28,26 @@ def test_the_notebook_is_stored_without_outputs_and_names_all_models():
     text = ''.join(line for cell in cells() for line in cell['source'])
     for model in collection.MODELS:
         assert '## {}'.format(model.title) in text and "'{}/".format(model.name) in text
+        assert "if ships('{}'):".format(model.name) in text
     hosted = [cell for cell in code_cells() if 'hosted' in cell['metadata'].get('tags', ())]
     assert len(hosted) == 1 and 'has not been run on one' in text
 
 
 def test_every_cell_is_python_and_every_script_is_there():
+    scripts = 0
     for cell in code_cells():
         source = ''.join(cell['source'])
         compile(source, 'cell', 'exec')
         assert max(map(len, source.split('\n'))) <= 100
-        for line in source.split('\n'):
+        for line in map(str.strip, source.split('\n')):
             if line.startswith('run('):
                 assert os.path.exists(os.path.join(collection.ROOT, line.split("'")[1]))
+                scripts += 1
+    assert scripts > len(collection.NAMES)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(MISSING), reason='no weights of {} ship'.format(', '.join(MISSING)))
-def test_the_tour_runs_from_top_to_bottom(monkeypatch):
+def test_the_tour_runs_from_top_to_bottom(monkeypatch, capsys):
     monkeypatch.chdir(collection.ROOT)
     names = {'__name__': '__main__'}
     shown = []
@@ -52,9 +56,30 @@ def test_the_tour_runs_from_top_to_bottom(monkeypatch):
         if 'show' in names and not shown:   # what is shown is there
             names['display'] = shown.append
     try:
-        assert len(shown) >= len(collection.NAMES) + 2
-        assert all(len(str(one)) for one in shown)
+        said = capsys.readouterr().out
+        for name in collection.NAMES:
+            assert (LEFT_OUT.format(name) in said) == (name not in SHIPPED)
+        pages = {'r2n2', 'cmr'} & set(SHIPPED)      # these two show a page besides a picture
+        assert len(shown) == 1 + len(SHIPPED) + len(pages)
         pictures = [one for one in shown if isinstance(one, str) and one.endswith('.png')]
         assert all(os.path.getsize(path) > 1000 for path in pictures)
+        assert sum('<iframe' in str(one) for one in shown) in (0, len(pages))
     finally:
         shutil.rmtree(names['WORK'])
+
+
+@pytest.mark.slow
+def test_a_notebook_service_runs_it_too(tmp_path):
+    client = pytest.importorskip('nbclient')
+    notebooks = pytest.importorskip('nbformat')
+    pytest.importorskip('ipykernel')
+    book = notebooks.read(NOTEBOOK, as_version=4)
+    client.NotebookClient(book, timeout=1200, kernel_name='python3', resources={
+        'metadata': {'path': collection.ROOT}}).execute()
+    outputs = [output for cell in book.cells if cell.cell_type == 'code' for output in cell.outputs]
+    pictures = [output for output in outputs if 'image/png' in output.get('data', {})]
+    assert len(pictures) == 1 + len(SHIPPED)
+    said = ''.join(output.text for output in outputs if output.output_type == 'stream')
+    assert all((LEFT_OUT.format(name) in said) == (name not in SHIPPED)
+               for name in collection.NAMES)
+    notebooks.write(book, str(tmp_path / 'tour.ipynb'))

@@ -55,6 +55,6 @@ def freeze_run(options: cli.Options, context: launch.Context, step: Optional[int
     """
     own = checkpoints.of_step(options.output_path, step)
     paths = freeze(options.replace(
-        output=options.output_path, parts=None, batch_size=1,
+        output=options.output_path, parts=None, batch_size=1, pretrained=False,
         checkpoint=options.checkpoint if step is None else own), context)
     return [os.path.basename(path) for path in paths]

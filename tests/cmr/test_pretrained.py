@@ -29,7 +29,9 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, caps
     pretrained.export(str(tmp_path / 'run'), folder, 'CMR')
     monkeypatch.setattr(options, 'PRETRAINED', folder)
     capsys.readouterr()
-    assert call(train_script, *common, '--output_path', tmp_path / 'tuned', '--pretrained') == 0
+    assert call(train_script, *common, '--output_path', tmp_path / 'tuned', '--pretrained',
+                '--freeze') == 0
+    assert (tmp_path / 'tuned' / 'cmr.pb').exists()
     assert 'weights of {}'.format(folder) in capsys.readouterr().out
     photo = sorted(path for path in (tmp_path / 'data').rglob('*.*') if path.suffix in (
         '.png', '.jpg'))[0]

@@ -24,11 +24,13 @@ def test_weights_that_ship_are_sampled_and_started_from(tmp_path, monkeypatch):
     assert 'taking the weights that ship' in out and '1 samples of model-2' in out
     code, out, err = tiny.main(
         train_script, '--data_path={}'.format(data), '--training_steps=1', '--nosample',
-        '--batch_size=2', '--output_path={}'.format(tmp_path / 'tuned'), '--pretrained')
+        '--batch_size=2', '--output_path={}'.format(tmp_path / 'tuned'), '--pretrained',
+        '--freeze')
     assert code == 0, err
     assert 'weights of {}'.format(folder) in out
     assert 'starts anew' not in out     # the same classes
     assert os.path.exists(str(tmp_path / 'tuned' / 'checkpoints' / 'model-1.index'))
+    assert os.path.exists(str(tmp_path / 'tuned' / 'polygen_faces.pb'))
     for name in ('x', 'y'):
         meshes.write(str(tmp_path / 'others' / name / 'one.obj'), *tiny.SOLIDS['c_box'])
     code, out, err = tiny.main(

@@ -32,8 +32,14 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch):
     assert code == 2 and 'give pictures of an object' in err
     code, out, err = tiny.call(
         main_script, '--data_path={}'.format(data), '--output_path={}'.format(tmp_path / 'tuned'),
-        '--training_steps=1', '--batch_size=2', '--workers=1', '--pretrained', '--set',
+        '--training_steps=1', '--batch_size=2', '--workers=1', '--pretrained', '--evaluate',
+        '--views=2', '--freeze', '--set',
         'CONST.N_VIEWS', '2', 'TRAIN.LOSS_LIMIT', '99', 'TRAIN.NUM_VALIDATION_ITERATIONS', '1',
         'TRAIN.NUM_RENDERING', '3')
     assert code == 0, err
     assert 'weights of {}'.format(folder) in out
+    # What was measured and frozen is what was trained.
+    used = [line for line in out.splitlines() if line.startswith('weights of ')]
+    own = 'weights of {}'.format(tmp_path / 'tuned' / 'checkpoints' / 'model-1')
+    assert [line.split(' (')[0] for line in used[1:]] == [own, own]
+    assert (tmp_path / 'tuned' / 'r2n2_2_views.pb').exists()

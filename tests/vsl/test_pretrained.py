@@ -42,8 +42,9 @@ def test_weights_that_ship_are_used_started_from_and_frozen(shipped, capsys):
     with open(str(shipped / 'used' / 'eval' / 'reconstruct.json')) as stream:
         assert 0 <= json.load(stream)['test_iou'] <= 1
     assert call(vsl_main, '--data_path', data, '--output_path', shipped / 'tuned',
-                '--stages=train', '--training_steps=1', '--pretrained') == 0   # its sizes
+                '--stages=train,freeze', '--training_steps=1', '--pretrained') == 0   # its sizes
     assert 'weights of {}'.format(options.PRETRAINED) in capsys.readouterr().out
+    assert (shipped / 'tuned' / 'vsl_decoder.pb').exists()
     assert call(freeze_graph, '--model=vsl', '--pretrained', '--output', shipped / 'pb',
                 '--parts', 'encoder', '--output_path', shipped / 'none') == 0
     with frozen.load(os.path.join(str(shipped), 'pb', 'vsl_encoder.pb')) as model:
