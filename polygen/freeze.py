@@ -64,4 +64,5 @@ def freeze_run(options: cli.Options, context: launch.Context, step: int) -> List
     return freezing.announced(freeze(options.replace(
         output=context.output_path, parts=options_lib.PARTS, single_loop=False, onnx=False,
         batch_size=min(options.num_samples, 4), vertex_checkpoint='', face_checkpoint='',
-        pretrained=False, checkpoint=checkpoints.of_step(context.output_path, step)), context.replace(device='cpu')))
+        pretrained=False, checkpoint=checkpoints.of_step(context.output_path, step)),
+        context.replace(device='cpu')))
