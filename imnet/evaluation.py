@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple
 import numpy as np
 
 from common import cli, errors, files
-from common.geometry import meshes, voxel_grids
+from common.geometry import meshes, plots, voxel_grids
 from common.training import familiar, launch, reporting
 from imnet import data_utils, draw, extraction, inference, light_field, measures, meshing, networks
 from imnet.point_sampling import sampler
@@ -182,7 +182,11 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
         tables[_BASELINE] = []
     network, sess = networks.load(options, context, kind)
     with sess:
-        for row in meshing.rows_of(data, options, everything=True):
+        rows = meshing.rows_of(data, options, everything=True)
+        names = data.names()
+        shown = {rows[place] for place in plots.in_turn(
+            [names[row].split('/')[0] for row in rows], options.pictures)}
+        for row in rows:
             (code,) = network.codes_of(sess, [read(row)])
             figures, baseline, meshes_of_row = _measure(
                 options, context, data, row, network.field(sess, code), train_grids)
@@ -190,7 +194,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
             tables[kind].append(figures)
             if baseline is not None:
                 tables[_BASELINE].append(baseline)
-            pairs += [meshes_of_row] * (len(pairs) < options.pictures)
+            pairs += [meshes_of_row] * (row in shown)
             cli.say('{}  {}'.format(figures['shape'], _listed(figures)))
     stem = os.path.join(options.output_path, 'eval', '{}_{}'.format(kind, options.split))
     means = write_tables(stem, tables)

@@ -4,10 +4,13 @@ import os
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
+from common.geometry import plots
 from common.ops import initial_values
 from common.training import launch
 from polygen import conditions, drawing, measures, mesh_sets, networks, reconstruction, surfaces
 from polygen import options as options_lib
+
+_MOST_DRAWN = 10        # reconstructions in the picture
 
 
 def evaluate(options: cli.Options, context: launch.Context) -> None:
@@ -72,7 +75,8 @@ def _tell(figures, results, bits, folder):
         for line in _reconstruction_lines(figures['reconstructions'], len(results)):
             cli.say(line)
         picture = os.path.join(folder, 'reconstructions.png')
-        reconstruction.draw(picture, results[:10], bits)
+        shown = plots.in_turn([one.example['class_label'] for one in results], _MOST_DRAWN)
+        reconstruction.draw(picture, [results[place] for place in shown], bits)
         cli.say('pictures in {}'.format(picture))
     elif 'samples' in figures:
         cli.say('{samples} samples: {complete:.1%} complete, {valid:.1%} valid'.format(

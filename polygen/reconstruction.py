@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli
-from common.geometry import views
+from common.geometry import plots, views, voxel_grids
 from common.training import reporting
 from polygen import conditions, data_utils, drawing, measures, surfaces
 
@@ -97,7 +97,9 @@ def reconstruct(sampler: drawing.Sampler, sess: tf.Session, examples: Sequence[D
     condition = conditions.of_options(options)
     nearest, results = Nearest(train_examples, condition), []
     typical = nearest.typical()
-    for index, example in enumerate(examples[:options.reconstructions]):
+    chosen = plots.in_turn([example['class_label'] for example in examples],
+                           options.reconstructions)
+    for index, example in enumerate(examples[place] for place in chosen):
         inputs = condition.arrays(example, np.random.RandomState([0, index]))
         view = int(np.random.RandomState([0, index]).randint(example['inputs'].num_views))
         samples = sampler.draw(sess, [example['class_label']] * options.candidates,
@@ -144,7 +146,6 @@ def summary(results: Sequence[Result]) -> Dict[str, Dict[str, float]]:
 
 def draw(path: str, results: Sequence[Result], bits: int) -> None:
     """Draws test shapes in rows: conditioning input, truth, two samples, nearest mesh."""
-    from common.geometry import plots, voxel_grids
     fields: List[Any] = []
     captions: List[str] = []
     for result in results:

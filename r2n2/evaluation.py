@@ -16,8 +16,9 @@ from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
 from r2n2.models import net as net_lib
 
-UNCERTAINTY = 'uncertainty of the voxels'
+STRANGENESS = 'distance of its features from those of the training pictures'
 _NUM_DRAWN = 4      # models in reconstructions.png
+_MOST_TRAINING = 400    # training models whose pictures tell where the features usually lie
 
 
 class Row(NamedTuple):
@@ -27,7 +28,6 @@ class Row(NamedTuple):
       model: int, place in the list of test models; views: int.
       loss, average_precision: float; the latter is nan where no cell is occupied.
       counts: for each threshold what `voxel.evaluate` gives.
-      uncertainty: float, see `familiar.uncertainty`.
     """
 
     model: int
@@ -35,7 +35,6 @@ class Row(NamedTuple):
     loss: float
     average_precision: float
     counts: List[List[int]]
-    uncertainty: float
 
 
 class Predictor:
@@ -52,8 +51,11 @@ class Predictor:
         self.images = tf.placeholder(tf.float32, [views, batch, size, size, 3], name='views')
         self.voxels = tf.placeholder(tf.float32, [batch] + [settings.CONST.N_VOX] * 3,
                                      name='voxels')
-        self.outputs = [self._outputs(net.decode(state))
-                        for state in net.build(self.images).states]
+        built = net.build(self.images)
+        self.outputs = [self._outputs(net.decode(state)) for state in built.states]
+        # Means over the pixels: they tell strange pictures apart better than `built.features`.
+        means = tf.concat([tf.reduce_mean(pool, axis=[1, 2]) for pool in built.pools], axis=1)
+        self.features = tf.reshape(means, [views, batch, means.shape[1].value])
 
     def _outputs(self, logits):
         """(occupancy [B, 32, 32, 32], loss of each sample [B])."""
@@ -61,14 +63,21 @@ class Predictor:
         return layers.loss(logits, self.voxels)[0], tf.reduce_mean(cells, axis=[1, 2, 3])
 
     def run(self, sess: tf.Session, images: np.ndarray,
-            voxels: np.ndarray) -> List[Tuple[np.ndarray, np.ndarray]]:
-        """Returns [(occupancy [B, 32, 32, 32], loss [B])] after each view.
+            voxels: np.ndarray) -> Tuple[List[Tuple[np.ndarray, np.ndarray]], np.ndarray]:
+        """Predicts after each view.
 
         Args:
           images: uint8 [V, B, S, S, 3]; voxels: bool [B, 32, 32, 32].
+        Returns:
+          ([(occupancy [B, 32, 32, 32], loss [B])] after each view, features [V, B, F] of each
+          picture: the mean of each channel behind each pooling layer).
         """
-        return sess.run(self.outputs, {self.images: data_augmentation.scaled(images),
-                                       self.voxels: voxels})
+        return sess.run((self.outputs, self.features), {
+            self.images: data_augmentation.scaled(images), self.voxels: voxels})
+
+    def encode(self, sess: tf.Session, images: np.ndarray) -> np.ndarray:
+        """Returns the features [V, B, F] of pictures uint8 [V, B, S, S, 3]; see `run`."""
+        return sess.run(self.features, {self.images: data_augmentation.scaled(images)})
 
 
 def fixed_views(num_renderings: int, seed: int, index: int, views: int) -> np.ndarray:
@@ -118,16 +127,16 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
     # The network of the weights, all else as asked for.
     settings = config_lib.replaced(options.settings, CONST=const, NET=recorded.settings.NET)
     counts = list(range(1, (options.views or settings.CONST.N_VIEWS) + 1))
-    loader = data_process.Loader(settings, data, pairs, False)
+    loader, training_models = (data_process.Loader(settings, data, chosen, False) for chosen in (
+        pairs, data_io.pairs(data, settings.TRAIN.DATASET_PORTION)))
     with tf.Graph().as_default():
         net = networks.build(settings, options.plain)
         predictor = Predictor(net, settings, counts[-1], settings.CONST.BATCH_SIZE)
         with context.open_session() as sess:
             networks.restore(sess, net, weights_path)
-            rows, drawn = _measure_models(sess, predictor, loader, counts, bool(options.views),
-                                          context.seed)
-    training_models = data_process.Loader(
-        settings, data, data_io.pairs(data, settings.TRAIN.DATASET_PORTION), False)
+            rows, drawn, features = _measure_models(
+                sess, predictor, loader, counts, bool(options.views), context.seed)
+            _record_features(sess, predictor, training_models, features, context)
     mean = mean_shape(training_models)
     baseline = np.array([float(voxel.intersection_over_union(
         voxel.evaluate(mean, loader.voxels(index), 0.5))) for index in range(len(pairs))])
@@ -136,23 +145,23 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
                               settings.TEST.VOXEL_THRESH), folder,
                      counts[-1] if options.views else None)
     draw(os.path.join(folder, 'reconstructions.png'), drawn)
-    familiar.record(context.output_path, UNCERTAINTY, [row.uncertainty for row in rows])
     cli.say('figures and pictures in {}'.format(folder))
     return figures
 
 
 def _measure_models(sess, predictor, loader, counts, all_counts, seed):
-    """(list of Row, samples for `draw`); each number of views, or a random one of each model."""
-    settings, num_models = loader.settings, len(loader.pairs)
-    batch = settings.CONST.BATCH_SIZE
-    rows, drawn = [], []
+    """(list of Row, samples for `draw`, features [N, F] of the views).
+
+    A model has a row for each number of views, or for a random one.
+    """
+    rows, drawn, features = [], [], []
     shown = plots.in_turn([category for category, _ in loader.pairs], _NUM_DRAWN)
-    for first in reporting.progress(range(0, num_models, batch), 'measuring batches'):
-        indices = list(range(first, min(first + batch, num_models)))
-        images, voxels = loader.batch(
-            indices, counts[-1], lambda index: np.random.RandomState([seed, 4, index]),
-            lambda index: fixed_views(settings.TRAIN.NUM_RENDERING, seed, index, counts[-1]))
-        results = predictor.run(sess, images, voxels)
+    total = -(-len(loader.pairs) // loader.settings.CONST.BATCH_SIZE)
+    for indices, images, voxels in reporting.progress(
+            _batches(loader, range(len(loader.pairs)), counts[-1], seed), 'measuring batches',
+            total):
+        results, found = predictor.run(sess, images, voxels)
+        features += list(found[:, :len(indices)].reshape(-1, found.shape[2]))
         for place, index in enumerate(indices):
             if index in shown:
                 drawn.append((images[:, place], voxels[place],
@@ -164,9 +173,33 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
                 rows.append(Row(index, views, float(loss[place]),
                                 voxel.average_precision(occupancy[place], voxels[place]),
                                 [voxel.evaluate(occupancy[place], voxels[place], threshold)
-                                 for threshold in settings.TEST.VOXEL_THRESH],
-                                familiar.uncertainty(occupancy[place])))
-    return rows, drawn
+                                 for threshold in loader.settings.TEST.VOXEL_THRESH]))
+    return rows, drawn, np.array(features)
+
+
+def _batches(loader, models, views, seed):
+    """Yields (indices, images uint8 [V, B, S, S, 3], voxels [B, 32, 32, 32]) of fixed views."""
+    settings, batch = loader.settings, loader.settings.CONST.BATCH_SIZE
+    for first in range(0, len(models), batch):
+        indices = list(models[first:first + batch])
+        yield (indices,) + loader.batch(
+            indices, views, lambda index: np.random.RandomState([seed, 4, index]),
+            lambda index: fixed_views(settings.TRAIN.NUM_RENDERING, seed, index, views))
+
+
+def _record_features(sess, predictor, training_models, held_out, context):
+    """Records how far from training pictures those of test models lie [N, F]; see `familiar`."""
+    count, views = len(training_models.pairs), predictor.features.shape[0].value
+    models = np.unique(np.linspace(0, count - 1, min(count, _MOST_TRAINING)).astype(int)).tolist()
+    known: List[np.ndarray] = []
+    for indices, images, _ in reporting.progress(
+            _batches(training_models, models, views, context.seed), 'encoding training pictures',
+            -(-len(models) // training_models.settings.CONST.BATCH_SIZE)):
+        found = predictor.encode(sess, images)
+        known += list(found[:, :len(indices)].reshape(-1, found.shape[2]))
+    familiar.record_features(context.output_path, np.array(known))
+    familiar.record(context.output_path, STRANGENESS,
+                    familiar.distances(context.output_path, held_out))
 
 
 class _Results(NamedTuple):

@@ -83,6 +83,15 @@ def _read_views(place: str, settings: config_lib.Config) -> np.ndarray:
         (size, size), rng) for number in range(3)])
 
 
+def _tell_strangest(weights_path, features, paths):
+    """Says how far the strangest picture lies from what was trained on; features [V, F]."""
+    distances = familiar.distances(os.path.dirname(os.path.abspath(weights_path)), features)
+    if distances is not None:
+        strangest = int(distances.argmax())
+        familiar.tell(weights_path, evaluation.STRANGENESS, float(distances[strangest]),
+                      os.path.basename(paths[strangest]) if paths else 'the views')
+
+
 def reconstruct(options: cli.Options, context: launch.Context) -> None:
     """Predicts the occupancy of --pictures; writes the meshes and a picture of all views.
 
@@ -104,15 +113,15 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
     predictor = evaluation.Predictor(net, settings, len(images), 1)
     with context.open_session() as sess:
         networks.restore(sess, net, weights_path)
-        results = predictor.run(sess, images[:, None], np.zeros([1] + [settings.CONST.N_VOX] * 3))
+        results, features = predictor.run(sess, images[:, None],
+                                          np.zeros([1] + [settings.CONST.N_VOX] * 3))
     grids = [occupancy[0] for occupancy, _ in results]
     grid = grids[-1] > options.threshold
     if not grid.any():
         raise errors.InputError('no cell is above --threshold {:g} (the highest is {:.2f}): the '
                                 'network sees no object here. Try a lower one, or train longer.'
                                 .format(options.threshold, grids[-1].max()))
-    familiar.tell(weights_path, evaluation.UNCERTAINTY, familiar.uncertainty(grids[-1]),
-                  ', '.join(map(os.path.basename, options.pictures)) or 'the views')
+    _tell_strangest(weights_path, features[:, 0], options.pictures)
     stem = os.path.splitext(options.output)[0]
     files.write_text(options.output, voxel.obj_text(*voxel.voxel2mesh(grid, options.surface_view)))
     vertices, triangles = voxel_grids.surface(grids[-1], options.threshold)

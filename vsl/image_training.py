@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors
+from common.geometry import plots
 from common.training import checkpoints, launch, runs
 from vsl import datasets, draw, image_evaluation, networks, training, vsl_rec
 from vsl import options as options_lib
@@ -56,9 +57,10 @@ def _end_epoch(run, model, data, epoch, means, options):
                                         means['loss_lat'], means['loss']))
     run.state['last_epoch'], run.state['last_total'] = epoch, means['loss']
     if epoch % options.print_step == 0:
-        decoded = image_evaluation.decoded(model, data.test.images[:5], options.image_scale)
+        rows = plots.in_turn(data.test.labels.tolist(), 5)
+        decoded = image_evaluation.decoded(model, data.test.images[rows], options.image_scale)
         draw.shapes(os.path.join(run.samples, 'rec-{:04d}'.format(epoch)),
-                    np.concatenate([data.test.voxels[:5], decoded]),
+                    np.concatenate([data.test.voxels[rows], decoded]),
                     ['shape'] * len(decoded) + ['from image'] * len(decoded), len(decoded),
                     options.renderer, options.up)
 

@@ -53,6 +53,8 @@ def _training_arguments(options, context, step):
     if options.kl_warmup_steps and step is not None:
         kl_weight *= tf.minimum(1., tf.cast(step, tf.float32) / options.kl_warmup_steps)
     rate = options.learning_rate
+    if options.warmup_steps and step is not None:
+        rate *= tf.minimum(1., tf.cast(step, tf.float32) / options.warmup_steps)
     if options.schedule == 'cosine' and step is not None:
         rate *= 0.5 * (1. + tf.cos(math.pi / options.training_steps * tf.cast(step, tf.float32)))
     return x, dict(

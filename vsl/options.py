@@ -30,12 +30,12 @@ ALL_PRESETS = {**PRESETS, **IMAGE_PRESETS}
 FILES = {'modelnet10': 'ModelNet10_res30_raw.mat', 'modelnet40': 'ModelNet40_res30_raw.mat',
          'modelnet40-paper': 'ModelNet40_res30_raw.mat'}
 _REPAIRS = ('merge_first_code', 'decode_samples', 'bias_after_product')
-_FITTED = ('batch_size', 'total_epoch', 'learning_rate')
+_FITTED = ('batch_size', 'total_epoch', 'learning_rate', 'warmup_steps')
 # The quick start from the weights that ship: a short training of a low rate.
 _QUICK_FROM_SHIPPED = {'total_epoch': 6, 'learning_rate': 2e-4}
-# Shapes up to which a set is small; steps and learning rate for one. At 1e-3 the loss of 40 shapes
-# of the generator's second version became NaN at step 7.
-_FEW, _OWN_STEPS, _OWN_RATE = 1000, 800, 5e-4
+# Shapes up to which a set is small; steps, learning rate and steps of its warm-up for one. Without
+# the warm-up Adam's first steps all point to larger codes: see docs/vsl/results.md, "Small sets".
+_FEW, _OWN_STEPS, _OWN_RATE, _OWN_WARMUP = 1000, 800, 5e-4, 100
 _PRESET = ' (of the preset unless given)'
 
 
@@ -131,6 +131,9 @@ def _add_training_options(parser, presets, stages, default_stages, checkpoint_he
                        help='of Adam' + _PRESET)
     group.add_argument('--schedule', choices=('constant', 'cosine'), default='constant',
                        help='of the learning rate: half a cosine falls to 0 at the last step')
+    group.add_argument('--warmup_steps', type=cli.non_negative_int, default=None,
+                       help='in which the learning rate rises from 0; unset: 0, or {} for a small '
+                       'set of your own'.format(_OWN_WARMUP))
     group.add_argument('--kl_weight', type=cli.non_negative_float, default=0.001,
                        help='of the KL divergence beside the reconstruction')
     group.add_argument('--kl_warmup_steps', type=cli.non_negative_int, default=0,
@@ -216,7 +219,7 @@ def fitted(options: cli.Options, count: int) -> cli.Options:
     if own:
         batch = min(PRESETS['furniture']['batch_size'], max(1, count // 2))
         batch = batch if 'batch_size' in own else options.batch_size
-        chosen = {'batch_size': batch, 'learning_rate': _OWN_RATE,
+        chosen = {'batch_size': batch, 'learning_rate': _OWN_RATE, 'warmup_steps': _OWN_WARMUP,
                   'total_epoch': -(-_OWN_STEPS // max(1, count // batch))}
         chosen = {name: chosen[name] for name in _FITTED if name in own
                   and not (name == 'total_epoch' and options.training_steps)}
@@ -243,7 +246,7 @@ def _complete(parsed, device, presets, default):
     if as_trained.get('preset') not in presets:     # of the other script
         as_trained.pop('preset', None)
     preset = parsed.preset or as_trained.get('preset', default)
-    values = {'preset': preset, 'plain': device != 'cpu', 'image_scale': 1.,
+    values = {'preset': preset, 'plain': device != 'cpu', 'image_scale': 1., 'warmup_steps': 0,
               **dict.fromkeys(_REPAIRS, False), **presets[preset], **as_trained}
     if parsed.pretrained and not parsed.data_path:
         values.update(_QUICK_FROM_SHIPPED)

@@ -1,19 +1,24 @@
 """Says whether an input is unlike what a network has been trained for, where that can be measured.
 
 An evaluation on held-out data leaves in `expected.json` of its output folder how uncertain the
-network is there; exported weights take it along. A demo compares.
+network is there, and in `features.npz` where the encoder's features of the training data lie;
+exported weights take both along. A demo compares.
 """
 import os
-from typing import Sequence
+from typing import Iterator, Optional, Sequence
 
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import text
+from common.readers import arrays, text
 
 FILE = 'expected.json'
+FEATURES = 'features.npz'
+FILES = (FILE, FEATURES)
 _LEVELS = 3             # folders above a checkpoint in which the record is looked for
 _SHARE = 99             # per cent of the held-out data that lie below the limit
+_REMEDY = 'Remove it and evaluate again.'
+_SHRINKAGE = 0.01       # share of the mean variance that is added to the covariance's diagonal
 
 
 def uncertainty(occupancy: np.ndarray) -> float:
@@ -42,7 +47,7 @@ def record(folder: str, name: str, values: Sequence[float]) -> None:
 
 
 def _read(path):
-    known = text.read_json(path, 'record of an evaluation', 'Remove it and evaluate again.')
+    known = text.read_json(path, 'record of an evaluation', _REMEDY)
     if not isinstance(known, dict) or not all(
             isinstance(row, dict) and all(isinstance(row.get(name), (int, float))
                                           for name in ('median', 'limit', 'samples'))
@@ -50,6 +55,59 @@ def _read(path):
         raise errors.InputError('{} is no record of an evaluation: remove it and evaluate again.'
                                 .format(path))
     return known
+
+
+def record_features(folder: str, features: np.ndarray) -> None:
+    """Records where an encoder's features of the training data lie, in `features.npz`.
+
+    Args:
+      folder: str, output folder; features: [N, F], N > 1.
+    """
+    features = np.asarray(features, np.float64)
+    mean = features.mean(axis=0)
+    centred = features - mean
+    covariance = np.dot(centred.T, centred) / len(features)
+    covariance[np.diag_indices_from(covariance)] += max(
+        _SHRINKAGE * np.trace(covariance) / len(mean), 1e-12)
+    variances, axes = np.linalg.eigh(covariance)
+    with files.replacing(os.path.join(folder, FEATURES)) as temporary:
+        with open(temporary, 'wb') as stream:
+            np.savez(stream, mean=mean.astype(np.float32),
+                     axes=(axes / np.sqrt(variances)).astype(np.float32))
+
+
+def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
+    """Returns how far features lie from those of the training data (Mahalanobis distance).
+
+    Args:
+      folder: str, where `record_features` wrote, or one up to three levels below it.
+      features: [N, F].
+    Returns:
+      float64 [N], the root of the mean square over the axes, about 1 for training data; None:
+      nothing is recorded.
+    Raises:
+      errors.InputError: the record is damaged, or of other features.
+    """
+    for path in _above(folder, FEATURES):
+        known = arrays.read_archive(path, ('mean', 'axes'), arrays.NUMBERS,
+                                    'a record of features', _REMEDY)
+        size = np.shape(features)[1]
+        if [np.shape(known.get(name)) for name in ('mean', 'axes')] != [(size,), (size, size)]:
+            raise errors.InputError('{} is no record of {} features. {}'.format(
+                path, size, _REMEDY))
+        offsets = np.asarray(features, np.float64) - known['mean']
+        return np.sqrt(np.mean(np.dot(offsets, known['axes'].astype(np.float64)) ** 2, axis=1))
+    return None
+
+
+def _above(folder: str, name: str) -> Iterator[str]:
+    """Yields the paths of a file in a folder and in those above it, where it exists."""
+    folder = os.path.abspath(folder)
+    for _ in range(_LEVELS):
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            yield path
+        folder = os.path.dirname(folder)
 
 
 def tell(prefix: str, name: str, value: float, what: str) -> bool:
@@ -60,10 +118,8 @@ def tell(prefix: str, name: str, value: float, what: str) -> bool:
     Returns:
       bool, whether it is beyond the limit.
     """
-    folder = os.path.dirname(os.path.abspath(prefix))
-    for _ in range(_LEVELS):
-        path = os.path.join(folder, FILE)
-        row = _read(path).get(name) if os.path.exists(path) else None
+    for path in _above(os.path.dirname(os.path.abspath(prefix)), FILE):
+        row = _read(path).get(name)
         if row:
             is_strange = not value <= row['limit']
             cli.say('{}: {} {:.3g}; on {} held-out samples {:.3g} in the median, {:.3g} at most in '
@@ -72,5 +128,4 @@ def tell(prefix: str, name: str, value: float, what: str) -> bool:
                         ': unlike anything that was trained on, so do not expect much of the result'
                         if is_strange else ''))
             return is_strange
-        folder = os.path.dirname(folder)
     return False

@@ -125,8 +125,9 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
     trained = {name: _facts_of(config) for name, config in configs.items()}
     manifest = {'title': title, 'files': digests, 'trained': trained}
     _remove_others(folder, digests)
-    if os.path.exists(os.path.join(run, familiar.FILE)):
-        shutil.copyfile(os.path.join(run, familiar.FILE), os.path.join(folder, familiar.FILE))
+    for name in familiar.FILES:
+        if os.path.exists(os.path.join(run, name)):
+            shutil.copyfile(os.path.join(run, name), os.path.join(folder, name))
     files.write_json(os.path.join(folder, weight_files.MANIFEST), manifest)
     told = recipes.write(folder, run, {os.path.dirname(name): facts['command']
                                        for name, facts in trained.items()}, str(stage),

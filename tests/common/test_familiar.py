@@ -42,3 +42,22 @@ def test_a_damaged_record_is_refused(tmp_path):
     (tmp_path / familiar.FILE).write_text(json.dumps({'doubt': 3}))
     with pytest.raises(errors.InputError, match='evaluate again'):
         familiar.record(str(tmp_path), 'doubt', [1.])
+
+
+def test_features_far_from_those_of_training_are_far_by_hand(tmp_path):
+    familiar.record_features(str(tmp_path), np.array([[2., 5.], [0., 5.], [1., 7.], [1., 3.]]))
+    found = familiar.distances(str(tmp_path / 'checkpoints' / 'stem'),
+                               np.array([[1., 5.], [4., 9.]]))
+    # Mean (1, 5), variances 0.5 and 2, to each a hundredth of their mean 1.25 more.
+    assert found == pytest.approx([0., np.sqrt((9 / 0.5125 + 16 / 2.0125) / 2)], rel=1e-5)
+
+
+def test_features_without_a_record_or_with_another_one(tmp_path):
+    assert familiar.distances(str(tmp_path / 'checkpoints'), np.zeros([2, 3])) is None
+    familiar.record_features(str(tmp_path), np.ones([4, 2]))    # all the same: no division by zero
+    assert np.isfinite(familiar.distances(str(tmp_path), np.zeros([1, 2]))).all()
+    with pytest.raises(errors.InputError, match='no record of 3 features'):
+        familiar.distances(str(tmp_path), np.zeros([2, 3]))
+    (tmp_path / familiar.FEATURES).write_bytes(b'nothing')
+    with pytest.raises(errors.InputError, match='evaluate again'):
+        familiar.distances(str(tmp_path), np.zeros([2, 2]))

@@ -28,10 +28,17 @@ def complete(*arguments):
 def test_a_small_set_of_ones_own_gets_batch_and_length_by_its_size(count, arguments, expected,
                                                                    capsys):
     fitted = options.fitted(complete('--data_path=mine.mat', *arguments), count)
+    assert fitted.warmup_steps == (0 if expected[0] == 100 else 100)
     assert (fitted.batch_size, fitted.total_epoch, fitted.learning_rate) == expected
     assert not hasattr(fitted, 'own')
     assert ('--total_epoch={}'.format(expected[1]) in capsys.readouterr().out) == (
         expected[0] != 100)
+
+
+def test_the_warm_up_can_be_chosen():
+    fitted = options.fitted(complete('--data_path=mine.mat', '--warmup_steps=7'), 23)
+    assert fitted.warmup_steps == 7
+    assert complete('--data_path=x/ModelNet10_res30_raw.mat').warmup_steps == 0
 
 
 def test_the_authors_sets_keep_their_preset():
@@ -77,7 +84,7 @@ def test_a_folder_of_meshes_is_made_into_a_set_trained_on_and_encoded(tmp_path, 
     tf.reset_default_graph()
     assert vsl_main.main(['--data_path', data, '--output_path', out, '--training_steps=3']) == 0
     said = capsys.readouterr().out
-    assert 'no --preset: --batch_size=10 --learning_rate=0.001' in said
+    assert 'no --preset: --batch_size=10 --learning_rate=0.0005 --warmup_steps=100' in said
     assert re.search(r'on held-out data: IoU .*mean shape .*nearest training shape', said)
     page = os.path.join(out, 'report.html')
     assert 'page: {}'.format(page) in said and '"up": "z"' in open(page, encoding='utf-8').read()

@@ -14,6 +14,7 @@ model_values=(
   'local_latent_dim|dimension of a local latent code (of the preset unless given)'
   'local_latent_num|local latent codes (of the preset unless given)'
   'schedule|constant, cosine: of the learning rate: half a cosine falls to 0 at the last step'
+  'warmup_steps|in which the learning rate rises from 0; unset: 0, or 100 for a small set of your own'
   'kl_weight|of the KL divergence beside the reconstruction'
   'kl_warmup_steps|in which that weight rises from 0'
   'free_nats|KL divergence of each code that costs nothing'
