@@ -29,6 +29,7 @@ _MESHES = ('.obj', '.off', '.ply', '.stl', '.glb')
 _MOST_FILES = 8             # of an upload
 _MOST_JOBS = 200            # answers that are kept; the oldest goes
 _SECONDS = 600              # that an answer may take
+_UNSEEN = 10                # shapes of each class between which VSL interpolates
 _FLASK = ('the web demo needs the package flask, which this Python does not have: pip install '
           'flask==2.2.5')
 _SHOWN = re.compile(r'[\w-]+(\.[\w-]+)+')   # names of files that are given out
@@ -40,7 +41,8 @@ class Tab(NamedTuple):
     Attributes:
       title: str; endings: of the files to upload, none: no file; most: how many; fields: (name,
         label, smallest, largest, value) of numbers; note: str, what to expect.
-      classes: names to choose one from, none: no choice.
+      classes: names to choose one from, none: no choice; unset: str, what it means to choose none.
+      least: int, how many files at least.
     """
 
     title: str
@@ -49,6 +51,8 @@ class Tab(NamedTuple):
     fields: Sequence[Tuple[str, str, float, float, float]]
     note: str
     classes: Sequence[str] = ()
+    unset: str = 'all in turn'
+    least: int = 1
 
 
 TABS = {
@@ -56,7 +60,11 @@ TABS = {
                 'One to eight pictures of one object.'),
     'imnet': Tab('IM-NET', _PICTURES, 1, [], 'One picture of an object.'),
     'cmr': Tab('CMR', _PICTURES, 1, [], 'One photo of a person.'),
-    'vsl': Tab('VSL', _MESHES, 1, [], 'One closed mesh, z up: its class and what is decoded.'),
+    'vsl': Tab('VSL', _MESHES, 1, [('first', 'from shape', 0, _UNSEEN - 1, 0),
+                                   ('second', 'to shape', 0, _UNSEEN - 1, 1)],
+               'One closed mesh, z up: its class and what is decoded. Without a file: seven shapes '
+               'on the way from one to another of a class that no training has seen.',
+               generator.CLASSES, generator.CLASSES[0], 0),
     'polygen': Tab('PolyGen', (), 0, [('seed', 'seed', 0, 2 ** 31 - 1, 0),
                                       ('num_samples', 'samples', 1, 8, 4),
                                       ('temperature', 'temperature', 0.05, 2, 1)],
@@ -108,7 +116,10 @@ def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, An
         if run:     # the run tells more than a checkpoint of it: the decoder's clip
             weights, output = [], ['--output_path', run, '--sample_dir', folder]
     elif model == 'vsl':
-        more = ['--stages=encode', '--shape', paths[0], '--data_path', vsl_data]
+        more = ['--stages=encode', '--shape', paths[0]] if paths else [
+            '--stages=interpolate', '--class', numbers.get('class', generator.CLASSES[0]),
+            '--id2={:d}'.format(int(numbers['first'])), '--id1={:d}'.format(int(numbers['second']))]
+        more += ['--data_path', vsl_data]
     else:
         more = ['--seed={:d}'.format(int(numbers['seed'])), '--num_samples={:d}'.format(
             int(numbers['num_samples'])), '--temperature={}'.format(numbers['temperature'])]
@@ -153,7 +164,7 @@ class Jobs:
             if not os.path.exists(path):
                 done = subprocess.run(
                     [sys.executable, os.path.join(_ROOT, 'vsl', 'make_dataset.py'), '--furniture',
-                     '--generator=2', '--num_train=40', '--num_test=2', '--output', path],
+                     '--generator=2', '--num_train=40', '--num_test={}'.format(_UNSEEN), '--output', path],
                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
                 if done.returncode:
                     raise errors.InputError('the set of VSL cannot be made: {}'.format(
@@ -207,9 +218,9 @@ def stored(tab: Tab, uploads: Sequence[Any], folder: str) -> List[str]:
       errors.InputError: there are too few, too many, or some of another kind.
     """
     uploads = [one for one in uploads if one.filename]
-    if not 1 <= len(uploads) <= tab.most:
-        raise errors.InputError('{} takes 1 to {} files, not {}.'.format(
-            tab.title, tab.most, len(uploads)))
+    if not tab.least <= len(uploads) <= tab.most:
+        raise errors.InputError('{} takes {} to {} files, not {}.'.format(
+            tab.title, tab.least, tab.most, len(uploads)))
     paths = []
     for number, one in enumerate(uploads):
         ending = os.path.splitext(one.filename)[1].lower()
@@ -311,7 +322,7 @@ label { margin-right: 1rem; }</style></head><body><h1>3D shapes</h1>
  {{ limit }} MiB{% endif %}
 {% if '.png' in tab.endings %}<label><input type="checkbox" name="remove_background" value="1">
  remove the background</label>{% endif %}
-{% if tab.classes %}<label>class <select name="class"><option value="">all in turn</option>
+{% if tab.classes %}<label>class <select name="class"><option value="">{{ tab.unset }}</option>
 {% for name in tab.classes %}<option>{{ name }}</option>{% endfor %}</select></label>{% endif %}
 {% for field, label, low, high, value in tab.fields %}<label>{{ label }}
  {% if high <= 10 %}<input type="range" step="{{ 1 if high > 2 else 0.05 }}" name="{{ field }}"

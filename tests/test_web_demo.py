@@ -81,7 +81,8 @@ def test_nothing_outside_of_an_answer_is_given_out(client, path):
 
 
 def test_the_commands_are_those_of_the_scripts():
-    numbers = {'threshold': 0.3, 'seed': 5., 'num_samples': 2., 'temperature': 1.}
+    numbers = {'threshold': 0.3, 'seed': 5., 'num_samples': 2., 'temperature': 1., 'first': 0.,
+               'second': 3.}
     for model, tab in web_demo.TABS.items():
         command = web_demo.command_of(model, '', ['a.png'] if tab.most else [], numbers, 'out')
         assert os.path.exists(command[1]) and '--pretrained' in command
@@ -99,6 +100,23 @@ def test_the_class_goes_to_the_script():
     numbers = {'seed': 5., 'num_samples': 2., 'temperature': 1., 'class': 'chair'}
     command = web_demo.command_of('polygen', 'run', [], numbers, 'out')
     assert command[5:7] == ['--class_label', 'chair']
+
+
+def test_vsl_takes_a_mesh_or_goes_from_one_shape_to_another():
+    numbers = {'first': 2., 'second': 9., 'class': 'sofa'}
+    command = web_demo.command_of('vsl', 'run', [], numbers, 'out', 'set.mat')
+    assert command[2:8] == ['--stages=interpolate', '--class', 'sofa', '--id2=2', '--id1=9',
+                            '--data_path']
+    command = web_demo.command_of('vsl', 'run', ['a.obj'], numbers, 'out', 'set.mat')
+    assert command[2:5] == ['--stages=encode', '--shape', 'a.obj']
+    with pytest.raises(errors.InputError, match='from 0 to 9'):
+        web_demo.numbers_of(web_demo.TABS['vsl'], {'second': '10'})
+
+
+def test_vsl_needs_no_file_but_no_other_kind_either(client):
+    assert send(client, 'vsl', name='', **{'class': 'sofa', 'second': '4'}).status_code == 200
+    answer = send(client, 'vsl', b'v 0 0 0', 'a.png')
+    assert answer.status_code == 400 and 'VSL takes .obj' in answer.get_json()['error']
 
 
 def test_without_flask_the_line_that_installs_it_is_told(monkeypatch):

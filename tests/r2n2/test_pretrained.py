@@ -43,3 +43,10 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch):
     own = 'weights of {}'.format(tmp_path / 'tuned' / 'checkpoints' / 'model-1')
     assert [line.split(' (')[0] for line in used[1:]] == [own, own]
     assert (tmp_path / 'tuned' / 'r2n2_2_views.pb').exists()
+    # The evaluation left what tells strange pictures; it goes with the weights.
+    pretrained.export(str(tmp_path / 'tuned'), folder, '3D-R2N2')
+    code, out, err = tiny.call(demo_script, picture, '--output_path={}'.format(tmp_path / 'none'),
+                               '--threshold=0.01', '--output={}'.format(tmp_path / 'told.obj'))
+    assert code == 0, err
+    assert '00.png: distance of its features from those of the training pictures' in out
+    assert ' held-out samples ' in out
