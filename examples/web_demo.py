@@ -164,7 +164,8 @@ class Jobs:
             if not os.path.exists(path):
                 done = subprocess.run(
                     [sys.executable, os.path.join(_ROOT, 'vsl', 'make_dataset.py'), '--furniture',
-                     '--generator=2', '--num_train=40', '--num_test={}'.format(_UNSEEN), '--output', path],
+                     '--generator=2', '--num_train=40', '--num_test={}'.format(_UNSEEN),
+                     '--output', path],
                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
                 if done.returncode:
                     raise errors.InputError('the set of VSL cannot be made: {}'.format(
