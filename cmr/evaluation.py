@@ -182,7 +182,8 @@ def measure(predictor: evalNet.Predictor, samples: datasets.Set, dataset: str, l
       OrderedDict of figures.
     """
     figures = Figures(dataset, predictor, samples, annotations)
-    for number, batch in enumerate(loaded, 1):
+    total = -(-len(samples) // predictor.batch)
+    for number, batch in enumerate(reporting.progress(loaded, 'measuring batches', total), 1):
         figures.add(*batch)
         if log_freq and number % log_freq == 0 and number * predictor.batch < len(samples):
             for name, value in figures.means().items():

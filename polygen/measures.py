@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
+from common.training import reporting
 from polygen import conditions, data_utils, mesh_sets
 
 TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
@@ -91,7 +92,9 @@ class Evaluator:
             mesh_sets.evaluation_batches, examples, batch_size, num_buckets, quantization_bits,
             condition=condition)
         self._graphs = []
-        for size in mesh_sets.make_buckets(examples, num_buckets)[0]:
+        sizes, members = mesh_sets.make_buckets(examples, num_buckets)
+        self._num_batches = sum(-(-len(group) // batch_size) for group in members)
+        for size in sizes:
             feeds = placeholders(size, batch_size, condition)
             self._graphs.append((feeds, [sequence_loss(model(feed), feed, target) for
                                          model, feed, target in zip(models, feeds, TARGETS)]))
@@ -107,7 +110,8 @@ class Evaluator:
           the next token.
         """
         totals = np.zeros((2, 3))
-        for bucket, vertex_batch, face_batch, _ in self._batches():
+        for bucket, vertex_batch, face_batch, _ in reporting.progress(
+                self._batches(), 'measuring batches', self._num_batches):
             feeds, outputs = self._graphs[bucket]
             feed = {tensors[name]: value
                     for tensors, values in zip(feeds, (vertex_batch, face_batch))

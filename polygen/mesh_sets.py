@@ -18,6 +18,7 @@ from common import errors
 from common.geometry import meshes
 from common.readers import arrays as arrays_lib
 from common.readers import folders
+from common.training import reporting
 from polygen import augmentation, conditions, data_utils, shards
 
 TOY_MESHES = ('cube', 'cylinder', 'cone', 'icosphere')  # labels 0 to 3, as the original has them
@@ -80,7 +81,7 @@ def load_meshes(data_path, quantization_bits=8, max_vertices=800, max_face_token
     path = _locate(data_path, split)
     sources, names = _sources(path, class_names, split)
     examples, skipped, num_meshes = [], collections.OrderedDict(), 0
-    for name, label, read, *inputs in sources:
+    for name, label, read, *inputs in reporting.progress(sources, 'reading meshes'):
         num_meshes += 1
         try:
             reason = None if label is not None else 'its folder is no known class'

@@ -21,10 +21,10 @@ def progress(items: Iterable[Item], what: str, total: Optional[int] = None,
     Args:
       items: what is worked through, such as `workers.parallel`, in which making an item is work.
       what: str, what is done to which things, e.g. 'sampling shapes'.
-      total: int, number of items; None: `len(items)`.
+      total: int, number of items; None: `len(items)`, and no ETA where they have no length.
       now: function that gives seconds; a test puts its own in.
     """
-    total = len(items) if total is None else total      # type: ignore[arg-type]
+    total = getattr(items, '__len__', lambda: None)() if total is None else total
     if sys.stderr.isatty():
         import tqdm  # here, since most work is short
         yield from tqdm.tqdm(items, what, total, leave=False)
@@ -37,11 +37,13 @@ def progress(items: Iterable[Item], what: str, total: Optional[int] = None,
             due = now() + _EVERY
         yield item
     if due > began + _QUIET:
-        cli.say('{}: {} in {}'.format(what, total, format_duration(now() - began)))
+        cli.say('{}: {} in {}'.format(what, number + 1, format_duration(now() - began)))
 
 
 def _how_far(what, done, total, seconds):
     pace = seconds / done
+    if total is None:
+        return '{}: {} so far  {} s each'.format(what, done, format_value(pace))
     return '{}: {}/{}  {:.1f}%  {} s each  eta {}'.format(
         what, done, total, 100. * done / total, format_value(pace),
         format_duration(pace * (total - done)))

@@ -34,6 +34,15 @@ def test_a_log_gets_a_line_after_ten_seconds_then_one_a_minute(capsys):
         'making things: 40 in 2m40s']
 
 
+def test_things_without_a_number_get_no_eta(capsys):
+    clock = Clock()
+    for _ in reporting.progress(iter(range(20)), 'reading things', now=clock):
+        clock.seconds += 4.
+    assert capsys.readouterr().out.splitlines() == [
+        'reading things: 3 so far  4.0000 s each', 'reading things: 18 so far  4.0000 s each',
+        'reading things: 20 in 1m20s']
+
+
 def test_short_work_says_nothing(capsys):
     run(9, 1.)
     assert capsys.readouterr().out == ''
