@@ -1,10 +1,13 @@
 """Tests of IM-NET's --pretrained: weights of toy runs in the place of those that ship."""
 import os
 
+import cv2
+import numpy as np
 import pytest
 
 import freeze_graph
 from common.training import pretrained
+from imnet import evaluate as evaluate_script
 from imnet import options
 from imnet import train as train_script
 from imnet.IMGAN import main as imgan
@@ -40,3 +43,12 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, caps
                      '--stages', 'ae64', 'codes', 'svr') == 0
     said = capsys.readouterr().out
     assert said.count('weights of {}'.format(folder)) == 2     # autoencoder, picture encoder
+    tuned = ['--output_path', tmp_path / 'tuned']
+    assert tiny.call(evaluate_script, '--data_path', data, '--kind=svr', '--split=test',
+                     '--resolution=64', *tuned) == 0
+    picture = str(tmp_path / 'photo.png')
+    assert cv2.imwrite(picture, np.random.RandomState(0).randint(0, 255, (64, 64, 3)))
+    capsys.readouterr()
+    tiny.call(imsvr, '--image', picture, '--background=white', '--resolution=64', *tuned)
+    assert 'photo.png: distance of its code from those of the training pictures' in (
+        capsys.readouterr().out)
