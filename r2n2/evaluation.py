@@ -9,7 +9,7 @@ import scipy.io
 import tensorflow.compat.v1 as tf
 
 from common import cli, files
-from common.geometry import plots, voxel_grids
+from common.geometry import cutouts, plots, voxel_grids
 from common.training import familiar, launch, reporting
 from r2n2 import networks
 from r2n2.lib import config as config_lib
@@ -18,7 +18,7 @@ from r2n2.models import net as net_lib
 
 STRANGENESS = 'distance of its features from those of the training pictures'
 _NUM_DRAWN = 4      # models in reconstructions.png
-_MOST_TRAINING = 400    # training models whose pictures tell where the features usually lie
+_MOST_MODELS = 400      # whose pictures tell where the features usually lie
 
 
 class Row(NamedTuple):
@@ -134,9 +134,9 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
         predictor = Predictor(net, settings, counts[-1], settings.CONST.BATCH_SIZE)
         with context.open_session() as sess:
             networks.restore(sess, net, weights_path)
-            rows, drawn, features = _measure_models(
-                sess, predictor, loader, counts, bool(options.views), context.seed)
-            _record_features(sess, predictor, training_models, features, context)
+            rows, drawn = _measure_models(sess, predictor, loader, counts, bool(options.views),
+                                          context.seed)
+            _record_features(sess, predictor, (training_models, loader), context)
     mean = mean_shape(training_models)
     baseline = np.array([float(voxel.intersection_over_union(
         voxel.evaluate(mean, loader.voxels(index), 0.5))) for index in range(len(pairs))])
@@ -150,18 +150,14 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
 
 
 def _measure_models(sess, predictor, loader, counts, all_counts, seed):
-    """(list of Row, samples for `draw`, features [N, F] of the views).
-
-    A model has a row for each number of views, or for a random one.
-    """
-    rows, drawn, features = [], [], []
+    """(list of Row, samples for `draw`); each number of views, or a random one of each model."""
+    rows, drawn = [], []
     shown = plots.in_turn([category for category, _ in loader.pairs], _NUM_DRAWN)
     total = -(-len(loader.pairs) // loader.settings.CONST.BATCH_SIZE)
     for indices, images, voxels in reporting.progress(
             _batches(loader, range(len(loader.pairs)), counts[-1], seed), 'measuring batches',
             total):
-        results, found = predictor.run(sess, images, voxels)
-        features += list(found[:, :len(indices)].reshape(-1, found.shape[2]))
+        results, _ = predictor.run(sess, images, voxels)
         for place, index in enumerate(indices):
             if index in shown:
                 drawn.append((images[:, place], voxels[place],
@@ -174,7 +170,7 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
                                 voxel.average_precision(occupancy[place], voxels[place]),
                                 [voxel.evaluate(occupancy[place], voxels[place], threshold)
                                  for threshold in loader.settings.TEST.VOXEL_THRESH]))
-    return rows, drawn, np.array(features)
+    return rows, drawn
 
 
 def _batches(loader, models, views, seed):
@@ -187,19 +183,34 @@ def _batches(loader, models, views, seed):
             lambda index: fixed_views(settings.TRAIN.NUM_RENDERING, seed, index, views))
 
 
-def _record_features(sess, predictor, training_models, held_out, context):
-    """Records how far from training pictures those of test models lie [N, F]; see `familiar`."""
-    count, views = len(training_models.pairs), predictor.features.shape[0].value
-    models = np.unique(np.linspace(0, count - 1, min(count, _MOST_TRAINING)).astype(int)).tolist()
-    known: List[np.ndarray] = []
-    for indices, images, _ in reporting.progress(
-            _batches(training_models, models, views, context.seed), 'encoding training pictures',
-            -(-len(models) // training_models.settings.CONST.BATCH_SIZE)):
-        found = predictor.encode(sess, images)
-        known += list(found[:, :len(indices)].reshape(-1, found.shape[2]))
-    familiar.record_features(context.output_path, np.array(known))
+def _record_features(sess, predictor, loaders, context):
+    """Records how far from training pictures those of test models lie; see `familiar`.
+
+    Args:
+      sess, predictor: of the network; loaders: of the training and of the test models.
+      context: launch.Context.
+    """
+    known, held_out = (_features(sess, predictor, loader, context.seed) for loader in loaders)
+    familiar.record_features(context.output_path, known)
     familiar.record(context.output_path, STRANGENESS,
                     familiar.distances(context.output_path, held_out))
+
+
+def _features(sess, predictor, loader, seed):
+    """Features [N, F] of pictures as the demo would prepare them, of a number of models."""
+    count, views = len(loader.pairs), predictor.features.shape[0].value
+    models = np.unique(np.linspace(0, count - 1, min(count, _MOST_MODELS)).astype(int)).tolist()
+    total, known = -(-len(models) // loader.settings.CONST.BATCH_SIZE), []
+    for indices, images, _ in reporting.progress(
+            _batches(loader, models, views, seed), 'encoding pictures', total):
+        for view in images:
+            for place in range(len(indices)):
+                mask = cutouts.unlike_border(view[place])
+                if mask.any():
+                    view[place] = data_augmentation.centred(view[place], mask, len(view[place]))
+        found = predictor.encode(sess, images)
+        known += list(found[:, :len(indices)].reshape(-1, found.shape[2]))
+    return np.array(known)
 
 
 class _Results(NamedTuple):

@@ -15,8 +15,7 @@ from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, voxel
 from r2n2.tools import make_dataset
 
-_GREY = 240         # background of the original's test pictures
-_FILL = 0.72        # share of the picture that the object's longer side gets
+_GREY = data_augmentation.GREY
 _UNSEEN_SEED = 2    # of the generator's held-out shapes; tests.pretrained measures on 0 and 1
 
 
@@ -48,7 +47,7 @@ def prepared(path: str, size: int, background: str = 'auto',
         raise errors.InputError('{} shows no object: everything looks like the border. Give a '
                                 'picture with transparency or a plain background, or '
                                 '--remove_background or --background=keep.'.format(path))
-    return cutouts.on_square(cutouts.part_of(image, mask), size, _FILL, _GREY)
+    return data_augmentation.centred(image, mask, size)
 
 
 def _background(options):

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from common import errors
+from common.geometry import cutouts
 from common.readers import text
 from r2n2.lib import config as config_lib
 
+GREY = 240          # background of the original's test pictures
+_FILL = 0.72        # share of the picture that the object's longer side gets
 _VOC_CLASSES = ('aeroplane', 'boat', 'bus', 'car', 'chair', 'diningtable', 'sofa', 'tvmonitor')
 
 
@@ -145,6 +148,17 @@ def for_test(image: np.ndarray, color_range: Sequence[Sequence[int]], size: Tupl
     (top, bottom), (left, right) = [((side - part) // 2, (side + part) // 2)
                                     for side, part in zip(image.shape, size)]
     return image[top:bottom, left:right]
+
+
+def centred(image: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
+    """Puts the object of a picture at the centre of a square of light grey, as the demo does.
+
+    Args:
+      image: uint8 [H, W, 3]; mask: bool [H, W], the object, not empty; size: int, pixels a side.
+    Returns:
+      uint8 [size, size, 3].
+    """
+    return cutouts.on_square(cutouts.part_of(image, mask), size, _FILL, GREY)
 
 
 def scaled(images: np.ndarray) -> np.ndarray:
