@@ -5,8 +5,8 @@ of them are for testing). Classes get ids from 1 in alphabetical order. Grids ar
 up; the longest side fills 24 of 30 cells, centred; the inside is filled. Images of a shape `name`
 are `name.png`, `name_*.png` or in a folder `name/`, in the same tree; .jpg likewise; ShapeNet's
 `name/model.obj` is the shape `name`. --meshes takes a .zip of such a folder too, as ModelNet10 is
-downloaded. A file that cannot be used is reported and left out, shapes without a cell inside are
-counted; the same command after an interruption goes on.
+downloaded. A file that cannot be used is reported and left out; shapes that came out hollow,
+streaked, empty or thin are counted and named; the same command after an interruption goes on.
 
 Examples: python vsl/make_dataset.py --furniture --output=data/furniture.mat
   python vsl/make_dataset.py --meshes=ModelNet10 --output=data/ModelNet10_res30_raw.mat
@@ -18,6 +18,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 import zlib
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
@@ -33,7 +34,7 @@ from common.geometry import generator, meshes, voxel_grids
 from common.readers import archives, arrays, folders, pictures
 from common.training import reporting
 from common.training import workers as workers_lib
-from vsl import data_utils
+from vsl import data_utils, filling
 
 EXTENT = 24             # cells that the longest side fills
 _AXES = 'C order x, y, z; z up; longest side {} of 30 cells, centred'.format(EXTENT)
@@ -70,6 +71,8 @@ def parse_args(argv=None):
     cli.add_max_pixels(parser)
     parser.add_argument('--output', required=True, help='the .mat file to write')
     parser.add_argument('--up', choices=('y', 'z'), default='z', help='vertical axis of the shapes')
+    cli.add_flag(parser, '--fill_open', help='meshes: what rays along two axes find inside is '
+                 'occupied too, though an open surface lets the outside in')
     parser.add_argument('--test_fraction', type=cli.fraction, default=0.2,
                         help='share of the shapes outside train/ and test/ that are for testing')
     parser.add_argument('--num_train', type=cli.positive_int, default=40,
@@ -155,10 +158,21 @@ def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 
 def voxelize(path: str, up: str) -> np.ndarray:
     """Voxelises one mesh, or resizes one binvox grid; a .npy [30, 30, 30] is taken as it is.
 
-    Args:
-      path: str; up: 'y' or 'z', vertical axis of the file.
+    Args, Raises: see `voxelize_and_judge`.
     Returns:
       bool [30, 30, 30], z up.
+    """
+    return voxelize_and_judge(path, up)[0]
+
+
+def voxelize_and_judge(path: str, up: str, fill_open: bool = False) -> Tuple[np.ndarray, str]:
+    """Voxelises one shape and says how its filling came out.
+
+    Args:
+      path: str; up: 'y' or 'z', vertical axis of the file.
+      fill_open: bool, see `filling.solid`.
+    Returns:
+      (bool [30, 30, 30], z up; one of filling.STATES).
     Raises:
       errors.InputError: the file cannot be read, or is empty.
     """
@@ -167,23 +181,30 @@ def voxelize(path: str, up: str) -> np.ndarray:
         if grid.shape != 3 * (data_utils.GRID,):
             raise errors.InputError('{} has the shape {}, not [30, 30, 30].'.format(
                 path, list(grid.shape)))
-        return grid > 0.5
+        return grid > 0.5, filling.state_of_grid(grid > 0.5)
     if path.lower().endswith('.binvox'):
         grid = voxel_grids.read_binvox(path)
         if up == 'y':
             grid = np.flip(grid, 2).transpose(0, 2, 1)
-        return voxel_grids.resized(grid, data_utils.GRID, EXTENT)
+        grid = voxel_grids.resized(grid, data_utils.GRID, EXTENT)
+        return grid, filling.state_of_grid(grid)
     vertices, triangles = meshes.read_triangles(path)
-    return voxel_grids.solid(voxel_grids.turn_up(vertices, up), triangles, data_utils.GRID, EXTENT)
+    solid = filling.solid(voxel_grids.turn_up(vertices, up), triangles, data_utils.GRID, EXTENT,
+                          fill_open)
+    return solid.grid, solid.state()
 
 
 def _work(job):
-    """Voxelises one file into its part (bits of a grid, .npy); returns None or what was wrong."""
-    path, part, up = job
+    """Voxelises one file into its part; returns None or what was wrong.
+
+    A part (.npy, uint8 [3376]) is the bits of a grid and the number of its state.
+    """
+    path, part, up, fill_open = job
     try:
-        grid = voxelize(path, up)
+        grid, state = voxelize_and_judge(path, up, fill_open)
         with files.replacing(part) as temporary:
-            np.save(temporary, np.packbits(grid.ravel()))
+            np.save(temporary, np.append(np.packbits(grid.ravel()),
+                                         np.uint8(filling.STATES.index(state))))
     except errors.InputError as error:
         text = str(error)
         return text if path in text else '{}: {}'.format(path, text)
@@ -192,33 +213,41 @@ def _work(job):
     return None
 
 
-def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int
-                 ) -> Tuple[Dict[str, np.ndarray], List[str]]:
+def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int,
+                 fill_open: bool = False
+                 ) -> Tuple[Dict[str, np.ndarray], Dict[str, str], List[str]]:
     """Voxelises files in parallel; those that have their part already are not done again.
 
     Args:
       sources: list of Source; parts: str, folder for the results; up: 'y' or 'z'.
-      workers: int, processes.
+      workers: int, processes; fill_open: bool, see `filling.solid`.
     Returns:
-      (dict {path: uint8 [27000]}, list of lines about files that cannot be used).
+      (dict {path: uint8 [27000]}, dict {path: one of filling.STATES}, list of lines about files
+      that cannot be used).
     """
     os.makedirs(parts, exist_ok=True)
     jobs = []
     for source in sources:
         stat = os.stat(source.path)
-        key = '{}:{}:{}:{}'.format(source.name, up, stat.st_size, stat.st_mtime_ns)
+        key = 'judged:{}:{}:{}:{}:{}'.format(source.name, up, fill_open, stat.st_size,
+                                             stat.st_mtime_ns)
         jobs.append((source.path, os.path.join(
-            parts, hashlib.sha1(key.encode()).hexdigest() + '.npy'), up))
+            parts, hashlib.sha1(key.encode()).hexdigest() + '.npy'), up, fill_open))
     todo = [job for job in jobs if not os.path.exists(job[1])]
     if len(todo) < len(jobs):
         print('going on: {} of {} shapes are done already'.format(
             len(jobs) - len(todo), len(jobs)), flush=True)
+    began = time.monotonic()
     problems = [problem for problem in workers_lib.parallel(_work, todo, workers,
                                                             'voxelising shapes') if problem]
-    grids = {path: np.unpackbits(arrays.read(part, 'u', remedy='Remove it, then give the same '
-                                              'command again.'))
-             for path, part, _ in jobs if os.path.exists(part)}
-    return grids, problems
+    if todo:
+        seconds = time.monotonic() - began
+        print('{} shapes voxelised in {:.1f} s, {:.4f} s a shape with {} process{}'.format(
+            len(todo), seconds, seconds / len(todo), workers, 'es' * (workers > 1)), flush=True)
+    stored = {path: arrays.read(part, 'u', remedy='Remove it, then give the same command again.')
+              for path, part, _, _ in jobs if os.path.exists(part)}
+    return ({path: np.unpackbits(part[:-1]) for path, part in stored.items()},
+            {path: filling.STATES[part[-1]] for path, part in stored.items()}, problems)
 
 
 def find_images(folder: str, sources: Sequence[Source]) -> Dict[str, List[str]]:
@@ -280,33 +309,22 @@ def _unpacked(path, folder, extensions):
     return folder
 
 
-def hollow(grids: np.ndarray) -> np.ndarray:
-    """Says which shapes have no cell whose six neighbours are all occupied.
-
-    Their surface is open, so that filling leaks out, or all their walls are thin.
-
-    Args:
-      grids: bool or uint8 [N, 27000].
-    Returns:
-      bool [N].
-    """
-    cells = np.asarray(grids, bool).reshape([-1] + 3 * [data_utils.GRID])
-    inside = cells[:, 1:-1, 1:-1, 1:-1].copy()
-    for axis in (1, 2, 3):
-        for shift in (-1, 1):
-            inside &= np.roll(cells, shift, axis)[:, 1:-1, 1:-1, 1:-1]
-    return ~inside.any(axis=(1, 2, 3))
-
-
-def _tell_hollow(usable, grids):
-    names = [source.name for source in usable if hollow(grids[source.path][None])[0]]
-    if names:
-        print('hollow: {} of {} shapes have no cell inside (an open surface, or thin walls): {}'
-              .format(len(names), len(usable), errors.listed(names)), flush=True)
+def _tell_states(usable, states):
+    """Counts how the shapes came out, and names those that are not solid."""
+    names = {state: [source.name for source in usable if states[source.path] == state]
+             for state in filling.STATES}
+    for state, meaning in filling.MEANINGS.items():
+        if names[state]:
+            print('{}: {} of {} shapes ({}): {}'.format(
+                state, len(names[state]), len(usable), meaning, errors.listed(names[state])))
+    if names[filling.HOLLOW] or names[filling.STREAKED]:
+        print('note: --fill_open fills what rays find inside of these')
+    print('filling of {} shapes: {}'.format(len(usable), ', '.join(
+        '{} {}'.format(len(names[state]), state) for state in filling.STATES)), flush=True)
 
 
 def _convert(options):
-    """Splits, class names and problems of a folder of shapes."""
+    """Splits, class names, problems of a folder of shapes, and (usable sources, their states)."""
     folder = options.meshes or options.binvox
     extensions = meshes.READABLE if options.meshes else ('.binvox',)
     if options.meshes.lower().endswith('.zip') and os.path.isfile(options.meshes):
@@ -315,9 +333,9 @@ def _convert(options):
     sources, names = find_sources(folder, extensions, options.test_fraction, options.seed)
     images = find_images(options.images, sources) if options.images else None
     print('{} shapes of {} classes in {}'.format(len(sources), len(names), folder), flush=True)
-    grids, problems = voxelize_all(sources, options.output + '.parts', options.up, options.workers)
+    grids, states, problems = voxelize_all(sources, options.output + '.parts', options.up,
+                                           options.workers, options.fill_open)
     usable = [source for source in sources if source.path in grids]
-    _tell_hollow(usable, grids)
     rows = ([(source, None) for source in usable] if images is None
             else _with_images(usable, images, problems, options.max_pixels))
     splits = {}
@@ -330,7 +348,7 @@ def _convert(options):
             np.array([grids[source.path] for source, _ in chosen], np.uint8),
             np.array([source.label for source, _ in chosen], np.int32),
             None if images is None else np.array([image for _, image in chosen]))
-    return splits, names, problems
+    return splits, names, problems, (usable, states)
 
 
 def make(options: argparse.Namespace) -> None:
@@ -339,18 +357,23 @@ def make(options: argparse.Namespace) -> None:
         raise errors.UsageError('--output must end in .mat, not {}.'.format(options.output))
     if options.furniture and options.images:
         raise errors.UsageError('--furniture has no images; leave --images out.')
-    problems = []
+    if options.fill_open and not options.meshes:
+        raise errors.UsageError('--fill_open is for --meshes: only a mesh has a surface that rays '
+                                'cross.')
+    problems, judged = [], None
     if options.furniture:
         splits, names = make_furniture(options.seed, options.num_train, options.num_test,
                                        options.generator, options.workers)
         source = 'procedural furniture, version {}, seed {}'.format(options.generator, options.seed)
     else:
-        splits, names, problems = _convert(options)
+        splits, names, problems, judged = _convert(options)
         source = os.path.basename(os.path.abspath(options.meshes or options.binvox))
     data_utils.write(options.output, splits, names, {'axes': _AXES, 'source': source})
     shutil.rmtree(options.output + '.parts', ignore_errors=True)
     for problem in problems:
         print('left out: {}'.format(problem))
+    if judged:
+        _tell_states(*judged)
     print('{}: {} shapes for training, {} for testing, {} classes; {} left out'.format(
         options.output, len(splits['train'].labels), len(splits['test'].labels), len(names),
         len(problems)))

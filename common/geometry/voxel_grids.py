@@ -14,6 +14,7 @@ from common.readers import limits
 
 _MOST_CELLS = 1 << 30     # of a file, 1024 a side
 _SAMPLES = 1 << 20      # points on triangles in one batch
+_ROUNDING = 1e-11       # cells; a face on a border of cells lies in those behind it, not in either
 
 
 def read_binvox(path: str) -> np.ndarray:
@@ -115,6 +116,20 @@ def fitted(vertices: np.ndarray, resolution: int, extent: float) -> np.ndarray:
     return (vertices - (low + high) / 2) * (extent / length) + resolution / 2
 
 
+def in_cells(vertices: np.ndarray, triangles: np.ndarray, resolution: int, extent: float
+             ) -> Tuple[np.ndarray, np.ndarray]:
+    """Places a mesh in a grid for `surface_cells`: scaled, centred, no side on a border of cells.
+
+    Args, Raises: see `solid`.
+    Returns:
+      (vertices float64 [U, 3] that triangles use, in cells; triangles int [T, 3] of them).
+    """
+    vertices, triangles = meshes.without_unused(vertices, triangles)
+    cells = fitted(vertices, resolution, extent)
+    # The last point of a box that ends on a border of cells belongs to the cell before it.
+    return (cells - resolution / 2) * (1 - 1e-9) + resolution / 2, triangles
+
+
 def surface_cells(vertices: np.ndarray, triangles: np.ndarray, resolution: int) -> np.ndarray:
     """Returns the cells that a surface passes through.
 
@@ -140,8 +155,8 @@ def surface_cells(vertices: np.ndarray, triangles: np.ndarray, resolution: int) 
         at_once = max(1, _SAMPLES // len(weights))
         for start in range(0, len(group), at_once):
             points = np.einsum('sk,tkd->tsd', weights, group[start:start + at_once])
-            cells = np.clip(np.floor(points), 0, resolution - 1).astype(int).reshape(-1, 3)
-            grid[tuple(cells.T)] = True
+            cells = np.floor(points + _ROUNDING).astype(int).reshape(-1, 3)
+            grid[tuple(np.clip(cells, 0, resolution - 1).T)] = True
     return grid
 
 
@@ -160,10 +175,7 @@ def solid(vertices: np.ndarray, triangles: np.ndarray, resolution: int, extent: 
     Raises:
       errors.InputError: the mesh has no faces or no extent.
     """
-    vertices, triangles = meshes.without_unused(vertices, triangles)
-    cells = fitted(vertices, resolution, extent)
-    # The last point of a box that ends on a border of cells belongs to the cell before it.
-    cells = (cells - resolution / 2) * (1 - 1e-9) + resolution / 2
+    cells, triangles = in_cells(vertices, triangles, resolution, extent)
     return filled(surface_cells(cells, triangles, resolution))
 
 

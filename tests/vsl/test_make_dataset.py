@@ -102,6 +102,7 @@ def test_modelnet_as_it_is_downloaded(tmp_path, capsys):
     said = capsys.readouterr().out
     assert 'hollow: 2 of 4 shapes' in said and 'sofa/test/sofa_0001' in said
     assert 'desk/test' not in said and '0 left out' in said
+    assert 'filling of 4 shapes: 2 solid, 0 empty, 2 hollow, 0 streaked, 0 thin' in said
     train, test = (data_utils.read_split(output, split) for split in ('train', 'test'))
     assert data_utils.class_names(output, 2) == ['desk', 'sofa']
     for split in (train, test):
@@ -111,6 +112,33 @@ def test_modelnet_as_it_is_downloaded(tmp_path, capsys):
         # Five sides of that box: a box of cells less what is inside and less the last side's.
         assert split.voxels[1].sum() == 12 * 18 * 24 - 10 * 16 * 23
     assert not (tmp_path / 'out.mat.parts').exists()
+
+
+def test_open_surfaces_are_filled_where_that_is_asked_for(tmp_path, capsys):
+    for split in ('train', 'test'):
+        folder = tmp_path / 'in' / 'sofa' / split
+        folder.mkdir(parents=True)
+        (folder / '1.off').write_text(off(FACES[:-1]))
+    arguments = ['--meshes', str(tmp_path / 'in'), '--output', str(tmp_path / 'out.mat')]
+    assert run(*arguments, '--fill_open') == 0
+    assert 'filling of 2 shapes: 2 solid, 0 empty, 0 hollow' in capsys.readouterr().out
+    split = data_utils.read_split(str(tmp_path / 'out.mat'), 'train')
+    # Inside, not the side that is missing: its cells' centres lie within the box as well.
+    assert split.voxels[0].sum() == 12 * 18 * 24
+    assert run('--furniture', '--fill_open', '--output', str(tmp_path / 'f.mat')) == 2
+    assert '--fill_open is for --meshes' in capsys.readouterr().err
+
+
+def test_grids_that_come_without_a_mesh_are_judged_by_their_cells(tmp_path, capsys):
+    for split in ('train', 'test'):
+        (tmp_path / 'in' / 'a' / split).mkdir(parents=True)
+        grid = np.zeros([24, 24, 24], bool)     # as many cells as the longest side has
+        grid[:, :, 3:4 if split == 'test' else 6] = True
+        voxel_grids.write_binvox(str(tmp_path / 'in' / 'a' / split / 'g.binvox'), grid)
+    assert run('--binvox', str(tmp_path / 'in'), '--output', str(tmp_path / 'out.mat')) == 0
+    said = capsys.readouterr().out
+    assert 'filling of 2 shapes: 1 solid, 0 empty, 0 hollow, 0 streaked, 1 thin' in said
+    assert 'thin: 1 of 2 shapes' in said and 'a/test/g' in said
 
 
 @pytest.mark.slow
@@ -144,9 +172,9 @@ def test_work_that_was_done_before_an_interruption_is_not_done_again(tmp_path, m
         asymmetric(tmp_path / 'in' / 'a' / split / '0.obj')
     sources, _ = make_dataset.find_sources(str(tmp_path / 'in'), ('.obj',))
     parts = str(tmp_path / 'parts')
-    first, _ = make_dataset.voxelize_all(sources, parts, 'z', 1)
+    first, _, _ = make_dataset.voxelize_all(sources, parts, 'z', 1)
     monkeypatch.setattr(make_dataset, 'voxelize', None)     # calling it would fail
-    again, problems = make_dataset.voxelize_all(sources, parts, 'z', 1)
+    again, _, problems = make_dataset.voxelize_all(sources, parts, 'z', 1)
     assert not problems
     for path in first:
         np.testing.assert_array_equal(first[path], again[path])
