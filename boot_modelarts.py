@@ -19,8 +19,12 @@ import time
 from typing import Any, Dict, Iterable, List, Optional
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 import help_modelarts
-from common import cli, collection, errors, files, redact
+from common import collection, errors, files, redact
 from common.device import rank_table
 from common.modelarts import copies, places
 

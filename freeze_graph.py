@@ -10,7 +10,11 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import cli, collection
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import collection
 
 
 def parse_args(argv=None):

@@ -11,6 +11,9 @@ from typing import Any, Callable, Dict, Optional
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 from common.modelarts import copies, storage
 
 # What TensorFlow writes before it renames or joins it.

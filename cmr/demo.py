@@ -11,8 +11,11 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from cmr import options
 from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from cmr import options
 
 
 def _person(text):

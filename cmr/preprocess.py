@@ -8,8 +8,11 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from cmr.src import config as config_lib
 from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from cmr.src import config as config_lib
 
 _DATA_PATH = os.path.join(config_lib.MODEL_DIR, 'datasets')
 

@@ -22,6 +22,7 @@ FALSE_WORDS = ('false', '0', 'no')
 _CALLING = re.compile(r'tensorflow\S*\.(pywrap_\w+|util\.nest\w*)$')     # modules of TensorFlow
 _STOPPED = 'stopped at once; what was saved before is whole'
 _SIGNALS = signal.SIGINT, signal.SIGTERM
+_LATER = 0.02           # seconds after which a signal that came at a bad moment comes again
 
 
 class Options(argparse.Namespace):
@@ -428,19 +429,50 @@ def _stop(owner, number, frame):
 
 
 def _is_called_back(frame: Any) -> bool:
-    """Returns whether a frame was entered from C code of TensorFlow, which flattens structures."""
+    """Returns whether a frame was entered from C code that does not pass exceptions on.
+
+    TensorFlow's flattens structures; that of packages prints what comes while it is imported.
+    """
     while frame is not None:
-        if _CALLING.match(frame.f_globals.get('__name__') or ''):
+        if (_CALLING.match(frame.f_globals.get('__name__') or '')
+                or frame.f_code.co_filename.startswith('<frozen importlib')):
             return True
         frame = frame.f_back
     return False
+
+
+def _is_finalizer(frame: Any) -> bool:
+    """Returns whether a frame belongs to a finalizer, whose exceptions Python prints and drops."""
+    while frame is not None:
+        if frame.f_code.co_name == '__del__' or (
+                frame.f_code.co_name == '__call__'
+                and frame.f_globals.get('__name__') in ('multiprocessing.util', 'weakref')):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def put_off(number: int, frame: Any) -> bool:
+    """Sends a signal to this process again, a little later, if its exception would get lost now.
+
+    Args:
+      number, frame: arguments of a handler of signals.
+    Returns:
+      whether that is so, and the handler has nothing to do.
+    """
+    if not _is_called_back(frame) and not _is_finalizer(frame):
+        return False
+    timer = threading.Timer(_LATER, os.kill, [os.getpid(), number])
+    timer.daemon = True
+    timer.start()
+    return True
 
 
 class _Signals:
     """Turns the first signal within the work into KeyboardInterrupt; later ones end the process.
 
     One that comes while C code of TensorFlow calls Python ends it too: that code looks at no
-    exception and crashes.
+    exception and crashes. So does one among late imports; one within a finalizer comes again.
 
     Attributes:
       received: list of int; is_working: bool, whether somebody is there to catch the exception.
@@ -455,6 +487,8 @@ class _Signals:
         if self.received or not self.is_working or os.getpid() != self._owner or (
                 _is_called_back(frame)):
             _stop(self._owner, number, frame)
+        if put_off(number, frame):
+            return
         self.received.append(number)
         raise KeyboardInterrupt
 

@@ -12,7 +12,11 @@ from typing import Dict, List, NamedTuple, Optional
 from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, collection, errors, files
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import collection, errors, files
 
 COMMON = 'common/modelarts/tables.sh'
 

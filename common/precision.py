@@ -21,7 +21,11 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, collection, errors, files
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import collection, errors, files
 from common.readers import text
 
 _OURS = ('--output_path', '--emulate_', '--report_every', '--save_every', '--seed', '--threads',

@@ -18,7 +18,11 @@ import time
 from typing import Any, Dict, List, Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, errors
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import errors
 from common.device import cluster
 
 _PATIENCE = 60.         # seconds in which the others end by themselves when one has failed

@@ -10,7 +10,11 @@ import sys
 from typing import Optional, Sequence
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from common import cli, errors, files
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import errors, files
 from common.device import rank_table
 
 

@@ -6,8 +6,12 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 from cmr.src import config as config_lib
-from common import cli, errors, frozen
+from common import errors, frozen
 
 
 def parse_args(argv=None):

@@ -11,6 +11,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 from polygen import options
 
 

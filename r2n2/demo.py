@@ -10,6 +10,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
 from r2n2 import options
 
 

@@ -15,7 +15,11 @@ import time
 from typing import Optional, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from common import cli, files
+from common import cli
+
+if __name__ == '__main__':
+    cli.end_on_signals()    # among the imports too
+from common import files
 from common.frozen import bounds
 
 _PAUSE = 0.05               # seconds between two looks at it

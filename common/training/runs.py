@@ -361,7 +361,8 @@ class Run:
             name, saved if self.step else 'before the first step'), 128 + self._signal)
 
     def _on_signal(self, number, frame):
-        del frame
+        if not self._in_step and cli.put_off(number, frame):
+            return
         if self._signal is not None:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt

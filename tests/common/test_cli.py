@@ -260,6 +260,29 @@ def test_a_signal_at_the_start_ends_a_script_in_one_line(work, number, code):
     assert done.stderr == 'stopped at once; what was saved before is whole\n'
 
 
+@pytest.mark.parametrize('number, code', [('SIGINT', 130), ('SIGTERM', 143)])
+@pytest.mark.parametrize('work', ['Value(); time.sleep(9)', 'import late'])
+def test_a_signal_within_a_finalizer_or_a_late_import_ends_a_script_in_one_line(
+        tmp_path, work, number, code):
+    """Python prints what comes out of a finalizer, C code of packages what comes into an import."""
+    (tmp_path / 'late.py').write_text('\n'.join([
+        'import os, signal, traceback', 'try:',
+        '    os.kill(os.getpid(), signal.{})'.format(number), '    len(str(os))',
+        'except BaseException:', '    traceback.print_exc()',
+        '    raise ImportError("failed to import")']))
+    program = '\n'.join([
+        'import argparse, os, signal, time', 'from common import cli',
+        'class Value:',
+        '    def __del__(self):',
+        '        os.kill(os.getpid(), signal.{})'.format(number), '        len(str(os))',
+        'def work(options):', '    ' + work,
+        'cli.script(lambda: cli.run(work, argparse.Namespace(debug=False)))'])
+    done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, stderr=subprocess.PIPE,
+                          env=dict(os.environ, PYTHONPATH=str(tmp_path)), universal_newlines=True)
+    assert done.returncode == code
+    assert done.stderr == 'stopped at once; what was saved before is whole\n'
+
+
 @pytest.mark.parametrize('question', [1, 2, 3])
 @pytest.mark.parametrize('number, code', [('SIGINT', 130), ('SIGTERM', 143)])
 def test_a_signal_while_tensorflow_flattens_a_structure_ends_a_script_in_one_line(

@@ -1,12 +1,14 @@
 """Tests of common/training/runs.py."""
 import errno
 import json
+import multiprocessing.util
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -305,6 +307,32 @@ def test_a_signal_behind_the_loop_stops_at_once_and_handlers_come_back(tmp_path)
     assert caught.value.exit_code == 143
     assert saved(tmp_path) == [2]
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+@pytest.mark.parametrize('place', ['__del__', 'Finalize'])
+def test_a_signal_within_a_finalizer_is_not_lost(tmp_path, place):
+    """Python prints and drops an exception there; a finalizer of worker processes showed it."""
+    class Value:
+        def __del__(self):
+            if place == '__del__':
+                end()
+
+    def end():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return len(str(place))      # the handler runs between two lines of Python
+
+    tf.get_variable('v', [])
+    with pytest.raises(runs.Interrupted) as caught:
+        with start(options(tmp_path)) as run:
+            for step in run.steps(2):
+                run.report(step, loss=1.0)
+            value = Value()
+            if place == 'Finalize':
+                multiprocessing.util.Finalize(value, end)
+            del value
+            time.sleep(5)
+            raise AssertionError('went on after the signal')
+    assert caught.value.exit_code == 143 and saved(tmp_path) == [2]
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
