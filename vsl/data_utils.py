@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from common import errors
-from common.readers import folders, hdf5, matlab, text
+from common.readers import folders, hdf5, limits, matlab, text
 
 GRID = 30
 CELLS = GRID ** 3
@@ -25,6 +25,7 @@ MOST_CLASSES = 65535    # each id up to the largest has a name
 _WHAT = 'a set of voxels (.mat)'
 _NUMBERS = itertools.count()    # of files in memory
 _REMEDY = 'Make the file with python vsl/make_dataset.py.'
+_PACKED = 1040          # times larger than its file is a set at most: the limit of gzip is 1032
 _BLOCK_BYTES = 32 << 20  # of a dataset that are in memory at once
 _LONGEST_NAME = 100     # characters of the name of a class
 PASCAL_NAMES = ('aero', 'bike', 'boat', 'bus', 'car', 'chair', 'mbike', 'sofa', 'train', 'tv')
@@ -94,7 +95,12 @@ def _open(path):
 
 
 def _dataset(stream, path, key):
-    return hdf5.dataset(stream, path, key, remedy=_REMEDY)
+    """A dataset that is read as a whole, no larger than a file of that size can be when packed."""
+    dataset = hdf5.dataset(stream, path, key, remedy=_REMEDY)
+    limits.check_size(path, '"{}"'.format(key),
+                      limits.count(dataset.shape) * dataset.dtype.itemsize,
+                      max(limits.MAX_BYTES, _PACKED * os.path.getsize(path)), _REMEDY)
+    return dataset
 
 
 def _blocks(dataset, path, key):
