@@ -64,13 +64,13 @@ def _fields(model: str, tour: Dict[str, Any]) -> List[Any]:
     if model == 'polygen':
         return [_mesh(sorted(glob.glob(os.path.join(work, 'polygen', 'samples', '*.obj')))[0])]
     if model == 'vsl':      # z is up there
-        found = [_mesh(os.path.join(work, 'vsl', 'eval', 'encoded-chair', name))
+        found = [_mesh(os.path.join(work, 'vsl', 'eval', 'encoded-sofa', name))
                  for name in ('00.obj', '01.obj')]
         return [(vertices[:, [1, 2, 0]], faces) for vertices, faces in found]
     if model == 'imnet':
         return [view, _mesh(os.path.join(work, 'imnet', 'samples', 'view0.glb'))]
     if model == 'r2n2':
-        return [view, _mesh(os.path.join(work, 'r2n2', 'chair.glb'))]
+        return [view, _mesh(os.path.join(work, 'r2n2', 'sofa.glb'))]
     photo = os.path.join(collection.ROOT, 'cmr', 'data', 'examples', 'im1010.jpg')
     return [pictures.read(path)[..., :3] for path in (
         photo, os.path.join(work, 'cmr', 'im1010_gcnn.png'))]
