@@ -24,6 +24,7 @@ from tests.common import browser
 pytest.importorskip('flask')
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     not (browser.DRIVER and browser.BROWSER), reason='no Chromium here')]
+_MESH_PIXELS = 3000     # slider and links have some hundreds
 TITLES = {model.name: model.title for model in collection.MODELS}
 
 
@@ -91,9 +92,24 @@ def wait_for(page, script, seconds=600):
     raise AssertionError('waited {} s for {}'.format(seconds, script))
 
 
-def keep(page, name):
+def mesh_pixels(shot):
+    """How many pixels of a screenshot are as blue as the meshes of a page."""
+    image = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    return int((image[..., 0] - image[..., 2] > 25).sum())
+
+
+def drawn(page, seconds=60):
+    """A screenshot, as soon as a mesh can be seen."""
+    for _ in range(seconds * 2):
+        shot = page.screenshot()
+        if mesh_pixels(shot) > _MESH_PIXELS:
+            return shot
+        time.sleep(0.5)
+    raise AssertionError('no mesh was drawn within {} s'.format(seconds))
+
+
+def keep(shot, name):
     """Keeps a screenshot where one is wanted."""
-    shot = page.screenshot()
     if os.environ.get('SCREENSHOTS'):
         os.makedirs(os.environ['SCREENSHOTS'], exist_ok=True)
         with open(os.path.join(os.environ['SCREENSHOTS'], name + '.png'), 'wb') as stream:
@@ -124,14 +140,12 @@ def test_a_tab_answers_with_a_page_whose_mesh_turns_and_can_be_taken_home(demo, 
         pytest.skip('no weights of {} ship'.format(TITLES[model]))
     page.call('/se/log', {'type': 'browser'})       # what was logged before is of other tests
     url = ask(page, address, model, upload(model, tmp_path))
-    time.sleep(1)
-    keep(page, 'web_demo_' + model)
+    keep(drawn(page), 'web_demo_' + model)
     page.open(url)          # the report of that answer, in a window of its own
     assert TITLES[model] in page.run('return document.title + document.body.textContent')
     wait_for(page, 'return document.querySelectorAll(".mesh").length', 30)
     page.run('document.querySelector(".mesh").scrollIntoView({block: "center"})')
-    time.sleep(1)
-    before = keep(page, 'report_' + model)
+    before = keep(drawn(page), 'report_' + model)
     page.drag(page.find('.mesh'), 80, 20)
     time.sleep(1)
     assert page.screenshot() != before
