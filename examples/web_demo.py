@@ -172,21 +172,28 @@ class Jobs:
                         done.stderr.decode(errors='replace').strip()[-300:]))
         return path
 
-    def run(self, name: str, command: Sequence[str]) -> str:
-        """Runs a command when it is its turn; returns '' or the line on what was wrong."""
+    def run(self, name: str, command: Sequence[str]) -> List[str]:
+        """Runs a command when it is its turn.
+
+        Returns:
+          what it said of how the input compares with what the model knows, a line each.
+        Raises:
+          errors.InputError: what was wrong.
+        """
         with self._turn:
             try:
                 done = subprocess.run(command, cwd=os.path.join(self.root, name),
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       stdin=subprocess.DEVNULL, timeout=_SECONDS)
             except subprocess.TimeoutExpired:
-                return 'no answer within {} s.'.format(_SECONDS)
+                raise errors.InputError('no answer within {} s.'.format(_SECONDS)) from None
         if done.returncode == 0:
-            return ''
+            return [line for line in done.stdout.decode(errors='replace').splitlines()
+                    if ' held-out samples ' in line]
         lines = done.stderr.decode(errors='replace').strip().splitlines()
         told = [line[len('error: '):] for line in lines if line.startswith('error: ')]
         text = told[-1] if told else 'the script ended with exit code {}.'.format(done.returncode)
-        return text.replace(os.path.join(self.root, name) + os.sep, '')
+        raise errors.InputError(text.replace(os.path.join(self.root, name) + os.sep, ''))
 
 
 def numbers_of(tab: Tab, form: Any) -> Dict[str, Any]:
@@ -301,11 +308,10 @@ def _answer(jobs, options, model, request):
     command = command_of(model, run, paths, numbers, folder, vsl_data)
     if request.form.get('remove_background') and tab.endings is _PICTURES:
         command.append('--remove_background')
-    problem = jobs.run(name, command)
-    if problem:
-        raise errors.InputError(problem)
-    report.write_folder(folder, tab.title, 'z' if model == 'vsl' else 'y', {
-        'weights': os.path.basename(run) or 'those that ship', **numbers})
+    said = jobs.run(name, command)
+    report.write_folder(folder, tab.title, 'z' if model == 'vsl' else 'y', dict(
+        {'weights': os.path.basename(run) or 'those that ship', **numbers},
+        **({'of the input': '; '.join(said).replace(folder + os.sep, '')} if said else {})))
     return name
 
 

@@ -17,6 +17,7 @@ folder = sys.argv[1]
 if 'upload0.png' in ' '.join(sys.argv) and open(sys.argv[2], 'rb').read() == b'bad':
     sys.stderr.write('error: {} is no picture.\\n'.format(sys.argv[2]))
     sys.exit(1)
+print('upload0.png: odd 3; on 9 held-out samples 1 in the median')
 open(os.path.join(folder, 'body.obj'), 'w').write(
     'v 0 0 0\\nv 1 0 0\\nv 0 1 0\\nf 1 2 3\\n# ' + ' '.join(sys.argv[2:]))
 '''
@@ -50,6 +51,7 @@ def test_an_answer_is_a_page_with_its_files_and_of_that_request_alone(client):
     assert pages[0] != pages[1]
     page = client.get(pages[0]).get_data(as_text=True)
     assert '<div class="mesh">' in page and './body.obj' in page
+    assert 'upload0.png: odd 3; on 9 held-out samples' in page
     mesh = client.get(os.path.dirname(pages[0]) + '/body.obj')
     assert mesh.status_code == 200 and b'f 1 2 3' in mesh.get_data()
 
