@@ -55,7 +55,8 @@ class Network:
         return cmr.network(self.variables, self.mesh, self.body, images,
                            num_layers=options.num_layers, num_channels=options.num_channels,
                            resnet_width=options.resnet_width, nearest=options.nearest_rotation,
-                           has_classifier=has_classifier)
+                           has_classifier=has_classifier,
+                           regressor_width=options.regressor_width)
 
     def images(self, batch: int) -> tf.Tensor:
         """Returns a placeholder [batch, S, S, 3] of normalised pictures."""

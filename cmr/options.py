@@ -12,7 +12,8 @@ OUTPUT_PATH = os.path.join(config_lib.MODEL_DIR, 'output')
 PRETRAINED = os.path.join(config_lib.MODEL_DIR, 'pretrained')    # weights that ship
 GENERATED = 'generated'     # folder of the quick start's set below the output folder
 OTHER_NAMES = 'names of the original and of the MindSpore port'
-NETWORK = {'num_channels': 256, 'num_layers': 5, 'img_res': 224, 'resnet_width': 64}
+NETWORK = {'num_channels': 256, 'num_layers': 5, 'img_res': 224, 'resnet_width': 64,
+           'regressor_width': 1024}
 _RECORDED = dict(NETWORK, nearest_rotation=False, body='', mesh_levels='', stretch=True)
 _SMALLEST = 32          # pixels a side
 # The quick start's options, set and length, where no --data_path is given.
@@ -221,7 +222,8 @@ def add_network_options(parser):
     for name, text in (('num_channels', 'width of the graph network'),
                        ('num_layers', 'residual layers of the graph network'),
                        ('img_res', 'pixels a side'),
-                       ('resnet_width', 'channels of the encoder\'s first stage; 64 is ResNet-50')):
+                       ('resnet_width', 'channels of the encoder\'s first stage; 64 is ResNet-50'),
+                       ('regressor_width', 'width of the regressor of SMPL\'s parameters')):
         group.add_argument('--' + name, type=cli.positive_int, default=None, help=(
             '{} (of the run or checkpoint, else {})'.format(text, NETWORK[name])))
     cli.add_flag(group, '--nearest_rotation', default=None,

@@ -236,10 +236,11 @@ def _add_step_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--augment_scale', type=cli.non_negative_float, default=0.,
                         help='each axis of a shape longer by up to this share, or as much shorter, '
                              'in the training of the autoencoder, as far as the cube has room')
-    parser.add_argument('--loss', choices=('squared', 'cross_entropy'), default='squared',
+    parser.add_argument('--loss', choices=('squared', 'cross_entropy'), default=None,
                         help='of the autoencoder; squared: as in the paper; cross_entropy: of the '
                              'value before the clip, so that points far on the wrong side keep '
-                             'their gradient')
+                             'their gradient; unset: that of the weights that ship with '
+                             '--pretrained, else squared')
 
 
 def _add_mesh_options(parser: argparse.ArgumentParser) -> None:

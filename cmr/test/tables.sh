@@ -20,6 +20,7 @@ model_values=(
   'num_layers|residual layers of the graph network (of the run or checkpoint, else 5)'
   'img_res|pixels a side (of the run or checkpoint, else 224)'
   'resnet_width|channels of the encoder'\''s first stage; 64 is ResNet-50 (of the run or checkpoint, else 64)'
+  'regressor_width|width of the regressor of SMPL'\''s parameters (of the run or checkpoint, else 1024)'
   'device_target|Ascend, CPU, GPU: the same as --device, in the MindSpore port'\''s words'
   'name|folder below --output_path'
   'model|graphcnn, baseline: without effect, as in the original'

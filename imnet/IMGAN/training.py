@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli
-from common.training import launch, reporting, runs
+from common.training import launch, pretrained, reporting, runs
 from imnet import augmentation, checkpoint_names, data_utils, draw, epochs, networks
+from imnet import options as options_lib
 from imnet.IMGAN import modelz, ops
 
 _PICTURE_EVERY = 1000               # epochs of the GAN between checkpoints and histograms
@@ -32,7 +33,9 @@ def train_ae(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     options = epochs.settled(options, context, len(data) // size, 1)
     start = epochs.starting_weights(options, 'ae')
     if options.pretrained:
-        options = options.replace(checkpoint=start)
+        options = options.replace(checkpoint=start, **({} if options.loss else pretrained.sizes(
+            options_lib.PRETRAINED, ['loss'], 'ae')))
+    options = options.replace(loss=options.loss or 'squared')
     options = checkpoint_names.fitted(options, start, 'ae')
     summary = 'IM-AE; {} shapes, {} points each (points_{}) of {}'.format(
         len(data), data.num_points, options.real_size, data.path)

@@ -10,7 +10,7 @@ model_values=(
   'schedule|constant, cosine: of the autoencoder'\''s learning rate: half a cosine falls to 0 at the last step'
   'augment_mirror|none, x, y, z, xz, xyz: axes along each of which every second shape is mirrored in the training of the autoencoder'
   'augment_scale|each axis of a shape longer by up to this share, or as much shorter, in the training of the autoencoder, as far as the cube has room'
-  'loss|squared, cross_entropy: of the autoencoder; squared: as in the paper; cross_entropy: of the value before the clip, so that points far on the wrong side keep their gradient'
+  'loss|squared, cross_entropy: of the autoencoder; squared: as in the paper; cross_entropy: of the value before the clip, so that points far on the wrong side keep their gradient; unset: that of the weights that ship with --pretrained, else squared'
   'num_meshes|shapes in each gallery'
   'gan_epochs|of the GAN'
   'svr_epochs|of IM-SVR'

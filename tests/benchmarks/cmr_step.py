@@ -29,6 +29,7 @@ def parse_args(argv=None):
     parser.add_argument('--step_batch', type=cli.positive_int, nargs='+', default=[4, 16],
                         help='pictures in a training step')
     parser.add_argument('--resnet_width', type=cli.positive_int, default=64)
+    parser.add_argument('--regressor_width', type=cli.positive_int, default=1024)
     parser.add_argument('--num_channels', type=cli.positive_int, default=256)
     parser.add_argument('--num_layers', type=cli.positive_int, default=5)
     parser.add_argument('--img_res', type=cli.positive_int, default=224)

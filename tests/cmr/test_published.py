@@ -380,6 +380,15 @@ def test_the_regressor_has_the_sizes_of_the_paper():
     assert variables.by_name['layers.0.fc_block.0.weight'].shape == (1024, 42)
 
 
+def test_a_narrower_regressor():
+    variables = layers.Parameters(plain=True)
+    outputs = smpl_param_regressor.regressor(tf.zeros([2, 7, 6]), variables, width=24)
+    assert [output.shape for output in outputs] == [(2, 24, 3, 3), (2, 10), (2, 226)]
+    shapes = {name: variable.shape.as_list() for name, variable in variables.by_name.items()
+              if name.endswith('.weight') and len(variable.shape) == 2}
+    assert sorted(shapes.values()) == sorted([[24, 42]] + 4 * [[24, 24]] + [[226, 24]])
+
+
 def test_resnet_has_the_layers_of_the_paper():
     variables, stages = layers.Parameters(), []
     features = resnet.resnet50(tf.zeros([1, 224, 224, 3]), variables, 64, stages)

@@ -193,7 +193,7 @@ def test_an_encoder_of_imagenet_starts_a_run(place, tmp_path, capsys):
 
 def test_checkpoints_that_do_not_fit_are_refused(place, capsys):
     capsys.readouterr()
-    for sizes in (['--resnet_width=8'], ['--num_channels=32']):
+    for sizes in (['--resnet_width=8'], ['--num_channels=32'], ['--regressor_width=64']):
         tf.reset_default_graph()
         assert measure(place, '--output_path={}'.format(place / 'out'), *sizes) == 1
         assert 'belongs to another network' in capsys.readouterr().err

@@ -10,7 +10,8 @@ from cmr.src.utils import body as body_lib
 from tests.cmr import synthetic
 
 RINGS, SEGMENTS, SIZES = 10, 16, (41, 11)
-NETWORK = ['--resnet_width=4', '--num_channels=16', '--num_layers=1', '--img_res=64']
+NETWORK = ['--resnet_width=4', '--num_channels=16', '--num_layers=1', '--img_res=64',
+           '--regressor_width=32']
 
 
 def arrays():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import freeze_graph
-from common.training import pretrained
+from common.training import pretrained, runs
 from imnet import evaluate as evaluate_script
 from imnet import options
 from imnet import train as train_script
@@ -23,7 +23,7 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, caps
                  '--gan_epochs=1', '--svr_epochs=1', '--resolution=64', '--num_meshes=1']
     monkeypatch.setattr(options, 'POINTS', tiny.POINTS)
     assert tiny.call(train_script, *arguments, *sizes, '--output_path', run, '--stages', 'ae16',
-                     'ae32', 'ae64', 'codes', 'gan', 'svr') == 0
+                     'ae32', 'ae64', 'codes', 'gan', 'svr', '--loss=cross_entropy') == 0
     folder = str(tmp_path / 'pretrained')
     pretrained.export(str(run), folder, 'IM-NET')
     monkeypatch.setattr(options, 'PRETRAINED', folder)
@@ -52,3 +52,8 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, caps
     tiny.call(imsvr, '--image', picture, '--background=white', '--resolution=64', *tuned)
     assert 'photo.png: distance of its code from those of the training pictures' in (
         capsys.readouterr().out)
+    # The loss goes on as that of the weights; a run from nothing has the paper's.
+    assert runs.read_options(str(tmp_path / 'tuned' / 'ae'))['loss'] == 'cross_entropy'
+    assert tiny.call(train_script, *arguments, *sizes, '--output_path', tmp_path / 'new',
+                     '--stages', 'ae16') == 0
+    assert runs.read_options(str(tmp_path / 'new' / 'ae'))['loss'] == 'squared'

@@ -30,14 +30,15 @@ class Outputs(NamedTuple):
 def network(variables: layers.Parameters, mesh: mesh_lib.Mesh, body: smpl.Smpl,
             images: Optional[tf.Tensor] = None, features: Optional[tf.Tensor] = None,
             num_layers: int = 5, num_channels: int = 256, resnet_width: int = 64,
-            nearest: bool = False, has_classifier: bool = True) -> Outputs:
+            nearest: bool = False, has_classifier: bool = True,
+            regressor_width: int = smpl_param_regressor.WIDTH) -> Outputs:
     """Builds the network.
 
     Args:
       variables: layers.Parameters; mesh: mesh.Mesh; body: smpl.Smpl.
       images: [B, 224, 224, 3], normalised; or
       features: [B, 2048] in their place.
-      num_layers, num_channels, resnet_width: int, sizes.
+      num_layers, num_channels, resnet_width, regressor_width: int, sizes.
       nearest: see smpl_param_regressor.orthogonal; has_classifier: see resnet.resnet50.
     Returns:
       Outputs.
@@ -51,6 +52,6 @@ def network(variables: layers.Parameters, mesh: mesh_lib.Mesh, body: smpl.Smpl,
     template = tf.tile(tf.constant(mesh.ref_vertices)[None], [features.shape[0].value, 1, 1])
     rotations, betas, _ = smpl_param_regressor.regressor(
         tf.concat([tf.stop_gradient(nodes), template], axis=2),
-        variables.scope('smpl_param_regressor'), nearest)
+        variables.scope('smpl_param_regressor'), nearest, regressor_width)
     return Outputs(nodes, mesh.upsample(nodes), camera, rotations, betas,
                    body.vertices(rotations, betas))

@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 from cmr.src.models import layers
 
 NUM_JOINTS, NUM_BETAS = 24, 10
-WIDTH = 1024            # of the hidden layers
+WIDTH = 1024            # of the hidden layers, as published
 _ITERATIONS = 12
 _SQUARINGS = 10
 _FLOOR = 1e-6           # of sums of two singular values, in the gradient
@@ -17,19 +17,19 @@ _IDENTITY = np.eye(3, dtype=np.float32)
 
 
 def regressor(x: tf.Tensor, variables: layers.Parameters,
-              nearest: bool = False) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+              nearest: bool = False, width: int = WIDTH) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Regresses the rotations of the joints and the shape coefficients.
 
     Args:
       x: [B, N, 6], predicted and template coordinates of each node.
       variables: layers.Parameters.
-      nearest: see `orthogonal`.
+      nearest: see `orthogonal`; width: of the hidden layers.
     Returns:
       (rotation matrices [B, 24, 3, 3], betas [B, 10], the raw outputs [B, 226]).
     """
     batch, nodes, channels = x.shape.as_list()
     variables, flat = variables.scope('layers'), tf.reshape(x, [batch, nodes * channels])
-    x = layers.fc_block(flat, variables.scope('0'), WIDTH)
+    x = layers.fc_block(flat, variables.scope('0'), width)
     for name in ('1', '2'):
         x = layers.fc_res_block(x, variables.scope(name))
     raw = variables.linear(x, '3', 9 * NUM_JOINTS + NUM_BETAS)

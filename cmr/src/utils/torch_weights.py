@@ -146,7 +146,8 @@ def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[st
     listed = ['{}: {}'.format(kind, errors.listed(names)) for kind, names in problems if names]
     if listed:
         raise errors.InputError('{} belongs to another network ({}). Give its --body and the sizes '
-                                'of its network (--num_layers, --num_channels, --resnet_width).'
+                                'of its network (--num_layers, --num_channels, --resnet_width, '
+                                '--regressor_width).'
                                 .format(path, '; '.join(listed)))
     for name, variable in wanted.items():
         if name in weights:
