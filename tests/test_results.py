@@ -80,40 +80,69 @@ def test_barred_rows_are_left_out_of_pre_training(tmp_path):
         '--data_path=C/bricks', '--seed=1']
 
 
-def test_a_tiny_table_is_made_and_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
-    """Both seeds of VSL for two steps; the first training fails once."""
+SCRIPT = '''"""Stands for a training that fails once, and for its figures."""
+import json
+import os
+import sys
+options = dict(word.lstrip('-').split('=') for word in sys.argv[1:])
+folder = os.path.join(options['output_path'], 'eval')
+os.makedirs(folder, exist_ok=True)
+begun = os.path.join(folder, 'begun')
+if 'seed' in options and options['seed'] == '1' and not os.path.exists(begun):
+    open(begun, 'w').close()
+    sys.exit('error: the disk is full')
+if 'seed' in options:
+    open(os.path.join(folder, 'steps'), 'a').write(options['training_steps'])
+else:
+    for name, key in (('classify', 'test_accuracy'), ('reconstruct', 'test_iou')):
+        with open(os.path.join(folder, name + '.json'), 'w') as stream:
+            json.dump({key: 0.25 if 'seed-1' in folder else 0.75, 'classes': [1, 2]}, stream)
+'''
+
+
+def test_a_table_is_made_and_after_a_failure_the_same_command_goes_on(tmp_path, monkeypatch,
+                                                                      capsys):
+    (tmp_path / 'bricks').mkdir()
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    script = str(tmp_path / 'script.py')
+    monkeypatch.setitem(results_recipes.RECIPES, 'vsl', results_recipes.Recipe('bricks', 1., 'x', (
+        results_recipes.Stage('train', 'train', script, '--output_path={run} --seed={seed}',
+                              '--total_epoch=3'),
+        results_recipes.Stage('figures', 'measure', script, '--output_path={run}'))))
+    arguments = ['--model=vsl', '--data', str(tmp_path), '--work', str(tmp_path / 'w'), '--steps=7']
+    assert results.main(arguments) == 1
+    assert 'stage train ended with 1' in capsys.readouterr().err
+    work = tmp_path / 'w' / 'vsl-tried-7'
+    assert not (work / 'results.json').exists()
+    assert 'the disk is full' in (work / 'seed-1' / 'stage-train.log').read_text()
+    assert results.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.count('done before') == 2       # both stages of seed 0
+    assert '| test iou | 0.75 | 0.25 | 0.5 |' in said and '| test accuracy |' in said
+    assert '**Tried at 7 steps, not the table.**' in said and 'classes' not in said
+    assert '--training_steps=7 --output_path=RUN --seed=0' in said
+    for seed in (0, 1):     # trained once, and as long as was said
+        assert (work / 'seed-{}'.format(seed) / 'eval' / 'steps').read_text() == '7'
+    stored = json.loads((work / 'results.json').read_text())
+    assert stored['runs']['0']['seconds']['train'] > 0 and stored['runs']['1']['memory_gib'] > 0
+
+
+@pytest.mark.slow
+def test_a_tiny_table_of_vsl_is_made_by_its_own_scripts(tmp_path, monkeypatch, capsys):
     bricks(tmp_path)
-    stages = (
+    monkeypatch.setitem(results_recipes.RECIPES, 'vsl', results_recipes.Recipe('bricks', 1., 'x', (
         results_recipes.Stage('train', 'train', 'vsl/vsl_main.py', '--data_path={data} '
                               '--output_path={run} --seed={seed} --batch_size=5 --device=cpu '
                               '--stages=train', '--total_epoch=3'),
         results_recipes.Stage('figures', 'measure', 'vsl/vsl_main.py', '--data_path={data} '
-                              '--output_path={run} --stages=classify,reconstruct --device=cpu'))
-    broken = stages[0]._replace(arguments=stages[0].arguments + ' --no_such_option')
-    arguments = ['--model=vsl', '--data', str(tmp_path), '--work', str(tmp_path / 'w'), '--steps=2']
-
-    def recipe(*own):
-        monkeypatch.setitem(results_recipes.RECIPES, 'vsl', results_recipes.Recipe(
-            'bricks', 1., 'tiny', own))
-
-    recipe(broken, stages[1])
-    assert results.main(arguments + ['--seeds=0']) == 1
-    assert 'stage train ended with 2' in capsys.readouterr().err
-    recipe(*stages)
-    assert results.main(arguments) == 0
-    said = capsys.readouterr().out
-    assert 'done before' not in said and '**Tried at 2 steps, not the table.**' in said
-    assert re.search(r'\| test iou \| \S+ \| \S+ \| \S+ \|', said)
-    assert '--training_steps=2 --data_path=DATA --output_path=RUN --seed=0' in said
-    path = tmp_path / 'w' / 'vsl-tried-2' / 'results.json'
-    first = json.loads(path.read_text())
-    assert sorted(first['runs']) == ['0', '1']
-    assert {'test iou', 'nearest training shape iou', 'test accuracy'} <= set(
-        first['runs']['1']['figures'])
-    assert first['runs']['0']['figures'] != first['runs']['1']['figures']
-    assert results.main(arguments) == 0
-    assert capsys.readouterr().out.count('done before') == 4
-    assert json.loads(path.read_text()) == first
+                              '--output_path={run} --stages=classify,reconstruct --device=cpu'))))
+    assert results.main(['--model=vsl', '--data', str(tmp_path), '--work', str(tmp_path / 'w'),
+                         '--steps=2']) == 0
+    stored = json.loads((tmp_path / 'w' / 'vsl-tried-2' / 'results.json').read_text())
+    for seed in ('0', '1'):
+        assert {'test iou', 'nearest training shape iou', 'test accuracy'} <= set(
+            stored['runs'][seed]['figures'])
+    assert 'test iou' in capsys.readouterr().out
 
 
 def test_the_table_has_seeds_mean_command_and_time():
