@@ -14,6 +14,7 @@ _MARKS = ((codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF32_LE, 'utf-32-le'),
           (codecs.BOM_UTF32_BE, 'utf-32-be'), (codecs.BOM_UTF16_LE, 'utf-16-le'),
           (codecs.BOM_UTF16_BE, 'utf-16-be'))
 _LONGEST_ROW = 1 << 20      # bytes of a line of JSON
+_MOST_NAMES, _MOST_LETTERS, _MOST_CODES = 1 << 21, 1 << 26, 1 << 23     # MPII: 28,000 names of 13
 _LONG_NUMBER = re.compile(r'\d{400}')   # int() takes time with the square of the digits
 
 
@@ -145,7 +146,15 @@ def names(array: Any, path: str, key: str, remedy: str = '') -> List[str]:
       errors.InputError: it holds no names.
     """
     import numpy as np  # here, since most callers need none of it
-    if array.dtype.kind in 'SU' and array.ndim == 1:
+    is_text = array.dtype.kind in 'SU'
+    letters = array.size * (array.dtype.itemsize // (4 if array.dtype.kind == 'U' else 1)
+                            if is_text else 1)
+    if array.ndim and len(array) > _MOST_NAMES or letters > (
+            _MOST_LETTERS if is_text else _MOST_CODES):
+        raise errors.InputError(
+            '{}: "{}" holds {} names of {} letters in all, more than are read. {}'.format(
+                path, errors.quote(key), len(array) if array.ndim else 1, letters, remedy).rstrip())
+    if is_text and array.ndim == 1:
         return [decoded(one, path, remedy) if isinstance(one, bytes) else one
                 for one in array.tolist()]
     if array.dtype.kind in 'iuf' and array.ndim == 2 and np.isfinite(array).all() and (

@@ -88,12 +88,16 @@ def assemble(blocks: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     Raises:
       errors.InputError: sizes or numbers are wrong.
     """
-    numbers = np.asarray(numbers).astype(np.int64) - 1
     if (blocks.shape[1:] != (16, 16, 16) or numbers.shape != (16, 16, 16)
-            or numbers.min() < 0 or numbers.max() >= len(blocks)):
-        raise errors.InputError('the blocks have the shape {} and the numbers {} (up to {}); '
-                                'expected [N, 16, 16, 16], [16, 16, 16] and 1 to N.'.format(
-                                    list(blocks.shape), list(numbers.shape), numbers.max() + 1))
+            or not set(blocks.dtype.kind + numbers.dtype.kind) <= set('biuf')):
+        raise errors.InputError('the blocks are {} {} and the numbers {} {}; expected numbers '
+                                '[N, 16, 16, 16] and [16, 16, 16].'.format(
+                                    blocks.dtype, list(blocks.shape), numbers.dtype,
+                                    list(numbers.shape)))
+    numbers = numbers.astype(np.int64) - 1
+    if numbers.min() < 0 or numbers.max() >= len(blocks):
+        raise errors.InputError('the numbers of blocks are from {} to {}; expected 1 to {}.'.format(
+            numbers.min() + 1, numbers.max() + 1, len(blocks)))
     # The few blocks are rotated instead of the grid, and their numbers alike.
     blocks, numbers = (np.flip(array.swapaxes(-1, -3), -1) for array in (blocks, numbers))
     grid = np.take(blocks.astype(np.uint8), numbers, axis=0)

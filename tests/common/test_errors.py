@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from common import errors
+from common.readers import text
 
 
 def test_a_message_is_one_line_of_bounded_length_with_its_remedy():
@@ -103,6 +104,14 @@ def _solid(path):
 def _set(path):
     from imnet import data_utils
     return data_utils.Set(path)
+
+
+@pytest.mark.parametrize('array', [
+    np.zeros([1 << 22, 1], np.uint8), np.zeros([1 << 22], 'S1'), np.zeros([3], 'S40000000'),
+    np.zeros([3000, 4000], np.uint8)])
+def test_an_array_of_millions_of_names_is_refused_at_once(array):
+    with pytest.raises(errors.InputError, match=r'a.h5: "imgname" holds \d+ names of \d+ letters'):
+        text.names(array, 'a.h5', 'imgname')
 
 
 def test_names_of_a_checkpoint_are_ten_and_a_count(tmp_path):

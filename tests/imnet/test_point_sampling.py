@@ -221,8 +221,11 @@ def test_an_empty_grid_and_a_broken_file_are_told(tmp_path):
     (tmp_path / 'a.mat').write_bytes(b'MATLAB 5.0 MAT-file, cut')
     with pytest.raises(errors.InputError, match='a.mat'):
         solids.read(str(tmp_path / 'a.mat'))
-    with pytest.raises(errors.InputError, match='1 to N'):
+    with pytest.raises(errors.InputError, match='from 3 to 3; expected 1 to 2'):
         sampler.assemble(np.zeros([2, 16, 16, 16]), np.full([16] * 3, 3))
+    for numbers in (np.zeros([0, 16, 16]), np.full([16] * 3, 'a'), np.array(3)):
+        with pytest.raises(errors.InputError, match='expected numbers'):
+            sampler.assemble(np.zeros([2, 16, 16, 16]), numbers)
 
 
 @pytest.mark.slow
