@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 
 from common import errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
-from common.readers import limits
+from common.readers import limits, tables
 from common.training import weight_files
 
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
@@ -25,7 +25,8 @@ _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 
 def exists(prefix: str) -> bool:
     """Returns whether the index (or the one file of other formats) of a checkpoint is there."""
-    return any(os.path.isfile(prefix + ending) for ending in ('.index', weight_files.ENDING, ''))
+    return '\0' not in prefix and any(os.path.isfile(prefix + ending)
+                                      for ending in ('.index', weight_files.ENDING, ''))
 
 
 def step_of(prefix: str) -> Optional[int]:
@@ -247,8 +248,11 @@ def _reader(prefix):
         limits.check_regular(path, 'a file of a checkpoint',
                              others(os.path.dirname(prefix), prefix))
     try:
+        for path in (prefix + '.index', prefix):
+            if os.path.isfile(path):
+                tables.check(path)
         return tf.train.NewCheckpointReader(prefix)
-    except _READ_ERRORS as error:
+    except (OSError,) + _READ_ERRORS as error:
         raise _damaged(prefix, error) from error
 
 

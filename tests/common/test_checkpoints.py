@@ -101,6 +101,33 @@ def test_reading_a_name_that_is_not_there_lists_those_that_are(tmp_path):
         checkpoints.read(prefix, ['a', 'c'])
 
 
+@pytest.mark.parametrize('name, version', [('model-1.index', 2), ('model-1', 1)])
+@pytest.mark.parametrize('place', ['footer', 'index'])
+def test_a_block_that_is_larger_than_its_file_is_told_instead_of_asked_for(
+        tmp_path, name, version, place):
+    """TensorFlow dies of std::bad_alloc there (signal 6)."""
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tf.get_variable('v', [3], initializer=tf.ones_initializer())
+        sess.run(tf.global_variables_initializer())
+        tf.train.Saver(write_version=version).save(sess, str(tmp_path / 'model-1'))
+    np.testing.assert_array_equal(checkpoints.read(str(tmp_path / 'model-1'))['v'], np.ones(3))
+    data = bytearray((tmp_path / name).read_bytes())
+    numbers, number, shift = [], 0, 0       # of seven bits a byte: (start, size) twice
+    for position in range(len(data) - 48, len(data) - 8):
+        number, shift = number | (data[position] & 127) << shift, shift + 7
+        if data[position] < 128:
+            numbers, number, shift = numbers + [(number, position + 1)], 0, 0
+    if place == 'footer':       # the size of the index, behind its start
+        data[numbers[2][1]:numbers[2][1] + 9] = b'\xff' * 8 + b'\x7f'
+    else:                       # its first entry: three sizes, a key, and where the first block is
+        index = numbers[2][0]
+        assert data[index] == 0 and data[index + 3 + data[index + 1]] == 0
+        data[index + 3 + data[index + 1]] = 127
+    (tmp_path / name).write_bytes(bytes(data))
+    with pytest.raises(errors.InputError, match='model-1 is damaged or incomplete .*block of'):
+        checkpoints.variables_of(str(tmp_path / 'model-1'))
+
+
 @pytest.mark.parametrize('fraction', [0.0, 0.5, 0.9])
 def test_a_cut_index_is_named(tmp_path, fraction):
     prefix = save(tmp_path, a=A)
