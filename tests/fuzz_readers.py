@@ -221,6 +221,11 @@ def _read_expected(path):
                              'a.png')
 
 
+def _read_features(path):
+    from common.training import familiar
+    return familiar.distances(os.path.dirname(path), np.zeros([2, 3]))
+
+
 def _read_weight_file(path):
     from common.training import weight_files
     weight_files.check = lambda path: None      # its digest would refuse all
@@ -990,6 +995,9 @@ READERS = {
     'expected': Reader(_read_expected, '.json', _json_seeds(
         {'uncertainty': {'median': 0.1, 'limit': 0.2, 'samples': 30}}), JSON_WORDS,
         'expected.json'),
+    'features': Reader(_read_features, '.npz', _npz_seeds(lambda: {
+        'mean': np.zeros(3, np.float32), 'axes': np.eye(3, dtype=np.float32)}), ARCHIVE_WORDS,
+                       'features.npz'),
     'weight_file': Reader(_read_weight_file, '.npz', _npz_seeds(
         lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32)}), ARCHIVE_WORDS),
     'page_table': Reader(_read_page, '.json', _json_seeds({'iou': 0.5, 'shapes': 3}), JSON_WORDS),
@@ -1177,6 +1185,7 @@ SITES = {
     'common/pages/report.py:_recorded': 'json config',
     'common/training/facts.py:_add': '- a digest of bytes',
     'common/training/familiar.py:_read': 'expected',
+    'common/training/familiar.py:distances': 'features',
     'common/training/pretrained.py:_with_block': 'lines',
     'common/training/recipes.py:read': 'recipe',
     'common/training/recipes.py:read_curve': 'curve',
@@ -1253,5 +1262,5 @@ SITES = {
     'vsl/data_utils.py:_names_of_file': 'class_names class_list',
     'vsl/data_utils.py:_open': 'vsl_hdf5 vsl_matlab vsl_images',
     'vsl/make_dataset.py:read_image': 'picture',
-    'vsl/make_dataset.py:voxelize': 'binvox ' + _MESH,
+    'vsl/make_dataset.py:voxelize_and_judge': 'binvox ' + _MESH,
     'vsl/make_dataset.py:voxelize_all': 'npy'}
