@@ -129,14 +129,14 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
                                   'svr')
     with sess:
         codes = network.codes_of(sess, images)
-        meshing.write_all([(name, network.field(sess, code)) for name, code in zip(names, codes)],
-                          options.sample_dir, options, names[0] + '_meshes.png')
         distances = familiar.distances(os.path.dirname(os.path.abspath(prefix)), np.array(codes))
         for number, (path, code) in enumerate(zip(options.image, codes)):
             if distances is None:
                 familiar.tell(prefix, UNCERTAINTY, uncertainty(network.field(sess, code)), path)
             else:
                 familiar.tell(prefix, STRANGENESS, float(distances[number]), path)
+        meshing.write_all([(name, network.field(sess, code)) for name, code in zip(names, codes)],
+                          options.sample_dir, options, names[0] + '_meshes.png')
     plots.image_grid(os.path.join(options.sample_dir, names[0] + '_input.png'), images, names)
 
 

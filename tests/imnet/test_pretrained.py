@@ -47,7 +47,8 @@ def test_weights_that_ship_are_used_and_started_from(tmp_path, monkeypatch, caps
     assert tiny.call(evaluate_script, '--data_path', data, '--kind=svr', '--split=test',
                      '--resolution=64', *tuned) == 0
     picture = str(tmp_path / 'photo.png')
-    assert cv2.imwrite(picture, np.random.RandomState(0).randint(0, 255, (64, 64, 3)))
+    assert cv2.imwrite(picture, np.random.RandomState(0).randint(
+        0, 255, (64, 64, 3)).astype(np.uint8))
     capsys.readouterr()
     tiny.call(imsvr, '--image', picture, '--background=white', '--resolution=64', *tuned)
     assert 'photo.png: distance of its code from those of the training pictures' in (
