@@ -15,7 +15,7 @@ from imnet.point_sampling import sampler
 
 _COLUMNS = ('iou', 'point_iou', 'chamfer', 'normals', 'f_score', 'lfd')
 _BASELINE = 'nearest training shape'
-_MOST_TRAINING, _VIEWS = 400, 3     # shapes and their views that tell where codes usually lie
+_MOST_SHAPES, _VIEWS = 400, 3       # shapes and their views that tell where codes usually lie
 
 
 def _box_surface(grid):
@@ -132,20 +132,26 @@ def _train_grids(options, measured):
 
 
 def _record_codes(options, network, sess, held_out):
-    """Records how far codes of held-out pictures [N, Z] lie from those of training pictures."""
+    """Records how far codes of a held-out set's pictures lie from those of training pictures."""
     try:
         data = data_utils.Set(data_utils.find(options.data_dir, options.dataset, 'train'), keys=(
             'voxels', 'pixels'), cache=os.path.join(options.output_path, 'cache'))
     except errors.InputError:       # the set of the test split need not have one for training
         return
-    rows = np.unique(np.linspace(0, len(data) - 1, min(len(data), _MOST_TRAINING)).astype(int))
+    familiar.record_features(options.output_path, _codes(network, sess, data, 'training'))
+    familiar.record(options.output_path, inference.STRANGENESS, familiar.distances(
+        options.output_path, _codes(network, sess, held_out, 'held-out')))
+
+
+def _codes(network, sess, data, title):
+    """Codes [N, Z] of some views of each shape of a set, of at most _MOST_SHAPES of them."""
+    rows = np.unique(np.linspace(0, len(data) - 1, min(len(data), _MOST_SHAPES)).astype(int))
+    count = data.pixels().shape[1]
     chosen = [(row, view) for row in rows.tolist() for view in np.random.RandomState(row).choice(
-        data.pixels().shape[1], min(_VIEWS, data.pixels().shape[1]), replace=False)]
+        count, min(_VIEWS if title == 'training' else count, count), replace=False)]
     pictures = (views.cropped(data.pixels()[row, view]) for row, view in reporting.progress(
-        chosen, 'encoding training pictures'))
-    familiar.record_features(options.output_path, np.array(network.codes_of(sess, pictures)))
-    familiar.record(options.output_path, inference.STRANGENESS,
-                    familiar.distances(options.output_path, held_out))
+        chosen, 'encoding {} pictures'.format(title)))
+    return np.array(network.codes_of(sess, pictures))
 
 
 def write_tables(stem: str, tables: Dict[str, List[Dict[str, Any]]]) -> Dict[str, Dict[str, Any]]:
@@ -197,7 +203,6 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     tables: Dict[str, List[Dict[str, Any]]] = {kind: []}
     pairs: List[Any] = []
     doubts: List[float] = []
-    found: List[np.ndarray] = []    # codes
     if train_grids is not None:
         tables[_BASELINE] = []
     network, sess = networks.load(options, context, kind)
@@ -210,7 +215,6 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
             (code,) = network.codes_of(sess, [read(row)])
             figures, baseline, meshes_of_row = _measure(
                 options, context, data, row, network.field(sess, code), train_grids)
-            found.append(code)
             doubts.append(inference.uncertainty(network.field(sess, code)))
             tables[kind].append(figures)
             if baseline is not None:
@@ -219,7 +223,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
             cli.say('{}  {}'.format(figures['shape'], _listed(figures)))
         if kind == 'svr' and options.split != 'train':
             familiar.record(options.output_path, inference.UNCERTAINTY, doubts)
-            _record_codes(options, network, sess, np.array(found))
+            _record_codes(options, network, sess, data)
     stem = os.path.join(options.output_path, 'eval', '{}_{}'.format(kind, options.split))
     means = write_tables(stem, tables)
     if pairs:

@@ -39,9 +39,10 @@ def options(tmp_path):
 def test_codes_of_training_pictures_are_recorded(options, monkeypatch, tmp_path):
     monkeypatch.setattr(data_utils, 'find', lambda *arguments: 'set_{}.hdf5'.format(arguments[2]))
     monkeypatch.setattr(data_utils, 'Set', Set)
-    evaluation._record_codes(options, Network(), None, np.array([[0.5, 0.3], [0.5, 0.2]]))
+    held_out = Set('set_train.hdf5', ['pixels'], '')
+    evaluation._record_codes(options, Network(), None, held_out)
     known = json.loads((tmp_path / familiar.FILE).read_text())[inference.STRANGENESS]
-    assert known['samples'] == 2
+    assert known['samples'] == 6       # each view of each shape
     with np.load(str(tmp_path / familiar.FEATURES)) as arrays:
         assert arrays['mean'] == pytest.approx([0.5, 1 / np.sqrt(12)], abs=0.01)
 
@@ -51,5 +52,5 @@ def test_a_set_without_training_pictures_records_nothing(options, monkeypatch, t
         raise errors.InputError('there is no {}.'.format(split))
 
     monkeypatch.setattr(data_utils, 'find', find)
-    evaluation._record_codes(options, Network(), None, np.zeros([2, 2]))
+    evaluation._record_codes(options, Network(), None, None)
     assert not list(tmp_path.iterdir())
