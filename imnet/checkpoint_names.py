@@ -54,7 +54,8 @@ def placed(options: cli.Options, kind: str) -> cli.Options:
     Raises:
       errors.UsageError, errors.InputError: see `pretrained.chosen`.
     """
-    has_run = not options.pretrained and newest(options, kind) is not None
+    own_folder = options.checkpoint_dir != os.path.join(options.output_path, 'checkpoints')
+    has_run = not options.pretrained and (own_folder or newest(options, kind) is not None)
     if not pretrained.chosen(options, options_lib.PRETRAINED, has_run).checkpoint or (
             options.checkpoint):
         return options

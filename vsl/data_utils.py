@@ -99,7 +99,7 @@ def _dataset(stream, path, key):
     dataset = hdf5.dataset(stream, path, key, remedy=_REMEDY)
     limits.check_size(path, '"{}"'.format(key),
                       limits.count(dataset.shape) * dataset.dtype.itemsize,
-                      max(limits.MAX_BYTES, _PACKED * os.path.getsize(path)), _REMEDY)
+                      max(limits.MAX_BYTES, _PACKED * stream.file.id.get_filesize()), _REMEDY)
     return dataset
 
 

@@ -64,8 +64,9 @@ def test_a_box_is_solid_and_keeps_its_proportions(made):
         assert np.abs(np.array(sides) - np.array([17.1, 34.2, 51.3])).max() < 2
 
 
-def test_epochs_are_fitted_to_the_number_of_shapes(made, capsys):
+def test_epochs_are_fitted_to_the_number_of_shapes(made, capsys, monkeypatch, tmp_path):
     folder, _ = made
+    monkeypatch.setattr(options, 'PRETRAINED', str(tmp_path / 'none'))
 
     def fitted(*arguments):
         return own_set.fitted(options.complete(options.parse_args(
