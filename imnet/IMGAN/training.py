@@ -69,26 +69,28 @@ def cosine_rate(options: cli.Options, step: int) -> float:
     return options.learning_rate * 0.5 * (1 + np.cos(np.pi * (step - 1) / options.training_steps))
 
 
+def _sample(data, row, taken, epoch, options, seed):
+    """(voxels, positions, values) of a shape at the points `taken`, augmented where asked for."""
+    voxels, positions, values = data.sample(row)
+    positions, values = positions[taken], values[taken]
+    if options.augment_mirror != 'none' or options.augment_scale:
+        voxels, positions = augmentation.augmented(
+            voxels, positions, seed, epoch, row, augmentation.AXES[options.augment_mirror],
+            options.augment_scale)
+    return voxels, positions, values
+
+
 def _ae_loop(run, network, step_op, rate, data, size, options, context):
     def points(epoch, row):
         return points_of(context.seed, epoch, row, _points_per_step(options, data),
                          data.num_points)
 
-    def sample(epoch, row):
-        voxels, positions, values = data.sample(row)
-        taken = points(epoch, row)
-        positions, values = positions[taken], values[taken]
-        if options.augment_mirror != 'none' or options.augment_scale:
-            voxels, positions = augmentation.augmented(
-                voxels, positions, context.seed, epoch, row,
-                augmentation.AXES[options.augment_mirror], options.augment_scale)
-        return voxels, positions, values
-
     def batch(step):
         epoch, number = divmod(step - 1, options.steps_per_epoch)
         rows = data_utils.order(context.seed, epoch, len(data))[number * size:(number + 1) * size]
         rows = context.ranks.shard(rows)
-        return rows, [np.stack(part) for part in zip(*[sample(epoch, row) for row in rows])]
+        return rows, [np.stack(part) for part in zip(*[
+            _sample(data, row, points(epoch, row), epoch, options, context.seed) for row in rows])]
 
     def is_due(step):
         epoch, rest = divmod(step, options.steps_per_epoch)
