@@ -15,7 +15,7 @@ from imnet.point_sampling import sampler
 
 _COLUMNS = ('iou', 'point_iou', 'chamfer', 'normals', 'f_score', 'lfd')
 _BASELINE = 'nearest training shape'
-_MOST_SHAPES, _VIEWS = 400, 3       # shapes and their views that tell where codes usually lie
+_MOST_SHAPES, _VIEWS = 400, 3       # shapes and their views that tell where features usually lie
 
 
 def _box_surface(grid):
@@ -131,27 +131,27 @@ def _train_grids(options, measured):
     return [np.packbits(data.voxels(row)[..., 0] > 0) for row in range(len(data))]
 
 
-def _record_codes(options, network, sess, held_out):
-    """Records how far codes of a held-out set's pictures lie from those of training pictures."""
+def _record_features(options, network, sess, held_out):
+    """Records how far features of held-out pictures lie from those of training pictures."""
     try:
         data = data_utils.Set(data_utils.find(options.data_dir, options.dataset, 'train'), keys=(
             'voxels', 'pixels'), cache=os.path.join(options.output_path, 'cache'))
     except errors.InputError:       # the set of the test split need not have one for training
         return
-    familiar.record_features(options.output_path, _codes(network, sess, data, 'training'))
+    familiar.record_features(options.output_path, _features(network, sess, data, 'training'))
     familiar.record(options.output_path, inference.STRANGENESS, familiar.distances(
-        options.output_path, _codes(network, sess, held_out, 'held-out')))
+        options.output_path, _features(network, sess, held_out, 'held-out')))
 
 
-def _codes(network, sess, data, title):
-    """Codes [N, Z] of some views of each shape of a set, of at most _MOST_SHAPES of them."""
+def _features(network, sess, data, title):
+    """Features [N, F] of some views of each shape of a set, of at most _MOST_SHAPES of them."""
     rows = np.unique(np.linspace(0, len(data) - 1, min(len(data), _MOST_SHAPES)).astype(int))
     count = data.pixels().shape[1]
     chosen = [(row, view) for row in rows.tolist() for view in np.random.RandomState(row).choice(
         count, min(_VIEWS if title == 'training' else count, count), replace=False)]
     pictures = (views.cropped(data.pixels()[row, view]) for row, view in reporting.progress(
         chosen, 'encoding {} pictures'.format(title)))
-    return np.array(network.codes_of(sess, pictures))
+    return network.features_of(sess, pictures)
 
 
 def write_tables(stem: str, tables: Dict[str, List[Dict[str, Any]]]) -> Dict[str, Dict[str, Any]]:
@@ -223,7 +223,7 @@ def evaluate(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
             cli.say('{}  {}'.format(figures['shape'], _listed(figures)))
         if kind == 'svr' and options.split != 'train':
             familiar.record(options.output_path, inference.UNCERTAINTY, doubts)
-            _record_codes(options, network, sess, data)
+            _record_features(options, network, sess, data)
     stem = os.path.join(options.output_path, 'eval', '{}_{}'.format(kind, options.split))
     means = write_tables(stem, tables)
     if pairs:

@@ -20,7 +20,7 @@ _KEYS = {'ae': ('voxels',), 'svr': ('pixels',)}
 _PREFIX = {'ae': 'out', 'svr': ''}      # of the names of meshes, as the original has them
 _SECOND = {'ae': 2, 'svr': 1}           # where an interpolation ends, as in the original
 UNCERTAINTY = 'uncertainty of the field of a picture'
-STRANGENESS = 'distance of its code from those of the training pictures'
+STRANGENESS = 'distance of its features from those of the training pictures'
 _COARSE = 32            # points a side by which it is measured
 
 
@@ -129,7 +129,8 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
                                   'svr')
     with sess:
         codes = network.codes_of(sess, images)
-        distances = familiar.distances(os.path.dirname(os.path.abspath(prefix)), np.array(codes))
+        distances = familiar.distances(os.path.dirname(os.path.abspath(prefix)),
+                                       network.features_of(sess, images))
         for number, (path, code) in enumerate(zip(options.image, codes)):
             if distances is None:
                 familiar.tell(prefix, UNCERTAINTY, uncertainty(network.field(sess, code)), path)

@@ -1,9 +1,10 @@
-"""Measures how often 3D-R2N2's demo calls pictures strange: held-out views, and pictures of others.
+"""Measures how often a demo calls pictures strange: held-out views, and pictures of other things.
 
 Views of held-out shapes of the generator should pass (false alarms are told); renderings of LDraw
-parts and game art (the set `multiview`), noise, patterns, words and discs should not (hits).
+parts and game art (the set `multiview`), noise, patterns, words and discs should not (hits). Of
+3D-R2N2 and IM-SVR, with the weights that ship.
 
-Example: python -m tests.strange_pictures --multiview=../shared/data/multiview
+Example: python -m tests.strange_pictures --model r2n2 --multiview=../shared/data/multiview
 """
 import argparse
 import glob
@@ -11,15 +12,20 @@ import os
 import sys
 import tarfile
 import tempfile
-from typing import Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, collection, errors
+from common.geometry import generator
 from common.readers import text
 from common.training import familiar, launch
+from imnet import data_utils, furniture_set, inference
+from imnet import networks as imnet_networks
+from imnet import options as imnet_options
+from imnet.IMSVR import photos, views
 from r2n2 import evaluation, networks, reconstruction
 from r2n2 import options as options_lib
 from r2n2.tools import make_dataset
@@ -27,11 +33,15 @@ from r2n2.tools import make_dataset
 _SHAPES, _VIEWS, _BATCH = 6, 4, 10      # held-out shapes of each class, their views; in a step
 _SEED = 1                               # of generator.held_out_seed
 _DRAWN = 20                             # pictures of each kind of drawing
+_SIDE = 137                             # of a drawing as a picture, pixels
+HELD_OUT, OTHERS = 'views of held-out shapes', 'LDraw parts and game art'
+DRAWINGS = 'noise', 'patterns', 'words', 'discs'
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
+    parser.add_argument('--model', choices=('r2n2', 'imnet'), default='r2n2', help='whose demo')
     parser.add_argument('--multiview', required=True, help='folder with multiview_dev.tar')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
@@ -58,66 +68,109 @@ def drawings(kind: str, side: int) -> List[np.ndarray]:
     return images
 
 
-def _prepared(paths, size):
+def _prepared(paths: Sequence[str], read: Callable[[str], np.ndarray]) -> List[np.ndarray]:
     """What the demo makes of the pictures that show an object."""
     images = []
     for path in paths:
         try:
-            images.append(reconstruction.prepared(path, size))
+            images.append(read(path))
         except errors.InputError as error:
             cli.say('left out: {}'.format(error))
     return images
 
 
-def _rendered(options, folder):
-    """{name: paths} of a held-out view set made here and of the foreign renderings."""
-    parsed = make_dataset.parse_args([
-        '--furniture', '--generator=2', '--models={}'.format(_SHAPES), '--held_out', '--seed',
-        str(_SEED), '--views={}'.format(_VIEWS), '--output', os.path.join(folder, 'held_out')])
-    make_dataset.make(parsed)
+def _others(options, folder):
+    """Paths of foreign renderings, one of each model."""
     with tarfile.open(os.path.join(options.multiview, 'multiview_dev.tar')) as archive:
-        archive.extractall(os.path.join(folder, 'others'), [
-            member for member in archive.getmembers() if member.name.endswith('/00.png')])
-    found = {name: sorted(glob.glob(os.path.join(folder, name, 'ShapeNetRendering', '*', '*',
-                                                 'rendering', '*.png')))
-             for name in ('held_out', 'others')}
-    return {'held-out views': found['held_out'], 'parts and game art': found['others']}
+        archive.extractall(folder, [member for member in archive.getmembers()
+                                    if member.name.endswith('/00.png')])
+    return _views(folder)
 
 
-def distances(images: Dict[str, List[np.ndarray]], settings, prefix: str, context: launch.Context
-              ) -> Dict[str, np.ndarray]:
-    """Returns {name: distances of the features of pictures uint8 [S, S, 3]}."""
-    found = {}
+def _views(folder):
+    return sorted(glob.glob(os.path.join(folder, 'ShapeNetRendering', '*', '*', 'rendering',
+                                         '*.png')))
+
+
+def _drawn(folder: str) -> Dict[str, List[str]]:
+    """Writes the drawings as pictures: {kind: paths}."""
+    paths: Dict[str, List[str]] = {}
+    for kind in DRAWINGS:
+        for number, image in enumerate(drawings(kind, _SIDE)):
+            path = os.path.join(folder, '{}{}.png'.format(kind, number))
+            cv2.imwrite(path, image)
+            paths.setdefault(kind, []).append(path)
+    return paths
+
+
+def of_r2n2(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndarray], float]:
+    """Returns {pictures: distances} of 3D-R2N2's features, and beyond which one is strange."""
+    parsed = options_lib.parse_demo_args(['--pretrained', '--device=cpu'])
+    trained, prefix = networks.trained(cli.settled(parsed), 'cpu')
+    settings, size = trained.settings, trained.settings.CONST.IMG_H
+    held_out = os.path.join(folder, 'held_out')
+    make_dataset.make(make_dataset.parse_args([
+        '--furniture', '--generator=2', '--models={}'.format(_SHAPES), '--held_out', '--seed',
+        str(_SEED), '--views={}'.format(_VIEWS), '--output', held_out]))
+    paths = {HELD_OUT: _views(held_out), OTHERS: _others(options, folder)}
+    images = {name: _prepared(found, lambda path: reconstruction.prepared(path, size))
+              for name, found in paths.items()}
+    images.update((kind, drawings(kind, size)) for kind in DRAWINGS)
     with tf.Graph().as_default():
         net = networks.build(settings, False)
         predictor = evaluation.Predictor(net, settings, 1, _BATCH)
-        with context.open_session() as sess:
+        with launch.Context().open_session() as sess:
             networks.restore(sess, net, prefix)
+            features = {}
             for name, pictures in images.items():
                 filled = pictures + pictures[:1] * (-len(pictures) % _BATCH)
-                features = [predictor.encode(sess, np.stack(filled[start:start + _BATCH])[None])[0]
-                            for start in range(0, len(filled), _BATCH)]
-                values = familiar.distances(os.path.dirname(prefix), np.concatenate(features))
-                if values is None:
-                    raise errors.InputError('no {} lies near {}.'.format(familiar.FEATURES, prefix))
-                found[name] = values[:len(pictures)]
+                features[name] = np.concatenate([
+                    predictor.encode(sess, np.stack(filled[start:start + _BATCH])[None])[0]
+                    for start in range(0, len(filled), _BATCH)])[:len(pictures)]
+    return _distances(features, prefix), _limit('r2n2', evaluation.STRANGENESS)
+
+
+def of_imnet(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndarray], float]:
+    """Returns {pictures: distances} of IM-SVR's features, and beyond which one is strange."""
+    furniture_set.write_split(folder, 'test', sorted(generator.CLASSES), range(_SHAPES),
+                              generator.held_out_seed(_SEED), 2)
+    data = data_utils.Set(os.path.join(folder, furniture_set.STEM + '_test.hdf5'),
+                          keys=('voxels', 'pixels'), cache=folder)
+    chosen = [(row, view) for row in range(len(data)) for view in np.random.RandomState(
+        row).choice(data.pixels().shape[1], _VIEWS, replace=False)]
+    images = {HELD_OUT: [views.cropped(data.pixels()[row, view]) for row, view in chosen]}
+    for name, paths in dict({OTHERS: _others(options, folder)}, **_drawn(folder)).items():
+        images[name] = _prepared(paths, photos.read)
+    parsed, prefix = imnet_networks.trained(cli.settled(imnet_options.parse_imsvr(
+        ['--pretrained', '--device=cpu'])), 'cpu', 'svr')
+    network, sess = imnet_networks.load(parsed.replace(checkpoint=prefix, pretrained=False),
+                                        launch.Context(), 'svr')
+    with sess:
+        features = {name: network.features_of(sess, pictures)
+                    for name, pictures in images.items()}
+    return _distances(features, prefix), _limit('imnet', inference.STRANGENESS)
+
+
+def _distances(features, prefix):
+    found = {name: familiar.distances(os.path.dirname(prefix), values)
+             for name, values in features.items()}
+    if any(values is None for values in found.values()):
+        raise errors.InputError('no {} lies near {}.'.format(familiar.FEATURES, prefix))
     return found
+
+
+def _limit(model, name):
+    return text.read_json(os.path.join(collection.ROOT, model, 'pretrained', familiar.FILE))[
+        name]['limit']
 
 
 def work(options: argparse.Namespace) -> None:
     """Prints a table."""
-    parsed = options_lib.parse_demo_args(['--pretrained', '--device=cpu'])
-    trained, prefix = networks.trained(cli.settled(parsed), 'cpu')
-    size = trained.settings.CONST.IMG_H
     with tempfile.TemporaryDirectory() as folder:
-        images = {name: _prepared(paths, size)
-                  for name, paths in _rendered(options, folder).items()}
-    images.update((kind, drawings(kind, size)) for kind in ('noise', 'patterns', 'words', 'discs'))
-    limit = text.read_json(os.path.join(collection.ROOT, 'r2n2', 'pretrained', familiar.FILE))[
-        evaluation.STRANGENESS]['limit']
+        found, limit = {'r2n2': of_r2n2, 'imnet': of_imnet}[options.model](options, folder)
     cli.say('| pictures | number | median distance | told (beyond {:.3g}) |'.format(limit))
     cli.say('|---|---:|---:|---:|')
-    for name, values in distances(images, trained.settings, prefix, launch.Context()).items():
+    for name, values in found.items():
         cli.say('| {} | {} | {:.3g} | {:.1%} |'.format(
             name, len(values), float(np.median(values)), float(np.mean(values > limit))))
 

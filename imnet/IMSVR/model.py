@@ -60,12 +60,13 @@ class IMSVR:
         Returns:
           [B, Z] in (0, 1).
         """
-        self._norms = 0
+        self._norms, self._blocks = 0, []
         with tf.variable_scope('encoder', reuse=tf.AUTO_REUSE):
             hidden = self._convolve(1. - view, self.ef_dim, 7, 2, 'conv0', training)
             hidden = gan_ops.lrelu(hidden)
             for number, width, widens in _BLOCKS:
                 hidden = self._residual(hidden, number, width * self.ef_dim, widens, training)
+                self._blocks.append(hidden)
             hidden = gan_ops.lrelu(self._convolve(hidden, 8 * self.ef_dim, 4, 2, 'conv9', training))
             code = ops.conv2d(hidden, self.z_dim, 4, 1, 'conv10')
             return tf.reshape(tf.nn.sigmoid(code), [-1, self.z_dim])
@@ -94,6 +95,20 @@ class IMSVR:
     def codes_of(self, sess: tf.Session, images: Iterable[np.ndarray]) -> List[np.ndarray]:
         """Computes the codes float32 [Z] of pictures float32 [128, 128, 1], one call a picture."""
         return [sess.run(self.test_z, {self.test_view: image[None]})[0] for image in images]
+
+    def features_of(self, sess: tf.Session, images: Iterable[np.ndarray]) -> np.ndarray:
+        """Computes what tells strange pictures: means over the pixels of each second block.
+
+        Codes do not tell them: their sigmoid maps all to what shapes have (docs/imnet/results.md).
+
+        Args:
+          images: N pictures float32 [128, 128, 1].
+        Returns:
+          float32 [N, 15 ef_dim].
+        """
+        with sess.graph.as_default():
+            means = tf.concat([tf.reduce_mean(block, [1, 2]) for block in self._blocks[1::2]], 1)
+        return np.array([sess.run(means, {self.test_view: image[None]})[0] for image in images])
 
     def field(self, sess: tf.Session, code: np.ndarray) -> decoder.Field:
         """Returns the field of a code [Z] as a function of points."""
