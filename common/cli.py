@@ -23,6 +23,7 @@ _CALLING = re.compile(r'tensorflow\S*\.(pywrap_\w+|util\.nest\w*)$')     # modul
 _STOPPED = 'stopped at once; what was saved before is whole'
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 _LATER = 0.02           # seconds after which a signal that came at a bad moment comes again
+_AT_LAST = 20           # seconds after which it ends the process where its exception is held up
 
 
 class Options(argparse.Namespace):
@@ -468,6 +469,27 @@ def put_off(number: int, frame: Any) -> bool:
     return True
 
 
+def end_at_last(number: int) -> None:
+    """Ends the process some seconds later, unless `arrived` is called before.
+
+    A signal's exception may be held up: a lock of a library that it left taken (TensorFlow's of
+    graphs) is waited for without end while the exception passes by.
+
+    Args:
+      number: of the signal.
+    """
+    if hasattr(signal, 'setitimer'):    # not on Windows
+        owner = os.getpid()
+        signal.signal(signal.SIGALRM, lambda _, frame: _stop(owner, number, frame))
+        signal.setitimer(signal.ITIMER_REAL, _AT_LAST)
+
+
+def arrived() -> None:
+    """Says that a signal's exception has come to where it is caught."""
+    if hasattr(signal, 'setitimer'):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 class _Signals:
     """Turns the first signal within the work into KeyboardInterrupt; later ones end the process.
 
@@ -490,6 +512,7 @@ class _Signals:
         if put_off(number, frame):
             return
         self.received.append(number)
+        end_at_last(number)
         raise KeyboardInterrupt
 
 
@@ -504,6 +527,7 @@ def _interruptible() -> Iterator[_Signals]:
     try:
         yield signals
     finally:
+        arrived()
         for number, earlier in before.items():
             signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
 

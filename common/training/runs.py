@@ -365,10 +365,12 @@ class Run:
             return
         if self._signal is not None:
             if number == signal.SIGINT:
+                cli.end_at_last(number)
                 raise KeyboardInterrupt
             return
         self._signal = number
         if not self._in_step:
+            cli.end_at_last(number)
             raise self._interrupted()
         # Not print: the signal may have come in the midst of one.
         os.write(2, b'stopping after this step (Ctrl-C stops at once)\n')
@@ -592,6 +594,7 @@ def _signals(run):
     try:
         yield
     finally:
+        cli.arrived()
         for number, handler in before.items():
             signal.signal(number, handler)
 

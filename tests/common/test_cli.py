@@ -283,6 +283,40 @@ def test_a_signal_within_a_finalizer_or_a_late_import_ends_a_script_in_one_line(
     assert done.stderr == 'stopped at once; what was saved before is whole\n'
 
 
+@pytest.mark.parametrize('number, code', [('SIGINT', 130), ('SIGTERM', 143)])
+@pytest.mark.parametrize('catches', [False, True])
+def test_a_signal_whose_exception_is_held_up_ends_a_script_in_one_line(number, code, catches):
+    """TensorFlow's lock of a graph waits for itself where a signal comes while it is taken."""
+    program = '\n'.join([
+        'import argparse, os, signal, threading, time', 'from common import cli',
+        'cli._AT_LAST = 0.2',
+        'lock = threading.Lock()',
+        'def work(options):',
+        '    lock.acquire()',
+        '    try:',
+        '        os.kill(os.getpid(), signal.{})'.format(number), '        time.sleep(9)',
+        '    except KeyboardInterrupt:', '        pass' if catches else '        lock.acquire()',
+        '    time.sleep(60)',
+        'cli.script(lambda: cli.run(work, argparse.Namespace(debug=False)))'])
+    done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, stderr=subprocess.PIPE,
+                          universal_newlines=True, timeout=30)
+    assert done.returncode == code
+    assert done.stderr == 'stopped at once; what was saved before is whole\n'
+
+
+def test_a_signal_that_is_caught_ends_nothing_later():
+    program = '\n'.join([
+        'import argparse, os, signal, time', 'from common import cli',
+        'cli._AT_LAST = 0.2',
+        'def work(options):',
+        '    os.kill(os.getpid(), signal.SIGTERM)', '    time.sleep(9)',
+        'print(cli.run(work, argparse.Namespace(debug=False)))', 'time.sleep(0.5)',
+        'print("still there")'])
+    done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE,
+                          universal_newlines=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, '143\nstill there\n')
+
+
 @pytest.mark.parametrize('question', [1, 2, 3])
 @pytest.mark.parametrize('number, code', [('SIGINT', 130), ('SIGTERM', 143)])
 def test_a_signal_while_tensorflow_flattens_a_structure_ends_a_script_in_one_line(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -333,6 +334,27 @@ def test_a_signal_within_a_finalizer_is_not_lost(tmp_path, place):
             time.sleep(5)
             raise AssertionError('went on after the signal')
     assert caught.value.exit_code == 143 and saved(tmp_path) == [2]
+
+
+def test_a_signal_whose_exception_is_held_up_ends_a_run(tmp_path, monkeypatch):
+    """TensorFlow's lock of a graph waits for itself where a signal comes while it is taken."""
+    def stop(owner, number, frame):
+        raise SystemExit(128 + number)
+
+    monkeypatch.setattr(cli, '_AT_LAST', 0.2)
+    monkeypatch.setattr(cli, '_stop', stop)
+    tf.get_variable('v', [])
+    lock = threading.Lock()
+    lock.acquire()
+    with pytest.raises(SystemExit) as caught:
+        with start(options(tmp_path)):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            finally:
+                assert lock.acquire(timeout=10), 'nothing ended it'
+    assert caught.value.code == 143
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
