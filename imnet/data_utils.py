@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common import cli, errors, files
-from common.readers import folders, hdf5, text
+from common.readers import folders, hdf5, limits, text
 from imnet import options as options_lib
 
 MEMORY_LIMIT = 512 << 20    # bytes of a set that may stay in memory
@@ -103,11 +103,14 @@ class Set:
                                           for kind in ('points', 'values'))
             names += [self._points, self._values]
         self._file = hdf5.open_file(path, 'a set of IM-NET (.hdf5)', _MAKE)
-        self._data = {name: hdf5.dataset(self._file, path, name, remedy=_MAKE) for name in names}
+        self._data: Dict[str, Any] = {name: self._dataset(name) for name in names}
         self._check(num_points)
         self._arrange(cache)
         self._scale = 256 // self._cells()
         self._names = self._read_names()
+
+    def _dataset(self, name):
+        return _Pieces(hdf5.dataset(self._file, self.path, name, remedy=_MAKE), self.path)
 
     def _check(self, num_points):
         lengths = {name: len(data) for name, data in self._data.items()}
@@ -141,14 +144,13 @@ class Set:
 
     def _arrange(self, cache):
         """Keeps small sets in memory; copies datasets whose chunks hold many shapes."""
-        total = sum(data.size for data in self._data.values())
+        total = sum(limits.count(data.shape) for data in self._data.values())
         for name, data in self._data.items():
-            with hdf5.telling(self.path, name, _MAKE):
-                if total <= MEMORY_LIMIT:
-                    self._data[name] = data[:]
-                elif data.chunks and data.chunks[0] > 1 and cache:
-                    self._data[name] = _by_shape(data, os.path.join(
-                        cache, '{}_{}.npy'.format(_digest(self.path), name)), self.path)
+            if total <= MEMORY_LIMIT:
+                self._data[name] = data[:]
+            elif data.chunks and data.chunks[0] > 1 and cache:
+                self._data[name] = _by_shape(data, os.path.join(
+                    cache, '{}_{}.npy'.format(_digest(self.path), name)))
 
     def _cells(self):
         """Cells a side that points count in: 256, or `real_size` as in the author's older sets.
@@ -159,7 +161,7 @@ class Set:
         if not size or any(self._row(self._points, row).max() >= size for row in rows):
             return 256
         if 'voxels' not in self._data:
-            self._data['voxels'] = hdf5.dataset(self._file, self.path, 'voxels', remedy=_MAKE)
+            self._data['voxels'] = self._dataset('voxels')
         shares = {cells: np.mean([_agreement(self._row('voxels', row), self._row(self._points, row),
                                              self._row(self._values, row), cells) for row in rows])
                   for cells in (256, size)}
@@ -200,7 +202,7 @@ class Set:
         return self.voxels(row), coordinates(cells), values
 
     def pixels(self) -> Any:
-        """Returns the pictures, uint8 [M, views, 137, 137]: array or dataset."""
+        """Returns the pictures, uint8 [M, views, 137, 137], as an array is read: `[row, view]`."""
         return self._data['pixels']
 
     def _bits(self, name, row):
@@ -211,8 +213,7 @@ class Set:
         return bits
 
     def _row(self, name, row):
-        with hdf5.telling(self.path, name, _MAKE):
-            return np.asarray(self._data[name][int(row)])
+        return np.asarray(self._data[name][int(row)])
 
     def names(self) -> List[str]:
         """Returns the names of the shapes: the lines of the .txt file beside, or their numbers."""
@@ -261,7 +262,7 @@ def _digest(path):
                               zlib.crc32(text.encode()))
 
 
-def _by_shape(data, path, source):
+def _by_shape(data, path):
     """Copies a dataset so that the bytes of a shape are in one piece, once; memory stays small.
 
     The author's files have chunks of thousands of shapes: a random shape would take the
@@ -269,19 +270,30 @@ def _by_shape(data, path, source):
     """
     if not os.path.exists(path):
         cli.say('copying {} of {} to {}, since its chunks hold {} shapes each'.format(
-            data.name, source, path, data.chunks[0]))
+            data.name, data.path, path, data.chunks[0]))
         with files.replacing(path) as temporary, open(temporary, 'wb') as copy:
             np.lib.format.write_array_header_1_0(copy, {
                 'descr': '|u1', 'fortran_order': False, 'shape': data.shape})
-            rows = data.chunks[0] * max(1, _BLOCK // (data[0].nbytes * data.chunks[0]))
+            size = limits.count(data.shape[1:]) * data.chunks[0]
+            rows = data.chunks[0] * max(1, _BLOCK // size)
             for start in range(0, len(data), rows):
-                copy.write(_block(data, slice(start, start + rows), source).tobytes())
+                copy.write(data[start:start + rows].tobytes())
     return _Rows(path)
 
 
-def _block(data, place, source):
-    with hdf5.telling(source, data.name.strip('/'), _MAKE):
-        return data[place]
+class _Pieces:
+    """A dataset that is read piece by piece; a damaged piece is an `InputError`."""
+
+    def __init__(self, data, path):
+        self._data, self.path = data, path
+        self.name, self.shape, self.ndim = data.name, data.shape, data.ndim
+        self.dtype, self.chunks = data.dtype, data.chunks
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, place):
+        return hdf5.values(self._data, place, self.path, _MAKE)
 
 
 class _Rows:
@@ -306,7 +318,7 @@ class _Rows:
         number = int(np.ravel_multi_index(place, self.shape[:len(place)]))
         content = os.pread(self._file.fileno(), size, self._start + number * size)
         if len(content) < size:
-            raise OSError('the copy {} is cut short; remove it'.format(self._file.name))
+            raise errors.InputError('the copy {} is cut short. Remove it.'.format(self._file.name))
         return np.frombuffer(content, np.uint8).reshape(shape)
 
 

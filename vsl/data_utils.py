@@ -113,9 +113,7 @@ def _blocks(dataset, path, key):
     for start in range(0, dataset.shape[axis], step):
         index = [slice(None)] * dataset.ndim
         index[axis] = slice(start, start + step)
-        with hdf5.telling(path, key, _REMEDY):
-            block = dataset[tuple(index)]
-        yield tuple(index), block
+        yield tuple(index), hdf5.values(dataset, tuple(index), path, _REMEDY)
 
 
 def _read_models(stream, path, key):

@@ -16,6 +16,8 @@ from common.readers import arrays, child, limits
 
 _WHAT = 'an HDF5 file'
 _MOST_OBJECTS, _MOST_CHUNK = 100000, 256 << 20
+_MOST_CHUNKS = 100000           # that are read at once; HDF5 takes up to 6.4 kB and 20 us for each
+_BYTES_OF_CHUNK = 32            # of a file, for each chunk beyond those: its place is noted in more
 _PROBE = 16 << 20               # bytes of a file's values that the child reads to try it
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}    # of HDF5 and h5py; others load libraries
 
@@ -65,6 +67,9 @@ def dataset(stream: Any, path: str, key: str, kinds: str = arrays.NUMBERS,
             raise errors.InputError('{}: "{}" holds {}, expected {}. {}'.format(
                 path, key, errors.quote(kind, 30),
                 'numbers' if kinds == arrays.NUMBERS else 'plain values', remedy))
+        if kind.kind == 'O':    # beyond what `probe` has read to the end
+            limits.check_size(path, key, limits.count(dataset.shape) * _size_of(dataset), _PROBE,
+                              remedy)
         return dataset
 
 
@@ -84,7 +89,28 @@ def values(data: Any, place: Any, path: str, remedy: str = limits.ANEW,
                  for one, size in zip(place, data.shape)] + list(data.shape[len(place):])
         limits.check_size(path, str(data.name).strip('/'),
                           limits.count(sizes) * data.dtype.itemsize, most, remedy)
+        _check_chunks(str(data.name).strip('/'), count_chunks(data, place), _MOST_CHUNKS)
         return data[place]
+
+
+def count_chunks(data: Any, place: Sequence[Any] = ()) -> int:
+    """Returns how many chunks a part of a dataset lies in, whether they are there or not.
+
+    Args:
+      data: h5py.Dataset; of any shape; place: as in `values`, a tuple.
+    """
+    counts = []
+    for number, (size, chunk) in enumerate(zip(data.shape, data.chunks or ())):
+        one = place[number] if number < len(place) else slice(None)
+        rows = range(*one.indices(size)) if isinstance(one, slice) else range(1)
+        counts.append(rows[-1] // chunk - rows[0] // chunk + 1 if rows else 0)
+    return limits.count(counts)
+
+
+def _check_chunks(name: str, number: int, most: int) -> None:
+    if number > most:
+        raise ValueError('"{}" lies in {} chunks, more than the {} that are read at once'.format(
+            errors.quote(name), number, most))
 
 
 def read(path: str, names: Optional[Sequence[str]] = None, what: str = _WHAT,
@@ -222,23 +248,30 @@ def probe(path: str, request: Dict[str, Any]) -> child.Answer:
     """
     import h5py
     with h5py.File(path, 'r') as stream:
-        left = _PROBE
+        left, most = _PROBE, _MOST_CHUNKS + stream.id.get_filesize() // _BYTES_OF_CHUNK
         for name, item in _walk(stream):
             for key in item.attrs:
                 if item.attrs.get_id(key).get_storage_size() > _PROBE:
                     raise ValueError('the attribute {} is too large'.format(errors.quote(key)))
                 _tolerantly(lambda item=item, key=key: item.attrs[key])
             if isinstance(item, h5py.Dataset):
-                _check(name, item)
+                _check(name, item, most)
                 left = _try(item, left)
     return {}, {}
 
 
 def _tolerantly(function):
-    """Values of kinds that h5py or NumPy does not know are nobody's; the rest has to be read."""
+    """Values of kinds that h5py or NumPy does not know are nobody's; the rest has to be read.
+
+    What this process has no memory for, the one that reads it afterwards would have.
+    """
     try:
         return function()
-    except (TypeError, ValueError, OSError, KeyError, RuntimeError):
+    except (TypeError, ValueError):
+        return None
+    except OSError as error:
+        if 'conversion path' not in str(error):
+            raise
         return None
 
 
@@ -270,18 +303,28 @@ def _walk(stream) -> Iterator:
                     waiting.append((name + '/' + key if name else key, item[key]))
 
 
-def _check(name: str, data) -> None:
-    """Raises a ValueError if a dataset lies elsewhere, or takes more than it can."""
+def _size_of(data) -> int:
+    """Bytes of an element in memory; of text of variable length those of its pointer."""
+    return data.id.get_type().get_size()
+
+
+def _check(name: str, data, most: int) -> None:
+    """Raises a ValueError if a dataset lies elsewhere, or takes more than it can.
+
+    Args:
+      name: of the dataset; data: h5py.Dataset; most: chunks that it may have.
+    """
     import h5py
     plist = data.id.get_create_plist()
     if plist.get_external_count() or plist.get_layout() == getattr(h5py.h5d, 'VIRTUAL', -1):
         raise ValueError('"{}" lies in other files, which are not followed'.format(
             errors.quote(name)))
     if plist.get_layout() == h5py.h5d.CHUNKED:
-        size = limits.count(plist.get_chunk()) * data.id.get_type().get_size()
+        size = limits.count(plist.get_chunk()) * _size_of(data)
         if size > _MOST_CHUNK:
             raise ValueError('"{}" has chunks of {}, more than the {} that are read at once'.format(
                 errors.quote(name), limits.human(size), limits.human(_MOST_CHUNK)))
+        _check_chunks(name, count_chunks(data), most)
     for number in range(plist.get_nfilters()):
         kind = plist.get_filter(number)[0]
         if kind not in _FILTERS:
@@ -294,7 +337,7 @@ def _try(data, left: int) -> int:
     if data.shape is None or not data.size:
         return left
     data.id.get_storage_size()      # goes through the whole index of chunks
-    size = data.size * data.id.get_type().get_size()
+    size = limits.count(data.shape) * _size_of(data)
     row = size // data.shape[0] if data.shape else size
     if size <= left:
         _tolerantly(lambda: data[()])
@@ -314,8 +357,8 @@ def read_all(path: str, request: Dict[str, Any]) -> child.Answer:
                 request['names'] or ())
             if not wanted or not isinstance(item, h5py.Dataset):
                 continue
-            _check(name, item)
-            size = limits.count(item.shape or ()) * item.id.get_type().get_size()
+            _check(name, item, _MOST_CHUNKS)
+            size = limits.count(item.shape or ()) * _size_of(item)
             limits.check_size('"{}"'.format(errors.quote(name)), 'it', size, left, '')
             left -= size
             value = np.asarray(item[()])

@@ -52,8 +52,7 @@ def _open(path, names):
 
 
 def _row(source, key, row):
-    with hdf5.telling(source.filename, key, _AGAIN):
-        return source[key][row]
+    return hdf5.values(source[key], row, source.filename, _AGAIN)
 
 
 def _count(root, category, half):

@@ -3,6 +3,8 @@ import glob
 import json
 import multiprocessing
 import os
+import resource
+import struct
 import subprocess
 import sys
 import threading
@@ -111,6 +113,68 @@ def test_files_that_ask_for_too_much_are_refused(tmp_path):
     with hdf5.open_file(large) as stream:      # its rows may be read
         assert hdf5.values(stream['a'], slice(5, 8), large).tolist() == [0, 0, 0]
         _refused(lambda path: hdf5.values(stream['a'], slice(None), path), large, 'takes 7 GiB')
+
+
+def test_chunks_that_are_not_there_are_counted(tmp_path):
+    path, few = str(tmp_path / 'many.h5'), str(tmp_path / 'few.h5')
+    with h5py.File(path, 'w') as stream:    # of a few kB; reading it took 1.6 GiB and 14 s
+        stream.create_dataset('a', (20, 8, 524296), np.uint8, chunks=(2, 8, 8))
+        stream.create_dataset('b', (4, 10), np.uint8, chunks=(2, 3))
+        stream['whole'] = np.zeros([4, 10], np.uint8)
+        assert hdf5.count_chunks(stream['a']) == 10 * 65537
+        for name, place, expected in (
+                ('b', (), 8), ('b', (slice(1, 3),), 8), ('b', (slice(2, 4), 9), 1), ('whole', (), 1),
+                ('b', (3,), 4), ('b', (slice(None), slice(2, 4)), 4), ('b', (slice(2, 2),), 0)):
+            assert hdf5.count_chunks(stream[name], place) == expected
+    _refused(hdf5.open_file, path, '"a" lies in 655370 chunks, more than the 100')
+    _refused(hdf5.read, path, '"a" lies in 655370 chunks')
+    assert list(hdf5.read(path, ['b'])) == ['b']
+    with h5py.File(few, 'w') as stream:
+        stream.create_dataset('a', (101, 1000), np.uint8, chunks=(1, 1))
+        stream['padding'] = np.zeros(4 << 20, np.uint8)     # so it may have so many
+    with hdf5.open_file(few) as stream:
+        data = hdf5.dataset(stream, few, 'a')
+        assert not hdf5.values(data, slice(0, 20), few).any()
+        _refused(lambda path: hdf5.values(data, slice(None), path), few, 'lies in 101000 chunks')
+
+
+def _with_long_text(path, write):
+    """Writes a text of variable length to a file, and has the file say that it has 2 GiB."""
+    with h5py.File(path, 'w') as stream:
+        write(stream, h5py.special_dtype(vlen=str))
+    with open(path, 'rb') as stream:
+        content = stream.read()
+    size = struct.pack('<I', 23)
+    places = [place for place in range(len(content)) if content[place:place + 4] == size]
+    assert places
+    for place in places:
+        content = content[:place] + struct.pack('<I', 0x7ffffff0) + content[place + 4:]
+    with open(path, 'wb') as stream:
+        stream.write(content)
+    return path
+
+
+def test_text_that_says_to_take_all_memory_is_refused(tmp_path):
+    words = 'twenty-three characters'
+    assert len(words) == 23
+    dataset = _with_long_text(str(tmp_path / 'a.h5'), lambda stream, kind: stream.create_dataset(
+        'text', data=np.array([words], object), dtype=kind))
+    attribute = _with_long_text(str(tmp_path / 'b.h5'), lambda stream, kind: stream.attrs.create(
+        'class_names', np.array([words], object), dtype=kind))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _refused(hdf5.open_file, dataset)
+    _refused(hdf5.read, dataset)
+    _refused(hdf5.open_file, attribute)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 19    # KiB
+
+
+def test_more_text_than_was_looked_at_is_no_dataset(tmp_path):
+    path = str(tmp_path / 'a.h5')
+    with h5py.File(path, 'w') as stream:
+        stream.create_dataset('text', (4 << 20,), h5py.special_dtype(vlen=str), chunks=(1 << 16,))
+    with hdf5.open_file(path) as stream:
+        with pytest.raises(errors.InputError, match='a.h5: text takes .* more than the 16 MiB'):
+            hdf5.dataset(stream, path, 'text', kinds='O')
 
 
 def test_filters_that_load_libraries_are_refused(tmp_path):
