@@ -15,6 +15,7 @@ from common import cli
 
 if __name__ == '__main__':
     cli.end_on_signals()    # among the imports too
+from common import errors
 from common.frozen import comparison
 
 
@@ -37,12 +38,12 @@ def print_comparison(options: argparse.Namespace) -> int:
     rows, moved = comparison.compare(options.folder, options.results, options.cosine,
                                      options.rounding)
     for name, value, difference, accepted in rows:
-        print('{}  {}  largest difference {:g}{}'.format(
-            'ok  ' if accepted else 'FAIL', name, difference,
+        cli.say('{}  {}  largest difference {:g}{}'.format(
+            'ok  ' if accepted else 'FAIL', errors.quote(name, 100), difference,
             '' if value is None else '  cosine {:.6f}'.format(value)))
     if moved is not None:
         text = '{}  choices  {} differ in {} of {} rows, largest margin {:g} (rounding: {:g})'
-        print(text.format(
+        cli.say(text.format(
             'ok  ' if moved.margin <= options.rounding else 'FAIL', moved.places,
             moved.rows.sum(), len(moved.rows), moved.margin, options.rounding))
     return 0 if all(row[3] for row in rows) else 1

@@ -58,8 +58,8 @@ def lint_file(options: argparse.Namespace) -> int:
     if options.ops_json:
         findings += rules.unknown_operations(graph_def, options.ops_json)
     for line in rules.describe(findings) + rules.advice(findings):
-        print(line)
-    print('{}: {error} errors, {warning} warnings'.format(options.graph, **rules.count(findings)))
+        cli.say(line)
+    cli.say('{}: {error} errors, {warning} warnings'.format(options.graph, **rules.count(findings)))
     return 1 if rules.count(findings)['error'] else 0
 
 

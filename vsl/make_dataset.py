@@ -39,6 +39,7 @@ from vsl import data_utils, filling
 EXTENT = 24             # cells that the longest side fills
 _AXES = 'C order x, y, z; z up; longest side {} of 30 cells, centred'.format(EXTENT)
 _IMAGES = pictures.EXTENSIONS
+_MOST_TOLD = 100        # files that were left out
 
 
 class Source(NamedTuple):
@@ -235,15 +236,15 @@ def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int,
             parts, hashlib.sha1(key.encode()).hexdigest() + '.npy'), up, fill_open))
     todo = [job for job in jobs if not os.path.exists(job[1])]
     if len(todo) < len(jobs):
-        print('going on: {} of {} shapes are done already'.format(
-            len(jobs) - len(todo), len(jobs)), flush=True)
+        cli.say('going on: {} of {} shapes are done already'.format(
+            len(jobs) - len(todo), len(jobs)))
     began = time.monotonic()
     problems = [problem for problem in workers_lib.parallel(_work, todo, workers,
                                                             'voxelising shapes') if problem]
     if todo:
         seconds = time.monotonic() - began
-        print('{} shapes voxelised in {:.1f} s, {:.4f} s a shape with {} process{}'.format(
-            len(todo), seconds, seconds / len(todo), workers, 'es' * (workers > 1)), flush=True)
+        cli.say('{} shapes voxelised in {:.1f} s, {:.4f} s a shape with {} process{}'.format(
+            len(todo), seconds, seconds / len(todo), workers, 'es' * (workers > 1)))
     stored = {path: arrays.read(part, 'u', remedy='Remove it, then give the same command again.')
               for path, part, _, _ in jobs if os.path.exists(part)}
     return ({path: np.unpackbits(part[:-1]) for path, part in stored.items()},
@@ -299,14 +300,19 @@ def _unpacked(path, folder, extensions):
     """The folder of the classes in an archive, which may lie in one folder of the archive's name.
 
     That one holds no shapes itself, and its folders are no splits.
+
+    Returns:
+      (folder, list of lines about files that cannot be used).
     """
-    archives.unpack(path, folder, extensions)
+    cli.say('unpacking {}'.format(path))
+    problems = ['{} of {} is empty'.format(errors.quote(name, 100), path)
+                for name in archives.unpack(path, folder, extensions)]
     inner = folders.subfolders(folder)
     if len(inner) == 1:
         below = folders.items(os.path.join(folder, inner[0]), extensions)
         if all(len(item.folders) and not item.is_split_first for item in below):
-            return os.path.join(folder, inner[0])
-    return folder
+            folder = os.path.join(folder, inner[0])
+    return folder, problems
 
 
 def _tell_states(usable, states):
@@ -315,26 +321,28 @@ def _tell_states(usable, states):
              for state in filling.STATES}
     for state, meaning in filling.MEANINGS.items():
         if names[state]:
-            print('{}: {} of {} shapes ({}): {}'.format(
+            cli.say('{}: {} of {} shapes ({}): {}'.format(
                 state, len(names[state]), len(usable), meaning, errors.listed(names[state])))
     if names[filling.HOLLOW] or names[filling.STREAKED]:
-        print('note: --fill_open fills what rays find inside of these')
-    print('filling of {} shapes: {}'.format(len(usable), ', '.join(
-        '{} {}'.format(len(names[state]), state) for state in filling.STATES)), flush=True)
+        cli.say('note: --fill_open fills what rays find inside of these')
+    cli.say('filling of {} shapes: {}'.format(len(usable), ', '.join(
+        '{} {}'.format(len(names[state]), state) for state in filling.STATES)))
 
 
 def _convert(options):
     """Splits, class names, problems of a folder of shapes, and (usable sources, their states)."""
     folder = options.meshes or options.binvox
     extensions = meshes.READABLE if options.meshes else ('.binvox',)
+    empty = []
     if options.meshes.lower().endswith('.zip') and os.path.isfile(options.meshes):
-        folder = _unpacked(options.meshes, os.path.join(options.output + '.parts', 'unpacked'),
-                           extensions)
+        folder, empty = _unpacked(
+            options.meshes, os.path.join(options.output + '.parts', 'unpacked'), extensions)
     sources, names = find_sources(folder, extensions, options.test_fraction, options.seed)
     images = find_images(options.images, sources) if options.images else None
-    print('{} shapes of {} classes in {}'.format(len(sources), len(names), folder), flush=True)
+    cli.say('{} shapes of {} classes in {}'.format(len(sources), len(names), folder))
     grids, states, problems = voxelize_all(sources, options.output + '.parts', options.up,
                                            options.workers, options.fill_open)
+    problems = empty + problems
     usable = [source for source in sources if source.path in grids]
     rows = ([(source, None) for source in usable] if images is None
             else _with_images(usable, images, problems, options.max_pixels))
@@ -370,11 +378,13 @@ def make(options: argparse.Namespace) -> None:
         source = os.path.basename(os.path.abspath(options.meshes or options.binvox))
     data_utils.write(options.output, splits, names, {'axes': _AXES, 'source': source})
     shutil.rmtree(options.output + '.parts', ignore_errors=True)
-    for problem in problems:
-        print('left out: {}'.format(problem))
+    for problem in problems[:_MOST_TOLD]:
+        cli.say('left out: {}'.format(problem))
+    if len(problems) > _MOST_TOLD:
+        cli.say('left out: {} more'.format(len(problems) - _MOST_TOLD))
     if judged:
         _tell_states(*judged)
-    print('{}: {} shapes for training, {} for testing, {} classes; {} left out'.format(
+    cli.say('{}: {} shapes for training, {} for testing, {} classes; {} left out'.format(
         options.output, len(splits['train'].labels), len(splits['test'].labels), len(names),
         len(problems)))
 

@@ -3,7 +3,7 @@ import contextlib
 import os
 import shutil
 import zipfile
-from typing import Dict, Iterator, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from common import errors, files
 from common.readers import folders, limits
@@ -112,14 +112,16 @@ def opened(path: str, what: str = 'an archive', remedy: str = limits.ANEW,
             yield Archive(path, archive, limits.unpacked(size, most), what, remedy)
 
 
-def unpack(path: str, folder: str, extensions: Sequence[str]) -> None:
+def unpack(path: str, folder: str, extensions: Sequence[str]) -> List[str]:
     """Unpacks the data files of an archive, not what systems leave in it (__MACOSX, hidden files).
 
     Args:
       path: str; folder: str, where to; a file that is there with its size already stays.
       extensions: in small letters, with the dot.
+    Returns:
+      list of names, of empty members: they are not unpacked, as a file takes milliseconds to make.
     Raises:
-      errors.InputError: see `opened`; or none of its members has such an ending.
+      errors.InputError: see `opened`; or none of its members has such an ending, or all are empty.
     """
     with opened(path, 'an archive of data files') as archive:
         members = {name: name.replace('\\', '/').split('/') for name in archive.sizes
@@ -128,10 +130,16 @@ def unpack(path: str, folder: str, extensions: Sequence[str]) -> None:
                    if all(map(folders.is_data, parts))}
         if not members:
             raise errors.InputError('{} has no {} files.'.format(path, ' '.join(extensions)))
+        empty = [name for name in members if not archive.sizes[name]]
+        if len(empty) == len(members):
+            raise errors.InputError('{}: all of its {} files are empty, such as {}. {}'.format(
+                path, len(empty), errors.quote(empty[0]), limits.ANEW))
         for name, parts in members.items():
             target = os.path.join(folder, *parts)
-            if os.path.isfile(target) and os.path.getsize(target) == archive.sizes[name]:
+            size = archive.sizes[name]
+            if not size or os.path.isfile(target) and os.path.getsize(target) == size:
                 continue
             with archive.opened(name) as member, files.replacing(target) as temporary:
                 with open(temporary, 'wb') as stream:
                     shutil.copyfileobj(member, stream)
+        return empty

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from google.protobuf import text_encoding
 
 from common import errors, files
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
@@ -20,6 +21,8 @@ from common.training import weight_files
 STATE_FILE = 'checkpoint'   # TensorFlow's list of checkpoints in a folder
 RUN_FOLDER = 'checkpoints'  # where an output folder keeps them
 _MOST_LIST = 1 << 20        # bytes of STATE_FILE; of a larger one TensorFlow dies
+_LISTED = re.compile(r'^[ \t]*(?:model_checkpoint_path|(?P<all>all_model_checkpoint_paths))[ \t]*:'
+                     r'[ \t]*(?P<mark>["\'])(?P<name>(?:\\.|(?!(?P=mark))[^\\\n])*)(?P=mark)', re.M)
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 
 
@@ -117,14 +120,9 @@ def _newest(folder):
     """Returns the newest prefix of one folder, or None. Never passes over a damaged newest one."""
     if not os.path.isdir(folder):
         return None
-    state = None
-    if _has_list(folder):
-        try:
-            state = tf.train.get_checkpoint_state(folder)
-        except (ValueError, TypeError):     # damaged: the files themselves tell
-            pass
-    if state is not None and state.model_checkpoint_path:
-        named = state.model_checkpoint_path
+    newest, _ = _read_list(folder)
+    if newest:
+        named = os.path.join(folder, newest)
         # A folder that was moved may name the place where it lay before.
         for prefix in (os.path.join(folder, os.path.basename(named)), named):
             if exists(prefix):
@@ -162,19 +160,34 @@ def resumable(folder: str) -> Tuple[Optional[str], List[str]]:
 
 def _named_in_list(folder):
     """Bare names in TensorFlow's `checkpoint` file; none where that is damaged."""
+    newest, names = _read_list(folder)
+    return [os.path.basename(name) for name in [newest] + names if name]
+
+
+def _read_list(folder):
+    """Reads TensorFlow's `checkpoint` file; lines that make no sense are passed over.
+
+    TensorFlow itself warns of them, and of what it finds there in full.
+
+    Returns:
+      (the newest prefix or '', list of all), as they stand there.
+    """
     path = os.path.join(folder, STATE_FILE)
-    if not _has_list(folder):
-        return []
+    if not os.path.isfile(path) or os.path.getsize(path) > _MOST_LIST:
+        return '', []
     with limits.regular(path, 'the list of checkpoints', 'Make it readable.') as (stream, _):
-        listed = stream.read().decode('utf-8', 'replace')
-    return [os.path.basename(name) for name in re.findall(
-        r'^(?:all_)?model_checkpoint_paths?: "([^"\n]*)"', listed, re.M)]
-
-
-def _has_list(folder):
-    """Returns whether a folder has a `checkpoint` file of a size that such a list can have."""
-    path = os.path.join(folder, STATE_FILE)
-    return os.path.isfile(path) and os.path.getsize(path) <= _MOST_LIST
+        content = stream.read().decode('utf-8', 'replace')
+    newest, names = '', []
+    for match in _LISTED.finditer(content):
+        try:
+            name = text_encoding.CUnescape(match.group('name')).decode('utf-8', 'replace')
+        except ValueError:      # an escape that is none
+            continue
+        if match.group('all'):
+            names.append(name)
+        else:
+            newest = name
+    return newest, names
 
 
 def _is_whole(prefix):

@@ -181,6 +181,42 @@ def test_the_list_of_a_folder_holds_bare_names_that_tensorflow_reads(tmp_path):
     assert tf.train.latest_checkpoint(str(tmp_path)) == prefixes[-1]
 
 
+@pytest.mark.parametrize('name', [
+    'model-1', 'm\u00f6del 1', 'a"b\\c', "it's", '\u4e2d-1', 'tab\t-1'])
+def test_a_list_of_tensorflow_names_what_it_named(tmp_path, name):
+    prefix = save(tmp_path, 1, a=A)
+    for ending in ('.index', '.data-00000-of-00001'):
+        os.rename(prefix + ending, str(tmp_path / name) + ending)
+    save(tmp_path, 9, a=A)
+    tf.train.update_checkpoint_state(str(tmp_path), name, [name, 'model-9'])
+    assert checkpoints.latest(str(tmp_path)) == str(tmp_path / name)
+    assert set(checkpoints._named_in_list(str(tmp_path))) == {name, 'model-9'}
+
+
+@pytest.mark.parametrize('content', [
+    b'model_checkpoint_path: "model-1"\nall_model_checkpoint_paths: "model-1" \x1b[31m',
+    b"  model_checkpoint_path :\t'model-1'\n", b'model_checkpoint_path: "model-1"\nx' * 3,
+    b'\x1b[31m\xff\nmodel_checkpoint_path: "\\155odel-1"\n' + b'\x1b' * 5000])
+def test_of_a_damaged_list_the_whole_lines_are_taken(tmp_path, capfd, content):
+    prefix = save(tmp_path, 1, a=A)
+    save(tmp_path, 2, a=A)
+    (tmp_path / 'checkpoint').write_bytes(content)
+    assert checkpoints.latest(str(tmp_path)) == prefix
+    assert capfd.readouterr() == ('', '')       # TensorFlow would quote all of it
+
+
+@pytest.mark.parametrize('content', [
+    b'', b'\0' * 300, b'model_checkpoint_path: "model-1', b'model_checkpoint_path: "model-1\n"',
+    b'model_checkpoint_path: "\\xyz"', b'\xff\xfemodel_checkpoint_path: "model-1"',
+    b'model_checkpoint_path: ""', b'model_checkpoint_path: model-1\n\x1b]0;title\x07' * 1000])
+def test_a_list_without_a_name_leaves_it_to_the_files(tmp_path, capfd, content):
+    save(tmp_path, 1, a=A)
+    newest = save(tmp_path, 2, a=A)
+    (tmp_path / 'checkpoint').write_bytes(content)
+    assert checkpoints.latest(str(tmp_path)) == newest
+    assert capfd.readouterr() == ('', '')
+
+
 def test_remove_takes_all_files_of_one_checkpoint_only(tmp_path):
     prefixes = [save(tmp_path, step, a=A) for step in (1, 10)]
     for prefix in prefixes:

@@ -84,6 +84,20 @@ def test_returned_outputs_are_compared(change, dtype, code, graph, tmp_path, cap
     assert lines[1] == 'ok    best  largest difference 0'
 
 
+def test_names_of_outputs_steer_no_terminal(graph, tmp_path, capsys):
+    folder = export.write_atc(graph, 'Ascend310')
+    results, path = returned(folder, tmp_path), os.path.join(folder, 'expected.json')
+    with open(path) as stream:
+        record = json.load(stream)
+    record['outputs'][1]['name'] = '\x1b[31m\u202ebest\n' + 'x' * 500
+    with open(path, 'w') as stream:
+        json.dump(record, stream)
+    assert deploy.print_comparison(deploy.parse_args([folder, results])) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all(len(line) < 200 and line.isprintable() for line in lines)
+    assert lines[1].startswith(r'ok    \x1b[31m\u202ebest x')
+
+
 @pytest.mark.parametrize('row, place, code', [
     (None, 0, 0),       # all equal
     (1, 2, 0),          # margin 0.004, within half precision; what follows does not count

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors
+from common import errors, files
 from common.geometry import meshes, voxel_grids
 from vsl import data_utils, make_dataset
 
@@ -112,6 +112,32 @@ def test_modelnet_as_it_is_downloaded(tmp_path, capsys):
         # Five sides of that box: a box of cells less what is inside and less the last side's.
         assert split.voxels[1].sum() == 12 * 18 * 24 - 10 * 16 * 23
     assert not (tmp_path / 'out.mat.parts').exists()
+
+
+def test_empty_members_of_an_archive_are_told_and_not_unpacked(tmp_path, capsys):
+    path, output = str(tmp_path / 'sets.zip'), str(tmp_path / 'out.mat')
+    empty = ['sets/\x1b[31mdesk/train/{}.off'.format(number) for number in range(300)]
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name in empty:
+            archive.writestr(name, b'')
+    with mock.patch.object(files, 'replacing') as made:     # a file takes milliseconds
+        assert run('--meshes', path, '--output', output) == 1
+    assert not made.called
+    error = capsys.readouterr().err
+    assert 'all of its 300 files are empty' in error
+    assert error.startswith('error: {}: '.format(path)) and error[:-1].isprintable()
+    with zipfile.ZipFile(path, 'a') as archive:
+        for split in ('train', 'test'):
+            archive.writestr('sets/\x1b[31mdesk/{}/good.off'.format(split), off(FACES))
+    with mock.patch.object(files, 'replacing', wraps=files.replacing) as made:
+        assert run('--meshes', path, '--output', output) == 0
+    assert sum(call[0][0].endswith('.off') for call in made.call_args_list) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() for line in lines) and len(lines) < 120
+    left_out = [line for line in lines if line.startswith('left out')]
+    assert len(left_out) == 101 and left_out[-1] == 'left out: 200 more'
+    assert r'left out: sets/\x1b[31mdesk/train/0.off of' in left_out[0]
+    assert any(line.endswith('; 300 left out') for line in lines)
 
 
 def test_open_surfaces_are_filled_where_that_is_asked_for(tmp_path, capsys):
