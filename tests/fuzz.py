@@ -450,10 +450,18 @@ def _work(reader, path, contents, first, sending):
         most = int(stream.read().split()[0]) * resource.getpagesize() + 4 * _MEMORY
     limits.bound(resource.RLIMIT_AS, most)
     limits.bound(resource.RLIMIT_CORE, 0)
+    said = tempfile.TemporaryFile()
+    os.dup2(said.fileno(), 2)
     for number in range(first, len(contents)):
         signal.setitimer(signal.ITIMER_PROF, _SECONDS)
         _put(path, contents[number])
         outcome = _outcome(READERS[reader].read, path)
+        if os.fstat(2).st_size and not outcome.startswith('finding'):
+            said.seek(0)
+            outcome = 'finding: beside its line a library says: {}'.format(
+                said.read(300).decode('utf-8', 'replace'))
+        os.truncate(2, 0)
+        os.lseek(2, 0, os.SEEK_SET)
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
         if grown > _MEMORY and not outcome.startswith('finding'):
             outcome = 'finding: {} bytes of memory'.format(grown)

@@ -124,7 +124,8 @@ def test_chunks_that_are_not_there_are_counted(tmp_path):
         assert hdf5.count_chunks(stream['a']) == 10 * 65537
         for name, place, expected in (
                 ('whole', (), 1), ('b', (), 8), ('b', (slice(1, 3),), 8), ('b', (3,), 4),
-                ('b', (slice(2, 4), 9), 1), ('b', (slice(None), slice(2, 4)), 4), ('b', (slice(2, 2),), 0)):
+                ('b', (slice(2, 4), 9), 1), ('b', (slice(None), slice(2, 4)), 4),
+                ('b', (slice(2, 2),), 0)):
             assert hdf5.count_chunks(stream[name], place) == expected
     _refused(hdf5.open_file, path, '"a" lies in 655370 chunks, more than the 100')
     _refused(hdf5.read, path, '"a" lies in 655370 chunks')
