@@ -117,6 +117,10 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         """Reads a command line; an unknown option or argument ends the process."""
         args = sys.argv[1:] if args is None else list(args)
+        for argument in args:       # TensorFlow and the files of ours take UTF-8 alone
+            if any('\ud800' <= letter <= '\udfff' for letter in argument):
+                self.error('{} has bytes that are no UTF-8. Rename what it names.'.format(
+                    errors.quote(argument, 100)))
         if self._subparsers is None:
             self._refuse_unknown(args)  # first: a required option that was misspelt is not missing
         namespace, extras = self.parse_known_args(args, namespace)
@@ -140,7 +144,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         """Ends the process with exit code 2 and one line."""
         self.exit(2, '{}: error: {} ({} --help lists the options)\n'.format(
-            self.prog, message, self.prog))
+            self.prog, errors.one_line(message), self.prog))
 
 
 class _Flag(argparse.Action):

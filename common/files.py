@@ -66,9 +66,10 @@ def replacing(path: str) -> Iterator[str]:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a text file (UTF-8) in one exchange."""
+    """Writes a text file (UTF-8) in one exchange; bytes of names that are none stand escaped."""
     with replacing(path) as temporary:
-        with open(temporary, 'w', encoding='utf-8', newline='\n') as stream:
+        with open(temporary, 'w', encoding='utf-8', errors='backslashreplace',
+                  newline='\n') as stream:
             stream.write(text)
 
 

@@ -230,7 +230,7 @@ def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
       errors.InputError: a file cannot be read, or has what is no name.
     """
     if names_path:
-        names = _checked(_names_of_file(names_path), names_path)
+        names = check_class_names(_names_of_file(names_path), names_path)
         return names + _numbered(names, num_classes)
     with _open(path) as stream:
         with hdf5.telling(path, 'class_names', _REMEDY):
@@ -245,11 +245,17 @@ def class_names(path: str, num_classes: int, names_path: str = '') -> List[str]:
         names = list(_KNOWN_NAMES[os.path.basename(path)])
     elif os.path.isfile(beside):
         names, source = _names_of_file(beside), beside
-    return _checked(names, source) + _numbered(names, num_classes)
+    return check_class_names(names, source) + _numbered(names, num_classes)
 
 
-def _checked(names, path):
-    """Returns names that fit a table and a picture; others are refused."""
+def check_class_names(names: List[str], path: str) -> List[str]:
+    """Returns names of classes that fit a table and a picture.
+
+    Args:
+      names: list of str; path: str, of the file or folder that they are of, for the message.
+    Raises:
+      errors.InputError: a name is another.
+    """
     for number, name in enumerate(names, 1):
         if not name.isprintable() or len(name) > _LONGEST_NAME:
             raise errors.InputError('{}: the name of class {} is "{}", expected at most {} '

@@ -145,7 +145,7 @@ def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 
         raise errors.InputError('{}: {} is for validation, and a set has train and test alone; '
                                 'move such files into one of these, or away.'.format(
                                     folder, other.path))
-    classes = sorted({item.folders[0] for item in items})
+    classes = data_utils.check_class_names(sorted({item.folders[0] for item in items}), folder)
     sources = []
     for item in items:
         name = os.path.splitext(item.path)[0].replace(os.sep, '/')

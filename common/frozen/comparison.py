@@ -45,7 +45,8 @@ def compare(folder: str, results: str, cosine: float = 0.999, rounding: float = 
         one, other = [
             choices.without_moved(values[name], moved, output.get('batch_axis')).astype(np.float64)
             for values in (actual, expected)]
-        difference = float(np.max(np.abs(one - other), initial=0))
+        with np.errstate(invalid='ignore'):     # of infinities
+            difference = float(np.max(np.abs(one - other), initial=0))
         if expected[name].dtype.kind != 'f':
             within = name not in margins or moved is None or moved.margin <= rounding
             rows.append((name, None, difference, difference == 0 and within))
@@ -92,7 +93,8 @@ def _read_result(results, number, expected):
 
 
 def _cosine(result, expected):
-    lengths = np.linalg.norm(result) * np.linalg.norm(expected)
-    if not lengths:
-        return float(np.array_equal(result, expected))
-    return float(result.dot(expected) / lengths)
+    with np.errstate(all='ignore'):     # NaN of what is not finite, which is no likeness
+        lengths = np.linalg.norm(result) * np.linalg.norm(expected)
+        if not lengths:
+            return float(np.array_equal(result, expected))
+        return float(result.dot(expected) / lengths)

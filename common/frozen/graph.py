@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import warnings
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -48,13 +49,17 @@ def read_graph(path: str) -> tf.GraphDef:
     content = limits.content(path, 'a graph', 'python freeze_graph.py makes a frozen one of a '
                              'checkpoint.', _MOST_BYTES)
     try:
-        if path.endswith('.meta'):
-            meta.ParseFromString(content)
-            graph_def = meta.graph_def
-        elif path.endswith('.pbtxt'):
-            text_format.Merge(content.decode('utf-8-sig'), graph_def)
-        else:
-            graph_def.ParseFromString(content)
+        with limits.silenced(), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            if path.endswith('.meta'):
+                meta.ParseFromString(content)
+                graph_def = meta.graph_def
+            elif path.endswith('.pbtxt'):
+                text_format.Merge(content.decode('utf-8-sig'), graph_def)
+            else:
+                graph_def.ParseFromString(content)
+        if any(issubclass(one.category, RuntimeWarning) for one in said):
+            raise ValueError('not all of it was read')
     except (message.DecodeError, text_format.ParseError, RecursionError, ValueError) as error:
         raise errors.InputError('{} is no graph, or is cut short.'.format(path)) from error
     if not graph_def.node:

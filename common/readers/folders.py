@@ -3,6 +3,8 @@ import os
 import re
 from typing import List, NamedTuple, Sequence, Tuple
 
+from common import errors
+
 _LITTER = ('__macosx', '__pycache__', 'lost+found', '@eadir', 'thumbs.db', 'desktop.ini',
            '$recycle.bin', 'recycler', '#recycle', 'system volume information')
 _SPLITS = {'train': 'train', 'training': 'train', 'test': 'test', 'testing': 'test', 'val': 'val',
@@ -32,6 +34,19 @@ def is_data(name: str) -> bool:
     return not name.startswith('.') and name.lower() not in _LITTER
 
 
+def check_name(folder: str, name: str) -> None:
+    """Makes sure that a name can stand on a line of a table, which is UTF-8.
+
+    Args:
+      folder: str, for the message; name: str, of a file or folder in it, perhaps a relative path.
+    Raises:
+      errors.InputError: it breaks the line, or has bytes that are no UTF-8.
+    """
+    if name.splitlines() != [name] or any('\ud800' <= letter <= '\udfff' for letter in name):
+        raise errors.InputError('{}: the name {} has a line break or bytes that are no UTF-8. '
+                                'Rename it.'.format(folder, errors.quote(name, 80)))
+
+
 def names(folder: str) -> List[str]:
     """Returns the entries of a folder that may be data, sorted; none if there is no such folder."""
     return sorted(filter(is_data, os.listdir(folder))) if os.path.isdir(folder) else []
@@ -46,8 +61,11 @@ def shape_name(name: str) -> str:
 
 
 def subfolders(folder: str) -> List[str]:
-    """Returns the folders in a folder that may hold data, sorted."""
-    return [name for name in names(folder) if os.path.isdir(os.path.join(folder, name))]
+    """Returns the folders in a folder that may hold data, sorted; errors as in `check_name`."""
+    inner = [name for name in names(folder) if os.path.isdir(os.path.join(folder, name))]
+    for name in inner:
+        check_name(folder, name)
+    return inner
 
 
 def below(folder: str, extensions: Sequence[str]) -> List[str]:
@@ -57,6 +75,8 @@ def below(folder: str, extensions: Sequence[str]) -> List[str]:
       folder: str; extensions: in small letters, with the dot.
     Returns:
       list of relative paths, sorted by their parts.
+    Raises:
+      errors.InputError: see `check_name`.
     """
     paths, seen = [], set()
     for place, inner, entries in os.walk(folder, followlinks=True):
@@ -67,6 +87,8 @@ def below(folder: str, extensions: Sequence[str]) -> List[str]:
         inner[:] = filter(is_data, inner)
         paths += [os.path.relpath(os.path.join(place, name), folder) for name in entries
                   if is_data(name) and os.path.splitext(name)[1].lower() in extensions]
+    for path in paths:
+        check_name(folder, path)
     return sorted(paths, key=lambda path: path.split(os.sep))
 
 

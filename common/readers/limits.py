@@ -7,6 +7,7 @@ import contextlib
 import os
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from io import BufferedReader
@@ -83,6 +84,28 @@ def telling(path: str, what: str, remedy: str = ANEW) -> Iterator[None]:
     except DAMAGE as error:
         raise errors.InputError('{} cannot be read as {}: {}. {}'.format(
             path, what, errors.reason(error), remedy))
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Keeps from the terminal what a library in C writes there itself, beside what it raises.
+
+    For short calls: what other threads print meanwhile is lost.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:     # nobody hears it
+        yield
+        return
+    sys.stderr.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def look(path: str, what: str, remedy: str = ANEW) -> Tuple[bytes, int]:

@@ -83,6 +83,20 @@ def test_a_flag_refuses_other_values(capsys, argument):
     assert 'strict' in refusal(capsys, a_parser(), ['--data_path=x', argument])
 
 
+@pytest.mark.parametrize('argument, shown', [
+    ('--name=bad\udcff', r'--name=bad\udcff has bytes that are no UTF-8'),
+    ('--nome=\x1b[31m' + 'x' * 5000, 'unknown option --nome; did you mean --name?'),
+    ('stray\x1b[31m\n' + 'x' * 5000, r'unexpected argument stray\x1b[31m')])
+def test_what_a_command_line_says_steers_no_terminal(capsys, argument, shown):
+    parser = cli.make_parser('Does it.')
+    parser.add_argument('--name')
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args([argument])
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and shown in said
+    assert said.endswith('\n') and said[:-1].isprintable() and len(said) < 400
+
+
 @pytest.mark.parametrize('kind, good, bad', [
     (cli.positive_int, {'1': 1, '70': 70}, ['0', '-1', '1.5', 'x', '']),
     (cli.non_negative_int, {'0': 0}, ['-1', '0.5']),

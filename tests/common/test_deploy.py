@@ -263,3 +263,16 @@ def test_the_expected_outputs_are_named(graph):
     folder = export.write_atc(graph, 'Ascend310')
     with open(os.path.join(folder, 'expected.json')) as stream:
         assert [output['name'] for output in json.load(stream)['outputs']] == ['scores', 'best']
+
+
+def test_outputs_that_are_not_finite_are_compared_in_silence(graph, tmp_path, capsys, recwarn):
+    folder = export.write_atc(graph, 'Ascend310')
+    results = returned(folder, tmp_path)
+    path = os.path.join(folder, 'expected_0_scores.npy')
+    scores = np.load(path)
+    scores[0, 0] = np.inf
+    np.save(path, scores)
+    scores.tofile(os.path.join(results, '2026_01_01', 'net_output_0.bin'))
+    assert deploy.print_comparison(deploy.parse_args([folder, results])) == 1
+    assert 'FAIL  scores' in capsys.readouterr().out
+    assert not [one for one in recwarn.list if one.category is RuntimeWarning]

@@ -555,3 +555,18 @@ def test_a_graph_that_aborts_tensorflow_ends_in_a_line(tmp_path):
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     assert done.returncode == 1
     assert 'pb-5403-a.pb cannot be run' in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize('ending', ['.pb', '.meta'])
+@pytest.mark.parametrize('content', [
+    b'\x0a\x06\x0a\x02\xff\xfe\x12\x00',        # a node whose name is no UTF-8
+    b'\x0a\x05\x0a\x01a\x12\x00\x0c',           # the end of a group that never began
+    b'\x0a\x05\x0a\x01a\x12\x00' + b'\xff' * 20])
+def test_of_a_damaged_graph_protobuf_says_nothing_itself(tmp_path, capfd, recwarn, ending, content):
+    if ending == '.meta':
+        content = b'\x12' + bytes([len(content)]) + content
+    path = tmp_path / ('a' + ending)
+    path.write_bytes(content)
+    with pytest.raises(errors.InputError, match='is no graph, or is cut short'):
+        graph_lib.read_graph(str(path))
+    assert capfd.readouterr() == ('', '') and not recwarn.list

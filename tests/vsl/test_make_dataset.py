@@ -116,7 +116,7 @@ def test_modelnet_as_it_is_downloaded(tmp_path, capsys):
 
 def test_empty_members_of_an_archive_are_told_and_not_unpacked(tmp_path, capsys):
     path, output = str(tmp_path / 'sets.zip'), str(tmp_path / 'out.mat')
-    empty = ['sets/\x1b[31mdesk/train/{}.off'.format(number) for number in range(300)]
+    empty = ['sets/desk/train/\x1b[31m{}.off'.format(number) for number in range(300)]
     with zipfile.ZipFile(path, 'w') as archive:
         for name in empty:
             archive.writestr(name, b'')
@@ -128,7 +128,7 @@ def test_empty_members_of_an_archive_are_told_and_not_unpacked(tmp_path, capsys)
     assert error.startswith('error: {}: '.format(path)) and error[:-1].isprintable()
     with zipfile.ZipFile(path, 'a') as archive:
         for split in ('train', 'test'):
-            archive.writestr('sets/\x1b[31mdesk/{}/good.off'.format(split), off(FACES))
+            archive.writestr('sets/desk/{}/good.off'.format(split), off(FACES))
     with mock.patch.object(files, 'replacing', wraps=files.replacing) as made:
         assert run('--meshes', path, '--output', output) == 0
     assert sum(call[0][0].endswith('.off') for call in made.call_args_list) == 2
@@ -136,8 +136,21 @@ def test_empty_members_of_an_archive_are_told_and_not_unpacked(tmp_path, capsys)
     assert all(line.isprintable() for line in lines) and len(lines) < 120
     left_out = [line for line in lines if line.startswith('left out')]
     assert len(left_out) == 101 and left_out[-1] == 'left out: 200 more'
-    assert r'left out: sets/\x1b[31mdesk/train/0.off of' in left_out[0]
+    assert left_out[0].startswith(r'left out: sets/desk/train/\x1b[31m0.off of')
     assert any(line.endswith('; 300 left out') for line in lines)
+
+
+@pytest.mark.parametrize('name', ['\x1b[31mdesk', '\u202eksed', 101 * 'x', 'a\tb'])
+def test_classes_that_no_set_can_name_are_told_before_the_work(tmp_path, capsys, name):
+    for split in ('train', 'test'):
+        (tmp_path / 'in' / name / split).mkdir(parents=True)
+        (tmp_path / 'in' / name / split / '1.off').write_text(off(FACES))
+    with mock.patch.object(make_dataset, '_work') as work:
+        assert run('--meshes', str(tmp_path / 'in'), '--output', str(tmp_path / 'o.mat')) == 1
+    assert not work.called
+    error = capsys.readouterr().err
+    assert error.startswith('error: {}: the name of class 1 is'.format(tmp_path / 'in'))
+    assert error[:-1].isprintable() and len(error) < 300 and not (tmp_path / 'o.mat').exists()
 
 
 def test_open_surfaces_are_filled_where_that_is_asked_for(tmp_path, capsys):

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from common import errors
 from common.readers import folders
 
 
@@ -22,6 +23,28 @@ def test_what_systems_leave_is_no_data(tmp_path):
     assert folders.below(str(tmp_path), ('.obj',)) == ['a/x/y.obj', 'b/1.OBJ', 'b/2.obj']
     assert folders.subfolders(str(tmp_path)) == folders.names(str(tmp_path)) == ['a', 'b']
     assert folders.names(str(tmp_path / 'nowhere')) == []
+
+
+@pytest.mark.parametrize('name', [b'bad\xff', b'two\nlines', b'old\rmac', b'\xe2\x80\xa8line',
+                                  b'half \xed\xa0\x80'])
+def test_names_that_no_table_can_hold_are_told(tmp_path, name):
+    place = os.path.join(os.fsencode(str(tmp_path)), b'a', name)
+    os.makedirs(place)
+    assert folders.below(str(tmp_path), ('.obj',)) == []    # what is no data may have any name
+    with pytest.raises(errors.InputError, match='Rename it') as caught:
+        folders.subfolders(str(tmp_path / 'a'))
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 290
+    open(os.path.join(place, b'1.obj'), 'w').close()
+    for function in (folders.below, folders.items):
+        with pytest.raises(errors.InputError, match='Rename it'):
+            function(str(tmp_path), ('.obj',))
+
+
+def test_other_names_are_taken_as_they_are(tmp_path):
+    names = ['e\u0301', '\u00e9', '\u202egnp', 'a\tb', '<b>', '\U0001f600', ' a ', '-rf', '%s{0}']
+    _touch(tmp_path, *('{}/1.obj'.format(name) for name in names))
+    assert folders.subfolders(str(tmp_path)) == sorted(names)
+    assert len(folders.items(str(tmp_path), ('.obj',))) == len(names)
 
 
 @pytest.mark.parametrize('paths, expected', [
