@@ -443,7 +443,7 @@ def _outcome(read, path):
         return 'finding: {}: {}'.format(type(error).__name__, str(error)[:300])
 
 
-def _work(reader, path, contents, first, sending):
+def _work(reader, path, contents, first, sending, is_strict):
     """Reads files one after the other, and writes what each gave (in a child)."""
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     with open('/proc/self/statm') as stream:
@@ -451,17 +451,18 @@ def _work(reader, path, contents, first, sending):
     limits.bound(resource.RLIMIT_AS, most)
     limits.bound(resource.RLIMIT_CORE, 0)
     said = tempfile.TemporaryFile()
-    os.dup2(said.fileno(), 2)
+    if is_strict:
+        os.dup2(said.fileno(), 2)
     for number in range(first, len(contents)):
         signal.setitimer(signal.ITIMER_PROF, _SECONDS)
         _put(path, contents[number])
         outcome = _outcome(READERS[reader].read, path)
-        if os.fstat(2).st_size and not outcome.startswith('finding'):
+        if os.fstat(said.fileno()).st_size and not outcome.startswith('finding'):
             said.seek(0)
             outcome = 'finding: beside its line a library says: {}'.format(
                 said.read(300).decode('utf-8', 'replace'))
-        os.truncate(2, 0)
-        os.lseek(2, 0, os.SEEK_SET)
+        said.seek(0)        # of descriptor 2 too
+        said.truncate()
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10) - base
         if grown > _MEMORY and not outcome.startswith('finding'):
             outcome = 'finding: {} bytes of memory'.format(grown)
@@ -504,12 +505,13 @@ def _said(process, receiving):
     os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
 
 
-def outcomes(reader, contents, folder):
+def outcomes(reader, contents, folder, is_strict=False):
     """Reads files in child processes; yields what each gave, in their order.
 
     Args:
       reader: str, of READERS; contents: list of bytes, of the files, or of functions (path) that
         make them; folder: str, for the file.
+      is_strict: bool, whether it is a finding what a library itself says on stderr.
     """
     place = os.path.join(folder, 'place')
     path = os.path.join(place, READERS[reader].name or 'case' + READERS[reader].suffix)
@@ -526,7 +528,7 @@ def outcomes(reader, contents, folder):
             try:
                 os.setpgid(0, 0)
                 os.close(receiving)
-                _work(reader, path, contents, number, sending)
+                _work(reader, path, contents, number, sending, is_strict)
                 code = 0
             finally:
                 os._exit(code)
@@ -548,11 +550,12 @@ def outcomes(reader, contents, folder):
             number += 1
 
 
-def fuzz(reader, cases, seed=0, keep=''):
+def fuzz(reader, cases, seed=0, keep='', is_strict=False):
     """Runs a reader over mutated files.
 
     Args:
       reader: str, of READERS; cases: int; seed: int; keep: str, folder for files of findings.
+      is_strict: see `outcomes`.
     Returns:
       (collections.Counter of outcomes; list of str, the findings).
     """
@@ -568,7 +571,7 @@ def fuzz(reader, cases, seed=0, keep=''):
             batch = (starts[:count] if not number else [])
             batch = batch + [mutated(rng, rng.choice(starts), starts, READERS[reader].words)
                              for _ in range(count - len(batch))]
-            for content, outcome in zip(batch, outcomes(reader, batch, folder)):
+            for content, outcome in zip(batch, outcomes(reader, batch, folder, is_strict)):
                 counts[outcome.split(':')[0]] += 1
                 if outcome.startswith('finding'):
                     findings.append('{}-{}: {}'.format(reader, number, outcome))
@@ -589,6 +592,7 @@ def parse_args(argv=None):
                         help='files for each reader')
     parser.add_argument('--seed', type=cli.non_negative_int, default=0, help='of the files')
     parser.add_argument('--keep', default='', help='folder for the files of findings')
+    cli.add_flag(parser, '--strict', help='what a library itself says on stderr is a finding too')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -598,7 +602,7 @@ def try_out(options):
     wrong = 0
     for reader in sorted(READERS) if options.reader == 'all' else [options.reader]:
         began = time.time()
-        counts, findings = fuzz(reader, options.cases, options.seed, options.keep)
+        counts, findings = fuzz(reader, options.cases, options.seed, options.keep, options.strict)
         for finding in findings[:20]:
             print(finding, flush=True)
         print('{}: {} files, {} values, {} refused, {} findings, {:.0f} s'.format(

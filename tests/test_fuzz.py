@@ -164,3 +164,15 @@ def test_findings_are_found(function, finding, monkeypatch, tmp_path):
     assert time.time() - began < 40
     assert len(outcomes) == 2
     assert all(finding in one if finding else one == 'refused' for one in outcomes)
+
+
+def _says(path):
+    os.write(2, b'libx: a warning')
+    raise fuzz.errors.InputError(path + ' is damaged')
+
+
+def test_what_a_library_says_itself_is_a_finding_where_that_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setitem(fuzz.READERS, 'npy', fuzz.READERS['npy']._replace(read=_says))
+    finding = 'finding: beside its line a library says: libx: a warning'
+    assert list(fuzz.outcomes('npy', [b'x', b'y'], str(tmp_path), is_strict=True)) == 2 * [finding]
+    assert list(fuzz.outcomes('npy', [b'x'], str(tmp_path))) == ['refused']

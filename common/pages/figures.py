@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import warnings
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -92,12 +93,14 @@ def picture(path: str) -> Optional[str]:
     from PIL import Image  # here, since --help needs none of it
     try:
         data = limits.content(path, 'a picture', most=_LARGEST)
-        with Image.open(io.BytesIO(data)) as image:
-            kind = {'PNG': 'png', 'JPEG': 'jpeg'}.get(image.format)
-            if kind is None or image.size[0] * image.size[1] > pictures.MAX_PIXELS:
-                return None
-            if len(data) > _PLAIN or max(image.size) > _SIDE:
-                kind, data = 'jpeg', _smaller(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')     # of pictures between Pillow's own two limits
+            with Image.open(io.BytesIO(data), formats=('PNG', 'JPEG')) as image:
+                if image.size[0] * image.size[1] > pictures.MAX_PIXELS:
+                    return None
+                kind = 'png' if image.format == 'PNG' else 'jpeg'
+                if len(data) > _PLAIN or max(image.size) > _SIDE:
+                    kind, data = 'jpeg', _smaller(image)
     except (errors.InputError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return 'data:image/{};base64,{}'.format(kind, base64.b64encode(data).decode('ascii'))

@@ -3,7 +3,9 @@ import html.parser
 import json
 import os
 import re
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -154,3 +156,20 @@ def test_a_mesh_turns_in_the_browser_and_no_error_is_logged(folder):
         problems = [line for line in page.call('/se/log', {'type': 'browser'})
                     if line['level'] == 'SEVERE']
         assert problems == []
+
+
+def test_names_that_are_no_text_and_pictures_of_any_size_leave_a_page_whole(folder, recwarn):
+    samples = os.path.join(os.fsencode(str(folder)), b'samples')
+    for name in (b'bad\xff.png', b'bad\xff.csv', b'new\nline.obj', b'\xe2\x80\xaegnp.txt'):
+        with open(os.path.join(samples, name), 'wb') as stream:
+            stream.write(b'a,b\n1,2\n')
+    header = b'IHDR' + struct.pack('>2I5B', 12000, 8000, 8, 2, 0, 0, 0)     # 96 million pixels
+    large = b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + header + struct.pack(
+        '>I', zlib.crc32(header))
+    (folder / 'samples' / 'large.png').write_bytes(large)
+    assert figures.picture(str(folder / 'samples' / 'large.png')) is None
+    page = Reader(report.write_folder(str(folder), 'title \udcff'))
+    links = {one['href'] for one in page.all('a')}
+    assert './samples/bad%FF.csv' in links and './samples/new%0Aline.obj' in links
+    assert r'title \udcff' in page.text and 'red.png' in str(page.tags)
+    assert not recwarn.list
