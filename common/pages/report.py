@@ -177,7 +177,8 @@ def _section(title, items, note=''):
 def _link(name):
     """A link to a file beside the page; `./` keeps a name from being read as a scheme."""
     return '<a href="./{}" download>{}</a>'.format(
-        html.escape(urllib.parse.quote(os.fsencode(name.replace(os.sep, '/')))), html.escape(errors.escaped(name)))
+        html.escape(urllib.parse.quote(os.fsencode(name.replace(os.sep, '/')))),
+        html.escape(errors.escaped(name)))
 
 
 def _of_kind(names, endings):
