@@ -355,6 +355,9 @@ def add_run_options(parser: 'Parser', output_path: str) -> None:
     group.add_argument('--freeze_layers', type=names, default=[], metavar='SCOPE,SCOPE',
                        help='scopes of variables that the training leaves as they are, to '
                             'fine-tune the rest of a --checkpoint')
+    group.add_argument('--restart_layers', type=names, default=[], metavar='SCOPE,SCOPE',
+                       help='scopes of variables that are not taken from --checkpoint or the '
+                            'weights that ship, but begin anew')
     group.add_argument('--save_every', type=positive_int, default=1000,
                        help='steps between checkpoints')
     group.add_argument('--keep_checkpoints', type=positive_int, default=5,

@@ -121,8 +121,9 @@ def _train_gan(options, context):
     cli.say('--- GAN')
     gan_training.train_gan(_of_program(
         options, options_lib.parse_imgan, train=True, epoch=options.gan_epochs,
-        checkpoint_every=None, training_steps=None, checkpoint='', freeze_layers=[]),
-        context.replace(freeze_layers=()))
+        checkpoint_every=None, training_steps=None, checkpoint='', freeze_layers=[],
+        restart_layers=[]),
+        context.replace(freeze_layers=(), restart_layers=()))
 
 
 def _train_svr(options, context):

@@ -18,6 +18,7 @@ common_values=(
   'conda_name|conda environment to activate first'
   'seed|of every random draw'
   'freeze_layers|scopes of variables that the training leaves as they are, to fine-tune the rest of a --checkpoint'
+  'restart_layers|scopes of variables that are not taken from --checkpoint or the weights that ship, but begin anew'
   'save_every|steps between checkpoints'
   'keep_checkpoints|newest checkpoints that are kept'
   'report_every|steps between report lines'

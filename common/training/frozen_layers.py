@@ -1,4 +1,8 @@
-"""Layers that a training leaves as they are, for fine-tuning with --freeze_layers."""
+"""Layers that fine-tuning leaves as they are (--freeze_layers) or lets begin anew.
+
+The latter are those of --restart_layers. Names of scopes end at a slash, in GraphCMR at a dot.
+"""
+import re
 from typing import Any, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
@@ -6,9 +10,11 @@ import tensorflow.compat.v1 as tf
 from common import errors
 
 
-def is_frozen(name: str, prefixes: Sequence[str]) -> bool:
+def lies_in(name: str, prefixes: Sequence[str]) -> bool:
     """Returns whether a variable lies in one of the scopes, or is named so itself."""
-    return any(name == prefix or name.startswith(prefix.rstrip('/') + '/') for prefix in prefixes)
+    return any(name == prefix or name.startswith((prefix.rstrip('/.') + '/',
+                                                  prefix.rstrip('/.') + '.'))
+               for prefix in prefixes)
 
 
 class Optimizer(tf.train.Optimizer):
@@ -31,7 +37,7 @@ class Optimizer(tf.train.Optimizer):
                         name: Optional[str] = None) -> tf.Operation:
         """Returns the operation that updates what is not frozen."""
         pairs = [(gradient, variable) for gradient, variable in grads_and_vars
-                 if not is_frozen(variable.op.name, self._prefixes)]
+                 if not lies_in(variable.op.name, self._prefixes)]
         if not any(gradient is not None for gradient, _ in pairs):
             return tf.no_op(name)
         return self._optimizer.apply_gradients(pairs, global_step, name)
@@ -48,12 +54,24 @@ def describe(variables: Sequence[tf.Variable], prefixes: Sequence[str]) -> List[
     if not prefixes:
         return []
     names = [variable.op.name for variable in variables]
-    for prefix in prefixes:
-        if not any(is_frozen(name, [prefix]) for name in names):
-            raise errors.UsageError('--freeze_layers: no trained variable lies in {}; scopes of '
-                                    'this network: {}.'.format(errors.quote(prefix), errors.listed(
-                                        sorted({name.rsplit('/', 1)[0] for name in names}))))
-    count = sum(is_frozen(name, prefixes) for name in names)
+    check('--freeze_layers', names, prefixes)
+    count = sum(lies_in(name, prefixes) for name in names)
     if count == len(names):
         raise errors.UsageError('--freeze_layers leaves nothing to train.')
     return ['--freeze_layers: {} of {} variables stay as they are'.format(count, len(names))]
+
+
+def check(option: str, names: Sequence[str], prefixes: Sequence[str]) -> None:
+    """Checks that each scope holds a variable.
+
+    Args:
+      option: str, that names the scopes; names: of the variables.
+    Raises:
+      errors.UsageError: one holds none.
+    """
+    for prefix in prefixes:
+        if not any(lies_in(name, [prefix]) for name in names):
+            raise errors.UsageError('{}: no variable to train lies in {}; scopes of this network: '
+                                    '{}.'.format(option, errors.quote(prefix), errors.listed(
+                                        sorted({re.split(r'[/.][^/.]*$', name)[0]
+                                                for name in names}))))

@@ -42,6 +42,7 @@ class Context:
       threads: int, CPU threads of an operation; 0 leaves the choice to TensorFlow.
       npu_options: npu.NpuOptions.
       freeze_layers: scopes of variables that are not trained.
+      restart_layers: scopes of variables that are not taken from a --checkpoint.
       peers: peers.Nobody, what watches the other processes.
       rewrites_graph: bool, whether TensorFlow optimises graphs on a CPU.
     """
@@ -54,6 +55,7 @@ class Context:
     threads: int = 0
     npu_options: npu.NpuOptions = npu.NpuOptions()
     freeze_layers: Tuple[str, ...] = ()
+    restart_layers: Tuple[str, ...] = ()
     peers: peers_lib.Nobody = peers_lib.Nobody()
     rewrites_graph: bool = True
 
@@ -147,6 +149,7 @@ def settle(options: cli.Options, device: str, ranks: ranks_lib.Ranks = ranks_lib
         emulation.settings_of(npu_options)      # what is wrong is told before any long work
     places = {name: values[name] for name in ('output_path', 'seed') if name in values}
     return Context(device=device, ranks=ranks, freeze_layers=tuple(values.get('freeze_layers', ())),
+                   restart_layers=tuple(values.get('restart_layers', ())),
                    threads=options.threads, npu_options=npu_options,
                    precision=npu.precision_of(npu_options.precision_mode,
                                               npu_options.precision_mode_v2, device,

@@ -391,15 +391,22 @@ class Run:
         self.state.pop('step', None)
         return []
 
-    def _restore_weights(self, prefix, anew=()):
+    def _restore_weights(self, prefix, anew=(), scopes=()):
         """Takes the model's variables from another checkpoint; returns lines to print."""
         wanted, fresh = _model_variables(self._variables)
-        others = [variable.op.name for variable in wanted if variable.op.name in anew]
-        wanted = [variable for variable in wanted if variable.op.name not in anew]
+        names = [variable.op.name for variable in wanted]
+        others = [name for name in names if name in anew]
+        frozen_layers.check('--restart_layers', names, scopes)
+        restarted = [name for name in names if frozen_layers.lies_in(name, scopes)]
+        wanted = [variable for variable in wanted
+                  if variable.op.name not in anew and variable.op.name not in restarted]
         checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
                             'that --checkpoint was trained with, or another --checkpoint.')
         lines = ['note: {} starts anew, since the data has other classes than {}'.format(
             ' and '.join(others), prefix)] if others else []
+        if restarted:
+            lines.append('--restart_layers: {} of {} variables begin anew'.format(
+                len(restarted), len(names)))
         return lines + ['weights of {} ({} variables); step count and {} variables of the '
                         'optimizer start anew'.format(prefix, len(wanted), len(fresh))]
 
@@ -609,7 +616,7 @@ def _restore(run, options, context, anew):
     has_own = (os.path.exists(os.path.join(run.checkpoints, checkpoints.STATE_FILE))
                or bool(checkpoints.in_folder(run.checkpoints)))
     if not options.resume or not has_own:
-        lines = run._restore_weights(asked, anew) if asked else []
+        lines = run._restore_weights(asked, anew, context.restart_layers) if asked else []
         return lines + (_set_aside(run) if has_own and context.ranks.is_chief else [])
     lines = _changed_options(options, run.output_path)
     if asked and _is_own(asked, run):

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from common import errors, files
 from common.readers import arrays, limits, pickles
+from common.training import checkpoints
 from r2n2.models import net as net_lib
 
 _WHAT = 'a list of weights of 3D-R2N2'
@@ -110,8 +111,7 @@ def load(sess: tf.Session, net: net_lib.Net, path: str) -> None:
                 '{}: array {} should be {} {}, found {}: give its widths (NET.*) by --cfg.'
                 .format(path, number, name, list(expected), list(array.shape)))
         converted.append(from_original(net, name, array))
-    for variable, array in zip(net.params.values(), converted):
-        variable.load(array, sess)
+    checkpoints.assign(sess, list(net.params.values()), converted)
 
 
 def save(sess: tf.Session, net: net_lib.Net, path: str) -> None:

@@ -136,6 +136,27 @@ def test_a_cut_index_is_named(tmp_path, fraction):
         checkpoints.variables_of(prefix)
 
 
+def test_variables_are_given_values_in_one_call(monkeypatch):
+    with tf.Graph().as_default(), tf.Session() as sess:
+        first = tf.get_variable('first', [2, 1])
+        second = tf.get_variable('second', [], tf.int32, initializer=tf.zeros_initializer())
+        calls = []
+        run = sess.run
+        monkeypatch.setattr(sess, 'run', lambda *arguments: calls.append(1) or run(*arguments))
+        checkpoints.assign(sess, [second, first], [7, np.array([[3.], [-1.]])])
+        assert len(calls) == 1
+        assert run(first).tolist() == [[3.], [-1.]] and run(second) == 7
+
+
+def test_variables_with_one_initial_value_are_not_mixed_up():
+    with tf.Graph().as_default(), tf.Session() as sess:
+        value = tf.zeros([2])
+        twins = [tf.Variable(value, name='a'), tf.Variable(value, name='b')]
+        with pytest.raises(ValueError, match='b shares its initial value'):
+            checkpoints.assign(sess, twins, [np.ones(2), np.zeros(2)])
+
+
+
 @pytest.mark.parametrize('size', [None, 0, 10])
 def test_cut_or_missing_data_are_named_by_read_and_restore(tmp_path, size):
     prefix = save(tmp_path, a=A)

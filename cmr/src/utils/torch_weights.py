@@ -149,9 +149,8 @@ def assign(sess: tf.Session, variables: Dict[str, tf.Variable], weights: Dict[st
                                 'of its network (--num_layers, --num_channels, --resnet_width, '
                                 '--regressor_width).'
                                 .format(path, '; '.join(listed)))
-    for name, variable in wanted.items():
-        if name in weights:
-            variable.load(weights[name], sess)
+    names = [name for name in wanted if name in weights]
+    checkpoints.assign(sess, [wanted[name] for name in names], [weights[name] for name in names])
 
 
 def export(values: Dict[str, np.ndarray], path: str) -> None:
