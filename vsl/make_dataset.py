@@ -203,14 +203,14 @@ def _work(job):
     path, part, up, fill_open = job
     try:
         grid, state = voxelize_and_judge(path, up, fill_open)
-        with files.replacing(part) as temporary:
-            np.save(temporary, np.append(np.packbits(grid.ravel()),
-                                         np.uint8(filling.STATES.index(state))))
     except errors.InputError as error:
         text = str(error)
         return text if path in text else '{}: {}'.format(path, text)
     except (ValueError, MemoryError) as error:
         return '{}: {}'.format(path, error)
+    with files.replacing(part) as temporary:    # a full disk is no fault of the shape
+        np.save(temporary, np.append(np.packbits(grid.ravel()),
+                                     np.uint8(filling.STATES.index(state))))
     return None
 
 

@@ -1,4 +1,6 @@
 """Tests of vsl/make_dataset.py: meshes, binvox files and images to a set."""
+import errno
+import os
 import zipfile
 from unittest import mock
 
@@ -151,6 +153,30 @@ def test_classes_that_no_set_can_name_are_told_before_the_work(tmp_path, capsys,
     error = capsys.readouterr().err
     assert error.startswith('error: {}: the name of class 1 is'.format(tmp_path / 'in'))
     assert error[:-1].isprintable() and len(error) < 300 and not (tmp_path / 'o.mat').exists()
+
+
+def test_a_full_disk_leaves_no_shape_out(tmp_path, capsys):
+    for split in ('train', 'test'):
+        for number in range(3):
+            path = tmp_path / 'in' / 'sofa' / split / '{}.off'.format(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(off(FACES))
+    save, count = np.save, []
+
+    def full(path, array):
+        count.append(path)
+        if len(count) == 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(path, array)
+
+    arguments = ['--meshes', str(tmp_path / 'in'), '--output', str(tmp_path / 'out.mat'),
+                 '--workers=1']
+    with mock.patch.object(np, 'save', full):
+        assert make_dataset.main(arguments) == 1
+    assert 'No space left on device' in capsys.readouterr().err
+    assert not (tmp_path / 'out.mat').exists()
+    assert make_dataset.main(arguments) == 0
+    assert '3 shapes for training, 3 for testing' in capsys.readouterr().out
 
 
 def test_open_surfaces_are_filled_where_that_is_asked_for(tmp_path, capsys):
