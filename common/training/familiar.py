@@ -89,12 +89,15 @@ def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
       errors.InputError: the record is damaged, or of other features.
     """
     for path in _above(folder, FEATURES):
-        known = arrays.read_archive(path, ('mean', 'axes'), arrays.NUMBERS,
-                                    'a record of features', _REMEDY)
+        known = arrays.read_archive(path, ('mean', 'axes'), 'f', 'a record of features', _REMEDY)
         size = np.shape(features)[1]
         if [np.shape(known.get(name)) for name in ('mean', 'axes')] != [(size,), (size, size)]:
             raise errors.InputError('{} is no record of {} features. {}'.format(
                 path, size, _REMEDY))
+        with np.errstate(invalid='ignore'):     # NaN is no such number either
+            if not all((np.abs(known[name]) <= np.finfo(np.float32).max).all() for name in known):
+                raise errors.InputError('{} holds numbers beyond those of float32. {}'.format(
+                    path, _REMEDY))
         offsets = np.asarray(features, np.float64) - known['mean']
         return np.sqrt(np.mean(np.dot(offsets, known['axes'].astype(np.float64)) ** 2, axis=1))
     return None

@@ -61,3 +61,13 @@ def test_features_without_a_record_or_with_another_one(tmp_path):
     (tmp_path / familiar.FEATURES).write_bytes(b'nothing')
     with pytest.raises(errors.InputError, match='evaluate again'):
         familiar.distances(str(tmp_path), np.zeros([2, 2]))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, 1e200, 1j])
+def test_features_of_a_record_with_numbers_that_are_none_are_refused(tmp_path, recwarn, value):
+    axes = np.eye(2, dtype=type(value) if value == 1j else np.float64)
+    axes[0, 1] = value
+    np.savez(str(tmp_path / 'features.npz'), mean=np.zeros(2), axes=axes)
+    with pytest.raises(errors.InputError, match='features.npz'):
+        familiar.distances(str(tmp_path), np.ones([1, 2]))
+    assert not recwarn.list
