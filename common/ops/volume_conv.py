@@ -5,12 +5,14 @@ and one of them is the forward pass of a transposed convolution. Two forms give 
 another order, with the same variables. Which one follows from the sizes, by measurement:
 
 - Folding each block of stride^3 cells into the channels (space to depth) turns a strided
-  convolution into one of stride 1, whose kernels are fast. Its transpose goes sample by sample, for
-  which TensorFlow has a kernel that takes a third of the time of the one for batches.
+  convolution into one of stride 1, whose kernels are fast.
 - The windows of a few samples are gathered as rows of a matrix, so that a convolution and the
-  gradient of its kernel are matrix products, and the transpose adds up a product's rows. It wastes
-  nothing where the stride does not divide the kernel. The matrix stays below _BLOCK_BYTES: beyond
-  the caches its rows cost more than the products.
+  gradient of its kernel are matrix products. It wastes nothing where the stride does not divide the
+  kernel. The matrix stays below _BLOCK_BYTES: beyond the caches its rows cost more than the
+  products.
+
+In both the transpose goes sample by sample, for which TensorFlow has a kernel (a product whose rows
+are added up) that takes a third of the time of the one for batches, and with a stride a hundredth.
 
 B: batch, D: side of the larger volume, d: side of the smaller one, k: side of the kernel,
 s: stride, C: channels of the larger volume, N: channels of the smaller one; d = (D - k) // s + 1.
@@ -92,7 +94,7 @@ def _convolved(inputs, kernel, stride):
     def convolve(volume, weights):
         def gradients(upstream):
             with regions.one_operator('Conv3DBackpropInput'):
-                to_volume = _pad_end(_scattered(upstream, weights, stride), volume.shape[1].value,
+                to_volume = _pad_end(_by_sample(upstream, weights, stride), volume.shape[1].value,
                                      (1, 2, 3))
             with regions.one_operator('Conv3DBackpropFilter'):
                 return to_volume, _window_gradient(_windows(volume, weights, stride), upstream,
@@ -106,7 +108,7 @@ def _convolved(inputs, kernel, stride):
 
 
 def _transposed(inputs, kernel, stride):
-    """`conv3d_transpose` by windows."""
+    """`conv3d_transpose` by samples, its gradients by windows."""
     @tf.custom_gradient
     def spread(volume, weights):
         def gradients(upstream):
@@ -117,7 +119,7 @@ def _transposed(inputs, kernel, stride):
                 return to_volume, _window_gradient(windows, volume, weights)
 
         with regions.one_operator('Conv3DBackpropInput'):
-            return _scattered(volume, weights, stride), gradients
+            return _by_sample(volume, weights, stride), gradients
 
     return spread(inputs, kernel)
 
@@ -167,25 +169,6 @@ def _window_gradient(windows, smaller, kernel):
     return tf.reshape(tf.transpose(tf.add_n(products)), kernel.shape)
 
 
-def _scattered(smaller, kernel, stride):
-    """The transposed convolution: the rows of a product, added up where windows overlap."""
-    side, channels, outputs = kernel.shape.as_list()[2:]
-    batch, cells = smaller.shape[0].value, smaller.shape[1].value
-    size = stride * (cells - 1) + side
-    if stride == 1:
-        return _by_sample(smaller, kernel)
-    places = tf.reshape(_places(size, side, stride), [1, -1])
-    flat, results = tf.reshape(kernel, [-1, outputs]), []
-    for part in tf.split(smaller, _block_sizes(batch, 4 * cells ** 3 * side ** 3 * channels)):
-        count = part.shape[0].value
-        rows = tf.matmul(tf.reshape(part, [-1, outputs]), flat, transpose_b=True)
-        shifts = tf.constant(np.arange(count, dtype=np.int32)[:, None] * np.int32(size ** 3))
-        added = tf.math.unsorted_segment_sum(
-            tf.reshape(rows, [-1, channels]), tf.reshape(places + shifts, [-1]), count * size ** 3)
-        results.append(tf.reshape(added, [count] + 3 * [size] + [channels]))
-    return tf.concat(results, axis=0)
-
-
 @tf.RegisterGradient('FoldedConv3D')
 def _conv3d_gradients(op, gradient):
     volume, kernel = op.inputs
@@ -213,15 +196,15 @@ def _spread(inputs, kernel):
         return _by_sample(inputs, kernel), gradients
 
 
-def _by_sample(inputs, kernel):
-    """Transposed convolution of stride 1, a sample at a time where their number is known."""
+def _by_sample(inputs, kernel, stride=1):
+    """Transposed convolution, a sample at a time where their number is known."""
     batch, size = inputs.shape[0].value, inputs.shape[1].value
     taps, channels = kernel.shape[0].value, kernel.shape[3].value
-    sizes = 3 * [size + taps - 1] + [channels]
+    sizes, strides = 3 * [stride * (size - 1) + taps] + [channels], [1] + 3 * [stride] + [1]
     if batch is None:
-        return tf.nn.conv3d_transpose(inputs, kernel, [tf.shape(inputs)[0]] + sizes, [1] * 5,
+        return tf.nn.conv3d_transpose(inputs, kernel, [tf.shape(inputs)[0]] + sizes, strides,
                                       'VALID')
-    return tf.concat([tf.nn.conv3d_transpose(sample, kernel, [1] + sizes, [1] * 5, 'VALID')
+    return tf.concat([tf.nn.conv3d_transpose(sample, kernel, [1] + sizes, strides, 'VALID')
                       for sample in tf.split(inputs, batch)], axis=0)
 
 

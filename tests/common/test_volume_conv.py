@@ -43,11 +43,14 @@ def test_blocks_of_samples_give_what_all_at_once_give(run, monkeypatch, kilobyte
                     [inputs, kernel])
 
 
-def test_the_fast_form_has_no_strided_operation():
+def test_a_strided_operation_of_the_fast_form_takes_one_sample():
     for side in (4, 5):
-        volume_conv.conv3d_transpose(
-            volume_conv.conv3d(draw(1, 13, 13, 13, 3), draw(side, side, side, 3, 3), 2),
-            draw(side, side, side, 3, 3), 2)
-    strides = [list(op.get_attr('strides')) for op in tf.get_default_graph().get_operations()
-               if op.type.startswith('Conv3D')]
-    assert len(strides) == 2 and all(stride == [1] * 5 for stride in strides)
+        volume = draw(2, 13, 13, 13, 3)
+        smaller = volume_conv.conv3d(volume, draw(side, side, side, 3, 3), 2)
+        larger = volume_conv.conv3d_transpose(smaller, draw(side, side, side, 3, 3), 2)
+        tf.gradients(larger, volume)
+    found = [(op.type, op.outputs[0].shape[0].value)
+             for op in tf.get_default_graph().get_operations()
+             if op.type.startswith('Conv3D') and list(op.get_attr('strides')) != [1] * 5]
+    # Folded where the side is 4; where it is 5 forward and for the gradient, two samples each.
+    assert found == 4 * [('Conv3DBackpropInputV2', 1)]
