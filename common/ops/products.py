@@ -1,4 +1,4 @@
-"""Products of few rows with a large matrix, and their gradients, in the order that is fast on CPUs.
+"""Products with a large or a sparse matrix, and their gradients, in an order fast on CPUs.
 
 TensorFlow 1.15 multiplies two to some dozen rows by a transposed matrix at a hundredth of the speed
 of other products, as the gradient by the rows does too; the product of the matrix with the rows as
@@ -6,7 +6,7 @@ columns is the same.
 """
 import tensorflow.compat.v1 as tf
 
-from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from common.ops import runtime
 
 _FEW_ROWS = 16
 
@@ -33,6 +33,23 @@ def matmul(rows: tf.Tensor, matrix: tf.Tensor, transpose: bool = False) -> tf.Te
         return _product(inputs, weights, transpose), gradients
 
     return multiply(rows, matrix)
+
+
+def sparse_matmul(matrix: tf.SparseTensor, columns: tf.Tensor) -> tf.Tensor:
+    """Multiplies a sparse matrix by a dense one, so many columns at a time as are fast.
+
+    Args:
+      matrix: [n, m].
+      columns: [m, k]; k known when the graph is built.
+    Returns:
+      [n, k].
+    """
+    count, most = columns.shape[1].value, runtime.SPARSE_COLUMNS
+    if most is None or count <= most:
+        return tf.sparse.sparse_dense_matmul(matrix, columns)
+    sizes = [most] * (count // most) + [count % most] * (count % most > 0)
+    return tf.concat([tf.sparse.sparse_dense_matmul(matrix, part)
+                      for part in tf.split(columns, sizes, axis=1)], axis=1)
 
 
 def _product(rows, matrix, transpose):

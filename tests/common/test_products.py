@@ -1,8 +1,15 @@
 """Tests of common/ops/products.py: another order of the same sums."""
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow.compat.v1 as tf
 
-from common.ops import products
+from common import collection
+from common.ops import products, runtime
 from tests.gradients import assert_same, draw
 
 
@@ -21,3 +28,28 @@ def test_few_rows_never_meet_a_transposed_matrix_on_the_right():
     for op in tf.get_default_graph().get_operations():
         if op.type == 'MatMul' and op.get_attr('transpose_b'):
             assert op.inputs[1].shape[0].value == 3
+
+
+@pytest.mark.parametrize('columns', [3, 28, 29, 60])
+@pytest.mark.parametrize('most', [None, 28])
+def test_a_sparse_product_and_its_gradient_equal_those_of_scipy(run, monkeypatch, columns, most):
+    monkeypatch.setattr(runtime, 'SPARSE_COLUMNS', most)
+    matrix = scipy.sparse.random(40, 30, 0.2, 'csr', np.float32, np.random.RandomState(0)).tocoo()
+    places = np.stack([matrix.row, matrix.col], axis=1).astype(np.int64)
+    features, upstream = draw(30, columns), draw(40, columns)
+    product = products.sparse_matmul(tf.SparseTensor(places, matrix.data, [40, 30]), features)
+    gradient, = tf.gradients(product, features, upstream)
+    product, gradient, features, upstream = run((product, gradient, features, upstream))
+    np.testing.assert_allclose(product, matrix @ features, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, matrix.T @ upstream, rtol=1e-5, atol=1e-6)
+
+
+def test_tensorflow_is_imported_without_keras_which_is_found_later():
+    code = ('import os, sys, common, tensorflow.compat.v1 as tf; '
+            'assert tf.__version__[0] == "1" or "keras" not in sys.modules, "keras"; '
+            'from common.ops import runtime; assert "TF_USE_LEGACY_KERAS" not in os.environ; '
+            'tf.keras.layers.Dense')
+    environment = {name: value for name, value in os.environ.items()
+                   if name != 'TF_USE_LEGACY_KERAS'}
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=collection.ROOT,
+                   env=environment, check=True)

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse
 import tensorflow.compat.v1 as tf
 
+from common.ops import products
+
 
 def adjacency_matrix(connections: scipy.sparse.spmatrix,
                      power: int = 1) -> scipy.sparse.csr_matrix:
@@ -62,7 +64,7 @@ class Adjacency:
         shifts = np.arange(batch)[:, None, None] * np.array([rows, nodes])
         matrix = tf.SparseTensor((places + shifts).reshape(-1, 2), np.tile(entries.data, batch),
                                  [batch * rows, batch * nodes])
-        y = tf.sparse.sparse_dense_matmul(matrix, tf.reshape(x, [batch * nodes, channels]))
+        y = products.sparse_matmul(matrix, tf.reshape(x, [batch * nodes, channels]))
         return tf.reshape(y, [batch, rows, channels])
 
     def _by_gather(self, x):
