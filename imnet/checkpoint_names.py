@@ -85,13 +85,17 @@ def codes_path(options: cli.Options, part: str = '') -> str:
 
 
 def newest(options: cli.Options, kind: str) -> Optional[str]:
-    """Finds the newest checkpoint of a kind of network; None where there is no folder.
+    """Finds the newest checkpoint of a kind of network; None where there is none.
 
-    Sizes of the GAN that are None may be any.
+    Sizes of the GAN that are None may be any. A kill may leave a folder without a checkpoint.
     """
     stem = os.path.join(options.checkpoint_dir, options.dataset)
-    folders = sorted(filter(os.path.isdir, glob.glob(glob.escape(stem) + _ending(options, kind))))
-    return checkpoints.latest(max(folders, key=os.path.getmtime)) if folders else None
+    folders = filter(os.path.isdir, glob.glob(glob.escape(stem) + _ending(options, kind)))
+    for path in sorted(sorted(folders), key=os.path.getmtime, reverse=True):
+        prefix = checkpoints.newest_in(path)
+        if prefix:
+            return prefix
+    return None
 
 
 def chosen(options: cli.Options, kind: str) -> str:
@@ -104,7 +108,7 @@ def chosen(options: cli.Options, kind: str) -> str:
         return checkpoints.latest(options.checkpoint)
     prefix = newest(options, kind)
     if prefix is None:
-        raise errors.InputError('no trained {}: there is no folder {}. Train one first, or give '
+        raise errors.InputError('no trained {}: no checkpoint lies in {}. Train one first, or give '
                                 '--checkpoint or --checkpoint_dir.'.format(
                                     'GAN' if kind == 'gan' else 'network', folder(options, kind)))
     return prefix

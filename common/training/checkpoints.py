@@ -108,7 +108,7 @@ def latest(path: str) -> str:
             'no checkpoint {}: neither {}.index nor a folder of that name exists. Give the prefix '
             '(such as model-200) or the folder of a checkpoint.'.format(path, prefix))
     for folder in (prefix, os.path.join(prefix, RUN_FOLDER)):
-        newest = _newest(folder)
+        newest = newest_in(folder)
         if newest:
             return newest
     raise errors.InputError(
@@ -116,8 +116,12 @@ def latest(path: str) -> str:
         'does its folder {}/.'.format(path, RUN_FOLDER))
 
 
-def _newest(folder):
-    """Returns the newest prefix of one folder, or None. Never passes over a damaged newest one."""
+def newest_in(folder: str) -> Optional[str]:
+    """Returns the newest prefix of one folder, or None. Never passes over a damaged newest one.
+
+    Raises:
+      errors.InputError: the one that the folder calls its newest is incomplete.
+    """
     if not os.path.isdir(folder):
         return None
     newest, _ = _read_list(folder)

@@ -364,16 +364,21 @@ def test_codes_of_another_set_are_refused(data, trained, tmp_path, capsys):
     assert '3 codes, but the set has 5 shapes' in capsys.readouterr().err
 
 
-def test_a_copy_that_a_kill_left_out_is_written_by_the_next_run(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize('left', [None, [], ['IMAE.model-0.data-00000-of-00001']])
+def test_a_copy_that_a_kill_left_out_is_written_by_the_next_run(data, tmp_path, monkeypatch, left):
     """The run's own checkpoint comes first: from a copy alone it would start with new moments."""
-    def killed(*unused):
+    def killed(sess, variables, options, kind, *unused):
+        if left is not None:    # the kill came when the folder was just made
+            os.makedirs(checkpoint_names.folder(options, kind))
+            for name in left:
+                open(os.path.join(checkpoint_names.folder(options, kind), name), 'w').close()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_names, 'save', killed)
         assert ae(data, str(tmp_path / 'parts'), '--epoch=2', '--threads=1') == 130
     assert (tmp_path / 'parts' / 'ae' / 'checkpoints' / 'checkpoint').exists()
-    assert not (tmp_path / 'parts' / 'checkpoints').exists()
+    assert (tmp_path / 'parts' / 'checkpoints').exists() == (left is not None)
     for name in ('parts', 'whole'):
         assert ae(data, str(tmp_path / name), '--epoch=2', '--threads=1') == 0
     parts, whole = [checkpoints.read(checkpoints.latest(str(
