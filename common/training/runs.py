@@ -617,6 +617,9 @@ def _restore(run, options, context, anew):
                or bool(checkpoints.in_folder(run.checkpoints)))
     if not options.resume or not has_own:
         lines = run._restore_weights(asked, anew, context.restart_layers) if asked else []
+        if context.restart_layers and not asked:
+            lines.append('note: --restart_layers is left aside, since nothing is taken from a '
+                         '--checkpoint')
         return lines + (_set_aside(run) if has_own and context.ranks.is_chief else [])
     lines = _changed_options(options, run.output_path)
     if asked and _is_own(asked, run):

@@ -72,6 +72,13 @@ def test_layers_begin_anew_beside_those_of_a_checkpoint(tmp_path, capsys):
         train(tmp_path / 'none', (), prefix, restart=('c',))
 
 
+def test_layers_to_begin_anew_without_a_checkpoint_are_told(tmp_path, capsys):
+    assert train(tmp_path / 'run', (), restart=('b',)) == [6.5, 6.5]
+    assert 'note: --restart_layers is left aside' in capsys.readouterr().out
+    assert train(tmp_path / 'other', ()) == [6.5, 6.5]
+    assert '--restart_layers' not in capsys.readouterr().out
+
+
 def test_the_option_is_a_list_of_names():
     parser = cli.make_parser('Toy.')
     cli.add_run_options(parser, 'output')
