@@ -5,6 +5,7 @@ weights that ship. Listens on this machine alone unless --host says otherwise.
 
 Example: python examples/web_demo.py --r2n2=r2n2/test/output/0 --port=8000
 """
+import contextlib
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
@@ -29,10 +30,15 @@ _MESHES = ('.obj', '.off', '.ply', '.stl', '.glb')
 _MOST_FILES = 8             # of an upload
 _MOST_JOBS = 200            # answers that are kept; the oldest goes
 _SECONDS = 600              # that an answer may take
+_SILENT = 60                # seconds that an upload may stand still
 _UNSEEN = 10                # shapes of each class between which VSL interpolates
 _FLASK = ('the web demo needs the package flask, which this Python does not have: pip install '
           'flask==2.2.5')
 _SHOWN = re.compile(r'[\w-]+(\.[\w-]+)+')   # names of files that are given out
+
+
+class Busy(errors.InputError):
+    """Too many requests wait already."""
 
 
 class Tab(NamedTuple):
@@ -87,6 +93,8 @@ def parse_args(argv=None):
                         help='MiB of an upload at most')
     parser.add_argument('--workers', type=cli.positive_int, default=1,
                         help='answers that are computed at the same time')
+    parser.add_argument('--waiting', type=cli.positive_int, default=8,
+                        help='requests that wait for their turn at most; more are sent away')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -133,13 +141,37 @@ class Jobs:
 
     Args:
       workers: int, answers that are computed at the same time.
+      waiting: int, requests that wait beside them at most.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, waiting: int):
         self.root = tempfile.mkdtemp(prefix='web_demo_')
         self._turn = threading.BoundedSemaphore(workers)
+        self._places = threading.BoundedSemaphore(workers + waiting)
+        self._most = _MOST_JOBS + workers + waiting     # none of those that wait goes
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._names: List[str] = []
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Holds a place of the queue, from before an upload is read.
+
+        Raises:
+          Busy: there is none.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Busy('too many requests wait already; try again in a minute.')
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def drop(self, name: str) -> None:
+        """Removes the folder of a request."""
+        with self._lock:
+            if name in self._names:
+                self._names.remove(name)
+        shutil.rmtree(os.path.join(self.root, name), ignore_errors=True)
 
     def new(self) -> str:
         """Makes the folder of a request; returns its name, which cannot be guessed."""
@@ -147,8 +179,8 @@ class Jobs:
         os.makedirs(os.path.join(self.root, name))
         with self._lock:
             self._names.append(name)
-            old = self._names[:-_MOST_JOBS]
-            del self._names[:-_MOST_JOBS]
+            old = self._names[:-self._most]
+            del self._names[:-self._most]
         for one in old:
             shutil.rmtree(os.path.join(self.root, one), ignore_errors=True)
         return name
@@ -259,8 +291,10 @@ def make_app(options: Any) -> Any:
         import flask
     except ImportError as error:
         raise errors.InputError(_FLASK) from error
+    from werkzeug.exceptions import ClientDisconnected  # of Flask
+
     from common.pages import report
-    app, jobs = flask.Flask('web_demo'), Jobs(options.workers)
+    app, jobs = flask.Flask('web_demo'), Jobs(options.workers, options.waiting)
     app.config['MAX_CONTENT_LENGTH'] = options.max_upload << 20
     app.config['JOBS'] = jobs
 
@@ -272,8 +306,15 @@ def make_app(options: Any) -> Any:
     def ask(model):
         if model not in TABS:
             flask.abort(404)
+        if flask.request.content_length is None:    # its size could not be bounded
+            return flask.jsonify(error='the upload must tell its size (Content-Length).'), 411
         try:
-            name = _answer(jobs, options, model, flask.request)
+            with jobs.place():
+                name = _answer(jobs, options, model, flask.request)
+        except Busy as error:
+            return flask.jsonify(error=str(error)), 503, {'Retry-After': '60'}
+        except ClientDisconnected:      # as which Werkzeug tells a timeout too
+            return flask.jsonify(error='the upload stood still for {} s.'.format(_SILENT)), 408
         except errors.InputError as error:
             return flask.jsonify(error=str(error)), 400
         return flask.jsonify(page='/job/{}/{}'.format(name, report.NAME))
@@ -297,11 +338,20 @@ def make_app(options: Any) -> Any:
 
 def _answer(jobs, options, model, request):
     """Does what a form asks of a model; returns the name of the job, whose page is there then."""
-    from common.pages import report
     tab = TABS[model]
-    name = jobs.new()
-    folder = os.path.join(jobs.root, name)
     numbers = numbers_of(tab, request.form)
+    name = jobs.new()
+    try:
+        _work(jobs, options, model, request, numbers, name)
+    except BaseException:
+        jobs.drop(name)     # nobody is told its name
+        raise
+    return name
+
+
+def _work(jobs, options, model, request, numbers, name):
+    from common.pages import report
+    tab, folder = TABS[model], os.path.join(jobs.root, name)
     paths = stored(tab, request.files.getlist('files'), folder) if tab.most else []
     run = run_of(model, vars(options)[model])
     vsl_data = (options.vsl_data or jobs.vsl_set()) if model == 'vsl' else ''
@@ -312,7 +362,6 @@ def _answer(jobs, options, model, request):
     report.write_folder(folder, tab.title, 'z' if model == 'vsl' else 'y', dict(
         {'weights': os.path.basename(run) or 'those that ship', **numbers},
         **({'of the input': '; '.join(said).replace(folder + os.sep, '')} if said else {})))
-    return name
 
 
 _PAGE = '''<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>3D shapes</title>
@@ -368,9 +417,11 @@ sections.forEach(section => section.querySelector('form').addEventListener('subm
 def serve(options: Any) -> None:
     """Serves until Ctrl-C; the answers go then."""
     app = make_app(options)
+    from werkzeug.serving import WSGIRequestHandler  # of Flask
+    handler = type('Handler', (WSGIRequestHandler,), {'timeout': _SILENT})
     cli.say('http://{}:{}'.format(options.host, options.port))
     try:
-        app.run(options.host, options.port, threaded=True)
+        app.run(options.host, options.port, threaded=True, request_handler=handler)
     finally:
         shutil.rmtree(app.config['JOBS'].root, ignore_errors=True)
 

@@ -1,7 +1,10 @@
 """Tests of examples/web_demo.py: what it answers, what it refuses; the scripts are stand-ins."""
 import io
 import os
+import shutil
+import socket
 import sys
+import threading
 
 import pytest
 
@@ -34,6 +37,7 @@ def client(monkeypatch, tmp_path):
     monkeypatch.setattr(web_demo, 'command_of', command_of)
     app = web_demo.make_app(web_demo.parse_args(['--max_upload=1']))
     yield app.test_client()
+    shutil.rmtree(app.config['JOBS'].root)
 
 
 def send(client, model, content=b'good', name='photo.png', **fields):
@@ -119,6 +123,64 @@ def test_vsl_needs_no_file_but_no_other_kind_either(client):
     assert send(client, 'vsl', name='', **{'class': 'sofa', 'second': '4'}).status_code == 200
     answer = send(client, 'vsl', b'v 0 0 0', 'a.png')
     assert answer.status_code == 400 and 'VSL takes .obj' in answer.get_json()['error']
+
+
+def test_twenty_at_once_three_are_taken_and_the_others_told_to_come_again(monkeypatch, tmp_path):
+    entered, go_on = threading.Semaphore(0), threading.Event()
+
+    def run(self, name, command):
+        entered.release()
+        assert go_on.wait(60)
+        return []
+
+    monkeypatch.setattr(web_demo.Jobs, 'run', run)
+    app = web_demo.make_app(web_demo.parse_args(['--workers=1', '--waiting=2']))
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(send(app.test_client(), 'cmr')))
+               for _ in range(20)]
+    for one in threads:
+        one.start()
+    for _ in range(3):
+        assert entered.acquire(timeout=60)
+    for one in threads:
+        one.join(1 if len(answers) < 17 else 0)
+    assert [one.status_code for one in answers] == [503] * 17
+    assert answers[0].get_json() == {'error': 'too many requests wait already; try again in a '
+                                              'minute.'} and answers[0].headers['Retry-After']
+    assert len(os.listdir(app.config['JOBS'].root)) == 3
+    go_on.set()
+    for one in threads:
+        one.join(60)
+    assert sorted(one.status_code for one in answers) == [200] * 3 + [503] * 17
+    assert send(app.test_client(), 'cmr').status_code == 200   # the places are free again
+    shutil.rmtree(app.config['JOBS'].root)
+
+
+def test_what_is_refused_leaves_no_folder(client):
+    folder = client.application.config['JOBS'].root
+    for content, name in ((b'bad', 'photo.png'), (b'good', 'run.py'), (b'good', '')):
+        assert send(client, 'cmr', content, name).status_code == 400
+    assert os.listdir(folder) == []
+
+
+def test_an_upload_without_its_size_is_not_read(client):
+    """Werkzeug reads pieces (Transfer-Encoding: chunked) without an end, whatever the limit."""
+    answer = client.post('/cmr', input_stream=io.BytesIO(b'x' * (2 << 20)), headers={
+        'Transfer-Encoding': 'chunked', 'Content-Type': 'multipart/form-data; boundary=X'})
+    assert answer.status_code == 411 and 'Content-Length' in answer.get_json()['error']
+
+
+def test_an_upload_that_stands_still_ends(client):
+    class Still(io.BytesIO):    # as a socket with a timeout
+        def read(self, *_):
+            raise socket.timeout('timed out')
+        readline = readinto = read
+
+    answer = client.post('/cmr', environ_overrides={'CONTENT_LENGTH': '5000'},
+                         input_stream=Still(), headers={
+        'Content-Type': 'multipart/form-data; boundary=X'})
+    assert answer.status_code == 408
+    assert answer.get_json() == {'error': 'the upload stood still for 60 s.'}
 
 
 def test_without_flask_the_line_that_installs_it_is_told(monkeypatch):
