@@ -20,6 +20,7 @@ from common import errors
 TRUE_WORDS = ('true', '1', 'yes')
 FALSE_WORDS = ('false', '0', 'no')
 _CALLING = re.compile(r'tensorflow\S*\.(pywrap_\w+|util\.nest\w*)$')     # modules of TensorFlow
+_MOST_FOLDERS = 300     # of a path
 _STOPPED = 'stopped at once; what was saved before is whole'
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 _LATER = 0.02           # seconds after which a signal that came at a bad moment comes again
@@ -216,6 +217,9 @@ def boolean(text: str) -> bool:
 
 def path(text: str) -> str:
     """Argparse type: the name of a file or folder, which counts from where the user is."""
+    if text.count(os.sep) > _MOST_FOLDERS:      # Python makes such folders by recursion
+        raise argparse.ArgumentTypeError('a path of {} folders, more than {}; give a shorter one'
+                                         .format(text.count(os.sep), _MOST_FOLDERS))
     return text
 
 

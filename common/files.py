@@ -28,6 +28,19 @@ def remove_temporary(folder: str) -> None:
                 os.remove(os.path.join(place, name))
 
 
+def make_folder(path: str) -> None:
+    """Makes a folder, and those above it, where they are not there.
+
+    Raises:
+      errors.InputError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise errors.InputError('cannot make the folder {}: {}. Choose another place for the '
+                                'output.'.format(path, error.strerror))
+
+
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
     """Yields the name of a temporary file that takes the place of `path` when the block ends well.
@@ -59,7 +72,8 @@ def replacing(path: str) -> Iterator[str]:
         os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:
-        raise errors.InputError('cannot write {}: {}.'.format(path, error.strerror or error))
+        raise errors.InputError('cannot write {}: {}. Choose another --output_path or free the '
+                                'place.'.format(path, error.strerror or error))
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -400,7 +400,7 @@ def work(options: argparse.Namespace) -> int:
     folder = options.output or (os.path.splitext(options.run)[0] + '_precision' if is_graph
                                 else os.path.join(options.run, 'precision'))
     command = [] if is_graph else recorded_command(options.run, options.script)
-    os.makedirs(folder, exist_ok=True)
+    files.make_folder(folder)
     if options.action == 'cost':
         print_cost(command, options, folder)
         return 0

@@ -12,7 +12,7 @@ from typing import List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors
+from common import cli, errors, files
 from common.training import checkpoints, pretrained, runs
 from imnet import options as options_lib
 
@@ -198,7 +198,7 @@ def save(sess: tf.Session, variables: Sequence[tf.Variable], options: cli.Option
       errors.InputError: the disk is full, or the folder cannot be written.
     """
     place, stem = folder(options, kind), NAMES[kind]
-    os.makedirs(place, exist_ok=True)
+    files.make_folder(place)
     checkpoints.remove_temporary(place, re.escape(stem) + r'-\d+')
     prefix = os.path.join(place, '{}-{}'.format(stem, epoch))
     try:

@@ -28,7 +28,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
                                 'train by imnet/IMGAN/main.py and imnet/IMSVR/main.py.')
     if options.data_path:   # data that is not there leaves no folder behind
         data_utils.find(options.data_path, options.dataset, 'train')
-    os.makedirs(options.output_path, exist_ok=True)
+    files.make_folder(options.output_path)
     with locks.hold(options.output_path):
         files.remove_temporary(options.output_path)
         options = _with_data(options)

@@ -4,7 +4,7 @@ from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
-from common import errors
+from common import errors, files
 from common.geometry import meshes, plots, voxel_grids
 from vsl import data_utils
 
@@ -93,7 +93,7 @@ def draw_sample(voxel: np.ndarray, savepath: str) -> None:
     except ImportError as error:
         raise errors.InputError(_MAYAVI) from error
     grid = np.reshape(voxel, 3 * [data_utils.GRID])
-    os.makedirs(os.path.dirname(os.path.abspath(savepath)), exist_ok=True)
+    files.make_folder(os.path.dirname(os.path.abspath(savepath)))
     mlab.options.offscreen = True
     figure = mlab.figure(bgcolor=(1, 1, 1), size=(400, 400))
     x, y, z = np.where(grid >= 0)

@@ -131,7 +131,7 @@ def find_sources(folder: str, extensions: Sequence[str], test_fraction: float = 
       errors.InputError: there is no such folder, or nothing in it.
     """
     if not os.path.isdir(folder):
-        raise errors.InputError('{} is no folder.'.format(folder))
+        raise errors.InputError('{} is no folder. Give one with shapes.'.format(folder))
     items = [item for item in folders.items(folder, extensions) if os.sep in item.path]
     if not items:
         raise errors.InputError('{} has no {} files in folders named after their classes '
@@ -226,7 +226,7 @@ def voxelize_all(sources: Sequence[Source], parts: str, up: str, workers: int,
       (dict {path: uint8 [27000]}, dict {path: one of filling.STATES}, list of lines about files
       that cannot be used).
     """
-    os.makedirs(parts, exist_ok=True)
+    files.make_folder(parts)
     jobs = []
     for source in sources:
         stat = os.stat(source.path)

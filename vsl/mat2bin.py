@@ -40,7 +40,7 @@ def parse_args(argv=None):
 def write_batches(options: argparse.Namespace) -> None:
     """Writes the batches and labels of both splits."""
     path = data_utils.find_file(options.data_path, _PREFERRED)
-    os.makedirs(options.output, exist_ok=True)
+    files.make_folder(options.output)
     for split in SPLITS:
         data = data_utils.read_split(path, split)
         starts = range(0, len(data.labels), options.batch_size)

@@ -9,12 +9,15 @@ import os
 from typing import Dict, FrozenSet, Iterator, List, Optional, Set
 
 import tensorflow.compat.v1 as tf
+from tensorflow.core.framework import types_pb2
 
 from common import errors
 
 MAX_BYTES = 2 ** 33     # of a single tensor whose size the graph tells
 MAX_CALLS = 1000        # of functions; our graphs have none
 _MOST_NESTED = 100      # functions in functions
+_OBJECTS = frozenset(kind + reference for kind in (types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT)
+                     for reference in (0, 100))     # 100: DT_..._REF
 _LIST = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'allowed_operations.txt')
 
 
@@ -51,6 +54,32 @@ def forbidden(graph_def: tf.GraphDef) -> Set[str]:
     names.update(gradient.gradient_func for gradient in graph_def.library.gradient)
     # A function that bears the name of an operation would hide it.
     return (names - functions - allowed()) | {name for name in functions if name in allowed()}
+
+
+def _check_values(path: str, graph_def: tf.GraphDef) -> None:
+    """Makes sure that no node holds an object in the place of numbers or text.
+
+    TensorFlow takes such an object's bytes for what their sender says they are.
+
+    Raises:
+      errors.InputError: one does; it is named.
+    """
+    nodes = list(graph_def.node)
+    for function in graph_def.library.function:
+        nodes.extend(function.node_def)
+    for node in nodes:
+        if any(_holds_object(value) for value in node.attr.values()):
+            raise errors.InputError('{}: the node {} holds an object, not numbers. Take a graph '
+                                    'that freeze_graph.py wrote.'.format(
+                                        path, errors.quote(node.name)))
+
+
+def _holds_object(value) -> bool:
+    """Returns whether a value of an attribute has an object, in its functions too."""
+    return any(one.dtype in _OBJECTS or one.variant_val or one.resource_handle_val
+               for one in [value.tensor, *value.list.tensor]) or any(
+                   _holds_object(inner) for one in [value.func, *value.list.func]
+                   for inner in one.attr.values())
 
 
 def calls(graph_def: tf.GraphDef) -> float:
@@ -99,6 +128,7 @@ def check(path: str, graph_def: tf.GraphDef) -> None:
                 path, len(names), 's' if len(names) > 1 else '', errors.listed(names),
                 'are' if len(names) > 1 else 'is'))
     check_calls(path, graph_def)
+    _check_values(path, graph_def)
 
 
 def check_calls(path: str, graph_def: tf.GraphDef) -> None:

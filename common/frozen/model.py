@@ -111,8 +111,10 @@ class FrozenModel(predictor.Predictor):
                                         'more.'.format(watch.excess)) from error
             if isinstance(error, RuntimeError):
                 raise
-            raise errors.InputError('{} cannot be run on these inputs: {}.'.format(
-                self.path, ' '.join(str(error.message).split())[:150])) from error
+            raise errors.InputError('{} cannot be run on these inputs: {}. Give others, or freeze '
+                                    'it again.'.format(
+                                        self.path, ' '.join(str(error.message).split())[:150])
+                                    ) from error
 
     def close(self) -> None:
         """Frees the session."""

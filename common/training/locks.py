@@ -2,6 +2,7 @@
 import contextlib
 import errno
 import os
+import stat
 from typing import Any, Iterator
 
 from common import cli, errors, files
@@ -54,7 +55,12 @@ def hold(output_path: str) -> Iterator[Lock]:
     """
     path = os.path.join(output_path, files.LOCK)
     try:
-        stream = open(path, 'a+', encoding='utf-8')
+        # A link in a folder that came from outside could lead to any file of the user's.
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise errors.InputError('cannot write {}: it is no regular file. Remove it, or choose '
+                                    'another --output_path.'.format(path))
+        stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND
+                                   | getattr(os, 'O_NOFOLLOW', 0), 0o666), 'a+', encoding='utf-8')
     except OSError as error:
         raise errors.InputError('cannot write {}: {}. Choose another --output_path.'.format(
             path, error.strerror)) from error

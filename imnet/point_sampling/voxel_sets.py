@@ -130,7 +130,7 @@ def _category(name, folder, paths, options):
     # Parts of other seeds or axes are not these.
     parts = os.path.join(options.output, name, 'parts_{}_{}{}'.format(
         options.seed, options.up, '_open' if options.allow_open else ''))
-    os.makedirs(parts, exist_ok=True)
+    files.make_folder(parts)
     todo = [shape for shape in paths if not os.path.exists(_part(parts, shape))]
     cli.say('{}: {} shapes in {}, {} sampled already'.format(
         name, len(paths), folder, len(paths) - len(todo)))

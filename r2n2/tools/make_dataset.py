@@ -82,7 +82,7 @@ def find_meshes(folder: str) -> Tuple[Dict[Tuple[str, str], str], List[str]]:
       errors.InputError: no such folder, or no mesh in it.
     """
     if not os.path.isdir(folder):
-        raise errors.InputError('--meshes {}: no such folder.'.format(folder))
+        raise errors.InputError('--meshes {}: no such folder. Give one with meshes.'.format(folder))
     paths: Dict[Tuple[str, str], str] = {}
     twice, splits = [], set()
     for item in folders.items(folder, meshes.READABLE):

@@ -111,6 +111,12 @@ def test_number_types_take_what_is_in_range_and_name_what_is_not(kind, good, bad
             kind(text)
 
 
+def test_a_path_of_very_many_folders_is_refused():
+    assert cli.path('/'.join('a' * 300)) == '/'.join('a' * 300)
+    with pytest.raises(argparse.ArgumentTypeError, match='a path of 2999 folders, more than 300'):
+        cli.path('/'.join('a' * 3000))
+
+
 def test_every_option_of_the_npu_reaches_the_options_of_the_device():
     parser = cli.make_parser('x')
     cli.add_run_options(parser, 'there')

@@ -135,3 +135,28 @@ def test_what_fails_in_the_graph_is_told_in_a_line(tmp_path):
         assert network.predict(rows=[2])['out'] == np.ones(1)
         with pytest.raises(errors.InputError, match=r'cannot be run on these inputs: .*\[0, 3\)'):
             network.predict(rows=[3])
+
+
+@pytest.mark.parametrize('kind, is_function', [(21, False), (20, False), (20, True), (121, False)])
+def test_a_node_that_holds_an_object_is_refused(tmp_path, capfd, kind, is_function):
+    """types.proto: DT_RESOURCE is 20, DT_VARIANT 21, references 100 more.
+
+    TensorFlow 1.15 ends by signal 6 on the variant.
+    """
+    graph_def = tf.GraphDef()
+    node = graph_def.node.add(name='c', op='Const')
+    if is_function:     # in an attribute of a function that the node names
+        node.attr['dtype'].type = 1
+        value = node.attr['more'].list.func.add(name='Identity').attr['value'].tensor
+    else:
+        node.attr['dtype'].type = kind
+        value = node.attr['value'].tensor
+    value.dtype = kind
+    value.tensor_shape.dim.add(size=1)
+    value.variant_val.add(type_name='tensorflow::TensorList', metadata=b'A' * 40)
+    path = tmp_path / 'a.pb'
+    path.write_bytes(graph_def.SerializeToString())
+    assert command.main(['run', str(path), '--input', 'x=x.npy', '--output', str(tmp_path)]) == 1
+    assert capfd.readouterr().err == (
+        'error: {}: the node c holds an object, not numbers. Take a graph that freeze_graph.py '
+        'wrote.\n'.format(path))

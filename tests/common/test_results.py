@@ -1,10 +1,11 @@
 """Tests of common/training/results.py."""
 import json
+import os
 
 import pytest
 
-from common import errors
-from common.training import results
+from common import errors, files
+from common.training import locks, results
 from tests.common import test_runs
 
 
@@ -99,3 +100,29 @@ def test_an_evaluation_alone_may_write_into_a_folder_that_is_not_there_yet(tmp_p
     (tmp_path / 'file').write_text('')
     with pytest.raises(errors.InputError, match='file'):
         results.of_folder(str(tmp_path / 'file' / 'below'))
+
+
+@pytest.mark.parametrize('make', [
+    lambda path, victim: os.symlink(str(victim), path), lambda path, victim: os.mkfifo(path),
+    lambda path, victim: os.mkdir(path)])
+def test_a_lock_that_leads_elsewhere_is_told_and_not_followed(tmp_path, make):
+    victim = tmp_path / 'victim'
+    victim.write_text('mine')
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    make(str(folder / '.lock'), victim)
+    with pytest.raises(errors.InputError, match='run/.lock: it is no regular file. Remove it'):
+        with locks.hold(str(folder)):
+            pass
+    assert victim.read_text() == 'mine'
+
+
+@pytest.mark.parametrize('write', [files.make_folder, lambda path: files.write_text(path, 'a')])
+def test_a_place_that_cannot_be_written_is_told_with_a_remedy(tmp_path, write):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(errors.InputError, match='/below.*: Not a directory. Choose another '):
+        write(str(tmp_path / 'file' / 'below' / 'name'))
+    (tmp_path / 'folder' / 'name').mkdir(parents=True)
+    with pytest.raises(errors.InputError, match='/folder/name: Is a directory. Choose another '):
+        files.write_text(str(tmp_path / 'folder' / 'name'), 'a')
+    assert os.listdir(str(tmp_path / 'folder')) == ['name']

@@ -294,3 +294,16 @@ def test_furniture_is_made_by_one_command(tmp_path, capsys):
     assert data_utils.class_names(output, 10)[0] == 'bathtub'
     assert 'error' in (run('--furniture', '--output', str(tmp_path / 'x.h5')) and
                        capsys.readouterr().err)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(tmp_path, capsys):
+    source = tmp_path / 'in' / 'chair'
+    source.mkdir(parents=True)
+    (source / 'a.obj').write_text('v 0 0 0\n')
+    (tmp_path / 'file').write_text('')
+    output = tmp_path / 'file' / 'o.mat'
+    capsys.readouterr()
+    assert run('--meshes', str(tmp_path / 'in'), '--output', str(output)) == 1
+    assert capsys.readouterr().err == (
+        'error: cannot make the folder {}.parts: Not a directory. Choose another place for the '
+        'output.\n'.format(output))

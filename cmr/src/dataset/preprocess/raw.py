@@ -147,7 +147,8 @@ def preprocess(options: argparse.Namespace) -> None:
     if not options.train_files and not options.eval_files:
         raise errors.UsageError('say what to make: --train_files, --eval_files or both.')
     if not os.path.isdir(options.data_path):
-        raise errors.InputError('--data_path {} is no folder.'.format(options.data_path))
+        raise errors.InputError('--data_path {} is no folder. Give one with the sets.'.format(
+            options.data_path))
     wanted = [name for name in options.sets.split(',') if name]
     unknown = sorted(set(wanted) - set(_SOURCES))
     if unknown:
