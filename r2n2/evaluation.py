@@ -320,11 +320,14 @@ def _write_mat(path, results):
         scipy.io.savemat(temporary, values, appendmat=False)
 
 
+_MOST_DRAWN = 24    # views of a sample
 Sample = Tuple[np.ndarray, Optional[np.ndarray], Sequence[np.ndarray]]
 
 
 def draw(path: str, samples: Sequence[Sample], threshold: float = 0.4, up: str = 'y') -> None:
     """Draws a row for each sample: views, surfaces after each, and the truth where it is known.
+
+    Of more than `_MOST_DRAWN` views, so many are drawn, from the first to the last.
 
     Args:
       path: str, .png.
@@ -333,9 +336,11 @@ def draw(path: str, samples: Sequence[Sample], threshold: float = 0.4, up: str =
     """
     fields, captions = [], []
     for images, truth, grids in samples:
-        for number, (image, grid) in enumerate(zip(images, grids), 1):
-            fields += [image, voxel_grids.surface(grid, threshold)]
-            captions += ['view {}'.format(number), 'after {}'.format(number)]
+        count = len(grids)
+        drawn = np.linspace(0, count - 1, min(count, _MOST_DRAWN)).astype(int)
+        for number in drawn:
+            fields += [images[number], voxel_grids.surface(grids[number], threshold)]
+            captions += ['view {}'.format(number + 1), 'after {}'.format(number + 1)]
         if truth is not None:
             fields.append(voxel_grids.surface(truth))
             captions.append('truth')

@@ -13,6 +13,7 @@ from common import files
 _LIGHT = np.array([0.35, -0.55, 0.76])  # direction to the light, z up, about unit length
 _ELEVATION, _AZIMUTH = 25., -60.  # degrees, where the camera stands
 _COLOR = np.array([0.45, 0.62, 0.80])   # of a surface perpendicular to the light, RGB in [0, 1]
+_MOST_PIXELS = 20000    # of a side; much more cannot be written as one picture
 
 
 def in_turn(classes: Sequence[Any], count: int) -> List[int]:
@@ -230,7 +231,8 @@ def _fields(count, captions, columns, size, projections=None):
     rows = -(-count // columns)
     lines = max(str(caption).count('\n') + 1 for caption in captions) if captions else 0
     height = size + 0.17 * lines
-    figure = Figure(figsize=(size * columns, height * rows), dpi=100)
+    largest = max(size * columns, height * rows)    # inches; finer pictures cannot be drawn
+    figure = Figure(figsize=(size * columns, height * rows), dpi=min(100, _MOST_PIXELS / largest))
     fields = []
     for index in range(count):
         row, column = divmod(index, columns)

@@ -174,3 +174,11 @@ def test_a_gallery_takes_one_of_each_class_in_turn():
     assert plots.in_turn(classes, 4) == [0, 3, 4, 1]
     assert plots.in_turn(classes, 9) == [0, 3, 4, 1, 5, 2]
     assert plots.in_turn([], 4) == []
+
+
+def test_very_many_images_become_a_coarser_picture(tmp_path):
+    """100 fields of 700 pixels would be 70,000 wide; matplotlib draws less than 2^16 = 65,536."""
+    path = str(tmp_path / 'a.png')
+    plots.image_grid(path, [np.zeros([3, 3])] * 100, columns=100, size=7.)
+    with Image.open(path) as image:
+        assert image.size == (20000, 200)

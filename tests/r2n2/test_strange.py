@@ -80,3 +80,19 @@ def familiar_mean(folder):
 def test_without_a_record_nothing_is_told(tmp_path, capsys):
     reconstruction._tell_strangest(str(tmp_path / 'model-1'), np.zeros([1, 3]), ['a.png'])
     assert capsys.readouterr().out == ''
+
+
+def test_of_many_views_some_are_drawn_from_the_first_to_the_last(tmp_path, monkeypatch):
+    """150 pictures took 44 s and ended in matplotlib's ValueError, behind the mesh."""
+    drawn = []
+    monkeypatch.setattr(evaluation.plots, 'mesh_grid', lambda path, fields, captions, *more, **kind:
+                        drawn.append((fields, captions)))
+    images = np.arange(150, dtype=np.uint8)[:, None, None, None] * np.ones([1, 1, 1, 3], np.uint8)
+    evaluation.draw('a.png', [(images, None, np.zeros([150, 2, 2, 2]))])
+    (fields, captions), = drawn
+    assert len(fields) == len(captions) == 48
+    assert captions[:2] == ['view 1', 'after 1'] and captions[-2:] == ['view 150', 'after 150']
+    assert [int(one[0, 0, 0]) + 1 for one in fields[::2]] == [
+        int(one[len('view '):]) for one in captions[::2]]
+    evaluation.draw('a.png', [(images[:3], None, np.zeros([3, 2, 2, 2]))])
+    assert drawn[1][1] == ['view 1', 'after 1', 'view 2', 'after 2', 'view 3', 'after 3']
