@@ -231,7 +231,8 @@ def test_a_class_that_the_model_does_not_have(saved):
 
 @pytest.mark.parametrize('script, arguments', [(sample_script, []), (evaluate_script, []),
                                                (freeze_graph, ['--model=polygen'])])
-def test_scripts_without_a_trained_model(tmp_path, script, arguments):
+def test_scripts_without_a_trained_model(tmp_path, monkeypatch, script, arguments):
+    monkeypatch.setattr(options_lib, 'PRETRAINED', str(tmp_path / 'none'))
     folder = str(tmp_path / 'output')
     message = refused(script, '--output_path={}'.format(folder), '--device=cpu', *arguments)
     assert_names(message, folder, 'no checkpoint')

@@ -30,7 +30,8 @@ def settled(folder, *arguments):
         ['--data_path=' + folder, '--preset=own', *arguments]), 'cpu')
 
 
-def test_limits_and_length_come_from_the_meshes(folder, capsys):
+def test_limits_and_length_come_from_the_meshes(folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(options_lib, 'PRETRAINED', str(tmp_path / 'none'))
     options = own_set.fitted(settled(folder))
     examples, summary = mesh_sets.load_for(options, folder)
     assert len(examples) == 11 and summary.num_meshes == 12
@@ -41,6 +42,14 @@ def test_limits_and_length_come_from_the_meshes(folder, capsys):
     said = capsys.readouterr().out
     assert '11 of 12 can be used; --max_vertices=20' in said and 'make_dataset.py --meshes=' in said
     assert not hasattr(options, 'own')
+
+
+def test_the_weights_that_ship_are_the_start_with_their_limits(folder, capsys):
+    options = own_set.fitted(settled(folder))
+    assert options.pretrained and options.checkpoint == options_lib.PRETRAINED
+    assert (options.max_vertices, options.max_face_tokens) == (200, 800)    # of the tables there
+    assert options.training_steps < 1500
+    assert 'from the weights that ship' in capsys.readouterr().out
 
 
 def test_what_the_command_line_says_stays(folder):
