@@ -186,7 +186,7 @@ def _rebuild(model, weights, work, options):
                     title))
                 continue
             if not made and not os.path.exists(data):
-                script, arguments = held_out.words_of(recipe['data'])
+                script, arguments = held_out.words_of(recipes.set_of(recipe, stage))
                 held_out.run(script, *arguments, '--output=' + data,
                              log=os.path.join(work, 'log.txt'))
             made = True

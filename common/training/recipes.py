@@ -1,7 +1,7 @@
 """How weights that ship came about: the commands, and the curve of the losses as text.
 
 Beside the weights lie `recipe.json`, {"data": command that makes the set, "stages": {"1": {part:
-command}}}, and `curve.csv` with a row for each report and for each of the first ten steps. A part
+command}}}, with "sets": {"1": command} for stages whose set is another one, and `curve.csv` with a row for each report and for each of the first ten steps. A part
 is a network of the run (IM-NET: ae, gan, svr), '' where there is one alone; a stage is a training
 of its own that may start from the weights of the one before. Paths are bare names.
 """
@@ -29,12 +29,16 @@ def write(folder: str, run: str, commands: Mapping[str, str], stage: str = '1', 
     Args:
       folder: str, of the weights; run: str, output folder of the run.
       commands: {part: command of its training}, without places of files.
-      stage: str, number of the training; data: command that made its set, '': as before.
+      stage: str, number of the training; data: command that made its set, '': as before; another
+        one than before belongs to this stage and later ones.
     Returns:
       list of str, names of the files.
     """
     path = os.path.join(folder, RECIPE)
     recipe = read(folder) if os.path.exists(path) else {'data': '', 'stages': {}}
+    if data and recipe['data'] and data != recipe['data']:
+        others = {name: set_of(recipe, name) for name in recipe['stages'] if name != stage}
+        recipe['sets'] = {name: command for name, command in others.items() if command != data}
     recipe['stages'][stage] = dict(commands)
     files.write_json(path, dict(recipe, data=data or recipe['data']))
     rows = {key: steps for key, steps in read_curve(folder).items() if key[0] != stage}
@@ -72,6 +76,11 @@ def write_curve(folder: str, rows: Curve) -> None:
     files.write_text(os.path.join(folder, CURVE), stream.getvalue())
 
 
+def set_of(recipe: Mapping[str, Any], stage: str) -> str:
+    """Returns the command that made the training set of a stage."""
+    return recipe.get('sets', {}).get(stage, recipe['data'])
+
+
 def read(folder: str) -> Dict[str, Any]:
     """Returns the recipe of a folder of weights.
 
@@ -81,7 +90,9 @@ def read(folder: str) -> Dict[str, Any]:
     path = os.path.join(folder, RECIPE)
     recipe = text.read_json(path, 'recipe of trained weights')
     if not isinstance(recipe, dict) or not isinstance(recipe.get('stages'), dict) or (
-            not isinstance(recipe.get('data'), str)):
+            not isinstance(recipe.get('data'), str)) or (
+                not isinstance(recipe.get('sets', {}), dict)) or (
+                    not all(isinstance(made, str) for made in recipe.get('sets', {}).values())):
         raise errors.InputError('{} has no "data" and "stages": write it again by python -m '
                                 'common.pretrained.'.format(path))
     return recipe

@@ -171,6 +171,14 @@ def test_commands_and_losses_are_told_stage_by_stage(tmp_path):
         ('1', ''): {1: {'loss': 0.1}, 2: {'loss': 0.333333333},
                     30: {'loss': 0.25, 'test_iou': 0.75}},
         ('2', ''): {1: {'loss': 0.1}, 2: {'loss': 0.125}}}
+    for _ in range(2):      # told twice, told once
+        pretrained.export(str(run), str(folder), 'Toy', stage=3,
+                          data_command='vsl/make_dataset.py --models=9 --output=set.mat')
+    recipe = recipes.read(str(folder))
+    assert recipe['data'] == 'vsl/make_dataset.py --models=9 --output=set.mat'
+    assert recipe['sets'] == {number: 'make_dataset.py --output=set.mat' for number in '12'}
+    assert [recipes.set_of(recipe, number) for number in '13'] == [
+        'make_dataset.py --output=set.mat', recipe['data']]
 
 
 def test_long_curves_are_thinned_and_keep_their_ends(tmp_path):
@@ -183,7 +191,8 @@ def test_long_curves_are_thinned_and_keep_their_ends(tmp_path):
 
 
 @pytest.mark.parametrize('name, content', [
-    ('curve.csv', 'stage,part,step,loss\n1,,x,0.5\n'), ('recipe.json', '{"data": ""}')])
+    ('curve.csv', 'stage,part,step,loss\n1,,x,0.5\n'), ('recipe.json', '{"data": ""}'),
+    ('recipe.json', '{"data": "", "stages": {}, "sets": {"1": 2}}')])
 def test_a_damaged_record_is_refused(tmp_path, name, content):
     folder = export(tmp_path)
     (folder / name).write_text(content)
