@@ -1,9 +1,10 @@
 """How weights that ship came about: the commands, and the curve of the losses as text.
 
 Beside the weights lie `recipe.json`, {"data": command that makes the set, "stages": {"1": {part:
-command}}}, with "sets": {"1": command} for stages whose set is another one, and `curve.csv` with a row for each report and for each of the first ten steps. A part
-is a network of the run (IM-NET: ae, gan, svr), '' where there is one alone; a stage is a training
-of its own that may start from the weights of the one before. Paths are bare names.
+command}}}, with "sets": {"1": command} for stages whose set is another one, and `curve.csv` with a
+row for each report and for each of the first ten steps. A part is a network of the run (IM-NET: ae,
+gan, svr), '' where there is one alone; a stage is a training of its own that may start from the
+weights of the one before. Paths are bare names.
 """
 import csv
 import io
