@@ -270,3 +270,20 @@ def _describe(samples, folder, weights, options):
         for line in measures.describe_matches(samples, examples, options.quantization_bits,
                                               options.random_shift):
             cli.say(line)
+        _draw_nearest(samples, examples, folder, options)
+
+
+def _draw_nearest(samples, examples, folder, options):
+    """Draws each sample, and at its right the mesh that is nearest to it."""
+    drawn = [sample for sample in samples if len(sample.vertices)]
+    if not drawn:
+        return
+    fields, captions = [], []
+    for sample, (example, distance) in zip(drawn, measures.nearest_in_shape(
+            drawn, examples, options.quantization_bits)):
+        fields += [(sample.vertices, sample.faces),
+                   mesh_sets.mesh_of(example, options.quantization_bits)]
+        captions += [str(sample), '{}: {:.3f} apart'.format(example['name'], distance)]
+    path = folder + '_nearest.png'
+    plots.mesh_grid(path, fields, captions, columns=min(8, len(fields)), size=2.)
+    cli.say('picture of each beside its nearest mesh: {}'.format(path))

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from scipy import spatial
 
 from common.device import npu
 from common.training import reporting
@@ -15,6 +16,7 @@ from polygen import conditions, data_utils, mesh_sets
 
 TARGETS = ('vertices_flat', 'faces')    # sequence of each model; its mask is `<name>_mask`
 SEQUENCES = ('vertices', 'faces')       # their names in reports
+_CANDIDATES = 50        # of `nearest_in_shape`
 
 Example = Dict[str, Any]    # see mesh_sets.py
 
@@ -264,3 +266,37 @@ def describe_matches(samples: Sequence[Any], examples: Sequence[Example], quanti
     exact = sorted({match.name for match in matches if match.vertices == match.faces == 1})
     return lines + ['exact copies of {} of {} meshes: {}'.format(
         len(exact), len(examples), ', '.join(exact[:10]) or 'none')]
+
+
+def nearest_in_shape(samples: Sequence[Any], examples: Sequence[Example], quantization_bits: int
+                     ) -> List[Tuple[Example, float]]:
+    """Finds the mesh of a set whose vertices lie nearest to those of each sample.
+
+    The distance is the mean from each vertex to the nearest one of the other mesh, of both
+    directions, with the centres of both bounding boxes at one place. All meshes are looked at in
+    the direction from their vertices to the sample's, the _CANDIDATES nearest ones in both.
+
+    Args:
+      samples: list of `drawing.Sample` that have vertices.
+      examples: list of examples of `mesh_sets.load_meshes`.
+      quantization_bits: int.
+    Returns:
+      list of (example, distance in lengths of the meshes' frame).
+    """
+    clouds = [_centred(data_utils.dequantize_verts(example['vertices'], quantization_bits))
+              for example in examples]
+    starts = np.cumsum([0] + [len(cloud) for cloud in clouds])[:-1]
+    every, counts = np.concatenate(clouds), np.array([len(cloud) for cloud in clouds])
+    found = []
+    for sample in samples:
+        points = _centred(sample.vertices)
+        there = np.add.reduceat(spatial.cKDTree(points).query(every)[0], starts) / counts
+        candidates = np.argsort(there, kind='stable')[:_CANDIDATES]
+        both = [(there[number] + spatial.cKDTree(clouds[number]).query(points)[0].mean()) / 2
+                for number in candidates]
+        found.append((examples[candidates[int(np.argmin(both))]], float(min(both))))
+    return found
+
+
+def _centred(vertices):
+    return vertices - (vertices.min(axis=0) + vertices.max(axis=0)) / 2

@@ -320,6 +320,12 @@ def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None, inputs=(
     return batch
 
 
+def mesh_of(example, quantization_bits=8):
+    """Returns (vertices float [V, 3], faces as lists of corners) of an example, dequantised."""
+    return (data_utils.dequantize_verts(example['vertices'], quantization_bits),
+            data_utils.unflatten_faces(example['faces']))
+
+
 def graph_dequantized(vertices, quantization_bits=8):
     """Dequantises coordinates, equal to the last bit to the original's dataset in a graph.
 

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from common import cli
 from common.geometry import plots, views, voxel_grids
 from common.training import reporting
-from polygen import conditions, data_utils, drawing, measures, surfaces
+from polygen import conditions, drawing, measures, mesh_sets, surfaces
 
 _THUMBNAIL = 16         # pixels a side of the pictures that are compared
 
@@ -33,12 +33,6 @@ class Result(NamedTuple):
     samples: List[drawing.Sample]
     figures: List[Tuple[float, float]]
     baselines: Dict[str, Any]
-
-
-def mesh_of(example: Dict[str, Any], bits: int) -> Mesh:
-    """Returns the mesh of an example, dequantised."""
-    return (data_utils.dequantize_verts(example['vertices'], bits),
-            data_utils.unflatten_faces(example['faces']))
 
 
 class Nearest:
@@ -105,13 +99,13 @@ def reconstruct(sampler: drawing.Sampler, sess: tf.Session, examples: Sequence[D
         samples = sampler.draw(sess, [example['class_label']] * options.candidates,
                                [options.seed, index], [inputs] * options.candidates)
         rng = np.random.RandomState([options.seed, index])
-        truth = surfaces.sample_surface(*mesh_of(example, options.quantization_bits), rng)
+        truth = surfaces.sample_surface(*mesh_sets.mesh_of(example, options.quantization_bits), rng)
         baselines = {'nearest training mesh': nearest.find(example, view),
                      'typical training mesh': typical}
         figures = [surfaces.compare(surfaces.sample_surface(one.vertices, one.faces, rng), truth)
                    for one in samples]
         others = {name: (mesh, surfaces.compare(surfaces.sample_surface(
-            *mesh_of(mesh, options.quantization_bits), rng), truth))
+            *mesh_sets.mesh_of(mesh, options.quantization_bits), rng), truth))
                   for name, mesh in baselines.items()}
         results.append(Result(example, inputs, samples, figures, others))
         if (index + 1) % 5 == 0:
@@ -152,9 +146,9 @@ def draw(path: str, results: Sequence[Result], bits: int) -> None:
         image = result.inputs.get('image')
         fields.append(voxel_grids.surface(result.inputs['voxels']) if image is None else image)
         other, figures = result.baselines['nearest training mesh']
-        fields += [mesh_of(result.example, bits)]
+        fields += [mesh_sets.mesh_of(result.example, bits)]
         fields += [(one.vertices, one.faces) for one in result.samples[:2]]
-        fields.append(mesh_of(other, bits))
+        fields.append(mesh_sets.mesh_of(other, bits))
         captions += [result.example['name'], 'truth']
         captions += ['chamfer {:.3f}'.format(one[0]) for one in result.figures[:2]]
         captions.append('nearest {:.3f}'.format(figures[0]))

@@ -118,6 +118,25 @@ def test_the_nearest_mesh_shares_most_vertices_and_faces():
     assert measures.nearest(moved, [TWO], 2).vertices < 3 / 5
 
 
+def test_the_mesh_nearest_in_shape_by_hand():
+    def example(*vertices):
+        return {'name': str(len(vertices)), 'vertices': np.array(vertices)}
+
+    # With 2 bits steps are of 1/3. A segment of 3 steps; one of 2; three points, two of them as
+    # the sample's, the third (1, 1, 0) steps from the middle.
+    long, short = example((0, 0, 0), (3, 0, 0)), example((1, 0, 0), (3, 0, 0))
+    third = example((0, 0, 0), (2, 0, 0), (1, 2, 0))
+    sample = types.SimpleNamespace(vertices=np.array([(5., 0, 0), (5 + 2 / 3., 0, 0)]))
+    match, distance = measures.nearest_in_shape([sample], [long, short], 2)[0]
+    assert match is short and distance == pytest.approx(0, abs=1e-7)
+    match, distance = measures.nearest_in_shape([sample], [long, third], 2)[0]
+    # long: half a step at each end in both directions, 1/6. third, whose box is two steps high:
+    # both ends are (0, 1) steps from the sample's, the third point sqrt(1 + 1) steps; back 1 each.
+    assert match is long and distance == pytest.approx(1 / 6.)
+    distance = measures.nearest_in_shape([sample], [third], 2)[0][1]
+    assert distance == pytest.approx(((1 + 1 + 2 ** 0.5) / 3 + 1) / 2 / 3)
+
+
 def test_quantising_in_the_graph_by_hand(run):
     values = run(sequences.dequantize_verts(tf.constant([0, 1, 2, 3]), 2))
     np.testing.assert_allclose(values, [-0.5, 1 / 3 - 0.5, 2 / 3 - 0.5, 0.5], rtol=1e-6)

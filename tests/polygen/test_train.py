@@ -243,7 +243,7 @@ def test_sample_draws_classes_from_a_run(finished):
     assert '3 samples of model-4 in {} (3 complete, 3 valid)'.format(folder) in out
     assert out.count('nearest to') == 3 and 'exact copies of' in out
     assert any(name.endswith('.obj') for name in os.listdir(folder))
-    assert os.path.exists(folder + '.png')
+    assert os.path.exists(folder + '.png') and os.path.exists(folder + '_nearest.png')
     first = tiny.digests(folder)
     assert tiny.main(sample_script, *run_options(finished.folder), '--num_samples=3',
                      '--class_label', 1, 2, '--name=again', '--valid_only')[0] == 0
