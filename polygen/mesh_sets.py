@@ -9,7 +9,7 @@ alone, so that a run can be resumed.
 """
 import collections
 import os
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from scipy import special
@@ -320,7 +320,8 @@ def vertex_batch(examples, vertex_tokens, batch_size=None, shifts=None, inputs=(
     return batch
 
 
-def mesh_of(example, quantization_bits=8):
+def mesh_of(example: Dict[str, Any], quantization_bits: int = 8
+            ) -> Tuple[np.ndarray, List[List[int]]]:
     """Returns (vertices float [V, 3], faces as lists of corners) of an example, dequantised."""
     return (data_utils.dequantize_verts(example['vertices'], quantization_bits),
             data_utils.unflatten_faces(example['faces']))
