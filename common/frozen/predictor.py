@@ -59,7 +59,8 @@ class Predictor:
         Returns:
           dict {output name: array}; of an output without a batch axis, the first portion's.
         Raises:
-          errors.InputError: as in `predict`, or the numbers of rows differ or are 0.
+          errors.InputError: as in `predict`, the numbers of rows differ or are 0, or the graph's
+            is.
         """
         self._check_names(arrays)   # an output's name has a batch axis too
         arrays = {name: np.asarray(value) for name, value in arrays.items()}
@@ -76,6 +77,8 @@ class Predictor:
         portion = self.inputs[first][0][axes[first]]
         if portion is None:     # a graph of others, for any number of rows
             return self.predict(**arrays)
+        if not portion:
+            raise self._refused('its input {} takes 0 rows at a time'.format(first))
         portions = []
         for start in range(0, total, portion):
             rows = np.minimum(np.arange(start, start + portion), total - 1)

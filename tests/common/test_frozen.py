@@ -324,6 +324,15 @@ def test_a_graph_of_unknown_batch_takes_any(tmp_path):
             model.predict(x=np.ones([1, 3]))
 
 
+def test_a_graph_for_no_rows_is_told(tmp_path):
+    tf.identity(2 * tf.placeholder(tf.float32, [0, 2], name='x'), name='y')
+    path = tmp_path / 'model.pb'
+    path.write_bytes(tf.get_default_graph().as_graph_def().SerializeToString())
+    with model_lib.load(str(path)) as model:
+        with pytest.raises(errors.InputError, match='model.pb: its input x takes 0 rows'):
+            model.predict_all(x=np.ones([3, 2]))
+
+
 @pytest.mark.parametrize('keep_manifest', [True, False])
 @pytest.mark.parametrize('fraction', [0.0, 0.3, 0.9, 0.999])
 def test_a_truncated_file_is_refused(tmp_path, fraction, keep_manifest):
