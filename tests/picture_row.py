@@ -62,7 +62,8 @@ def _fields(model: str, tour: Dict[str, Any]) -> List[Any]:
     share = picture[..., 3:].astype(np.float32) / 255
     view = np.round(picture[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
     if model == 'polygen':
-        return [_mesh(sorted(glob.glob(os.path.join(work, 'polygen', 'samples', '*.obj')))[0])]
+        drawn = os.path.join(work, 'polygen', 'samples', 'drawn', '*.obj')
+        return [_mesh(sorted(glob.glob(drawn))[0])]
     if model == 'vsl':      # z is up there
         found = [_mesh(os.path.join(work, 'vsl', 'eval', 'encoded-sofa', name))
                  for name in ('00.obj', '01.obj')]
