@@ -76,6 +76,8 @@ def run_action(options: argparse.Namespace) -> None:
                     name, *graph.differences(value, exact[name])))
         for name, value in outputs.items():
             path = os.path.join(options.output, name.replace('/', '_') + '.npy')
+            if value.dtype == object:   # texts, which NumPy would pickle; NULs at their ends go
+                value = value.astype(np.bytes_)
             with files.replacing(path) as temporary:
                 np.save(temporary, value)
             print('{} {} {}'.format(path, value.dtype, list(value.shape)))

@@ -324,6 +324,17 @@ def test_a_graph_of_unknown_batch_takes_any(tmp_path):
             model.predict(x=np.ones([1, 3]))
 
 
+def test_texts_are_saved_without_a_pickle(tmp_path):
+    tf.gather(tf.constant([b'chair', b'bed']), tf.placeholder(tf.int32, [2], name='x'), name='y')
+    path = tmp_path / 'model.pb'
+    path.write_bytes(tf.get_default_graph().as_graph_def().SerializeToString())
+    np.save(str(tmp_path / 'x.npy'), np.array([1, 0], np.int32))
+    assert command.main(['run', str(path), '--input=x={}'.format(tmp_path / 'x.npy'),
+                         '--output={}'.format(tmp_path)]) == 0
+    saved = np.load(str(tmp_path / 'y.npy'), allow_pickle=False)
+    assert saved.tolist() == [b'bed', b'chair']
+
+
 def test_a_graph_for_no_rows_is_told(tmp_path):
     tf.identity(2 * tf.placeholder(tf.float32, [0, 2], name='x'), name='y')
     path = tmp_path / 'model.pb'
