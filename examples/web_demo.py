@@ -304,6 +304,7 @@ def make_app(options: Any) -> Any:
 
     @app.route('/<model>', methods=['POST'])
     def ask(model):
+        """Answers a request of a tab by a page, or by a line and the HTTP status of a refusal."""
         if model not in TABS:
             flask.abort(404)
         if flask.request.content_length is None:    # its size could not be bounded

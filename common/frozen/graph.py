@@ -159,7 +159,7 @@ def imported(graph_def: tf.GraphDef, path: str = 'the graph') -> tf.Graph:
     try:
         with graph.as_default():
             tf.import_graph_def(graph_def, name='')
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, tf.errors.OpError) as error:
         raise errors.InputError('{}: TensorFlow cannot import this graph ({}). Freeze it again.'
                                 .format(path, errors.reason(error))) from error
     return graph

@@ -20,11 +20,7 @@ def of_folder(path: str) -> 'Results':
     Raises:
       errors.InputError: it cannot be made.
     """
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise errors.InputError('cannot write to the output folder {}: {}. Choose another '
-                                '--output_path.'.format(path, error.strerror)) from error
+    files.make_folder(path)
     return Results(path)
 
 

@@ -324,6 +324,16 @@ def test_a_graph_of_unknown_batch_takes_any(tmp_path):
             model.predict(x=np.ones([1, 3]))
 
 
+def test_a_graph_whose_import_stumbles_over_an_attribute_is_told(tmp_path):
+    tf.identity(2 * tf.placeholder(tf.float32, [2], name='x'), name='y')
+    definition = tf.get_default_graph().as_graph_def()
+    definition.node[-1].attr['_class'].s = b'loc:@x'    # a text where a list of texts belongs
+    path = tmp_path / 'model.pb'
+    path.write_bytes(definition.SerializeToString())
+    with pytest.raises(errors.InputError, match='model.pb: .*Freeze it again'):
+        model_lib.load(str(path))
+
+
 def test_texts_are_saved_without_a_pickle(tmp_path):
     tf.gather(tf.constant([b'chair', b'bed']), tf.placeholder(tf.int32, [2], name='x'), name='y')
     path = tmp_path / 'model.pb'
