@@ -115,6 +115,10 @@ def parse_args(argv=None, doc=__doc__):
     parser.add_argument('--face_checkpoint', default='',
                         help='a trained face model (checkpoint or folder of a run), which is taken '
                              'as it is: only the vertex model is trained')
+    parser.add_argument('--decoder_checkpoint', default='',
+                        help='a trained vertex model (checkpoint or folder of a run), told a class '
+                             'say, whose decoder this one starts from; the rest begins '
+                             'anew. With --condition=image or voxels --pretrained sets both')
     cli.add_pretrained(parser)
     _add_original_options(cli.add_expert_group(parser, 'parity with the original'))
     return parser.parse_args(argv)
@@ -267,6 +271,10 @@ def complete(parsed, device):
         from common.training import pretrained  # here, since --help needs no TensorFlow
         values.update(vars(pretrained.asked_for(cli.Options(**values), PRETRAINED)))
         values.update(pretrained.sizes(PRETRAINED, _OF_NETWORKS))
+        if values['condition'] in ('image', 'voxels'):      # the weights that ship know classes
+            values.update(checkpoint='', class_dropout=0., **{
+                name: values[name] or PRETRAINED
+                for name in ('face_checkpoint', 'decoder_checkpoint')})
     if values['training_steps'] is None:
         values['training_steps'] = _STEPS
     options = settle_networks(values, device)

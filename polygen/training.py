@@ -60,7 +60,9 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4), context.on_npu)
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
-    init = _with_face_model(options, models) if options.face_checkpoint else None
+    init, notes = _starts(options, models)
+    for note in notes:
+        cli.say(note)
     with runs.start(options, context, init=init, summary=description,
                     anew=_anew(options)) as run:
         for step in run.steps(options.training_steps):
@@ -108,14 +110,20 @@ def _with_furniture(options):
     return options.replace(data_path=folder)
 
 
-def _with_face_model(options, models):
-    """Returns a function (session) that restores the face model, which is not trained."""
-    prefix = checkpoints.latest(options.face_checkpoint)
+def _starts(options, models):
+    """Returns (function (session) that restores the parts taken from other runs, or None; notes).
 
-    def init(sess):
-        checkpoints.restore(sess, prefix, models.face.variables)
-
-    return init
+    A face model is taken as it is and not trained; a decoder is a start.
+    """
+    steps, notes = [], []
+    if options.face_checkpoint:
+        face = checkpoints.latest(options.face_checkpoint)
+        steps.append(lambda sess: checkpoints.restore(sess, face, models.face.variables))
+    if options.decoder_checkpoint:
+        values, note = networks.decoder_start(options, models.vertex.variables)
+        steps.append(lambda sess: checkpoints.assign(sess, list(values), list(values.values())))
+        notes.append(note)
+    return (lambda sess: [step(sess) for step in steps]) if steps else None, notes
 
 
 def _anew(options):

@@ -39,6 +39,7 @@ model_values=(
   'top_p|keep the best tokens that reach this probability; 0 is greedy, 1 keeps all'
   'preset|large, own, published, seed, small: seed: the toy experiment; own: a folder of your own meshes, fitted to it; small: sets of small meshes on a CPU; large: sets of real meshes; published: the networks of the released checkpoints'
   'face_checkpoint|a trained face model (checkpoint or folder of a run), which is taken as it is: only the vertex model is trained'
+  'decoder_checkpoint|a trained vertex model (checkpoint or folder of a run), told a class say, whose decoder this one starts from; the rest begins anew. With --condition=image or voxels --pretrained sets both'
 )
 model_flags=(
   'shuffle|another order of the meshes in each round (of the preset unless given)'

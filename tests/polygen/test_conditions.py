@@ -10,8 +10,10 @@ import tensorflow.compat.v1 as tf
 import freeze_graph
 from common import errors, frozen
 from common.geometry import meshes
+from common.training import pretrained
 from polygen import blocks, conditions, make_dataset, mesh_sets, networks, shards, user_inputs
 from polygen import evaluate as evaluate_script
+from polygen import options as options_lib
 from polygen import sample as sample_script
 from tests.polygen import tiny
 
@@ -317,3 +319,38 @@ def test_a_face_model_is_taken_as_it_is_and_connects_given_vertices(finished, da
     code, out, err = tiny.main(sample_script, '--output_path=' + second, '--device=cpu',
                                '--vertices=' + path, '--num_samples=1', '--valid_only')
     assert code == 0 and '4 vertices, 4 after quantising' in out, err
+
+
+@pytest.mark.parametrize('kind', ['image', 'voxels'])
+def test_a_decoder_starts_where_that_of_a_class_model_stands(dataset, tmp_path, kind):
+    classes, told = str(tmp_path / 'classes'), str(tmp_path / 'told')
+    tiny.train(classes, dataset, 6, '--class_dropout=0.5', '--batch_size=3')
+    code, _, err = tiny.main(
+        evaluate_script, '--output_path=' + classes, '--device=cpu', '--data_path=' + dataset,
+        '--split=train', '--num_samples=0', '--without_class')
+    assert code == 0, err
+    with open(os.path.join(classes, 'eval', 'evaluation.json')) as stream:
+        bits = json.load(stream)['figures']['model-6']['bits_vertices']
+    arguments = run_arguments(kind, dataset) + ['--batch_size=3', '--face_checkpoint=' + classes]
+    out = tiny.train(told, dataset, 1, *arguments, '--decoder_checkpoint=' + classes)
+    assert 'of the vertex model from {}'.format(classes) in out
+    with open(os.path.join(told, 'metrics.jsonl')) as stream:
+        first = json.loads(stream.readline())
+    # Cross-attention counts for nothing at first: the model is as good as without a class.
+    assert first['step'] == 1
+    np.testing.assert_allclose(first['bits_vertices'], bits, rtol=1e-5)
+    other = ['--output_path={}'.format(tmp_path / 'other'), '--data_path=' + dataset,
+             '--training_steps=1', '--sample=False', '--decoder_checkpoint=' + classes]
+    code, _, err = tiny.main(tiny.train_script, *tiny.OPTIONS, *arguments, *other, '--fc_size=8')
+    assert code == 1 and 'has other sizes' in err and 'config.json' in err
+
+
+def test_pretrained_with_pictures_takes_the_face_model_and_the_decoder(dataset, tmp_path,
+                                                                       monkeypatch):
+    shipped = str(tmp_path / 'pretrained')
+    tiny.train(tmp_path / 'run', dataset, 1, '--class_dropout=0.5')
+    pretrained.export(str(tmp_path / 'run'), shipped, 'PolyGen')
+    monkeypatch.setattr(options_lib, 'PRETRAINED', shipped)
+    out = tiny.train(tmp_path / 'told', dataset, 1, '--pretrained',
+                     *run_arguments('image', dataset))
+    assert 'of the vertex model from {}'.format(shipped) in out and 'loss_faces' not in out
