@@ -23,7 +23,7 @@ if __name__ == '__main__':
 import numpy as np
 
 from common import errors, files
-from common.geometry import generator, lofts, meshes, views, voxel_grids
+from common.geometry import generator, meshes, views, voxel_grids
 from common.readers import folders, pictures, text
 from common.training import workers
 from polygen import conditions, shards
@@ -138,15 +138,13 @@ def make_row(source: Source, options: Any) -> shards.Row:
     if source.shape:
         item = generator.shape(*source.shape)
         vertices, faces = item.mesh()
-        voxels = _furniture_voxels(item, options.voxels)
         model = views.model(vertices, faces, item.part_of_face())
     else:
         vertices, faces = read_mesh(source.path, options.up)
         if options.max_vertices:
             vertices, faces = _reduced(vertices, faces, source, options)
-        triangles = meshes.triangulate(faces, vertices)
-        voxels = conditions.mesh_voxels(vertices, triangles, options.voxels)
         model = views.model(vertices, faces, closed=False)
+    voxels = conditions.mesh_voxels(vertices, meshes.triangulate(faces, vertices), options.voxels)
     if options.renderings:
         images, cameras = read_renderings(source, options)
     else:   # a stream of its own for each mesh, whatever its place in the set
@@ -217,14 +215,6 @@ def read_mesh(path: str, up: str) -> Tuple[np.ndarray, List[List[int]]]:
         renumbered.append(numbers[place:place + len(face)])
         place += len(face)
     return voxel_grids.turn_up(np.asarray(mesh.vertices, np.float64)[used], up), renumbered
-
-
-def _furniture_voxels(item, side):
-    """bool [R, R, R] in the frame of the quantised mesh: the box's diagonal is R cells long."""
-    low, high = item.box()
-    cells = ((np.arange(side) + 0.5) / side - 0.5) * np.linalg.norm(high - low)
-    grid = lofts.occupancy(item.parts, [cells + centre for centre in (low + high) / 2])
-    return grid[:, ::-1].transpose(1, 0, 2)     # PolyGen's axes: the front, across, up
 
 
 def encode_png(image: np.ndarray) -> bytes:
