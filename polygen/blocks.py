@@ -314,9 +314,10 @@ class TransformerDecoder(_TransformerStack):
         """Returns the context's keys and values in every layer, shared by all decoding steps.
 
         Args:
-          context: [B, C, h].
+          context: [B, C, h], or [1, C, h] for all rows.
         Returns:
-          list of `(keys, values, bias)`, one per layer: [B, H, C, s] twice and [B, 1, 1, C].
+          list of `(keys, values, bias)`, one per layer: [B, H, C, s] twice and [B, 1, 1, C], with
+          1 for B where the context is that of all rows.
         """
         bias = _context_bias(context)
         memory = []
@@ -360,7 +361,12 @@ class TransformerDecoder(_TransformerStack):
         keys, values, bias = memory
         with tf.variable_scope('cross_attention'):
             query, = self._heads(inputs, 'q')
-        return self._join_heads(attend(query, keys, values, bias), 'cross_attention')
+        if keys.shape.as_list()[0] == query.shape.as_list()[0]:
+            attended = attend(query, keys, values, bias)
+        else:   # one context of all rows: their queries [B, H, 1, s] become those of one row
+            rows = [2, 1, 0, 3]
+            attended = tf.transpose(attend(tf.transpose(query, rows), keys, values, bias), rows)
+        return self._join_heads(attended, 'cross_attention')
 
 
 def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: Any) -> tf.Tensor:

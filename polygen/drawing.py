@@ -41,14 +41,16 @@ class Sampler:
       options: settled options, with those of `options.add_sampling_options`.
       batch: int, B, meshes at once.
       static: bool, all shapes are static, as the NPU wants them; else the graph is smaller.
+      shared: bool, the meshes of a batch are of one picture or grid, which is encoded once.
     """
 
     def __init__(self, models: networks.Models, options: cli.Options, batch: int,
-                 static: bool = False):
-        self._batch = batch
+                 static: bool = False, shared: bool = False):
+        self._batch, self._shared = batch, shared
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
         with tf.name_scope('sample'):
-            self._inputs = networks.condition_placeholders(options, batch)
+            told = networks.condition_placeholders(options, 1 if shared else batch)
+            self._inputs = dict(told)
             self._inputs.setdefault('class_label', tf.placeholder(tf.int32, [batch], 'class_label'))
         self._noise = [tf.placeholder(tf.float32, [batch, steps], name='sample/noise')
                        for steps in self._steps]
@@ -57,9 +59,9 @@ class Sampler:
             'top_k_per_row': options.top_k_per_row, 'valid_only': options.valid_only,
             'only_return_complete': False, 'growing': not static}
         context = {'class_label': self._inputs['class_label']}
-        vertices = models.vertex.sample(batch, self._inputs, options.sample_vertices, *filters,
+        vertices = models.vertex.sample(batch, told, options.sample_vertices, *filters,
                                         recenter_verts=options.random_shift, noise=self._noise[0],
-                                        **rules)
+                                        shared_context=shared, **rules)
         faces = models.face.sample(dict(vertices, **context), options.sample_face_tokens, *filters,
                                    noise=self._noise[1], **rules)
         del faces['context']
@@ -73,20 +75,20 @@ class Sampler:
           sess: tf.Session.
           labels: list of int.
           inputs: list of dicts, one for each label: the conditioning inputs of the
-            vertex model, see `conditions.Condition.spec`.
+            vertex model, see `conditions.Condition.spec`; with `shared` those of one mesh are the
+            same object.
           seed: int or list of int.
         Returns:
           list of Sample.
         """
         samples = []
-        model_inputs = [dict(one, class_label=label) for label, one in zip(
-            labels, inputs or [{}] * len(labels))]
-        starts = range(0, len(model_inputs), self._batch)
-        for start in reporting.progress(starts, 'drawing batches'):
-            part = model_inputs[start:start + self._batch]
+        inputs = inputs or [{}] * len(labels)
+        model_inputs = [dict(one, class_label=label) for label, one in zip(labels, inputs)]
+        for start, stop in reporting.progress(self._parts(inputs), 'drawing batches'):
+            part = model_inputs[start:stop]
             seeds = [np.append(seed, [start, network]) for network in range(2)]
             rows = [part[row % len(part)] for row in range(self._batch)]
-            feed = {tensor: np.stack([row[name] for row in rows])
+            feed = {tensor: np.stack([row[name] for row in rows[:tensor.shape[0].value]])
                     for name, tensor in self._inputs.items()}
             feed.update({noise: sampling.uniform_noise(draw, self._batch, steps)
                          for noise, draw, steps in zip(self._noise, seeds, self._steps)})
@@ -99,6 +101,16 @@ class Sampler:
                         faces['faces'][row, :faces['num_face_indices'][row]]),
                     complete=bool(vertices['completed'][row] and faces['completed'][row])))
         return samples
+
+    def _parts(self, inputs):
+        """Where batches start and stop: list of pairs; with `shared` none has two inputs."""
+        parts, start = [], 0
+        for place in range(1, len(inputs) + 1):
+            if (place == len(inputs) or place - start == self._batch
+                    or self._shared and inputs[place] is not inputs[start]):
+                parts.append((start, place))
+                start = place
+        return parts
 
 
 class FaceSampler:
@@ -235,8 +247,9 @@ def sample(options: cli.Options, context: launch.Context) -> None:
             options.condition))
     if conditioning:
         labels = labels * len(conditioning)
+    at_once = options.num_samples if conditioning else len(labels)
     sampler = Sampler(networks.build_models(options), options,
-                      min(options.batch_size, len(labels)), context.on_npu)
+                      min(options.batch_size, at_once), context.on_npu, bool(conditioning))
     inputs = [one.arrays for one in conditioning for _ in range(options.num_samples)]
     with context.open_session() as sess:
         weights.restore(sess)

@@ -41,7 +41,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     # A model of pictures or voxels draws for the test shapes.
     wanted = options.reconstructions if condition.is_spatial else options.num_samples
     batch = options.candidates if condition.is_spatial else min(options.num_samples, 4)
-    sampler = drawing.Sampler(models, options, batch, context.on_npu) if wanted else None
+    sampler = drawing.Sampler(models, options, batch, context.on_npu,
+                              condition.is_spatial) if wanted else None
     figures = {'checkpoint': weights.name, 'meshes': len(examples),
                'data_path': options.data_path}
     results = None

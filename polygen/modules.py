@@ -192,12 +192,15 @@ class VertexModel(_SequenceModel):
                     max_sample_length: Optional[int] = None, noise: Optional[tf.Tensor] = None,
                     filters: sampling.Filters = _NO_FILTERS, valid_only: bool = False,
                     keep_drawing: bool = False, single_loop: bool = False,
-                    growing: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
+                    growing: bool = False, shared_context: bool = False
+                    ) -> Tuple[tf.Tensor, tf.Tensor]:
         """Draws vertex sequences; all shapes are static, but with `growing`.
 
         Args:
           num_samples: int, B.
           context: dict of tensors with B rows or more; the first B are used.
+          shared_context: bool, its first row is that of all samples: a picture or a grid goes
+            through the encoder once.
           max_sample_length: int, vertices at most; default `max_num_input_verts`.
           noise: None (drawn in the graph) or [B, 3 * max_sample_length + 1], uniform in [0, 1).
           filters: sampling.Filters.
@@ -211,7 +214,8 @@ class VertexModel(_SequenceModel):
         max_sample_length = max_sample_length or self.max_num_input_verts
         _check_length(max_sample_length, self.max_num_input_verts, 'max_num_input_verts')
         max_tokens = 3 * max_sample_length + 1
-        context = {key: value[:num_samples] for key, value in (context or {}).items()}
+        rows = 1 if shared_context else num_samples
+        context = {key: value[:rows] for key, value in (context or {}).items()}
         global_context, sequential_context = self._prepare_context(context)
         if noise is None:
             noise = tf.random_uniform([num_samples, max_tokens])
@@ -229,7 +233,8 @@ class VertexModel(_SequenceModel):
                max_sample_length: Optional[int] = None, temperature: float = 1., top_k: int = 0,
                top_p: float = 1., recenter_verts: bool = True, only_return_complete: bool = True,
                top_k_per_row: bool = False, noise: Optional[tf.Tensor] = None,
-               valid_only: bool = False, growing: bool = False) -> Dict[str, tf.Tensor]:
+               valid_only: bool = False, growing: bool = False, shared_context: bool = False
+               ) -> Dict[str, tf.Tensor]:
         """Draws vertices.
 
         Args:
@@ -241,20 +246,20 @@ class VertexModel(_SequenceModel):
             random shifts).
           only_return_complete: bool, drop rows without a stop token (a dynamic shape; not for the
             NPU).
-          noise, valid_only, growing: see `draw_tokens`.
+          noise, valid_only, growing, shared_context: see `draw_tokens`.
         Returns:
           Dict: `completed` bool [B], `vertices` [B, max_sample_length, 3] as (x, y, z) in
           [-0.5, 0.5] (beyond it when recentred), zero from `num_vertices` int32 [B] on, and
           `vertices_mask` [B, max_sample_length].
         """
         max_sample_length = max_sample_length or self.max_num_input_verts
-        if context:
+        if context and not shared_context:
             rows = [value.shape.as_list()[0] for value in context.values()]
             num_samples = min([num_samples] + rows)
-        tokens = self.sample_tokens(
+        tokens, _ = self.draw_tokens(
             num_samples, context, max_sample_length, noise,
             sampling.Filters(temperature, top_k, top_p, top_k_per_row), valid_only,
-            growing=growing)
+            growing=growing, shared_context=shared_context)
         return sequences.vertices_from_tokens(tokens, self.quantization_bits, recenter_verts,
                                               only_return_complete)
 

@@ -362,3 +362,26 @@ def test_pretrained_with_pictures_takes_the_face_model_and_the_decoder(dataset, 
     out = tiny.train(tmp_path / 'told', dataset, 1, '--pretrained',
                      *run_arguments('image', dataset))
     assert 'of the vertex model from {}'.format(shipped) in out and 'loss_faces' not in out
+
+
+@pytest.mark.parametrize('kind', ['image', 'voxels'])
+def test_one_picture_of_all_samples_gives_what_a_row_for_each_gives(kind, run):
+    options = options_lib.complete(options_lib.parse_args(
+        tiny.OPTIONS + run_arguments(kind, '') + ['--num_classes=1']), 'cpu')
+    model = networks.build_models(options).vertex
+    rng = np.random.RandomState(0)
+    (name, (dtype, shape)), = conditions.of_options(options).spec().items()
+    one = rng.uniform(size=[1] + shape)
+    one = (one < 0.3 if kind == 'voxels' else one).astype(dtype)
+    noise = tf.constant(rng.uniform(size=[3, 19]), tf.float32)
+    shared, _ = model.draw_tokens(3, {name: tf.constant(one)}, 6, noise, shared_context=True)
+    rows_of = np.repeat(one, 3, axis=0)
+    each, margins = model.draw_tokens(3, {name: tf.constant(rows_of)}, 6, noise)
+    other, _ = model.draw_tokens(3, {name: tf.constant(1 - rows_of)}, 6, noise)
+    moved = [tf.assign(variable, rng.normal(scale=0.5, size=variable.shape.as_list()))
+             for variable in tf.global_variables()]     # zeros would hide the condition
+    run(moved)
+    shared, each, margins, other = run([shared, each, margins, other])
+    np.testing.assert_array_equal(shared[margins > 1e-5], each[margins > 1e-5])
+    assert (margins[each > 0] > 1e-5).all()     # with these draws none lies within rounding
+    assert len({tuple(row) for row in shared}) == 3 and (other != each).any()
