@@ -93,7 +93,7 @@ class Emulator:
         self.operators: Dict[str, Tuple[str, str, str]] = {}
         self.unknown: Set[str] = set()
         self._version, self._num_seen = -1, 0
-        self._rounded: Dict[Tuple[str, str], tf.Tensor] = {}
+        self._rounded: Dict[Tuple[str, ...], tf.Tensor] = {}
         self._part_of: Dict[str, Tuple[int, bool]] = {}
         self._parts: Dict[Tuple[int, bool], Tuple[str, str]] = {}
 
@@ -197,13 +197,18 @@ class Emulator:
         return value
 
     def _round(self, tensor, kind, ge_op, op):
-        key = tensor.name, kind
+        # What reads a variable behind an assignment has its value rounded behind that too.
+        waiting = list(op.control_inputs) if tensor.dtype._is_ref_dtype else []
+        key = (tensor.name, kind) + tuple(one.name for one in waiting)
         if key not in self._rounded:
             context = tensor.op._get_control_flow_context()
+            if context is None:     # an imported graph does not know which of its loops that is in
+                waiting.append(tensor.op)
             with tf.control_dependencies(None), tf.name_scope('emulation/'):
                 self.graph._set_control_flow_context(context)
                 try:
-                    rounded = rounded_to(_exact(tensor), kind, self.settings.overflow)
+                    with tf.control_dependencies(waiting):
+                        rounded = rounded_to(_exact(tensor), kind, self.settings.overflow)
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded

@@ -86,6 +86,7 @@ def test_a_pipe_in_place_of_values_is_refused_at_once(tmp_path):
         checkpoints.read(prefix)
 
 
+@pytest.mark.unmoved
 def test_variables_and_arrays_come_back(tmp_path):
     prefix = save(tmp_path, a=A, b=B)
     assert checkpoints.variables_of(prefix) == {'a': [2, 3], 'b': [2]}

@@ -197,6 +197,15 @@ def test_without_emulation_the_graph_stays_as_it_is():
     assert tf.get_default_graph().as_graph_def() != before
 
 
+def test_a_variable_that_is_read_behind_an_assignment_has_its_new_value():
+    values = np.array([1.5, -3 - 2 ** -12], np.float32)
+    variable = tf.get_variable('v', [2], initializer=tf.zeros_initializer())
+    with tf.control_dependencies([tf.assign(variable, values)]):
+        read = 2 * variable.read_value()
+    with session() as sess:     # without a value before: it must not be read early
+        np.testing.assert_array_equal(sess.run(read), 2 * half(values))
+
+
 @pytest.mark.parametrize('scale', ['dynamic', 64.])
 def test_a_step_with_an_overflow_is_skipped(scale):
     x, loss, w = build()

@@ -5,6 +5,8 @@ import tensorflow.compat.v1 as tf
 
 from common.ops import initial_values
 
+pytestmark = pytest.mark.unmoved
+
 
 def values(names, seed=0, before=0, initializer=None):
     """{name: initial value [40, 30]} of variables of a fresh graph, behind `before` others."""

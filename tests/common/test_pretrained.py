@@ -40,6 +40,7 @@ def export(tmp_path, **config):
     return folder
 
 
+@pytest.mark.unmoved
 def test_the_newest_weights_are_stored_without_what_the_optimizer_keeps(tmp_path):
     folder = export(tmp_path)
     prefix = checkpoints.latest(str(folder))
@@ -54,6 +55,7 @@ def test_the_newest_weights_are_stored_without_what_the_optimizer_keeps(tmp_path
     assert {array.dtype.name for array in read.values()} == {'float32', 'int32'}
 
 
+@pytest.mark.unmoved
 def test_weights_restore_like_a_checkpoint(tmp_path):
     prefix = checkpoints.latest(str(export(tmp_path)))
     other = tf.Variable(np.ones([2, 3], np.float32), name='net/w')

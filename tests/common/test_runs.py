@@ -499,6 +499,7 @@ def test_weights_of_another_run_start_a_new_one_at_step_0(tmp_path, capsys):
     assert 'weights of {}'.format(tmp_path / 'a') in capsys.readouterr().out
 
 
+@pytest.mark.unmoved
 def test_bare_published_weights_are_enough_but_a_part_of_the_network_is_not(tmp_path):
     train(tmp_path / 'a', 3)
     weights = arrays(tmp_path / 'a', 3)
