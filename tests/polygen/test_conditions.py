@@ -2,6 +2,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -385,3 +388,37 @@ def test_one_picture_of_all_samples_gives_what_a_row_for_each_gives(kind, run):
     np.testing.assert_array_equal(shared[margins > 1e-5], each[margins > 1e-5])
     assert (margins[each > 0] > 1e-5).all()     # with these draws none lies within rounding
     assert len({tuple(row) for row in shared}) == 3 and (other != each).any()
+
+
+@pytest.mark.slow
+def test_a_maker_that_is_killed_goes_on_and_leaves_what_an_unbroken_one_does(tmp_path):
+    """Killed at random moments (seeded; the machine's pace decides where), by SIGKILL."""
+    rng = np.random.RandomState(0)
+
+    def start(name):
+        return subprocess.Popen(
+            [sys.executable, make_dataset.__file__, '--furniture', '--models=3', '--test_models=1',
+             '--views=2', '--image_size=32', '--voxels=12', '--shard_size=4', '--workers=2',
+             '--output={}'.format(tmp_path / name)], stdout=subprocess.DEVNULL)
+
+    began = time.time()
+    assert start('whole').wait() == 0
+    seconds = time.time() - began
+    kills = 0
+    for _ in range(int(os.environ.get('KILLS', 5)) * 4):
+        process = start('killed')
+        try:
+            code = process.wait(timeout=rng.uniform(0.3, 0.9) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+            kills += 1
+        if code == 0:
+            if kills >= int(os.environ.get('KILLS', 5)):
+                break
+            expected = tiny.digests(tmp_path / 'whole')
+            assert tiny.digests(tmp_path / 'killed') == expected
+            shutil.rmtree(str(tmp_path / 'killed'))
+    assert start('killed').wait() == 0
+    assert kills >= 5
+    assert tiny.digests(tmp_path / 'killed') == tiny.digests(tmp_path / 'whole')
