@@ -97,6 +97,7 @@ SCRIPTS = [
     ('tests/benchmarks/imnet_step.py', ['--thread=1'], None),
     ('tests/benchmarks/loaders.py', ['--batch=1'], None),
     ('tests/benchmarks/peer_rows.py', ['--thread=1'], None),
+    ('tests/benchmarks/polygen_conditions.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_large.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_sampling.py', ['--thread=1'], None),
     ('tests/benchmarks/polygen_step.py', ['--thread=1'], None),

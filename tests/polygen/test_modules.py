@@ -550,12 +550,13 @@ def test_vertices_are_drawn_by_the_filters_that_are_given_and_else_by_the_origin
         run, monkeypatch):
     asked = []
 
-    def tokens(model, num_samples, context, length, noise, filters, valid_only, growing):
-        assert not growing
+    def tokens(model, num_samples, context, length, noise, filters, valid_only, growing,
+               shared_context):
+        assert not growing and not shared_context
         asked.append((num_samples, context, length, noise, filters, valid_only))
-        return tf.constant([[1, 5, 8, 3, 4, 2, 0], [8, 8, 8, 0, 1, 1, 1]])
+        return tf.constant([[1, 5, 8, 3, 4, 2, 0], [8, 8, 8, 0, 1, 1, 1]]), None
 
-    monkeypatch.setattr(modules.VertexModel, 'sample_tokens', tokens)
+    monkeypatch.setattr(modules.VertexModel, 'draw_tokens', tokens)
     model, noise = vertex_model(), tf.zeros([2, 7])
     vertices = run(model.sample(2, max_sample_length=2, temperature=0.25, top_k=7, top_p=0.5,
                                 noise=noise, recenter_verts=False)['vertices'])
