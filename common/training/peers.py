@@ -152,9 +152,10 @@ class Peers(Nobody):
         self._over.set()
         until = time.monotonic() + _LINGER
         self._beat()
+        # Who has come but has posted no sign of life yet will read them too.
         while not self._rank and time.monotonic() < until and any(
-                row.get('state') == 'on' and time.monotonic() - (self._seen[rank] or 0) < _LATE
-                for rank, row in enumerate(self._rows) if rank):
+                row.get('state', 'on') == 'on' and time.monotonic() - (self._seen[rank] or 0)
+                < _LATE for rank, row in enumerate(self._rows) if rank):
             time.sleep(0.05)
             self._beat()
 

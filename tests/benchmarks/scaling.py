@@ -70,7 +70,9 @@ def _imnet(folder, batch):
 
 def _r2n2(folder, batch):
     from tests.r2n2 import tiny
-    return ['r2n2/main.py', '--data_path=' + tiny.make_data(folder, 18), '--workers=0',
+    # Of each of two categories; four of five models are for training.
+    models = 2 + (batch or 36) * 5 // 8
+    return ['r2n2/main.py', '--data_path=' + tiny.make_data(folder, models), '--workers=0',
             '--batch_size={}'.format(batch or 36), '--set', 'TRAIN.NUM_RENDERING', '3',
             'CONST.N_VIEWS', '3', 'TRAIN.NUM_VALIDATION_ITERATIONS', '1'], batch or 36
 
