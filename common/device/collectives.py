@@ -28,10 +28,12 @@ def serve(cluster: cluster_lib.Cluster, config: tf.ConfigProto) -> str:
     Raises:
       errors.InputError: its port is in use.
     """
+    config = _grouped(config)
+    if config.inter_op_parallelism_threads:     # one more: a step may keep a single one to its end,
+        config.inter_op_parallelism_threads += 1    # and signs of life would wait for it
     try:
         server = tf.train.Server(tf.train.ClusterSpec({'worker': list(cluster.addresses)}),
-                                 job_name='worker', task_index=cluster.rank,
-                                 config=_grouped(config))
+                                 job_name='worker', task_index=cluster.rank, config=config)
     except tf.errors.OpError as error:
         raise errors.InputError(
             'the process of {} cannot listen on its port ({}): another process has it, or it is '

@@ -178,6 +178,14 @@ def test_a_process_that_nobody_started_and_a_port_in_use_are_named(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_step_longer_than_the_patience_is_no_silence(tmp_path):
+    addresses, since = local(2), time.monotonic()
+    command = options(tmp_path / 'out', 1, '--op_seconds=20', '--peer_timeout=8')
+    seconds, codes, _ = ended([start(command, addresses, rank) for rank in range(2)], since)
+    assert codes == [0, 0] and seconds > 20
+
+
+@pytest.mark.slow
 def test_other_numbers_of_processes_are_refused(tmp_path):
     addresses, since = local(3), time.monotonic()
     command = options(tmp_path / 'out', 3, '--batch_size=6')

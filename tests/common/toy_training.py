@@ -22,6 +22,8 @@ def parse_args(argv=None):
     parser.add_argument('--hidden_size', type=cli.positive_int, default=8, help='of the network')
     parser.add_argument('--batch_size', type=cli.positive_int, default=4, help='rows of a step')
     parser.add_argument('--step_seconds', type=float, default=0.0, help='pause inside each step')
+    parser.add_argument('--op_seconds', type=float, default=0.0,
+                        help='for which an operation of each step keeps its thread')
     parser.add_argument('--nan_at', type=int, default=0, help='step whose data are not finite')
     parser.add_argument('--data_path', default=None, help='folder with scale.txt, of the data')
     parser.add_argument('--checkpoint', default='', help='weights to start from')
@@ -64,10 +66,12 @@ def train(options, context):
     """Trains to step `options.training_steps`; returns {step: loss} of this process."""
     runs.set_seeds(context.seed)
     points, loss, train_op = build(options, context)
+    pause = tf.py_func(lambda: time.sleep(options.op_seconds), [], []) if options.op_seconds else []
     losses = {}
     with runs.start(options, context, summary='toy') as run:
         for step in run.steps(options.training_steps):
-            value, _ = run.sess.run((loss, train_op), {points: batch(options, context, step)})
+            value, *_ = run.sess.run((loss, train_op, pause),
+                                     {points: batch(options, context, step)})
             time.sleep(options.step_seconds)
             run.report(step, loss_toy=value)
             losses[step] = float(value)
