@@ -106,6 +106,9 @@ class _TransformerStack(layers.AbstractModule):
         Its variables are `wqkv [H, 1, h, 3s]` and `wo [H, 1, s, h]`; it always layer-norms.
       plain: bool, every operation as the original has it; else fewer operations that compute
         the same (one product for query, key and value; scalars multiplied into kernels).
+      fused: bool, scalars are multiplied into kernels, and layer norms of concatenated sequences
+        have a gradient of their own; else both are the original's operators, each of which half
+        precision rounds.
       dropout_fn: function (tensor, rate) -> tensor that drops units; None: tf.nn.dropout. Tests and
         reproducible runs pass their own.
       name: str, variable scope.
@@ -114,7 +117,7 @@ class _TransformerStack(layers.AbstractModule):
     def __init__(self, hidden_size: int = 256, fc_size: int = 1024, num_heads: int = 4,
                  layer_norm: bool = True, num_layers: int = 8, dropout_rate: float = 0.2,
                  re_zero: bool = True, memory_efficient: bool = False, plain: bool = False,
-                 dropout_fn: Optional[Dropout] = None,
+                 fused: bool = True, dropout_fn: Optional[Dropout] = None,
                  name: str = 'transformer'):
         super().__init__(name=name)
         if hidden_size % num_heads:
@@ -129,6 +132,7 @@ class _TransformerStack(layers.AbstractModule):
         self.re_zero = re_zero
         self.memory_efficient = memory_efficient
         self.plain = plain
+        self.fused = fused
         self.dropout_fn = dropout_fn or _plain_dropout
         self._packed = False    # whether the sequences of a batch are concatenated, for training
 
@@ -140,7 +144,8 @@ class _TransformerStack(layers.AbstractModule):
     def _normalize(self, inputs, name):
         if not self.layer_norm:
             return inputs
-        return (_lean_layer_norm if self._packed else layers.layer_norm)(inputs, name=name)
+        is_lean = self._packed and self.fused
+        return (_lean_layer_norm if is_lean else layers.layer_norm)(inputs, name=name)
 
     def _alpha(self, name):
         """Returns the ReZero scalar of a branch; 1 without ReZero."""
@@ -181,23 +186,28 @@ class _TransformerStack(layers.AbstractModule):
         The kernels are concatenated, so that one matrix product serves queries ('q'), keys ('k')
         and values ('v'); that of the queries carries the factor s^-0.5.
         """
-        size = self.hidden_size
+        size, factor = self.hidden_size, self.head_size ** -0.5
+        is_scaled = names[0] == 'q'
         kernels = []
         for name in names:
             with tf.variable_scope(name):
                 kernels.append(tf.get_variable('kernel', [inputs.shape.as_list()[-1], size],
                                                initializer=_GLOROT()))
         with tf.control_dependencies(None):     # before a loop, not in each of its steps
-            if names[0] == 'q':
-                kernels[0] = kernels[0] * self.head_size ** -0.5
+            if is_scaled and self.fused:
+                kernels[0] = kernels[0] * factor
             kernel = tf.concat(kernels, axis=1)
         batch, length, depth = layers.shape_list(inputs)
         joined = tf.matmul(tf.reshape(inputs, [-1, depth]), kernel)
         if length == 1:     # nothing to transpose
             split = [batch, len(names), self.num_heads, 1, self.head_size]
-            return tf.unstack(tf.reshape(joined, split), axis=1)
-        split = tf.reshape(joined, [batch, length, len(names), self.num_heads, self.head_size])
-        return tf.unstack(tf.transpose(split, [2, 0, 3, 1, 4]))
+            heads = tf.unstack(tf.reshape(joined, split), axis=1)
+        else:
+            split = [batch, length, len(names), self.num_heads, self.head_size]
+            heads = tf.unstack(tf.transpose(tf.reshape(joined, split), [2, 0, 3, 1, 4]))
+        if is_scaled and not self.fused:
+            heads[0] *= factor
+        return heads
 
     def _join_heads(self, heads, name):
         """Maps heads [B, H, T, s] to [B, T, h] and scales by the branch's alpha."""
@@ -209,8 +219,14 @@ class _TransformerStack(layers.AbstractModule):
         return self._output_transform(joined, name)
 
     def _output_transform(self, joined, name):
-        return dense(joined, self.hidden_size, name + '/output_transform', use_bias=False,
-                     scale=self._alpha(name))
+        return self._scaled_dense(joined, name + '/output_transform', name, use_bias=False)
+
+    def _scaled_dense(self, inputs, layer, branch, use_bias=True):
+        """Affine layer to [..., h] whose outputs are scaled by the alpha of a branch."""
+        if self.fused and not self.plain:
+            return dense(inputs, self.hidden_size, layer, use_bias=use_bias,
+                         scale=self._alpha(branch))
+        return dense(inputs, self.hidden_size, layer, use_bias=use_bias) * self._alpha(branch)
 
     def _self_attention(self, inputs, bias, is_training):
         """Self-attention branch [B, T, h] with its layer norm."""
@@ -225,9 +241,8 @@ class _TransformerStack(layers.AbstractModule):
     def _mlp(self, inputs):
         hidden = self._normalize(inputs, 'fc')
         hidden = dense(hidden, self.fc_size, 'fc_1', activation=tf.nn.relu)
-        if self.plain:
-            return dense(hidden, self.hidden_size, 'fc_2') * self._alpha('fc')
-        return dense(hidden, self.hidden_size, 'fc_2', scale=self._alpha('fc'))
+        return self._scaled_dense(hidden, 'fc_2', 'fc')
+
 
 class TransformerEncoder(_TransformerStack):
     """Bidirectional Transformer; positions whose embedding is exactly zero are not attended to.

@@ -68,7 +68,8 @@ def build_models(options: cli.Options, step: Optional[tf.Tensor] = None, on_npu:
     stack = {'hidden_size': options.hidden_size, 'fc_size': options.fc_size,
              'num_heads': options.num_heads, 'dropout_rate': options.dropout_rate,
              'memory_efficient': options.memory_efficient,
-             'plain': options.plain, 'dropout_fn': _dropout(options, step, on_npu, rank)}
+             'plain': options.plain, 'fused': not options.emulate_precision,
+             'dropout_fn': _dropout(options, step, on_npu, rank)}
     vertex_dropout = options.vertex_dropout_rate
     if vertex_dropout is None:
         vertex_dropout = options.dropout_rate

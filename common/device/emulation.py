@@ -94,6 +94,7 @@ class Emulator:
         self.unknown: Set[str] = set()
         self._version, self._num_seen = -1, 0
         self._rounded: Dict[Tuple[str, ...], tf.Tensor] = {}
+        self._places: Dict[str, Tuple[str, bool]] = {}      # of operations, see `scope_of`
         self._part_of: Dict[str, Tuple[int, bool]] = {}
         self._parts: Dict[Tuple[int, bool], Tuple[str, str]] = {}
 
@@ -137,6 +138,9 @@ class Emulator:
 
     def _edit(self, op, marks, is_kept):
         """Assigns the types of an operation and rounds what comes in."""
+        # A sum of gradients has no name of its own: it counts where its first one comes from.
+        self._places[op.name] = (self._places.get(op.inputs[0].op.name)
+                                 if op.type == 'AddN' else None) or scope_of(op.name)
         inputs = [(number, tensor) for number, (tensor, dtype) in enumerate(
             zip(op.inputs, op._input_types)) if dtype == tf.float32]
         outputs = [(number, tensor) for number, tensor in enumerate(op.outputs)
@@ -212,8 +216,7 @@ class Emulator:
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded
-            scope, is_gradient = scope_of(op.name)
-            self.roundings.append(Rounding(tensor, rounded, ge_op, scope, is_gradient))
+            self.roundings.append(Rounding(tensor, rounded, ge_op, *self._places[op.name]))
         return self._rounded[key]
 
     def needed(self, fetches: Iterable[Any]) -> Set[tf.Operation]:
