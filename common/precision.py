@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
@@ -34,6 +34,7 @@ _OURS = ('--output_path', '--emulate_', '--report_every', '--save_every', '--see
 _WAIT = 0.3                 # seconds between two looks at a trial
 _ROWS = 20                  # operators and scopes that are printed
 _TAIL = 5                   # the last fifth of the steps says which loss a trial has
+_TOLD = 6                   # types or scopes of a trial that are named
 
 
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -128,12 +129,43 @@ def losses_of(folder: str) -> Dict[int, float]:
     return losses
 
 
+def skipped_of(folder: str) -> int:
+    """Returns the steps that the loss scale skipped in a run, by the last row that tells."""
+    from common.training import records  # here, since --help needs no TensorFlow
+    path = os.path.join(folder, 'metrics.jsonl')
+    skipped = [int(value) for row in (records.read_metrics(path) if os.path.exists(path) else [])
+               for name, value in row.items() if name.startswith('skipped_steps')]
+    return max(skipped, default=0)
+
+
 def _has_reached(run, steps):
     return max(losses_of(run), default=0) >= steps
 
 
+class Trial(NamedTuple):
+    """A short training.
+
+    Attributes:
+      losses: of the steps 1, 2, ...; cut short where one was not finite.
+      skipped: int, steps that the loss scale skipped.
+    """
+
+    losses: List[float]
+    skipped: int
+
+    def tail(self, steps: int, shift: int = 0) -> float:
+        """Returns the mean loss of the last fifth of some steps, infinity where they are missing.
+
+        Args:
+          steps: int, of the whole trial; shift: int, how many steps earlier the part lies.
+        """
+        end = steps - shift
+        part = self.losses[max(0, end - max(1, steps // _TAIL)):max(0, end)]
+        return sum(part) / len(part) if part and len(self.losses) >= end else float('inf')
+
+
 class Trials:
-    """Short trainings, each made once; their losses are kept in <folder>/trials.json.
+    """Short trainings, each made once; what came of them is kept in <folder>/trials.json.
 
     Args:
       command: of `recorded_command`; options: those of the command line; folder: str.
@@ -142,29 +174,36 @@ class Trials:
     def __init__(self, command: Sequence[str], options: argparse.Namespace, folder: str):
         self._command, self._options, self._folder = list(command), options, folder
         self._path = os.path.join(folder, 'trials.json')
-        self._losses: Dict[str, float] = (
+        self._done: Dict[str, Dict[str, Any]] = (
             text.read_json(self._path) if os.path.exists(self._path) else {})
 
-    def loss(self, seed: int, types: Optional[Sequence[str]] = None,
-             scopes: Sequence[str] = ()) -> float:
-        """Returns the mean loss of the last fifth of the steps; infinity where it was not finite.
+    def trial(self, seed: int, types: Optional[Sequence[str]] = None,
+              scopes: Sequence[str] = ()) -> Trial:
+        """Trains for some steps, or returns what came of it before.
 
         Args:
           seed: int; types: operators on the black list, None: float32 without emulation;
           scopes: kept in float32.
         """
+        kept = [*sorted(types or ()), *sorted(scopes)]
         name = 'seed {}, {}'.format(seed, 'float32' if types is None else 'in float32: {}'.format(
-            ', '.join([*sorted(types), *sorted(scopes)]) or 'nothing'))
+            ', '.join(kept) or 'nothing'))
         key = '{} steps, {} {} {}: {}'.format(
             self._options.steps, self._options.emulate_chip, self._options.precision_mode,
             self._options.loss_scale, name)
-        if key not in self._losses:
+        if key not in self._done:
             began = time.perf_counter()
-            self._losses[key] = self._run(seed, types, scopes)
-            files.write_json(self._path, self._losses)
-            cli.say('trial {} ({}): loss {:.6g}, {:.0f} s'.format(
-                len(self._losses), name, self._losses[key], time.perf_counter() - began))
-        return self._losses[key]
+            trial = self._run(seed, types, scopes)
+            self._done[key] = trial._asdict()
+            files.write_json(self._path, self._done)
+            if len(kept) > _TOLD:
+                name = 'seed {}, in float32: {} and {} more'.format(
+                    seed, ', '.join(kept[:_TOLD]), len(kept) - _TOLD)
+            cli.say('trial {} ({}): loss {:.6g}{}, {:.0f} s'.format(
+                len(self._done), name, trial.tail(self._options.steps),
+                ', {} steps skipped'.format(trial.skipped) if trial.skipped else '',
+                time.perf_counter() - began))
+        return Trial(**self._done[key])
 
     def _run(self, seed, types, scopes):
         steps = self._options.steps
@@ -180,14 +219,25 @@ class Trials:
                 run_until(command, os.path.join(self._folder, 'trial.log'),
                           lambda: max(losses_of(run), default=0) >= steps)
             except errors.NonFiniteLossError:
-                return float('inf')
+                pass    # what there is ends before the last step
             losses = losses_of(run)
-            begin = steps - steps // _TAIL
-            tail = [loss for step, loss in losses.items() if begin <= step <= steps]
-            if not tail:
-                raise errors.InputError('the training did not reach step {}; see {}.'.format(
-                    steps, os.path.join(self._folder, 'trial.log')))
-            return sum(tail) / len(tail)
+            trial = Trial([losses[step] for step in range(1, steps + 1) if step in losses],
+                          skipped_of(run))
+            if not trial.losses:
+                raise errors.InputError('the training reported no step; see {}.'.format(
+                    os.path.join(self._folder, 'trial.log')))
+            return trial
+
+
+def excess(trial: Trial, references: Sequence[Trial], steps: int) -> float:
+    """Returns by what factor a trial's loss lies above the highest of float32's.
+
+    Steps that the loss scale skipped are no loss of precision: the end of the trial is compared
+    with float32 as many steps earlier, unless every second step or more was skipped (infinity).
+    """
+    if trial.skipped >= steps // 2:
+        return float('inf')
+    return trial.tail(steps) / max(one.tail(steps, trial.skipped) for one in references)
 
 
 def emulation_arguments(options: argparse.Namespace, types: Sequence[str],
@@ -338,16 +388,19 @@ def search(options: argparse.Namespace, command: Sequence[str], folder: str,
     """Finds the types, else the scopes, to keep in float32; prints and writes them."""
     trials = Trials(command, options, folder)
     seeds = [int(seed) for seed in options.seeds.split(',')]
-    reference = [trials.loss(seed) for seed in seeds]
-    limit = max(reference) * (1 + options.tolerance)
-    cli.say('float32: loss {}; accepted up to {:.6g}'.format(
-        ', '.join('{:.6g}'.format(loss) for loss in reference), limit))
+    references = [trials.trial(seed) for seed in seeds]
+    cli.say('float32: loss {}; {:.0%} more is accepted'.format(', '.join(
+        '{:.6g}'.format(one.tail(options.steps)) for one in references), options.tolerance))
+
+    def is_good(types, scopes):
+        return all(excess(trials.trial(seed, types, scopes), references, options.steps)
+                   <= 1 + options.tolerance for seed in seeds)
 
     def good_types(types):
-        return all(trials.loss(seed, types) <= limit for seed in seeds)
+        return is_good(types, ())
 
     def good_scopes(scopes):
-        return all(trials.loss(seed, (), scopes) <= limit for seed in seeds)
+        return is_good((), scopes)
 
     if good_types([]):
         cli.say('mixed precision keeps the loss as it is: nothing has to stay in float32')

@@ -20,16 +20,18 @@ class Sample(NamedTuple):
       vertices: float32 [V, 3], z up.
       faces: list of lists of vertex numbers.
       complete: bool, both models have drawn their stop token.
+      class_name: str, of the class; '' where classes have numbers alone.
     """
 
     label: int
     vertices: np.ndarray
     faces: List[List[int]]
     complete: bool
+    class_name: str = ''
 
     def __str__(self) -> str:
-        return 'class {}: {} vertices, {} faces{}'.format(
-            self.label, len(self.vertices), len(self.faces),
+        return '{}: {} vertices, {} faces{}'.format(
+            self.class_name or 'class {}'.format(self.label), len(self.vertices), len(self.faces),
             '' if self.complete else ' (cut off)')
 
 
@@ -47,6 +49,7 @@ class Sampler:
     def __init__(self, models: networks.Models, options: cli.Options, batch: int,
                  static: bool = False, shared: bool = False):
         self._batch, self._shared = batch, shared
+        self._class_names = [str(name) for name in options.class_names or ()]
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
         with tf.name_scope('sample'):
             told = networks.condition_placeholders(options, 1 if shared else batch)
@@ -94,8 +97,9 @@ class Sampler:
                          for noise, draw, steps in zip(self._noise, seeds, self._steps)})
             vertices, faces = sess.run(self._outputs, feed)
             for row, one in enumerate(part):
+                label = int(one['class_label'])
                 samples.append(Sample(
-                    label=int(one['class_label']),
+                    label=label, class_name=''.join(self._class_names[label:label + 1]),
                     vertices=vertices['vertices'][row, :vertices['num_vertices'][row]],
                     faces=data_utils.unflatten_faces(
                         faces['faces'][row, :faces['num_face_indices'][row]]),

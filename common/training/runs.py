@@ -201,13 +201,20 @@ class Run:
         timed = {} if pace is None else {'seconds_per_step': pace}
         if self._recorder is None:  # another process reports
             return
-        self._record(self._recorder.add, step, dict(values, **timed))
+        self._record(self._recorder.add, step, dict(values, **timed, **self._loss_scales()))
         cli.say(reporting.progress_line(
             step, self._total or step, values, pace, self._clock.first_seconds))
         self._refresh_page()
         if self._options.modelzoo_log:
             for line in reporting.loss_lines(values):
                 cli.say(line)
+
+    def _loss_scales(self):
+        """Returns what the emulated loss scale of each optimizer does, as numbers to record."""
+        scales = (emulation.loss_scales(self.sess)
+                  if isinstance(self.sess, emulation.Session) else [])
+        return {'{}_{}'.format(name, number): value for number, row in enumerate(scales, 1)
+                for name, value in zip(('scale_of_loss', 'skipped_steps'), row)}
 
     def _refresh_page(self):
         """Writes report.html anew, in a long run not more often than it takes time."""

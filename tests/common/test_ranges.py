@@ -116,6 +116,17 @@ def test_a_search_writes_the_types_that_keep_the_loss_and_resumes(tmp_path, caps
     assert 'trial' not in capsys.readouterr().out
 
 
+def test_skipped_steps_count_as_a_delay_and_not_as_a_loss():
+    falling = precision.Trial([10., 8., 6., 4., 2., 1.], 0)
+    late = precision.Trial([10., 10., 8., 6., 4., 2.], 1)
+    assert falling.tail(6) == 1 and falling.tail(6, shift=1) == 2
+    assert precision.excess(late, [falling], 6) == 1            # 2 beside 2, not beside 1
+    assert precision.excess(late._replace(skipped=0), [falling], 6) == 2
+    assert precision.excess(late._replace(skipped=3), [falling], 6) == float('inf')
+    # A loss that was not finite ends a trial before its last step.
+    assert precision.excess(precision.Trial([10., 8.], 0), [falling], 6) == float('inf')
+
+
 @pytest.mark.slow
 def test_a_report_on_a_training(tmp_path):
     run = str(tmp_path / 'run')

@@ -1,4 +1,5 @@
 """Classes of shapes: by name, by number, and the class that stands for any."""
+import numpy as np
 import pytest
 
 from common import cli, errors
@@ -35,3 +36,9 @@ def test_a_class_that_is_not_there_is_refused_with_the_list(classes):
     with pytest.raises(errors.UsageError, match='0 to 2, bed, chair, sofa') as caught:
         drawing.labels_to_draw(classes, model(0.), 3)
     assert ' '.join(classes) in caught.value.args[0]
+
+
+@pytest.mark.parametrize('name, text', [('any', 'any: 3 vertices, 1 faces (cut off)'),
+                                        ('', 'class 2: 3 vertices, 1 faces (cut off)')])
+def test_a_sample_is_captioned_by_the_name_of_its_class(name, text):
+    assert str(drawing.Sample(2, np.zeros([3, 3]), [[0, 1, 2]], False, name)) == text
