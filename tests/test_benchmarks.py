@@ -9,7 +9,7 @@ import pytest
 
 from common.readers import text
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import peer_rows, polygen_sampling, polygen_step, scaling, timing
+from tests.benchmarks import growth, peer_rows, polygen_sampling, polygen_step, scaling, timing
 
 
 @pytest.mark.slow
@@ -77,3 +77,17 @@ def test_no_ratio_against_a_peer_has_fallen_below_half_of_the_recorded_one(job):
     config = peer_rows.parse_args(['--peer_python', os.environ['PEER_PYTHON']])
     assert benchmarks.fallen([peer_rows.measured(job, config)],
                              text.read_json(benchmarks.RECORDED)) == []
+
+
+def test_slopes_are_powers_of_the_size():
+    assert growth.slope([1, 2, 4, 8], [3, 6, 12, 24]) == pytest.approx(1)
+    assert growth.slope([5, 10, 20], [1, 4, 16]) == pytest.approx(2)
+    # 100 + n, by hand, with logarithms to base 2.
+    logs = [7.643856, 8.228819, 8.965784, 9.813781]
+    by_hand = (-1.5 * logs[0] - .5 * logs[1] + .5 * logs[2] + 1.5 * logs[3]) / 5
+    assert growth.slope([100, 200, 400, 800], [200, 300, 500, 900]) == pytest.approx(by_hand)
+
+
+def test_each_series_doubles_three_times():
+    for series in growth.SERIES:
+        assert [size / series.sizes[0] for size in series.sizes] == [1, 2, 4, 8]

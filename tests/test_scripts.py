@@ -92,6 +92,7 @@ SCRIPTS = [
     ('tests/vsl/modelnet.py', ['--evry=1'], None),
     ('tests/benchmarks/__main__.py', ['--recort'], None),
     ('tests/benchmarks/cmr_step.py', ['--thread=1'], None),
+    ('tests/benchmarks/growth.py', ['--thread=1'], None),
     ('tests/benchmarks/imnet_extraction.py', ['--row=1'], ['--checkpoint=' + NOWHERE]),
     ('tests/benchmarks/imnet_sampling.py', ['--repetition=1'], None),
     ('tests/benchmarks/imnet_step.py', ['--thread=1'], None),

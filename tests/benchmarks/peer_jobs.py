@@ -59,9 +59,8 @@ def vsl_job(threads, batch, is_training):
     return lambda: sess.run(ends, feed)
 
 
-def imnet_job(threads, size):
-    """A training step of IM-NET's autoencoder with the points of a set."""
-    points = imnet_options.POINTS[size]
+def imnet_job(threads, points):
+    """A training step of IM-NET's autoencoder with so many points."""
     network = imnet_model.IMAE(num_points=points)
     step = ops.minimize(ops.adam(5e-5, 0.5), network.loss)
     feed = {network.vox3d: _rng().rand(1, 64, 64, 64, 1) < 0.1,
@@ -119,10 +118,10 @@ def cmr_job(threads, batch, is_training):
     return lambda: sess.run(ends, feed)
 
 
-def cmr_encoder_step(threads, batch):
+def cmr_encoder_step(threads, batch, pixels=224):
     """A step of CMR's encoder alone, on the mean of its features."""
     variables = cmr_layers.Parameters(True, fast_gradients=True)
-    images = tf.placeholder(tf.float32, [batch, 224, 224, 3])
+    images = tf.placeholder(tf.float32, [batch, pixels, pixels, 3])
     features = resnet.resnet50(images, variables)
     update = netWithLoss.update(tf.reduce_mean(features), variables, netWithLoss.Adam(1e-5))
     sess, feed = _session(threads), {images: _rng().normal(size=images.shape.as_list())}
@@ -153,7 +152,7 @@ def _jobs():
             for is_training, batches in ((True, (1, 20, 100)), (False, (1, 100)))
             for batch in batches]
     jobs += [Job('IM-NET step', '{}^3'.format(size),
-                 lambda threads, size=size: imnet_job(threads, size),
+                 lambda threads, size=size: imnet_job(threads, imnet_options.POINTS[size]),
                  ('imnet', 'step', {'points': imnet_options.POINTS[size]})) for size in (16, 64)]
     jobs += [Job('IM-NET encoding', 'one shape', imnet_encoding, ('imnet', 'encoding', {})),
              Job('IM-NET field', '65536 points', lambda threads: imnet_field(threads, 65536),

@@ -3,10 +3,12 @@
 CPU seconds of a call, the median of the repetitions after a call that does not count. The peers
 (tests/benchmarks/peers) run in an interpreter that has PyTorch; without --peer_python the project's
 figures stand alone. With --other_python the other way is the project itself in another interpreter,
-such as one with TensorFlow 2.
+such as one with TensorFlow 2; with --other_threads it is the project itself with another number of
+threads, and seconds are those of a clock on the wall.
 
 Example: python -m tests.benchmarks.peer_rows --peer_python=$HOME/torch/bin/python --only 'VSL step'
 """
+import functools
 import json
 import os
 import re
@@ -33,6 +35,8 @@ def parse_args(argv=None):
     parser.add_argument('--only', default='', help='regular expression of the rows to measure')
     parser.add_argument('--threads', type=cli.positive_int, default=1, help='of each')
     parser.add_argument('--other_python', default='', help="the project's interpreter to compare")
+    parser.add_argument('--other_threads', type=cli.positive_int, default=None,
+                        help='threads of the project itself to compare with, by wall time')
     parser.add_argument('--serve', action='store_true', help='answer as a peer does; for this '
                         'script itself')
     parser.add_argument('--repetitions', type=cli.positive_int, default=3,
@@ -103,10 +107,10 @@ def _serve(config):
         print(_local(call), flush=True)
 
 
-def _local(call):
-    before = time.process_time()
+def _local(call, clock=time.process_time):
+    before = clock()
     call()
-    return time.process_time() - before
+    return clock() - before
 
 
 def in_turns(ways, repetitions):
@@ -124,20 +128,27 @@ def measured(job, config):
     """Returns the timing.Row of a job, or of the job alone where there is no peer."""
     with tf.Graph().as_default():
         call = job.ours(config.threads)
-        ways, other = {'ours': lambda: _local(call)}, None
+        clock = time.perf_counter if config.other_threads else time.process_time
+        ways, other = {'ours': lambda: _local(call, clock)}, None
         try:
-            if config.other_python:
+            if config.other_threads:
+                other = in_another(sys.executable, config.other_threads, job)
+            elif config.other_python:
                 other = in_another(config.other_python, config.threads, job)
             elif config.peer_python:
                 other = peer(config.peer_python, config.threads, job)
             if other is not None:
-                ways['other'] = other.seconds
+                ways['other'] = (functools.partial(_local, other.seconds, clock)
+                                 if config.other_threads else other.seconds)
             seconds = in_turns(ways, config.repetitions)
         finally:
             if other is not None:
                 other.close()
-    setting = '{}, CPU time, {} thread(s)'.format(job.setting, config.threads)
+    setting = '{}, {} time, {} thread(s)'.format(
+        job.setting, 'wall' if config.other_threads else 'CPU', config.threads)
     program, version = other.version.split() if other else ('nothing', '')
+    if config.other_threads:
+        program = '{} thread(s)'.format(config.other_threads)
     return timing.Row(job.benchmark, setting, 'CPU path', seconds['ours'], program,
                       seconds.get('other', float('nan')), version)
 
