@@ -202,17 +202,23 @@ class Emulator:
 
     def _round(self, tensor, kind, ge_op, op):
         # What reads a variable behind an assignment has its value rounded behind that too.
-        waiting = list(op.control_inputs) if tensor.dtype._is_ref_dtype else []
+        is_variable = tensor.dtype._is_ref_dtype
+        waiting = list(op.control_inputs) if is_variable else []
         key = (tensor.name, kind) + tuple(one.name for one in waiting)
         if key not in self._rounded:
             context = tensor.op._get_control_flow_context()
-            if context is None:     # an imported graph does not know which of its loops that is in
-                waiting.append(tensor.op)
             with tf.control_dependencies(None), tf.name_scope('emulation/'):
                 self.graph._set_control_flow_context(context)
                 try:
+                    value = _exact(tensor)
+                    # An imported graph does not know which of its loops that is in. Whoever feeds
+                    # the tensor must not have to compute it.
+                    if context is None and not is_variable:
+                        value = tf.identity(value)
+                    if context is None:
+                        waiting.append(value.op)
                     with tf.control_dependencies(waiting):
-                        rounded = rounded_to(_exact(tensor), kind, self.settings.overflow)
+                        rounded = rounded_to(value, kind, self.settings.overflow)
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded

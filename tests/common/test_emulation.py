@@ -206,6 +206,14 @@ def test_a_variable_that_is_read_behind_an_assignment_has_its_new_value():
         np.testing.assert_array_equal(sess.run(read), 2 * half(values))
 
 
+def test_what_is_fed_need_not_be_computed():
+    step = tf.placeholder(tf.float32, [], name='step')
+    noise = step * 2.
+    with session() as sess:
+        result = sess.run(tf.identity(noise * 3.), {noise: 1.001})   # `step` has no value
+    assert result == half(half(1.001) * 3)
+
+
 @pytest.mark.parametrize('scale', ['dynamic', 64.])
 def test_a_step_with_an_overflow_is_skipped(scale):
     x, loss, w = build()
