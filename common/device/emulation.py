@@ -95,6 +95,7 @@ class Emulator:
         self._version, self._num_seen = -1, 0
         self._rounded: Dict[Tuple[str, ...], tf.Tensor] = {}
         self._places: Dict[str, Tuple[str, bool]] = {}      # of operations, see `scope_of`
+        self._imported_loops: Set[tf.Operation] = set()
         self._part_of: Dict[str, Tuple[int, bool]] = {}
         self._parts: Dict[Tuple[int, bool], Tuple[str, str]] = {}
 
@@ -103,6 +104,7 @@ class Emulator:
         if self.graph.version == self._version:
             return
         operations = self.graph.get_operations()
+        self._imported_loops = imported_loops(operations)
         marks = regions.of(self.graph)
         kept: Set[str] = set()
         parts: Dict[str, Tuple[int, bool]] = {}
@@ -202,23 +204,17 @@ class Emulator:
 
     def _round(self, tensor, kind, ge_op, op):
         # What reads a variable behind an assignment has its value rounded behind that too.
-        is_variable = tensor.dtype._is_ref_dtype
-        waiting = list(op.control_inputs) if is_variable else []
+        waiting = list(op.control_inputs) if tensor.dtype._is_ref_dtype else []
         key = (tensor.name, kind) + tuple(one.name for one in waiting)
         if key not in self._rounded:
             context = tensor.op._get_control_flow_context()
             with tf.control_dependencies(None), tf.name_scope('emulation/'):
                 self.graph._set_control_flow_context(context)
                 try:
-                    value = _exact(tensor)
-                    # An imported graph does not know which of its loops that is in. Whoever feeds
-                    # the tensor must not have to compute it.
-                    if context is None and not is_variable:
-                        value = tf.identity(value)
-                    if context is None:
-                        waiting.append(value.op)
+                    if tensor.op in self._imported_loops:
+                        waiting.append(tensor.op)
                     with tf.control_dependencies(waiting):
-                        rounded = rounded_to(value, kind, self.settings.overflow)
+                        rounded = rounded_to(_exact(tensor), kind, self.settings.overflow)
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded
@@ -269,6 +265,20 @@ class Emulator:
                     overflowed = tf.reduce_any(tf.logical_not(tf.less(sizes, _OVERFLOW)))
                 flag._update_input(0, overflowed)
         del pending[:]
+
+
+def imported_loops(operations: Iterable[tf.Operation]) -> Set[tf.Operation]:
+    """Collects the operations in loops of an imported graph, which does not know its loops."""
+    inside: Set[tf.Operation] = set()
+    waiting = [op for op in operations
+               if op.type == 'Enter' and op._get_control_flow_context() is None]
+    while waiting:
+        op = waiting.pop()
+        if op not in inside and op.type != 'Exit':
+            inside.add(op)
+            waiting += [consumer for tensor in op.outputs for consumer in tensor.consumers()]
+            waiting += op._control_outputs
+    return inside
 
 
 def _is_part(op):
