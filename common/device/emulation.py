@@ -221,20 +221,28 @@ class Emulator:
             self.roundings.append(Rounding(tensor, rounded, ge_op, *self._places[op.name]))
         return self._rounded[key]
 
-    def needed(self, fetches: Iterable[Any]) -> Set[tf.Operation]:
-        """Collects the operations that tensors of any shape, or operations, depend on."""
+    def needed(self, fetches: Iterable[Any], fed: Iterable[str] = ()) -> Set[tf.Operation]:
+        """Collects the operations that tensors of any shape, or operations, depend on.
+
+        Args:
+          fetches: tensors and operations; fed: names of tensors whose values are given.
+        """
         needed: Set[tf.Operation] = set()
-        waiting = [getattr(fetch, 'op', fetch) for fetch in fetches]
+        waiting = [getattr(fetch, 'op', fetch) for fetch in fetches if fetch.name not in fed]
         while waiting:
             op = waiting.pop()
             if op not in needed:
                 needed.add(op)
-                waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+                waiting += [tensor.op for tensor in op.inputs if tensor.name not in fed]
+                waiting += op.control_inputs
         return needed
 
-    def roundings_for(self, fetches: Iterable[Any]) -> List[Rounding]:
-        """Lists the roundings to float16, outside of loops, that some fetches depend on."""
-        needed = self.needed(fetches)
+    def roundings_for(self, fetches: Iterable[Any], fed: Iterable[str] = ()) -> List[Rounding]:
+        """Lists the roundings to float16, outside of loops, that some fetches depend on.
+
+        Args: see `needed`.
+        """
+        needed = self.needed(fetches, fed)
         return [rounding for rounding in self.roundings
                 if rounding.rounded.op in needed and self._is_countable(rounding)]
 
@@ -334,11 +342,12 @@ class Session(tf.Session):
         """Runs as tf.Session does."""
         self.emulator.extend()
         ends = self._ends(fetches)
-        key = tuple(end.name for end in ends)
+        fed = frozenset(end.name for end in self._ends(list(feed_dict or ())))
+        key = tuple(end.name for end in ends), fed
         self._runs[key] += 1
         # The first run of something is often its only one, such as initial values.
         if self._runs[key] > 1 and self._recorder is not None:
-            portion = self._recorder.portion(key, ends)
+            portion = self._recorder.portion(key, ends, fed)
             if portion:
                 values, arrays = super().run(
                     (fetches, [rounding.source for rounding in portion]), feed_dict, options,
@@ -348,7 +357,7 @@ class Session(tf.Session):
         if self._runs[key] % _COUNT_EVERY != 2:
             return super().run(fetches, feed_dict, options, run_metadata)
         if key not in self._counters:
-            self._counters[key] = self._counter(ends)
+            self._counters[key] = self._counter(ends, fed)
         roundings, counter = self._counters[key]
         if counter is None:
             return super().run(fetches, feed_dict, options, run_metadata)
@@ -369,8 +378,8 @@ class Session(tf.Session):
             return [fetches.values]
         return [self.graph.as_graph_element(fetches)]
 
-    def _counter(self, ends):
-        roundings = self.emulator.roundings_for(ends)
+    def _counter(self, ends, fed):
+        roundings = self.emulator.roundings_for(ends, fed)
         if not roundings:
             return [], None
         with self.graph.as_default(), tf.control_dependencies(None), tf.name_scope('emulation/'):
@@ -404,10 +413,10 @@ class Recorder:
         self._measured: Set[str] = set()
         self._ranges: List[ranges.Range] = []
 
-    def portion(self, key: Any, ends: Sequence[Any]) -> List[Rounding]:
+    def portion(self, key: Any, ends: Sequence[Any], fed: Iterable[str]) -> List[Rounding]:
         """Returns what is to be measured in this run of some fetches; each once."""
         if key not in self._waiting:
-            self._waiting[key] = self._emulator.roundings_for(ends)
+            self._waiting[key] = self._emulator.roundings_for(ends, fed)
         waiting = [one for one in self._waiting[key] if one.source.name not in self._measured]
         self._waiting[key] = waiting[_PORTION:]
         self._measured.update(one.source.name for one in waiting[:_PORTION])
