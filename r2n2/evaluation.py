@@ -130,7 +130,7 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
     loader, training_models = (data_process.Loader(settings, data, chosen, False) for chosen in (
         pairs, data_io.pairs(data, settings.TRAIN.DATASET_PORTION)))
     with tf.Graph().as_default():
-        net = networks.build(settings, options.plain)
+        net = networks.build(settings, options.plain, fused=not context.is_emulated)
         predictor = Predictor(net, settings, counts[-1], settings.CONST.BATCH_SIZE)
         with context.open_session() as sess:
             networks.restore(sess, net, weights_path)

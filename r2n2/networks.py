@@ -18,17 +18,19 @@ from r2n2.models import net as net_lib
 _BATCH_AXES: Dict[str, Optional[int]] = {'views': 1, 'occupancy': 0}
 
 
-def build(settings: config_lib.Config, plain: bool, seed: int = 0) -> net_lib.Net:
+def build(settings: config_lib.Config, plain: bool, seed: int = 0,
+          fused: bool = True) -> net_lib.Net:
     """Returns the network that settings describe; its graph comes with `build`.
 
     Args:
       settings: config.Config; plain: bool, single operations; seed: int, of the initial values.
+      fused: bool, see layers.Layers; not where half precision is emulated.
     """
     return _class_of(settings)(
         n_convfilter=settings.NET.N_CONVFILTER, n_fc_filters=settings.NET.N_FC_FILTERS,
         n_deconvfilter=settings.NET.N_DECONVFILTER, leaky_slope=settings.NET.LEAKY_SLOPE,
         batch_norm=settings.NET.BATCH_NORM, recurrent_filler=settings.NET.RECURRENT_FILLER,
-        plain=plain, seed=seed)
+        plain=plain, seed=seed, fused=fused)
 
 
 def _class_of(settings):

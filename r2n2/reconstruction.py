@@ -108,7 +108,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
                                     options.max_pixels) for path in options.pictures])
     else:
         images = _generated_views(options, weights_path)
-    net = networks.build(settings, options.plain)
+    net = networks.build(settings, options.plain, fused=not context.is_emulated)
     predictor = evaluation.Predictor(net, settings, len(images), 1)
     with context.open_session() as sess:
         networks.restore(sess, net, weights_path)

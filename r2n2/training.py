@@ -192,7 +192,7 @@ def _run_steps(options, context, data):
     settings = config_lib.replaced(
         options.settings, CONST={'BATCH_SIZE': context.ranks.per_rank(options.batch_size)})
     training_batch, validation_batch, summary = _loaders(settings, data, options, context)
-    net = networks.build(settings, options.plain, context.seed)
+    net = networks.build(settings, options.plain, context.seed, not context.is_emulated)
     trainer = Trainer(net, settings, options.mask_views, context)
     total, train_settings = settings.TRAIN.NUM_ITERATION, settings.TRAIN
     options, init = _initial_weights(options, net)

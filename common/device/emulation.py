@@ -113,9 +113,9 @@ class Emulator:
             if region.ge_op is None:
                 kept.update(names)
             else:
-                for op in operations[region.first:region.last]:
-                    if _is_part(op):
-                        parts.setdefault(op.name, (number, False))
+                # A fast form within another one is a part of that: the outer mark comes later.
+                parts.update({op.name: (number, False)
+                              for op in operations[region.first:region.last] if _is_part(op)})
         with self.graph.as_default():
             for op in operations[self._num_seen:]:
                 self._find_part(op, parts)

@@ -11,7 +11,7 @@ after.
 """
 import tensorflow.compat.v1 as tf
 
-from common.ops import image_conv, regions
+from common.ops import image_conv, regions, volume_conv
 
 _FEW = 32       # outputs up to which a volume goes through a convolution of images
 
@@ -38,6 +38,48 @@ def conv3d_same(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
             return _convolve_volume(volume, weights), gradients
 
     return convolve(inputs, kernel)
+
+
+def conv3d_unpooled(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolves unpooled volumes, see `layers.unpool`, without multiplications by their zeros.
+
+    The gradient has values in the zeros' places too, as the plain operation's: in half precision
+    they may overflow as well.
+
+    Args:
+      inputs: [B, D, H, W, C], zero but at even places; all known when the graph is built.
+      kernel: [3, 3, 3, C, N].
+    Returns:
+      [B, D, H, W, N].
+    """
+    @tf.custom_gradient
+    def convolve(volume, weights):
+        def gradients(upstream):
+            with regions.one_operator('Conv3DBackpropInput'):
+                to_volume = _convolve_volume(upstream, image_conv.flipped(weights))
+            with regions.one_operator('Conv3DBackpropFilter'):
+                return to_volume, tf.gradients(result, weights, upstream)[0]
+
+        values = volume[:, ::2, ::2, ::2]
+        with regions.one_operator('Conv3D'):
+            result = conv3d_spread(values, weights)
+        return result, gradients
+
+    return convolve(inputs, kernel)
+
+
+def conv3d_spread(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolves what a volume becomes by unpooling, see `layers.unpool`.
+
+    Args:
+      inputs: [B, d, d, d, C]; all known when the graph is built.
+      kernel: [3, 3, 3, C, N].
+    Returns:
+      [B, 2 d, 2 d, 2 d, N].
+    """
+    side = 2 * inputs.shape[1].value
+    result = volume_conv.conv3d_transpose(inputs, image_conv.flipped(kernel), 2)
+    return result[:, 1:1 + side, 1:1 + side, 1:1 + side]
 
 
 def _convolve_volume(volume, kernel):

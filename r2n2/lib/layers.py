@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence, Tuple
 import tensorflow.compat.v1 as tf
 
 from common.device import npu
-from common.ops import image_conv, products, variable_store, volume_conv
+from common.ops import image_conv, products, variable_store
 from r2n2.lib import fast_conv
 
 BIAS = 0.1              # initial value of every bias, in the original too
@@ -24,15 +24,19 @@ class Layers(variable_store.VariableStore):
     Args:
       plain: bool, single operations as the NPU and the GPU want them; else forms that compute the
         same faster on a CPU.
+      fused: bool, leaky ReLUs are one operation and unpooled zeros are skipped, unless plain; else
+        only convolutions and products are in fast forms, and all is rounded in half precision that
+        the original's operators round.
       slope: float, of the leaky ReLU below zero.
       seed: int, of the initial values of the parameters.
       recurrent_filler: str, out of FILLERS, for the kernels of the recurrence.
     """
 
     def __init__(self, plain: bool = False, slope: float = 0.01, seed: int = 0,
-                 recurrent_filler: str = 'msra'):
+                 recurrent_filler: str = 'msra', fused: bool = True):
         super().__init__()
         self.plain = plain
+        self.fused = fused and not plain
         self.slope = slope
         self.recurrent_filler = recurrent_filler
         self._seed = seed
@@ -53,7 +57,7 @@ class Layers(variable_store.VariableStore):
 
     def leaky(self, x: tf.Tensor) -> tf.Tensor:
         """Applies the leaky ReLU to a tensor of any shape, as the original computes it."""
-        if not self.plain:
+        if self.fused:
             return tf.nn.leaky_relu(x, self.slope)
         return 0.5 * (1 + self.slope) * x + 0.5 * (1 - self.slope) * tf.abs(x)
 
@@ -86,22 +90,26 @@ class Layers(variable_store.VariableStore):
         Returns:
           [B, 2 D, 2 D, 2 D, N].
         """
-        if self.plain:
+        if self.plain or size == 1 and not self.fused:
             return self.conv(name, unpool(x), filters, size)
         kernel = self._kernel(name, x, filters, size)
-        if size == 1:
-            return unpool(fast_conv.conv3d_same(x, kernel)) + self._bias(name, filters)
-        side = 2 * x.shape[1].value
-        y = volume_conv.conv3d_transpose(x, image_conv.flipped(kernel), 2)
-        y = y[:, 1:1 + side, 1:1 + side, 1:1 + side]
+        if not self.fused:
+            y = fast_conv.conv3d_unpooled(unpool(x), kernel)
+        elif size == 1:
+            y = unpool(fast_conv.conv3d_same(x, kernel))
+        else:
+            y = fast_conv.conv3d_spread(x, kernel)
         return y + self._bias(name, filters)
 
     def dense(self, name: str, x: tf.Tensor, outputs: int) -> tf.Tensor:
         """Maps [B, n] to [B, outputs] by a matrix and a bias."""
         inputs = x.shape[1].value
         kernel = self.parameter(name + '/W', [inputs, outputs], (inputs, outputs))
-        multiply = tf.matmul if self.plain else products.matmul
-        return multiply(x, kernel) + self._bias(name, outputs)
+        return self.product(x, kernel) + self._bias(name, outputs)
+
+    def product(self, x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+        """Multiplies rows [B, n] by a matrix [n, m]; gives [B, m]."""
+        return (tf.matmul if self.plain else products.matmul)(x, matrix)
 
     def _kernel(self, name, x, filters, size):
         channels, axes = x.shape[-1].value, x.shape.ndims - 2

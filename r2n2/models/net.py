@@ -11,7 +11,6 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
-from common.ops import products
 from r2n2.lib import layers
 
 
@@ -42,7 +41,8 @@ class Net:
       n_deconvfilter: list of 6 int, channels of the state and of the decoder; the last is 2.
       n_gru_vox: int, side of the state's grid.
       batch_norm: bool, normalise each convolution of the encoder (a variant beside the paper's).
-      plain, leaky_slope, seed, recurrent_filler: see `layers.Layers`.
+      plain, leaky_slope, seed, recurrent_filler, fused: see `layers.Layers`; where it is fused, all
+        views are encoded together, and so are the gates computed.
     """
 
     paper_name = ''
@@ -54,13 +54,13 @@ class Net:
                  n_fc_filters: Sequence[int] = (1024,),
                  n_deconvfilter: Sequence[int] = (128, 128, 128, 64, 32, 2), n_gru_vox: int = 4,
                  batch_norm: bool = False, plain: bool = False, leaky_slope: float = 0.01,
-                 seed: int = 0, recurrent_filler: str = 'msra'):
+                 seed: int = 0, recurrent_filler: str = 'msra', fused: bool = True):
         self.n_convfilter = list(n_convfilter)
         self.n_fc_filters = list(n_fc_filters)
         self.n_deconvfilter = list(n_deconvfilter)
         self.n_gru_vox = n_gru_vox
         self.batch_norm = batch_norm
-        self.layers = layers.Layers(plain, leaky_slope, seed, recurrent_filler)
+        self.layers = layers.Layers(plain, leaky_slope, seed, recurrent_filler, fused)
 
     @property
     def params(self) -> Dict[str, tf.Variable]:
@@ -92,7 +92,7 @@ class Net:
                 tf.tile(view_mask[:, None], [1, batch]), [views * batch, 1, 1, 1])
             normalise = functools.partial(self._normalised, is_training=is_training, rows=rows)
         # Statistics are of all views together, so batch normalisation encodes them together.
-        if self.layers.plain and not self.batch_norm:
+        if not (self.layers.fused or self.batch_norm):
             parts = []
             for view in tf.unstack(images):     # as the original: one view after the other
                 pools.append([])
@@ -192,18 +192,18 @@ class Net:
     def _input_parts(self, features, blocks):
         """For each view and block W_x T(x) + b of the paper's gates, [B, 4, 4, 4, C]."""
         views, batch, _ = features.shape.as_list()
-        if self.layers.plain:
+        if not self.layers.fused:
             return [[block.from_features(features[view]) for block in blocks]
                     for view in range(views)]
         # All views in one product; one for all gates would copy 100 MB of weights.
         joined = tf.reshape(features, [views * batch, features.shape[2].value])
-        parts = [tf.reshape(products.matmul(joined, block.wx), [views] + block.shape) + block.b
+        parts = [tf.reshape(self.layers.product(joined, block.wx), [views] + block.shape) + block.b
                  for block in blocks]
         return [[part[view] for part in parts] for view in range(views)]
 
     def _together(self, state, inputs, blocks):
-        """The gates before their nonlinearity, in one convolution of the state unless plain."""
-        if self.layers.plain:
+        """The gates before their nonlinearity, in one convolution of the state where fused."""
+        if not self.layers.fused:
             return [block.from_state(state) + from_view for block, from_view in zip(blocks, inputs)]
         kernel = tf.concat([block.wh for block in blocks], axis=4)
         parts = tf.split(tf.nn.conv3d(state, kernel, [1] * 5, 'SAME'), len(blocks), axis=4)
@@ -271,6 +271,7 @@ class _Block:
     def __init__(self, variables, name, shape, features, size):
         _, side, _, _, channels = shape
         self.shape = shape
+        self._product = variables.product
         self.wh = variables.parameter(name + '/Wh', [size] * 3 + [channels, channels],
                                  (size ** 3 * channels,) * 2, variables.recurrent_filler)
         cells = side ** 3 * channels
@@ -279,7 +280,7 @@ class _Block:
 
     def from_features(self, features: tf.Tensor) -> tf.Tensor:
         """Maps features [B, F] to [B, 4, 4, 4, C], bias included."""
-        return tf.reshape(tf.matmul(features, self.wx), self.shape) + self.b
+        return tf.reshape(self._product(features, self.wx), self.shape) + self.b
 
     def from_state(self, state: tf.Tensor) -> tf.Tensor:
         """Maps the hidden state [B, 4, 4, 4, C] to the same shape."""

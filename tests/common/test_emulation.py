@@ -275,6 +275,16 @@ def test_a_fast_form_is_rounded_at_its_ends_only():
     assert values[0] == pytest.approx(1e-4, rel=2e-3) and values[1] == 0.
 
 
+def test_a_fast_form_within_another_is_a_part_of_it():
+    x = tf.placeholder(tf.float32, [])
+    with regions.one_operator('Tanh'):
+        with regions.one_operator('Sigmoid'):
+            more = x + 1.
+        joined = more - 1.
+    with session() as sess:
+        assert sess.run(tf.identity(joined), {x: 1e-4}) == pytest.approx(1e-4, rel=2e-3)
+
+
 def test_saturated_values_are_counted_in_every_tenth_run():
     x = tf.placeholder(tf.float32, [4])
     with tf.name_scope('wide'):

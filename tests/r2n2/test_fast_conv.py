@@ -3,7 +3,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from r2n2 import models
-from r2n2.lib import fast_conv, solver
+from r2n2.lib import fast_conv, layers, solver
 from tests.gradients import assert_same, draw
 
 
@@ -13,6 +13,13 @@ from tests.gradients import assert_same, draw
 def test_volumes_and_their_gradients_equal_the_plain_operation(run, channels, filters, side):
     inputs = [draw(2, 5, 4, 6, channels), draw(side, side, side, channels, filters)]
     assert_same(run, fast_conv.conv3d_same(*inputs), tf.nn.conv3d(*inputs, [1] * 5, 'SAME'),
+                inputs)
+
+
+@pytest.mark.parametrize('channels, filters', [(5, 2), (3, 6), (20, 17)])
+def test_unpooled_volumes_have_gradients_in_their_zeros_too(run, channels, filters):
+    inputs = [layers.unpool(draw(2, 3, 3, 3, channels)), draw(3, 3, 3, channels, filters)]
+    assert_same(run, fast_conv.conv3d_unpooled(*inputs), tf.nn.conv3d(*inputs, [1] * 5, 'SAME'),
                 inputs)
 
 
