@@ -117,6 +117,17 @@ def run_until(command: Sequence[str], log: str, is_over: Callable[[], bool]) -> 
         raise errors.InputError('the training ended with exit code {}; see {}.'.format(code, log))
 
 
+def stage_folder(output: str, run: str) -> str:
+    """Returns the folder in which a training keeps its records.
+
+    Args:
+      output: str, its output folder.
+      run: str, the run that it repeats, which may be that of a stage below its output folder.
+    """
+    stage = os.path.join(output, os.path.basename(os.path.normpath(run)))
+    return stage if os.path.exists(os.path.join(stage, 'metrics.jsonl')) else output
+
+
 def losses_of(folder: str) -> Dict[int, float]:
     """Returns {step: loss, or sum of the losses} of a run's metrics.jsonl."""
     from common.training import records  # here, since --help needs no TensorFlow
@@ -138,8 +149,8 @@ def skipped_of(folder: str) -> int:
     return max(skipped, default=0)
 
 
-def _has_reached(run, steps):
-    return max(losses_of(run), default=0) >= steps
+def _has_reached(output, run, steps):
+    return max(losses_of(stage_folder(output, run)), default=0) >= steps
 
 
 class Trial(NamedTuple):
@@ -214,12 +225,13 @@ class Trials:
                                        '--output_path=' + os.path.join(folder, 'run')]
             if types is not None:
                 command += emulation_arguments(self._options, types, scopes, folder)
-            run = os.path.join(folder, 'run')
+            output = os.path.join(folder, 'run')
             try:
                 run_until(command, os.path.join(self._folder, 'trial.log'),
-                          lambda: max(losses_of(run), default=0) >= steps)
+                          functools.partial(_has_reached, output, self._options.run, steps))
             except errors.NonFiniteLossError:
                 pass    # what there is ends before the last step
+            run = stage_folder(output, self._options.run)
             losses = losses_of(run)
             trial = Trial([losses[step] for step in range(1, steps + 1) if step in losses],
                           skipped_of(run))
@@ -435,8 +447,8 @@ def print_cost(command: Sequence[str], options: argparse.Namespace, folder: str)
                 run_until([*command, *extra, '--device=cpu', '--report_every=1', '--seed=0',
                            '--threads={}'.format(options.threads), '--output_path=' + run],
                           os.path.join(folder, 'cost.log'),
-                          functools.partial(_has_reached, run, steps))
-                after, done = os.times(), max(losses_of(run))
+                          functools.partial(_has_reached, run, options.run, steps))
+                after, done = os.times(), max(losses_of(stage_folder(run, options.run)))
                 totals.append((after.children_user + after.children_system
                                - before.children_user - before.children_system, done))
         seconds[name] = (totals[1][0] - totals[0][0]) / (totals[1][1] - totals[0][1])

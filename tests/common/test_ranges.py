@@ -116,6 +116,15 @@ def test_a_search_writes_the_types_that_keep_the_loss_and_resumes(tmp_path, caps
     assert 'trial' not in capsys.readouterr().out
 
 
+def test_records_of_a_stage_lie_below_the_output_folder(tmp_path):
+    (tmp_path / 'ae').mkdir()
+    output, stage = str(tmp_path), str(tmp_path / 'ae')
+    assert precision.stage_folder(output, 'imnet/output/ae/') == output     # nothing there yet
+    (tmp_path / 'ae' / 'metrics.jsonl').write_text('')
+    assert precision.stage_folder(output, 'imnet/output/ae/') == stage
+    assert precision.stage_folder(output, 'vsl/output') == output
+
+
 def test_skipped_steps_count_as_a_delay_and_not_as_a_loss():
     falling = precision.Trial([10., 8., 6., 4., 2., 1.], 0)
     late = precision.Trial([10., 10., 8., 6., 4., 2.], 1)
