@@ -25,7 +25,7 @@ class Network:
     Args:
       options: settled options, those of options.add_network_options.
       is_training: bool, see layers.Parameters.
-      on_npu: bool, only operations that an NPU has.
+      on_npu: bool, only operations that an NPU has; where half precision is emulated too.
       shared: None, or a Network whose body and variables this one has too.
       ranks: ranks.Ranks whose statistics are normalised by together; each alone by default.
       on_cpu: bool, gradients in forms that are fast there, unless the options say plain.
@@ -47,7 +47,7 @@ class Network:
             self.body, self.mesh, self.arrays = shared.body, shared.mesh, shared.arrays
         self.variables: layers.Parameters = layers.Parameters(
             is_training, None if shared is None else shared.variables, ranks, options.plain,
-            is_training and on_cpu and not options.plain)
+            is_training and on_cpu and not options.plain, on_npu)
 
     def build(self, images: tf.Tensor, has_classifier: bool = True) -> cmr.Outputs:
         """Builds the network on normalised pictures [B, S, S, 3]."""

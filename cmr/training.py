@@ -46,7 +46,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     options = options.replace(training_steps=total)
     with workers_lib.Workers(batches.at, options.num_workers, 2 * options.num_workers) as workers:
         network = networks.Network(
-            options, True, context.on_npu, on_cpu=context.device == 'cpu',
+            options, True, context.on_npu or context.is_emulated, on_cpu=context.device == 'cpu',
             ranks=ranks if options.sync_batch_norm else ranks_lib.ALONE)
         steps = Steps(network, options, context)
         test = None

@@ -19,26 +19,29 @@ _NARROW = 128   # channels below which a kernel's gradient is faster as a convol
 _SMALL = 8      # sides of outputs below which TensorFlow's gradient of strided inputs is slow
 
 
-def conv2d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int = 1) -> tf.Tensor:
+def conv2d(inputs: tf.Tensor, kernel: tf.Tensor, stride: int = 1,
+           pads_apart: bool = False) -> tf.Tensor:
     """Convolves images with (k - 1) / 2 zeros on each side.
 
     Args:
       inputs: [B, H, W, C]; all known when the graph is built.
       kernel: [k, k, C, N].
       stride: int.
+      pads_apart: bool, the zeros are an operation of their own at stride 1 too; in half precision
+        the gradient is then rounded in their places as well.
     Returns:
       [B, ceil(H / stride), ceil(W / stride), N].
     """
     side = kernel.shape[0].value
-    if stride > 1:
+    is_padded = side > 1 and (stride > 1 or pads_apart)
+    if is_padded:
         border = [side // 2] * 2
-        if side == 1:
-            inputs, stride = _every(inputs, stride), 1
-        else:
-            inputs = tf.pad(inputs, [[0, 0], border, border, [0, 0]])
+        inputs = tf.pad(inputs, [[0, 0], border, border, [0, 0]])
+    elif stride > 1:
+        inputs, stride = _every(inputs, stride), 1
     with tf.get_default_graph().gradient_override_map({'Conv2D': 'FastConv2D'}):
         return tf.nn.conv2d(inputs, kernel, [1, stride, stride, 1],
-                            'SAME' if stride == 1 else 'VALID')
+                            'VALID' if is_padded else 'SAME')
 
 
 @tf.RegisterGradient('FastConv2D')
@@ -68,11 +71,18 @@ def _input_gradient(inputs, kernel, upstream, stride):
                          transpose_b=True)
         return tf.reshape(flat, inputs.shape)
     if stride == 1:
-        return tf.nn.conv2d(upstream, flipped(kernel), [1] * 4, 'SAME')
+        border = [side - 1] * 2
+        padding = [[0, 0], border, border, [0, 0]] if _is_padded(inputs, upstream) else 'SAME'
+        return tf.nn.conv2d(upstream, flipped(kernel), [1] * 4, padding)
     if stride == 2 and side == 3 and max(sides) < _SMALL:
         return _spread_by_two(inputs, kernel, upstream)
     return tf.nn.conv2d_backprop_input(inputs.shape, kernel, upstream, [1, stride, stride, 1],
                                        'VALID')
+
+
+def _is_padded(inputs, upstream):
+    """Whether the inputs of a convolution have its border of zeros."""
+    return inputs.shape[1:3] != upstream.shape[1:3]
 
 
 def flipped(kernel: tf.Tensor) -> tf.Tensor:
@@ -117,7 +127,7 @@ def kernel_gradient(inputs: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor,
     Args:
       inputs: [B, H, W, C]; kernel: [k, k, C, N].
       upstream: gradient of the result of `conv2d` on them.
-      stride: int; above 1 the inputs have their border of zeros.
+      stride: int; above 1 the inputs have their border of zeros, else they may have it.
     Returns:
       [k, k, C, N].
     """
@@ -127,7 +137,7 @@ def kernel_gradient(inputs: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor,
     if stride > 1 or min(channels, outputs) >= _NARROW:
         return tf.nn.conv2d_backprop_filter(inputs, kernel.shape, upstream,
                                             [1, stride, stride, 1],
-                                            'SAME' if stride == 1 else 'VALID')
+                                            'VALID' if _is_padded(inputs, upstream) else 'SAME')
     if channels > outputs:      # each channel of an image is copied for every tap: the fewer images
         return flipped(_as_convolution(upstream, inputs, side))
     return _as_convolution(inputs, upstream, side)
@@ -150,7 +160,7 @@ def product_over_cells(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
 
 def _as_convolution(images, upstream, side):
     """The gradient as a convolution: channels are the images, samples their channels."""
-    border = [side // 2] * 2
+    border = [(side - 1 + upstream.shape[1].value - images.shape[1].value) // 2] * 2
     taps = tf.nn.conv2d(tf.transpose(images, [3, 1, 2, 0]), tf.transpose(upstream, [1, 2, 0, 3]),
                         [1] * 4, [[0, 0], border, border, [0, 0]])
     return tf.transpose(taps, [1, 2, 0, 3])

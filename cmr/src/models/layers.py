@@ -26,14 +26,15 @@ class Parameters(variable_store.VariableStore):
       plain: bool, layers compute as the original does; else what is the same for all nodes or all
         pictures once, and in other orders that are faster.
       fast_gradients: bool, training in forms of convolutions and products that are fast on a CPU.
+      pads_apart: bool, images are padded by an operation of its own with these too.
     """
 
     def __init__(self, is_training: bool = False, shared: Optional['Parameters'] = None,
                  ranks: ranks_lib.Ranks = ranks_lib.ALONE, plain: bool = False,
-                 fast_gradients: bool = False):
+                 fast_gradients: bool = False, pads_apart: bool = False):
         super().__init__(shared)
         self.is_training, self.plain, self._ranks = is_training, plain, ranks
-        self.fast_gradients = fast_gradients
+        self.fast_gradients, self.pads_apart = fast_gradients, pads_apart
 
     def batch_norm(self, x: tf.Tensor, name: str) -> tf.Tensor:
         """Normalises over all axes but the last (Ioffe, Szegedy 2015), as PyTorch does.

@@ -22,7 +22,7 @@ def conv(x: tf.Tensor, variables: layers.Parameters, name: str, outputs: int, si
     draw = tf.random_normal_initializer(stddev=math.sqrt(2 / (size * size * outputs)))
     kernel = variables.get(name + '.weight', [size, size, inputs, outputs], draw)
     if variables.fast_gradients:
-        return image_conv.conv2d(x, kernel, stride)
+        return image_conv.conv2d(x, kernel, stride, variables.pads_apart)
     return padded_conv(x, kernel, stride)
 
 

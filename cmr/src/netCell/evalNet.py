@@ -75,7 +75,8 @@ def opened(options: cli.Options, context: launch.Context, weights: str,
       options, weights: see networks.trained; context: launch.Context; batch: int.
     """
     with tf.Graph().as_default():
-        predictor = Predictor(networks.Network(options, False, context.on_npu), batch)
+        predictor = Predictor(networks.Network(
+            options, False, context.on_npu or context.is_emulated), batch)
         with context.open_session() as sess:
             networks.load(sess, predictor.network, weights)
             predictor.sess = sess
