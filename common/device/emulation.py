@@ -25,6 +25,7 @@ _PORTION = 100              # tensors that are measured in one step
 _TOLD = 5                   # operators and scopes with the most saturated values
 _COUNT_EVERY = 10           # runs from one count of saturated values to the next
 _GRADIENTS = re.compile(r'(^|.*/)gradients(_\d+)?/')
+_FIRST_GRADIENT = re.compile(r'(^|/)grad_ys_\d+$')      # of the loss, with respect to itself
 # What a fast form uses but does not compute.
 _NOT_PART = frozenset(('VariableV2', 'VarHandleOp', 'ReadVariableOp', 'Const', 'Assign',
                        'AssignVariableOp', 'Placeholder'))
@@ -52,7 +53,9 @@ class Rounding(NamedTuple):
     Attributes:
       source, rounded: tensors of one shape, before and behind.
       ge_op: operator that produces it, or that takes it where only this use is rounded.
-      scope: str, where this operator stands; is_gradient: bool, in a backward pass.
+      scope: str, where this operator stands.
+      is_gradient: bool, the values grow with the loss: those of the forward pass that a backward
+        one takes are none, nor are its own numbers of elements.
     """
 
     source: tf.Tensor
@@ -62,14 +65,13 @@ class Rounding(NamedTuple):
     is_gradient: bool
 
 
-def scope_of(name: str) -> Tuple[str, bool]:
-    """Returns (scope of a node, whether it is of a backward pass); both passes have one scope."""
+def scope_of(name: str) -> str:
+    """Returns the scope of a node; both passes have one scope."""
     forward = _GRADIENTS.sub('', name)
-    is_gradient = forward != name
     parts = forward.split('/')[:-1] or [forward]
-    if is_gradient and parts[-1].endswith('_grad'):
+    if forward != name and parts[-1].endswith('_grad'):
         parts = parts[:-1] or [parts[-1][:-len('_grad')]]
-    return '/'.join(parts), is_gradient
+    return '/'.join(parts)
 
 
 class Emulator:
@@ -94,7 +96,8 @@ class Emulator:
         self.unknown: Set[str] = set()
         self._version, self._num_seen = -1, 0
         self._rounded: Dict[Tuple[str, ...], tf.Tensor] = {}
-        self._places: Dict[str, Tuple[str, bool]] = {}      # of operations, see `scope_of`
+        self._scopes: Dict[str, str] = {}       # of operations, see `scope_of`
+        self._gradients: Set[tf.Operation] = set()
         self._imported_loops: Set[tf.Operation] = set()
         self._part_of: Dict[str, Tuple[int, bool]] = {}
         self._parts: Dict[Tuple[int, bool], Tuple[str, str]] = {}
@@ -105,6 +108,7 @@ class Emulator:
             return
         operations = self.graph.get_operations()
         self._imported_loops = imported_loops(operations)
+        self._gradients = _behind([op for op in operations if _FIRST_GRADIENT.search(op.name)])
         marks = regions.of(self.graph)
         kept: Set[str] = set()
         parts: Dict[str, Tuple[int, bool]] = {}
@@ -141,8 +145,8 @@ class Emulator:
     def _edit(self, op, marks, is_kept):
         """Assigns the types of an operation and rounds what comes in."""
         # A sum of gradients has no name of its own: it counts where its first one comes from.
-        self._places[op.name] = (self._places.get(op.inputs[0].op.name)
-                                 if op.type == 'AddN' else None) or scope_of(op.name)
+        self._scopes[op.name] = (self._scopes.get(op.inputs[0].op.name, '')
+                                 if op.type == 'AddN' else '') or scope_of(op.name)
         inputs = [(number, tensor) for number, (tensor, dtype) in enumerate(
             zip(op.inputs, op._input_types)) if dtype == tf.float32]
         outputs = [(number, tensor) for number, tensor in enumerate(op.outputs)
@@ -218,7 +222,8 @@ class Emulator:
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded
-            self.roundings.append(Rounding(tensor, rounded, ge_op, *self._places[op.name]))
+            self.roundings.append(Rounding(tensor, rounded, ge_op, self._scopes[op.name],
+                                           tensor.op in self._gradients))
         return self._rounded[key]
 
     def needed(self, fetches: Iterable[Any], fed: Iterable[str] = ()) -> Set[tf.Operation]:
@@ -277,16 +282,21 @@ class Emulator:
 
 def imported_loops(operations: Iterable[tf.Operation]) -> Set[tf.Operation]:
     """Collects the operations in loops of an imported graph, which does not know its loops."""
-    inside: Set[tf.Operation] = set()
-    waiting = [op for op in operations
-               if op.type == 'Enter' and op._get_control_flow_context() is None]
+    return _behind([op for op in operations if op.type == 'Enter'
+                    and op._get_control_flow_context() is None], 'Exit')
+
+
+def _behind(operations, end=''):
+    """Collects operations and all that depend on them, up to those of the type `end`."""
+    found: Set[tf.Operation] = set()
+    waiting = list(operations)
     while waiting:
         op = waiting.pop()
-        if op not in inside and op.type != 'Exit':
-            inside.add(op)
+        if op not in found and op.type != end:
+            found.add(op)
             waiting += [consumer for tensor in op.outputs for consumer in tensor.consumers()]
-            waiting += op._control_outputs
-    return inside
+            waiting += op._control_outputs if end else []
+    return found
 
 
 def _is_part(op):

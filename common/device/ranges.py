@@ -19,7 +19,7 @@ class Range(NamedTuple):
     """The values that one operator gives or takes in half precision within a scope.
 
     Attributes:
-      ge_op, scope: str; is_gradient: bool, in the backward pass.
+      ge_op, scope: str; is_gradient: bool, the values grow with the loss.
       values: int, how many were seen; nonzero: int.
       saturated: beyond +-65504; vanished: not 0, but 0 in half; reduced: below the smallest normal
         half, with fewer places left.

@@ -318,12 +318,25 @@ def test_what_is_added_after_the_first_run_is_emulated_too():
 
 
 @pytest.mark.parametrize('name, expected', [
-    ('a/b/MatMul', ('a/b', False)), ('MatMul', ('MatMul', False)),
-    ('gradients/a/b/MatMul_grad/MatMul', ('a/b', True)),
-    ('bucket_0/gradients_1/a/Exp_grad/mul', ('a', True)),
-    ('gradients/MatMul_1_grad/MatMul', ('MatMul_1', True))])
+    ('a/b/MatMul', 'a/b'), ('MatMul', 'MatMul'), ('gradients/a/b/MatMul_grad/MatMul', 'a/b'),
+    ('bucket_0/gradients_1/a/Exp_grad/mul', 'a'), ('gradients/MatMul_1_grad/MatMul', 'MatMul_1')])
 def test_scopes_of_both_passes_are_one(name, expected):
     assert emulation.scope_of(name) == expected
+
+
+def test_only_what_grows_with_the_loss_is_a_gradient():
+    x = tf.placeholder(tf.float32, [4, 3])
+    with tf.variable_scope('dense'):
+        w = tf.get_variable('w', [3, 2])
+        loss = tf.reduce_mean(tf.square(tf.matmul(x, w)))
+    gradient, = tf.gradients(loss, [w])
+    emulator = emulation.Emulator(tf.get_default_graph(), emulation.Settings(
+        Rules('allow_mix_precision')))
+    emulator.extend()
+    kinds = {one.source.op.type: one.is_gradient for one in emulator.roundings_for([gradient])
+             if one.scope == 'dense'}
+    # The kernel's gradient is a product of the inputs, which are none, and of that of the square.
+    assert kinds['Mul'] and not kinds['Placeholder'] and not kinds['MatMul'] and not kinds['Const']
 
 
 def test_a_frozen_graph_tells_what_half_precision_loses(tmp_path):
