@@ -16,10 +16,12 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common.device import ge_operators, mixlist, npu, precision_types, ranges
-from common.ops import regions
+from common.ops import regions, runtime
 
 LARGEST = 65504.
 _OVERFLOW = 65520.          # from here on the nearest float16 would be beyond the largest
+_EXPONENT = 0x7f800000      # bits of a float32
+_SMALLEST_NORMAL = 2. ** -14
 _PENDING = 'emulated_overflow'
 _PORTION = 100              # tensors that are measured in one step
 _TOLD = 5                   # operators and scopes with the most saturated values
@@ -54,6 +56,7 @@ class Rounding(NamedTuple):
       source, rounded: tensors of one shape, before and behind.
       ge_op: operator that produces it, or that takes it where only this use is rounded.
       scope: str, where this operator stands.
+      kind: type, 'float16' or 'bfloat16'.
       is_gradient: bool, the values grow with the loss: those of the forward pass that a backward
         one takes are none, nor are its own numbers of elements.
     """
@@ -62,6 +65,7 @@ class Rounding(NamedTuple):
     rounded: tf.Tensor
     ge_op: str
     scope: str
+    kind: str
     is_gradient: bool
 
 
@@ -222,7 +226,7 @@ class Emulator:
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded
-            self.roundings.append(Rounding(tensor, rounded, ge_op, self._scopes[op.name],
+            self.roundings.append(Rounding(tensor, rounded, ge_op, self._scopes[op.name], kind,
                                            tensor.op in self._gradients))
         return self._rounded[key]
 
@@ -252,7 +256,7 @@ class Emulator:
                 if rounding.rounded.op in needed and self._is_countable(rounding)]
 
     def _is_countable(self, rounding):
-        return (rounding.rounded.op.inputs[0].dtype == tf.float16
+        return (rounding.kind == precision_types.HALF
                 and rounding.source.op._get_control_flow_context() is None)
 
     def summary(self) -> Dict[str, Any]:
@@ -322,7 +326,20 @@ def rounded_to(tensor: tf.Tensor, kind: str, overflow: str = 'saturate') -> tf.T
     """
     if kind == precision_types.HALF and overflow == 'saturate':
         tensor = tf.raw_ops.ClipByValue(t=tensor, clip_value_min=-LARGEST, clip_value_max=LARGEST)
+        if runtime.HALF_CASTS_ARE_SLOW:
+            return _rounded_by_a_sum(tensor)
     return tf.cast(tf.cast(tensor, tf.as_dtype(kind)), tf.float32)
+
+
+def _rounded_by_a_sum(tensor):
+    """`rounded_to` float16 of values up to LARGEST; the sign of a zero is lost.
+
+    Beside 1.5 * 2^(e + 13) a float32 has the places that a float16 of the exponent e has; the
+    smallest normal number's are those of subnormal ones too.
+    """
+    powers = tf.bitcast(tf.bitwise.bitwise_and(tf.bitcast(tensor, tf.int32), _EXPONENT), tf.float32)
+    large = tf.maximum(powers, _SMALLEST_NORMAL) * (1.5 * 2 ** 13)
+    return (tensor + large) - large
 
 
 class Session(tf.Session):

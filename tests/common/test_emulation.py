@@ -164,6 +164,22 @@ def test_layer_norm_is_within_a_few_places():
     assert (np.abs(value - expected) <= 2 * unit).all()
 
 
+def test_every_float16_and_what_lies_between_two_is_rounded_as_numpy_does():
+    finite = np.arange(0x7c00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    middles = (finite[1:] + finite[:-1]) / 2        # ties, to the even one of both
+    near = [np.nextafter(middles, np.float32(limit)) for limit in (0, np.inf)]
+    values = np.concatenate([finite, middles, *near, [65519.9, 65520, 1e9, np.inf]])
+    values = np.concatenate([values, -values]).astype(np.float32)
+    for graph in (emulation.rounded_to, lambda tensor, kind: emulation._rounded_by_a_sum(
+            tf.clip_by_value(tensor, -HALF_MAX, HALF_MAX))):
+        feed = tf.placeholder(tf.float32, [None])
+        with tf.Session() as sess:
+            rounded, lost = sess.run([graph(feed, 'float16'), graph(feed * np.nan, 'float16')],
+                                     {feed: values})
+        np.testing.assert_array_equal(rounded, half(values))
+        assert np.isnan(lost).all()
+
+
 @pytest.mark.parametrize('value, expected', [
     # 8 bits of precision: 1 + 2^-8 lies halfway and goes to the even 1, 1 + 3 * 2^-8 to 1 + 2^-6.
     (1 + 2. ** -8, 1.), (1 + 3 * 2. ** -8, 1 + 2. ** -6), (1e5, 99840.), (3e38, 3.0042e38)])
