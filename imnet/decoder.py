@@ -17,7 +17,8 @@ _WIDTHS = (8, 8, 8, 4, 2, 1)
 
 
 def simple_net(points: tf.Tensor, codes: tf.Tensor, gf_dim: int, plain: bool = False,
-               leaky_clip: bool = False, he_init: bool = False) -> Tuple[tf.Tensor, tf.Tensor]:
+               leaky_clip: bool = False, he_init: bool = False, fused: bool = True
+               ) -> Tuple[tf.Tensor, tf.Tensor]:
     """Builds the decoder: seven dense layers and a clip to [0, 1] (Chen and Zhang 2019, figure 3).
 
     The improved version: no skip connections, and a clip in place of the sigmoid.
@@ -31,6 +32,8 @@ def simple_net(points: tf.Tensor, codes: tf.Tensor, gf_dim: int, plain: bool = F
       leaky_clip: the author's alternative for runs that do not converge: the clip lets 0.01 of
         the value through outside [0, 1].
       he_init: see ops.linear_variables; all layers but the last one.
+      fused: leaky ReLUs are one operation and the first bias is added to the code's rows, unless
+        plain; else both are the original's operators, which half precision rounds one by one.
     Returns:
       (values [S, N, 1], raw [S, N, 1]): after and before the clip.
     """
@@ -42,11 +45,11 @@ def simple_net(points: tf.Tensor, codes: tf.Tensor, gf_dim: int, plain: bool = F
         if plain:
             hidden = _dense(inputs, _WIDTHS[0] * gf_dim, 'h1_lin', he_init)
         else:
-            hidden = _first_layer(points, codes, _WIDTHS[0] * gf_dim, he_init)
-        hidden = ops.lrelu(hidden, plain)
+            hidden = _first_layer(points, codes, _WIDTHS[0] * gf_dim, he_init, fused)
+        hidden = ops.lrelu(hidden, plain or not fused)
         for number, width in enumerate(_WIDTHS[1:], 2):
             hidden = _dense(hidden, width * gf_dim, 'h{}_lin'.format(number), he_init)
-            hidden = ops.lrelu(hidden, plain)
+            hidden = ops.lrelu(hidden, plain or not fused)
         raw = _dense(hidden, 1, 'h7_lin')
     if leaky_clip:
         return tf.maximum(tf.minimum(raw, raw * 0.01 + 0.99), raw * 0.01), raw
@@ -61,14 +64,18 @@ def _dense(inputs, size, scope, he_init=False):
                              inputs.shape[1].value or tf.shape(inputs)[1], size])
 
 
-def _first_layer(points, codes, size, he_init):
+def _first_layer(points, codes, size, he_init, fused):
     with tf.variable_scope('h1_lin', reuse=tf.AUTO_REUSE):
         matrix, bias = ops.linear_variables(3 + codes.shape[1].value, size, he_init)
     with regions.one_operator('MatMul'):
         flat = tf.matmul(tf.reshape(points, [-1, 3]), matrix[:3])
         shape = [points.shape[0].value or tf.shape(points)[0],
                  points.shape[1].value or tf.shape(points)[1], size]
-        return tf.reshape(flat, shape) + (tf.matmul(codes, matrix[3:]) + bias)[:, None]
+        of_codes = tf.matmul(codes, matrix[3:])
+        if fused:
+            return tf.reshape(flat, shape) + (of_codes + bias)[:, None]
+        product = tf.reshape(flat, shape) + of_codes[:, None]
+    return product + bias
 
 
 def variables() -> List[tf.Variable]:

@@ -22,10 +22,10 @@ _POINT_ROWS = {'points': 1, 'latent': None, 'occupancy': 1}   # the decoder take
 
 
 def autoencoder(options: cli.Options, num_points: Optional[int] = None, num_shapes: int = 1,
-                loss: str = 'squared') -> model.IMAE:
+                loss: str = 'squared', fused: bool = True) -> model.IMAE:
     """Builds IM-AE with the sizes of the options; points and shapes of a step are its batch."""
     return model.IMAE(options.z_dim, options.ef_dim, options.gf_dim, options.plain,
-                      options.leaky_clip, num_points, num_shapes, options.he_init, loss)
+                      options.leaky_clip, num_points, num_shapes, options.he_init, loss, fused)
 
 
 def picture_encoder(options: cli.Options, batch_size: Optional[int] = None) -> svr_model.IMSVR:

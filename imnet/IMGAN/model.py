@@ -24,14 +24,16 @@ class IMAE:
       num_shapes: S or None.
       he_init: see ops.linear_variables.
       loss: 'squared' or 'cross_entropy' (ops.occupancy_cross_entropy).
+      fused: see decoder.simple_net.
     """
 
     def __init__(self, z_dim: int = 256, ef_dim: int = 32, gf_dim: int = 128, plain: bool = False,
                  leaky_clip: bool = False, num_points: Optional[int] = None,
                  num_shapes: Optional[int] = 1, he_init: bool = False,
-                 loss: str = 'squared'):
+                 loss: str = 'squared', fused: bool = True):
         self.z_dim, self.ef_dim, self.gf_dim = z_dim, ef_dim, gf_dim
         self.plain, self.leaky_clip, self._he_init = plain, leaky_clip, he_init
+        self._fused = fused
         sizes = 3 * [INPUT_SIZE] + [1]
         self.vox3d = tf.placeholder(tf.uint8, [num_shapes] + sizes)
         self.point_coord = tf.placeholder(tf.float32, [num_shapes, num_points, 3])
@@ -61,7 +63,7 @@ class IMAE:
                                     'conv_{}'.format(number), plain=self.plain)
                 suffix = '_{}'.format(number - 1) if number > 1 else ''
                 hidden = ops.instance_norm(hidden, 'InstanceNorm' + suffix)
-                hidden = ops.lrelu(hidden, self.plain)
+                hidden = ops.lrelu(hidden, self.plain or not self._fused)
             code = ops.conv3d(hidden, self.z_dim, 'conv_5', 1, 'VALID', self.plain)
             return tf.reshape(tf.nn.sigmoid(code), [-1, self.z_dim])
 
@@ -71,7 +73,7 @@ class IMAE:
         See decoder.simple_net.
         """
         return decoder.simple_net(points, codes, self.gf_dim, self.plain, self.leaky_clip,
-                                  self._he_init)
+                                  self._he_init, self._fused)
 
     def field(self, sess: tf.Session, code: np.ndarray) -> decoder.Field:
         """Returns the field of a code [Z] as a function of points."""

@@ -42,7 +42,8 @@ def train_ae(options: cli.Options, context: launch.Context) -> Dict[str, Any]:
     with tf.Graph().as_default():
         runs.set_seeds(context.seed)
         network = networks.autoencoder(options, _points_per_step(options, data),
-                                       context.ranks.per_rank(size), options.loss)
+                                       context.ranks.per_rank(size), options.loss,
+                                       fused=not context.is_emulated)
         rate = (options.learning_rate if options.schedule == 'constant'
                 else tf.placeholder(tf.float32, [], 'learning_rate'))
         optimizer = context.wrap_optimizer(ops.adam(rate, options.beta1))
