@@ -325,18 +325,19 @@ def rounded_to(tensor: tf.Tensor, kind: str, overflow: str = 'saturate') -> tf.T
       float32 of the same shape, every value one that the type has; NaN stays.
     """
     if kind == precision_types.HALF and overflow == 'saturate':
-        tensor = tf.raw_ops.ClipByValue(t=tensor, clip_value_min=-LARGEST, clip_value_max=LARGEST)
         if runtime.HALF_CASTS_ARE_SLOW:
             return _rounded_by_a_sum(tensor)
+        tensor = tf.raw_ops.ClipByValue(t=tensor, clip_value_min=-LARGEST, clip_value_max=LARGEST)
     return tf.cast(tf.cast(tensor, tf.as_dtype(kind)), tf.float32)
 
 
 def _rounded_by_a_sum(tensor):
-    """`rounded_to` float16 of values up to LARGEST; the sign of a zero is lost.
+    """`rounded_to` float16 of values that saturate; the sign of a zero is lost.
 
     Beside 1.5 * 2^(e + 13) a float32 has the places that a float16 of the exponent e has; the
     smallest normal number's are those of subnormal ones too.
     """
+    tensor = tf.minimum(tf.maximum(tensor, -LARGEST), LARGEST)      # NaN stays, as the first of two
     powers = tf.bitcast(tf.bitwise.bitwise_and(tf.bitcast(tensor, tf.int32), _EXPONENT), tf.float32)
     large = tf.maximum(powers, _SMALLEST_NORMAL) * (1.5 * 2 ** 13)
     return (tensor + large) - large

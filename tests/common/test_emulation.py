@@ -170,8 +170,7 @@ def test_every_float16_and_what_lies_between_two_is_rounded_as_numpy_does():
     near = [np.nextafter(middles, np.float32(limit)) for limit in (0, np.inf)]
     values = np.concatenate([finite, middles, *near, [65519.9, 65520, 1e9, np.inf]])
     values = np.concatenate([values, -values]).astype(np.float32)
-    for graph in (emulation.rounded_to, lambda tensor, kind: emulation._rounded_by_a_sum(
-            tf.clip_by_value(tensor, -HALF_MAX, HALF_MAX))):
+    for graph in (emulation.rounded_to, lambda tensor, kind: emulation._rounded_by_a_sum(tensor)):
         feed = tf.placeholder(tf.float32, [None])
         with tf.Session() as sess:
             rounded, lost = sess.run([graph(feed, 'float16'), graph(feed * np.nan, 'float16')],
