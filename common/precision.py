@@ -11,7 +11,6 @@ for the fewest operator types, or where these are too coarse scopes, that have t
 It goes on where it was stopped. `cost` tells how much longer an emulated step takes.
 """
 import argparse
-import functools
 import os
 import signal
 import subprocess
@@ -34,6 +33,7 @@ _OURS = ('--output_path', '--emulate_', '--report_every', '--save_every', '--see
 _WAIT = 0.3                 # seconds between two looks at a trial
 _ROWS = 20                  # operators and scopes that are printed
 _TAIL = 5                   # the last fifth of the steps says which loss a trial has
+_WARM = 5                   # steps before those whose time counts
 _TOLD = 6                   # types or scopes of a trial that are named
 
 
@@ -53,7 +53,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--loss_scale', default='False', metavar='SCALE',
                         help='of the emulated runs: False, dynamic, or a number from 1 up')
     parser.add_argument('--steps', type=cli.positive_int, default=300,
-                        help='of each trial of a search')
+                        help='of each trial of a search; that are timed')
     parser.add_argument('--seeds', default='0,1', help='of the trials, with commas between them')
     parser.add_argument('--tolerance', type=cli.non_negative_float, default=0.05,
                         help='how far above the highest loss of float32 a loss may lie, as a share')
@@ -93,11 +93,12 @@ def recorded_command(run: str, script: str = '') -> List[str]:
     return fitting + arguments
 
 
-def run_until(command: Sequence[str], log: str, is_over: Callable[[], bool]) -> None:
+def run_until(command: Sequence[str], log: str, is_over: Callable[[int], bool]) -> None:
     """Runs a training until a condition holds, then stops it as Ctrl-C does.
 
     Args:
-      command: script and arguments; log: file for what it prints; is_over: asked now and then.
+      command: script and arguments; log: file for what it prints; is_over: asked now and then,
+        with the number of the process.
     Raises:
       errors.InputError: it ended with an error; NonFiniteLossError: its loss was not finite.
     """
@@ -105,7 +106,7 @@ def run_until(command: Sequence[str], log: str, is_over: Callable[[], bool]) -> 
         process = subprocess.Popen([sys.executable, *command], stdout=stream,
                                    stderr=subprocess.STDOUT)
         try:
-            while process.poll() is None and not is_over():
+            while process.poll() is None and not is_over(process.pid):
                 time.sleep(_WAIT)
         finally:
             if process.poll() is None:
@@ -149,8 +150,15 @@ def skipped_of(folder: str) -> int:
     return max(skipped, default=0)
 
 
-def _has_reached(output, run, steps):
-    return max(losses_of(stage_folder(output, run)), default=0) >= steps
+def _steps_of(output, run):
+    return max(losses_of(stage_folder(output, run)), default=0)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a process and of all its threads so far, on Linux."""
+    with open('/proc/{}/stat'.format(pid), encoding='utf-8') as stream:
+        fields = stream.read().rpartition(')')[2].split()   # behind its name, which may hold spaces
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 class Trial(NamedTuple):
@@ -228,7 +236,7 @@ class Trials:
             output = os.path.join(folder, 'run')
             try:
                 run_until(command, os.path.join(self._folder, 'trial.log'),
-                          functools.partial(_has_reached, output, self._options.run, steps))
+                          lambda pid: _steps_of(output, self._options.run) >= steps)
             except errors.NonFiniteLossError:
                 pass    # what there is ends before the last step
             run = stage_folder(output, self._options.run)
@@ -311,7 +319,7 @@ def measured(command: Sequence[str], options: argparse.Namespace, folder: str
                 '--device=cpu', '--emulate_report=' + path, '--report_every=1',
                 '--threads={}'.format(options.threads),
                 '--output_path=' + os.path.join(scratch, 'run')],
-                os.path.join(folder, 'report.log'), lambda: os.path.exists(path))
+                os.path.join(folder, 'report.log'), lambda pid: os.path.exists(path))
     if not os.path.exists(path):
         raise errors.InputError('the training ended before all was measured; see {}.'.format(
             os.path.join(folder, 'report.log')))
@@ -434,26 +442,34 @@ def search(options: argparse.Namespace, command: Sequence[str], folder: str,
 
 
 def print_cost(command: Sequence[str], options: argparse.Namespace, folder: str) -> None:
-    """Prints the CPU time of a step in float32 and emulated, from runs of two lengths."""
+    """Prints the CPU time of a step in float32 and emulated, without the first _WARM ones."""
     seconds = {}
     for name in ('float32', 'emulated'):
-        totals = []
-        for steps in (5, 5 + options.steps):
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                run = os.path.join(scratch, 'run')
-                extra = ([] if name == 'float32'
-                         else emulation_arguments(options, (), (), scratch))
-                before = os.times()
-                run_until([*command, *extra, '--device=cpu', '--report_every=1', '--seed=0',
-                           '--threads={}'.format(options.threads), '--output_path=' + run],
-                          os.path.join(folder, 'cost.log'),
-                          functools.partial(_has_reached, run, options.run, steps))
-                after, done = os.times(), max(losses_of(stage_folder(run, options.run)))
-                totals.append((after.children_user + after.children_system
-                               - before.children_user - before.children_system, done))
-        seconds[name] = (totals[1][0] - totals[0][0]) / (totals[1][1] - totals[0][1])
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            extra = [] if name == 'float32' else emulation_arguments(options, (), (), scratch)
+            run = os.path.join(scratch, 'run')
+            seconds[name] = _seconds_per_step(
+                [*command, *extra, '--device=cpu', '--report_every=1', '--seed=0',
+                 '--threads={}'.format(options.threads), '--output_path=' + run],
+                run, options, os.path.join(folder, 'cost.log'))
         cli.say('{}: {:.4f} CPU seconds a step'.format(name, seconds[name]))
     cli.say('ratio {:.2f}'.format(seconds['emulated'] / seconds['float32']))
+
+
+def _seconds_per_step(command, run, options, log):
+    looks: List[Tuple[float, int]] = []     # CPU seconds and steps so far
+
+    def is_over(pid):
+        steps = _steps_of(run, options.run)
+        if steps >= _WARM:
+            looks.append((cpu_seconds(pid), steps))
+        return steps >= _WARM + options.steps
+
+    run_until(command, log, is_over)
+    (first, before), (last, after) = looks[0], looks[-1]
+    if after == before:
+        raise errors.InputError('the steps are over too soon to time them: give more --steps.')
+    return (last - first) / (after - before)
 
 
 def work(options: argparse.Namespace) -> int:

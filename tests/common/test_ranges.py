@@ -116,6 +116,30 @@ def test_a_search_writes_the_types_that_keep_the_loss_and_resumes(tmp_path, caps
     assert 'trial' not in capsys.readouterr().out
 
 
+SLOW_TRAINING = '''
+import json, os, signal, sys, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+folder = [one for one in sys.argv if one.startswith('--output_path=')][0].partition('=')[2]
+os.makedirs(folder)
+worth = 0.15 if '--emulate_precision' in sys.argv else 0.05      # CPU seconds of a step
+for step in range(1, 61):
+    until = time.process_time() + worth
+    while time.process_time() < until:
+        pass
+    with open(os.path.join(folder, 'metrics.jsonl'), 'a') as stream:
+        stream.write(json.dumps({'step': step, 'loss_a': 1.}) + '\\n')
+'''
+
+
+def test_the_cost_of_a_step_is_that_of_its_cpu_time(tmp_path, capsys):
+    script = tmp_path / 'train.py'
+    script.write_text(SLOW_TRAINING)
+    options = precision.parse_args(['cost', 'x', '--steps=20'])
+    precision.print_cost([str(script)], options, str(tmp_path))
+    ratio = float(capsys.readouterr().out.split('ratio ')[1])
+    assert 2.4 < ratio < 3.6        # 3, but for the steps that a look misses at both ends
+
+
 def test_records_of_a_stage_lie_below_the_output_folder(tmp_path):
     (tmp_path / 'ae').mkdir()
     output, stage = str(tmp_path), str(tmp_path / 'ae')
