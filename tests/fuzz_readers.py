@@ -1170,6 +1170,7 @@ SITES = {
     'common/device/precision_types.py:read_customized': 'customized',
     'common/device/precision_types.py:read_scopes': 'scopes',
     'common/device/ranges.py:read': 'ranges',
+    'common/precision.py:cpu_seconds': "- the system's own table of processes",
     'common/precision.py:recorded_command': 'command',
     'common/precision.py:Trials': '- its own record',
     'common/device/mixlist.py:cleaned': 'mixlist fusion_switch',

@@ -23,6 +23,8 @@ _OVERFLOW = 65520.          # from here on the nearest float16 would be beyond t
 _EXPONENT = 0x7f800000      # bits of a float32
 _SMALLEST_NORMAL = 2. ** -14
 _PENDING = 'emulated_overflow'
+_ROUNDED = 'emulated_roundings'     # collection of (rounded tensor, its type)
+_OWN = re.compile(r'(^|/)emulation(_\d+)?/')
 _PORTION = 100              # tensors that are measured in one step
 _TOLD = 5                   # operators and scopes with the most saturated values
 _COUNT_EVERY = 10           # runs from one count of saturated values to the next
@@ -124,8 +126,14 @@ class Emulator:
                 # A fast form within another one is a part of that: the outer mark comes later.
                 parts.update({op.name: (number, False)
                               for op in operations[region.first:region.last] if _is_part(op)})
+        # What an earlier session's emulation of this graph rounds, stays.
+        for tensor, kind in self.graph.get_collection(_ROUNDED):
+            self.types[tensor.name] = kind
+            self._rounded[tensor.name, kind] = tensor
         with self.graph.as_default():
             for op in operations[self._num_seen:]:
+                if _OWN.search(op.name):
+                    continue
                 self._find_part(op, parts)
                 is_kept = op.name in kept or regions.is_in(op.name, self.settings.scopes)
                 self._edit(op, marks, is_kept)
@@ -204,7 +212,7 @@ class Emulator:
         own = self.types.get(tensor.name, precision_types.FLOAT)
         value = tensor
         if own != precision_types.FLOAT:
-            producer = self.operators[tensor.op.name][0]
+            producer = self.operators.get(tensor.op.name, ('',))[0]
             value = self._round(value, own, producer, tensor.op)
         if wanted not in (precision_types.FLOAT, own):
             value = self._round(value, wanted, ge_op, op)
@@ -226,6 +234,7 @@ class Emulator:
                 finally:
                     self.graph._set_control_flow_context(None)
             self._rounded[key] = rounded
+            self.graph.add_to_collection(_ROUNDED, (rounded, kind))
             self.roundings.append(Rounding(tensor, rounded, ge_op, self._scopes[op.name], kind,
                                            tensor.op in self._gradients))
         return self._rounded[key]

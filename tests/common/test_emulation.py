@@ -332,6 +332,17 @@ def test_what_is_added_after_the_first_run_is_emulated_too():
         assert sess.run(second, {x: 1.}) == half(3 * half(1.0001))
 
 
+def test_two_sessions_of_one_graph_round_once():
+    x = tf.placeholder(tf.float32, [3])
+    result = tf.identity(x * 1.001 * 3.)
+    with session() as first:
+        expected = first.run(result, {x: [1e-6, 1., 7e4]})
+    number = len(tf.get_default_graph().get_operations())
+    with session() as second:
+        np.testing.assert_array_equal(second.run(result, {x: [1e-6, 1., 7e4]}), expected)
+    assert len(tf.get_default_graph().get_operations()) == number
+
+
 @pytest.mark.parametrize('name, expected', [
     ('a/b/MatMul', 'a/b'), ('MatMul', 'MatMul'), ('gradients/a/b/MatMul_grad/MatMul', 'a/b'),
     ('bucket_0/gradients_1/a/Exp_grad/mul', 'a'), ('gradients/MatMul_1_grad/MatMul', 'MatMul_1')])
