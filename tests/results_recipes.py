@@ -54,8 +54,9 @@ _VSL = ('--data_path={data} --preset=modelnet40-paper --batch_size=50 --learning
         '--seed={seed} --device=cpu --threads=1 --save_every=100 --print_step=0 --stages=train ')
 _VSL_FIXED = '--schedule=cosine --augment_mirror=xy --merge_first_code '
 _IMNET = ('--data_path={data} --output_path={run} --seed={seed} --device=cpu --threads=1 ')
-_IMNET_AE = ('--ae --train --z_dim=128 --ef_dim=16 --gf_dim=64 --learning_rate=3e-4 --he_init '
-             '--leaky_clip --checkpoint_every=20 ')
+_IMNET_AE = ('--ae --train --pretrained --leaky_clip --loss=cross_entropy --beta1=0.9 '
+             '--shapes_per_step=8 --points_per_step=512 --augment_scale=0.2 --augment_mirror=x '
+             '--schedule=cosine --learning_rate=1e-3 --checkpoint_every=50 ')
 _R2N2_SIZES = ('--set NET.N_CONVFILTER "[24,32,48,48,64,64]" NET.N_FC_FILTERS "[256]" '
                'NET.N_DECONVFILTER "[48,48,32,16,8,2]" TRAIN.LEARNING_RATES "{{\'800\': 2.0e-4}}"')
 _CMR = ('--data_path={work}/bodies --dataset=up-3d --resnet_width=16 --num_channels=64 '
@@ -72,16 +73,13 @@ RECIPES: Dict[str, Recipe] = {
         Stage('figures', MEASURE, 'vsl/vsl_main.py', '--data_path={data} --output_path={run} '
               '--stages=classify,reconstruct --search_svm --baselines --device=cpu',
               quick='--nosearch_svm --nobaselines'))),
-    'imnet': Recipe('implicit', 2.5, 'measured on 2026-11-21', (
-        Stage('16', TRAIN, 'imnet/IMGAN/main.py', _IMNET + _IMNET_AE
-              + '--real_size=16 --batch_size_input=4096', '--epoch=60'),
-        Stage('32', TRAIN, 'imnet/IMGAN/main.py', _IMNET + _IMNET_AE
-              + '--real_size=32 --batch_size_input=4096', '--epoch=100'),
+    'imnet': Recipe('implicit', 1., 'reckoned', (
         Stage('64', TRAIN, 'imnet/IMGAN/main.py', _IMNET + _IMNET_AE
-              + '--real_size=64 --batch_size_input=16384', '--epoch=120'),
+              + '--real_size=64 --batch_size_input=16384', '--epoch=250'),
         Stage('codes', MEASURE, 'imnet/IMGAN/main.py', _IMNET + '--ae'),
-        Stage('pictures', TRAIN, 'imnet/IMSVR/main.py', _IMNET + '--train --batch_size=16 '
-              '--ef_dim=16 --learning_rate=3e-4 --checkpoint_every=50', '--epoch=150'),
+        Stage('pictures', TRAIN, 'imnet/IMSVR/main.py', _IMNET + '--train --pretrained '
+              '--batch_size=16 --learning_rate=1e-3 --beta1=0.9 --checkpoint_every=50',
+              '--epoch=200'),
         Stage('figures', MEASURE, 'imnet/evaluate.py', _IMNET + '--split=test --kind=ae '
               '--extraction=octree --resolution=128 --pictures=0', quick='--resolution=64'),
         Stage('figures of pictures', MEASURE, 'imnet/evaluate.py', _IMNET + '--split=test '
