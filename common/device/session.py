@@ -10,7 +10,7 @@ from common.device import npu
 from common.device import ranks as ranks_lib
 
 # Numbers of glibc's malloc.h, and what they are set to.
-_MALLOPT = {'MALLOC_TRIM_THRESHOLD_': (-1, (1 << 31) - 1), 'MALLOC_MMAP_MAX_': (-4, 0),
+_MALLOPT = {'MALLOC_TRIM_THRESHOLD_': (-1, -1), 'MALLOC_MMAP_MAX_': (-4, 0),
             'MALLOC_ARENA_MAX': (-8, 1)}
 
 

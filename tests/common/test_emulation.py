@@ -312,6 +312,19 @@ def test_saturated_values_are_counted_in_every_tenth_run():
                      '  4 from Square in wide']
 
 
+@pytest.mark.parametrize('number', [30, 1001])
+def test_counts_of_saturated_values_leave_nan_out(number):
+    """By hand: of each ten values three are at least 65520, the least that rounds beyond 65504."""
+    values = np.resize(np.array([65519.996, np.nan, 65520, -65519, 1e30, -3, -np.inf, 0, 6e4, 65504],
+                                np.float32), number)
+    x = tf.placeholder(tf.float32, [number])
+    end = tf.negative(x)
+    with session(overflow='inf') as sess:
+        for _ in range(2):
+            sess.run(end, {x: values})
+    assert sum(sess.saturated.values()) == number // 10 * 3
+
+
 def test_loops_and_branches_are_emulated():
     x = tf.placeholder(tf.float32, [])
     _, total = tf.while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, y * 1.001), [0, x])
