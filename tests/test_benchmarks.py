@@ -9,7 +9,15 @@ import pytest
 
 from common.readers import text
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import growth, peer_rows, polygen_sampling, polygen_step, scaling, timing
+from tests.benchmarks import (
+    growth,
+    peer_rows,
+    polygen_sampling,
+    polygen_step,
+    scaling,
+    startup,
+    timing,
+)
 
 
 @pytest.mark.slow
@@ -68,6 +76,15 @@ def test_a_job_runs_in_another_interpreter_in_turns():
     row, = peer_rows.rows(peer_rows.parse_args(
         ['--other_python', sys.executable, '--only', 'VSL inference, batch 1$']))
     assert row.other == 'TensorFlow' and row.seconds > 0 and row.other_seconds > 0
+
+
+@pytest.mark.slow
+def test_a_start_up_is_timed_to_the_end_of_its_first_call():
+    """At least what the import of TensorFlow takes in an interpreter of its own."""
+    row, = peer_rows.rows(peer_rows.parse_args(
+        ['--start_up', '--repetitions=1', '--only', '^IM-NET step, 16']))
+    assert row.seconds > startup.cpu_seconds(['-c', 'import tensorflow.compat.v1'])
+    assert row.other == 'nothing'
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ CPU seconds of a call, the median of the repetitions after a call that does not 
 (tests/benchmarks/peers) run in an interpreter that has PyTorch; without --peer_python the project's
 figures stand alone. With --other_python the other way is the project itself in another interpreter,
 such as one with TensorFlow 2; with --other_threads it is the project itself with another number of
-threads, and seconds are those of a clock on the wall.
+threads, and seconds are those of a clock on the wall. With --start_up they are the CPU seconds of
+an interpreter from its start to the end of the first call; the project's imports all models.
 
 Example: python -m tests.benchmarks.peer_rows --peer_python=$HOME/torch/bin/python --only 'VSL step'
 """
@@ -37,6 +38,7 @@ def parse_args(argv=None):
     parser.add_argument('--other_python', default='', help="the project's interpreter to compare")
     parser.add_argument('--other_threads', type=cli.positive_int, default=None,
                         help='threads of the project itself to compare with, by wall time')
+    cli.add_flag(parser, '--start_up', help='time interpreters to the end of their first call')
     parser.add_argument('--serve', action='store_true', help='answer as a peer does; for this '
                         'script itself')
     parser.add_argument('--repetitions', type=cli.positive_int, default=3,
@@ -79,10 +81,11 @@ class Remote:
         return float(self._line())
 
     def close(self):
-        """Ends the interpreter."""
+        """Ends the interpreter; returns the CPU seconds that it took in all."""
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait()
+        _, self._process.returncode, usage = os.wait4(self._process.pid, 0)
+        return usage.ru_utime + usage.ru_stime
 
 
 def peer(python, threads, job):
@@ -122,6 +125,30 @@ def in_turns(ways, repetitions):
             if repetition:
                 seconds[name].append(taken)
     return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def started(make_remote):
+    """Returns the CPU seconds of a Remote from its start to the end of one call."""
+    remote = make_remote()
+    try:
+        remote.seconds()
+    finally:
+        seconds = remote.close()
+    return seconds
+
+
+def measured_start(job, config):
+    """Returns the timing.Row of a job's start-up, beside its peer's where there is one."""
+    ways = {'ours': lambda: in_another(sys.executable, config.threads, job)}
+    if config.peer_python:
+        ways['other'] = lambda: peer(config.peer_python, config.threads, job)
+    seconds = {name: min(started(way) for _ in range(config.repetitions))
+               for name, way in ways.items()}
+    setting = '{}, start to the end of the first call, {} thread(s)'.format(
+        job.setting, config.threads)
+    return timing.Row(job.benchmark, setting, 'CPU path', seconds['ours'],
+                      _PEER if config.peer_python else 'nothing',
+                      seconds.get('other', float('nan')))
 
 
 def measured(job, config):
@@ -172,7 +199,7 @@ def jobs(only=''):
 def rows(config):
     """Measures; yields timing.Row."""
     for job in jobs(config.only):
-        yield measured(job, config)
+        yield (measured_start if config.start_up else measured)(job, config)
 
 
 def _show(config):

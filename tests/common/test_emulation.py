@@ -315,8 +315,8 @@ def test_saturated_values_are_counted_in_every_tenth_run():
 @pytest.mark.parametrize('number', [30, 1001])
 def test_counts_of_saturated_values_leave_nan_out(number):
     """By hand: of each ten values three are at least 65520, the least that rounds beyond 65504."""
-    values = np.resize(np.array([65519.996, np.nan, 65520, -65519, 1e30, -3, -np.inf, 0, 6e4, 65504],
-                                np.float32), number)
+    values = np.resize(np.array([65519.996, np.nan, 65520, -65519, 1e30, -3, -np.inf, 0, 6e4,
+                                 65504], np.float32), number)
     x = tf.placeholder(tf.float32, [number])
     end = tf.negative(x)
     with session(overflow='inf') as sess:
