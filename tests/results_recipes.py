@@ -89,7 +89,8 @@ RECIPES: Dict[str, Recipe] = {
     'r2n2': Recipe('multiview', 0.3, 'reckoned', (
         Stage('train', TRAIN, 'r2n2/main.py', '--data_path={data} --output_path={run} '
               '--seed={seed} --pretrained --cfg=r2n2/experiments/cfgs/quick.yaml --n_views=5 '
-              '--batch_size=8 --device=cpu --threads=1 --save_every=100 ' + _R2N2_SIZES, '--training_steps=700'),
+              '--batch_size=8 --device=cpu --threads=1 --save_every=100 ' + _R2N2_SIZES,
+              '--training_steps=700'),
         Stage('figures', MEASURE, 'r2n2/main.py', '--data_path={data} --output_path={run} --test '
               '--views=5 --device=cpu'))),
     'polygen': Recipe('ngon-meshes', 1.2, 'measured on 2026-11-20 with two threads', (
