@@ -43,6 +43,8 @@ def freeze(options, context):
     """Freezes, converts as asked, and describes what came out."""
     from common.frozen import export, model  # here, since --help needs no TensorFlow
     export.check_soc_version(options.soc_version)
+    if options.onnx:
+        export.onnx_packages()  # before the work
     cli.say('freezing and checking {}, into {}'.format(options.model, options.output))
     for path in collection.find(options.model).module('freeze').freeze(options, context):
         with model.load(path) as network:

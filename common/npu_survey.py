@@ -2,7 +2,6 @@
 
 What is frozen has initial values in place of trained ones.
 """
-import importlib.util
 import os
 import sys
 import tempfile
@@ -82,7 +81,9 @@ def _freeze(built, folder, path):
 
 
 def _onnx_difference(path, lines):
-    if any(importlib.util.find_spec(name) is None for name in ('tf2onnx', 'onnxruntime')):
+    try:
+        export.onnx_packages()
+    except errors.InputError:
         return 'not installed'
     try:
         return '{:.1e}'.format(export.write_onnx(path)[1])

@@ -124,6 +124,22 @@ def atc_command(path: str, inputs: Descriptions, outputs: Descriptions,
                 ';'.join(node + ':0' for node in outputs)))
 
 
+def onnx_packages() -> Tuple[Any, Any]:
+    """Returns the modules onnxruntime and tf2onnx.
+
+    Raises:
+      errors.InputError: one of them, or what it needs, is not installed.
+    """
+    try:
+        import onnxruntime
+        import tf2onnx
+    except ImportError as error:
+        raise errors.InputError('--onnx needs packages that are not installed ({}): {} (a virtual '
+                                'environment of its own is safer).'.format(
+                                    error, _ONNX_INSTALL)) from error
+    return onnxruntime, tf2onnx
+
+
 def write_onnx(path: str) -> Tuple[str, float]:
     """Converts a frozen graph to ONNX, and runs both on the sample.
 
@@ -135,13 +151,7 @@ def write_onnx(path: str) -> Tuple[str, float]:
       errors.InputError: tf2onnx or onnxruntime are missing, cannot convert or run the graph, or the
         result gives other values; no file is left then.
     """
-    try:
-        import onnxruntime
-        import tf2onnx
-    except ImportError as error:
-        raise errors.InputError('--onnx needs packages that are not installed ({}): {} (a virtual '
-                                'environment of its own is safer).'.format(
-                                    error, _ONNX_INSTALL)) from error
+    onnxruntime, tf2onnx = onnx_packages()
     graph_def = graph.read_graph(path)
     if _has_nested_loops(graph_def):
         raise errors.InputError('{} has a loop in a loop, which tf2onnx does not know (it tells of '

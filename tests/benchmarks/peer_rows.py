@@ -5,7 +5,7 @@ CPU seconds of a call, the median of the repetitions after a call that does not 
 figures stand alone. With --other_python the other way is the project itself in another interpreter,
 such as one with TensorFlow 2; with --other_threads it is the project itself with another number of
 threads, and seconds are those of a clock on the wall. With --start_up they are the CPU seconds of
-an interpreter from its start to the end of the first call; the project's imports all models.
+an interpreter from its start to the end of the first call.
 
 Example: python -m tests.benchmarks.peer_rows --peer_python=$HOME/torch/bin/python --only 'VSL step'
 """
@@ -39,8 +39,6 @@ def parse_args(argv=None):
     parser.add_argument('--other_threads', type=cli.positive_int, default=None,
                         help='threads of the project itself to compare with, by wall time')
     cli.add_flag(parser, '--start_up', help='time interpreters to the end of their first call')
-    parser.add_argument('--serve', action='store_true', help='answer as a peer does; for this '
-                        'script itself')
     parser.add_argument('--repetitions', type=cli.positive_int, default=3,
                         help='of which the median counts')
     cli.add_flag(parser, '--record', help='write the ratios against the peers to recorded.json, '
@@ -97,17 +95,9 @@ def peer(python, threads, job):
 
 def in_another(python, threads, job):
     """Returns the Remote of the same job in another interpreter of the project."""
-    return Remote(python, 'tests.benchmarks.peer_rows',
-                  ['--serve', '--threads', str(threads), '--only',
-                   '^{}$'.format(re.escape(name(job)))])
-
-
-def _serve(config):
-    job, = jobs(config.only)
-    call = job.ours(config.threads)
-    print('TensorFlow', tf.__version__, flush=True)
-    for _ in sys.stdin:
-        print(_local(call), flush=True)
+    module, = [module for module in MODULES if job in module.JOBS]
+    return Remote(python, 'tests.benchmarks.serve',
+                  [str(threads), module.__name__, str(module.JOBS.index(job))])
 
 
 def _local(call, clock=time.process_time):
@@ -203,8 +193,6 @@ def rows(config):
 
 
 def _show(config):
-    if config.serve:
-        return _serve(config)
     print(timing.describe(config.threads) + '\n\n' + timing.table([]), flush=True)
     for row in rows(config):
         print(timing.table([row]).split('\n')[-1], flush=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+import freeze_graph
 from common import deploy, errors
 from common.frozen import comparison, export, freezing
 from common.frozen import graph as graph_lib
@@ -160,6 +161,14 @@ def test_without_the_packages_the_install_line_is_told(graph, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(errors.InputError, match='pip install tf2onnx==1.16.1'):
         export.write_onnx(graph)
+
+
+def test_missing_packages_are_told_before_anything_is_frozen(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tf2onnx', None)
+    options = freeze_graph.parse_args(['--model=vsl', '--onnx', '--output=' + str(tmp_path / 'pb')])
+    with pytest.raises(errors.InputError, match='pip install tf2onnx==1.16.1'):
+        freeze_graph.freeze(options, None)      # without a context no network can be built
+    assert not (tmp_path / 'pb').exists()
 
 
 def test_an_onnx_file_gives_what_the_frozen_graph_gives(graph):
