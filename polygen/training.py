@@ -97,6 +97,12 @@ def _training_set(options):
         cli.say('note: --preset=seed is for the toy experiment of {} meshes; --preset=own fits '
                 'limits, batch and length to a set of your own'.format(
                     len(mesh_sets.TOY_MESHES)))
+    inputs = examples[0].get('inputs')
+    if options.condition == 'image' and inputs is not None:
+        side = inputs.view(0).shape[0]
+        if side != options.image_size:
+            cli.say('note: the pictures of the set have {} pixels a side, the network takes {} '
+                    '(--image_size): they are resized'.format(side, options.image_size))
     return options_lib.with_classes(options, examples, summary.class_names), examples, summary
 
 

@@ -259,6 +259,11 @@ def test_a_resumed_run_equals_the_unbroken_one(finished, dataset, tmp_path):
     assert tiny.losses(resumed) == tiny.losses(folder)
 
 
+def test_a_training_tells_that_its_pictures_are_resized(finished):
+    kind, _, out = finished
+    assert ('set have 32 pixels a side, the network takes 16' in out) == (kind == 'image')
+
+
 def test_meshes_are_drawn_of_a_file_and_figures_measured(finished, dataset, tmp_path):
     kind, folder, _ = finished
     example = rows(dataset)[1]['inputs']
