@@ -73,14 +73,18 @@ class Smpl:
 
     def _chain(self, pose, joints):
         """Motions of the joints from rest: rotations [B, 24, 3, 3] and shifts [B, 24, 3]."""
-        rotations, places = [pose[:, 0]], [joints[:, 0]]
-        for joint, parent in enumerate(self.parents, 1):
-            offset = joints[:, joint] - joints[:, parent]
-            places.append(places[parent] + _rotated(rotations[parent], offset))
-            rotations.append(tf.matmul(rotations[parent], pose[:, joint]))
-        shifts = [place - _rotated(rotation, joints[:, number])
-                  for number, (rotation, place) in enumerate(zip(rotations, places))]
-        return tf.stack(rotations, axis=1), tf.stack(shifts, axis=1)
+        def of_parents(values):
+            return tf.stack([values[parent] for parent in self.parents], axis=1)
+
+        turns, rests = tf.unstack(pose, axis=1), tf.unstack(joints, axis=1)
+        rotations, places = turns[:1], rests[:1]
+        for turn, parent in zip(turns[1:], self.parents):
+            rotations.append(tf.matmul(rotations[parent], turn))
+        offsets = _rotated(of_parents(rotations), joints[:, 1:] - of_parents(rests))
+        for offset, parent in zip(tf.unstack(offsets, axis=1), self.parents):
+            places.append(places[parent] + offset)
+        rotation = tf.stack(rotations, axis=1)
+        return rotation, tf.stack(places, axis=1) - _rotated(rotation, joints)
 
     def joints(self, vertices: tf.Tensor) -> tf.Tensor:
         """Returns the 24 training joints [B, 24, 3] of vertices [B, V, 3]."""
@@ -88,8 +92,8 @@ class Smpl:
 
 
 def _rotated(rotation, vector):
-    """[B, 3, 3] times [B, 3]."""
-    return tf.reduce_sum(rotation * vector[:, None], axis=2)
+    """[B, m, 3, 3] times [B, m, 3]."""
+    return tf.reduce_sum(rotation * vector[:, :, None], axis=3)
 
 
 def _each(matrix, x):

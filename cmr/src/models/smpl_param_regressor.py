@@ -38,29 +38,26 @@ def regressor(x: tf.Tensor, variables: layers.Parameters,
     return rotations, raw[:, 9 * NUM_JOINTS:], raw
 
 
-def _rows(matrix):
-    return tf.unstack(matrix, axis=1)
-
-
-def _cross(one, other):
-    """Cross products of [n, 3]; ONNX has no operation for them."""
-    return _rolled(one, 1) * _rolled(other, 2) - _rolled(one, 2) * _rolled(other, 1)
-
-
-def _rolled(vectors, places):
-    return tf.concat([vectors[:, places:], vectors[:, :places]], axis=1)
-
-
 def cofactors(matrix: tf.Tensor) -> tf.Tensor:
     """Returns the cofactor matrices of [n, 3, 3]: the inverse's transpose times the determinant."""
-    first, second, third = _rows(matrix)
-    return tf.stack([_cross(second, third), _cross(third, first), _cross(first, second)], axis=1)
+    # Behind the last row and column come the first two again.
+    rows = tf.concat([matrix, matrix[:, :2]], axis=1)
+    both = tf.concat([rows, rows[:, :, :2]], axis=2)
+
+    def moved(down, right):
+        return both[:, down:down + 3, right:right + 3]
+
+    return moved(1, 1) * moved(2, 2) - moved(1, 2) * moved(2, 1)
 
 
 def determinant(matrix: tf.Tensor) -> tf.Tensor:
     """Returns determinants [n] of [n, 3, 3]."""
-    first, second, third = _rows(matrix)
-    return tf.reduce_sum(first * _cross(second, third), axis=1)
+    return _expanded(matrix, cofactors(matrix))
+
+
+def _expanded(matrix, minors):
+    """Determinants by the first row and its cofactors."""
+    return tf.reduce_sum(matrix[:, 0] * minors[:, 0], axis=1)
 
 
 def polar(matrix: tf.Tensor) -> tf.Tensor:
@@ -75,10 +72,11 @@ def polar(matrix: tf.Tensor) -> tf.Tensor:
     is_singular = tf.cast(tf.abs(determinant(x)) < _SINGULAR, tf.float32)[:, None, None]
     x += 1e-3 * is_singular * _IDENTITY
     for _ in range(_ITERATIONS):
-        det = determinant(x)[:, None, None]
+        minors = cofactors(x)
+        det = _expanded(x, minors)[:, None, None]
         det = tf.where(tf.abs(det) < 1e-12, tf.fill(tf.shape(det), 1e-12), det)
         scale = tf.exp(tf.log(tf.abs(det)) / -3.)
-        x = 0.5 * (scale * x + cofactors(x) / (det * scale))
+        x = 0.5 * (scale * x + minors / (det * scale))
     return x
 
 
@@ -144,8 +142,9 @@ def _gradient(matrix, factor, upstream):
     sums = _trace(stretch)[:, None, None] * _IDENTITY - stretch
     is_low = determinant(sums) <= _FLOOR * tf.square(_trace(sums))
     sums += _FLOOR * tf.cast(is_low, tf.float32)[:, None, None] * _IDENTITY
-    det = tf.maximum(determinant(sums), _FLOOR ** 3)[:, None]
-    y = tf.reduce_sum(cofactors(sums) * k[:, None, :], axis=2) / det
+    minors = cofactors(sums)
+    det = tf.maximum(_expanded(sums, minors), _FLOOR ** 3)[:, None]
+    y = tf.reduce_sum(minors * k[:, None, :], axis=2) / det
     zero = tf.zeros_like(y[:, 0])
     rows = [zero, -y[:, 2], y[:, 1], y[:, 2], zero, -y[:, 0], -y[:, 1], y[:, 0], zero]
     return tf.matmul(factor, tf.reshape(tf.stack(rows, axis=1), [-1, 3, 3]))
