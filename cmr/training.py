@@ -15,7 +15,6 @@ from cmr.src.utils import renderer, torch_weights
 from common import cli, errors, files
 from common.device import ranks as ranks_lib
 from common.geometry import plots
-from common.ops import runtime
 from common.readers import text
 from common.training import checkpoints, launch, records, runs
 from common.training import workers as workers_lib
@@ -37,7 +36,6 @@ def train(options: cli.Options, context: launch.Context) -> None:
     Raises:
       errors.InputError: data, body or weights are missing, damaged or do not fit.
     """
-    context = context.replace(rewrites_graph=context.is_emulated or runtime.PASSES_PAY)
     runs.set_seeds(context.seed)
     data_path = _data_path(options)
     mixture = datasets.Mixture(data_path, options.dataset)

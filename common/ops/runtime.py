@@ -20,10 +20,6 @@ SPARSE_COLUMNS: Optional[int] = None if tf.__version__.startswith('1.') else 28
 # 1.15 casts a value to half precision and back in 2.9 ns, eleven times as long as 2.
 HALF_CASTS_ARE_SLOW: bool = tf.__version__.startswith('1.')
 
-# TensorFlow's passes over a graph of thousands of small operations, CMR's, take seconds; 2's make a
-# step 5 % faster, 1.15's no faster.
-PASSES_PAY: bool = not tf.__version__.startswith('1.')
-
 _verbosity = tf.logging.get_verbosity()
 tf.logging.set_verbosity(tf.logging.ERROR)      # what it says of deprecation is known
 tf.disable_v2_behavior()

@@ -13,7 +13,6 @@ from cmr.src.models import layers as cmr_layers
 from cmr.src.models import resnet
 from cmr.src.netCell import netWithLoss
 from common.device import session
-from common.ops import runtime
 from imnet import options as imnet_options
 from imnet.IMGAN import model as imnet_model
 from imnet.IMGAN import ops
@@ -41,8 +40,8 @@ class Job(NamedTuple):
     peer: Tuple[str, str, Dict[str, Any]]
 
 
-def _session(threads, rewrites_graph=True):
-    sess = tf.Session(config=session.session_config('cpu', threads, rewrites_graph=rewrites_graph))
+def _session(threads):
+    sess = tf.Session(config=session.session_config('cpu', threads))
     sess.run(tf.global_variables_initializer())
     return sess
 
@@ -115,8 +114,7 @@ def cmr_job(threads, batch, is_training):
     if is_training:
         losses, *_ = netWithLoss.losses(outputs, cmr_step.truth(batch), network.body)
         ends = netWithLoss.update(losses['loss'], network.variables, netWithLoss.Adam(1e-5))
-    sess = _session(threads, not is_training or runtime.PASSES_PAY)
-    feed = {images: _rng().normal(size=images.shape.as_list())}
+    sess, feed = _session(threads), {images: _rng().normal(size=images.shape.as_list())}
     return lambda: sess.run(ends, feed)
 
 
