@@ -86,7 +86,7 @@ RECIPES: Dict[str, Recipe] = {
         Stage('figures of pictures', MEASURE, 'imnet/evaluate.py', _IMNET + '--split=test '
               '--kind=svr --extraction=octree --resolution=128 --pictures=0',
               quick='--resolution=64'))),
-    'r2n2': Recipe('multiview', 0.3, 'reckoned', (
+    'r2n2': Recipe('multiview', 0.2, 'measured on 2026-11-30 beside other work', (
         Stage('train', TRAIN, 'r2n2/main.py', '--data_path={data} --output_path={run} '
               '--seed={seed} --pretrained --cfg=r2n2/experiments/cfgs/quick.yaml --n_views=5 '
               '--batch_size=8 --device=cpu --threads=1 --save_every=100 ' + _R2N2_SIZES,
