@@ -78,13 +78,33 @@ def test_a_job_runs_in_another_interpreter_in_turns():
     assert row.other == 'TensorFlow' and row.seconds > 0 and row.other_seconds > 0
 
 
+def test_a_start_up_has_one_call_and_counts_the_whole_interpreter():
+    calls = []
+
+    class Remote:
+        def seconds(self):
+            calls.append('call')
+            return 2.
+
+        def close(self):
+            calls.append('end')
+            return 5.
+
+    assert peer_rows.started(Remote) == 5. and calls == ['call', 'end']
+
+
 @pytest.mark.slow
-def test_a_start_up_is_timed_to_the_end_of_its_first_call():
-    """At least what the import of TensorFlow takes in an interpreter of its own."""
+def test_a_start_up_takes_longer_than_the_import_of_tensorflow():
     row, = peer_rows.rows(peer_rows.parse_args(
         ['--start_up', '--repetitions=1', '--only', '^IM-NET step, 16']))
     assert row.seconds > startup.cpu_seconds(['-c', 'import tensorflow.compat.v1'])
     assert row.other == 'nothing'
+
+
+@pytest.mark.parametrize('other', ['--other_python=python', '--other_threads=2'])
+def test_a_start_up_is_compared_with_peers_alone(other, capsys):
+    assert peer_rows.main(['--start_up', other, '--only=none']) == 2
+    assert '--peer_python alone' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -110,7 +110,8 @@ SCRIPTS = [
       ['--model=' + model, '--output=x', '--checkpoint=' + NOWHERE])
      for model in MODELS]
 # Parts of the tests of common/training/runs.py and of tests/benchmarks/peer_rows.py.
-NO_SCRIPTS = {'tests/common/toy_training.py', 'tests/benchmarks/peers/serve.py'}
+NO_SCRIPTS = {'tests/common/toy_training.py', 'tests/benchmarks/peers/serve.py',
+              'tests/benchmarks/serve.py'}
 
 
 def _names():

@@ -365,7 +365,7 @@ def _powers_of_two(tensor):
 
 
 def _number_beyond(tensor):
-    """Counts the values that saturate, NaN none of them; int32 []."""
+    """Counts the values that saturate, NaN none of them; int32 [], to rounding beyond 2^24."""
     sizes = tf.abs(tensor)
     if not runtime.HALF_CASTS_ARE_SLOW:
         return tf.reduce_sum(tf.cast(tf.greater_equal(sizes, _OVERFLOW), tf.int32))

@@ -5,7 +5,7 @@ CPU seconds of a call, the median of the repetitions after a call that does not 
 figures stand alone. With --other_python the other way is the project itself in another interpreter,
 such as one with TensorFlow 2; with --other_threads it is the project itself with another number of
 threads, and seconds are those of a clock on the wall. With --start_up they are the CPU seconds of
-an interpreter from its start to the end of the first call.
+an interpreter that makes one call, from its start to its end, the least of the repetitions.
 
 Example: python -m tests.benchmarks.peer_rows --peer_python=$HOME/torch/bin/python --only 'VSL step'
 """
@@ -38,9 +38,9 @@ def parse_args(argv=None):
     parser.add_argument('--other_python', default='', help="the project's interpreter to compare")
     parser.add_argument('--other_threads', type=cli.positive_int, default=None,
                         help='threads of the project itself to compare with, by wall time')
-    cli.add_flag(parser, '--start_up', help='time interpreters to the end of their first call')
+    cli.add_flag(parser, '--start_up', help='time interpreters that make one call')
     parser.add_argument('--repetitions', type=cli.positive_int, default=3,
-                        help='of which the median counts')
+                        help='of which the median counts, with --start_up the least')
     cli.add_flag(parser, '--record', help='write the ratios against the peers to recorded.json, '
                  'beside what it holds')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -118,7 +118,7 @@ def in_turns(ways, repetitions):
 
 
 def started(make_remote):
-    """Returns the CPU seconds of a Remote from its start to the end of one call."""
+    """Returns the CPU seconds of a Remote that is called once, from its start to its end."""
     remote = make_remote()
     try:
         remote.seconds()
@@ -132,13 +132,14 @@ def measured_start(job, config):
     ways = {'ours': lambda: in_another(sys.executable, config.threads, job)}
     if config.peer_python:
         ways['other'] = lambda: peer(config.peer_python, config.threads, job)
-    seconds = {name: min(started(way) for _ in range(config.repetitions))
-               for name, way in ways.items()}
-    setting = '{}, start to the end of the first call, {} thread(s)'.format(
-        job.setting, config.threads)
-    return timing.Row(job.benchmark, setting, 'CPU path', seconds['ours'],
-                      _PEER if config.peer_python else 'nothing',
-                      seconds.get('other', float('nan')))
+    least = {}
+    for _ in range(config.repetitions):
+        for name, way in ways.items():
+            seconds = started(way)
+            least[name] = min(seconds, least.get(name, seconds))
+    setting = '{}, an interpreter and one call, {} thread(s)'.format(job.setting, config.threads)
+    return timing.Row(job.benchmark, setting, 'CPU path', least['ours'],
+                      _PEER if config.peer_python else 'nothing', least.get('other', float('nan')))
 
 
 def measured(job, config):
@@ -193,6 +194,9 @@ def rows(config):
 
 
 def _show(config):
+    if config.start_up and (config.other_python or config.other_threads):
+        raise errors.UsageError('--start_up compares with --peer_python alone, not with '
+                                '--other_python or --other_threads.')
     print(timing.describe(config.threads) + '\n\n' + timing.table([]), flush=True)
     for row in rows(config):
         print(timing.table([row]).split('\n')[-1], flush=True)

@@ -164,14 +164,15 @@ def test_layer_norm_is_within_a_few_places():
     assert (np.abs(value - expected) <= 2 * unit).all()
 
 
-def test_every_float16_and_what_lies_between_two_is_rounded_as_numpy_does():
+@pytest.mark.parametrize('has_size', [False, True])     # numbers one by one, in pairs
+def test_every_float16_and_what_lies_between_two_is_rounded_as_numpy_does(has_size):
     finite = np.arange(0x7c00, dtype=np.uint16).view(np.float16).astype(np.float32)
     middles = (finite[1:] + finite[:-1]) / 2        # ties, to the even one of both
     near = [np.nextafter(middles, np.float32(limit)) for limit in (0, np.inf)]
     values = np.concatenate([finite, middles, *near, [65519.9, 65520, 1e9, np.inf]])
     values = np.concatenate([values, -values]).astype(np.float32)
     for graph in (emulation.rounded_to, lambda tensor, kind: emulation._rounded_by_a_sum(tensor)):
-        feed = tf.placeholder(tf.float32, [None])
+        feed = tf.placeholder(tf.float32, [len(values) if has_size else None])
         with tf.Session() as sess:
             rounded, lost = sess.run([graph(feed, 'float16'), graph(feed * np.nan, 'float16')],
                                      {feed: values})

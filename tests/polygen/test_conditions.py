@@ -264,6 +264,11 @@ def test_a_training_tells_that_its_pictures_are_resized(finished):
     assert ('set have 32 pixels a side, the network takes 16' in out) == (kind == 'image')
 
 
+def test_a_training_on_pictures_of_its_size_tells_nothing(dataset, tmp_path):
+    out = tiny.train(str(tmp_path), dataset, 1, *run_arguments('image', dataset), '--image_size=32')
+    assert 'pixels a side' not in out
+
+
 def test_meshes_are_drawn_of_a_file_and_figures_measured(finished, dataset, tmp_path):
     kind, folder, _ = finished
     example = rows(dataset)[1]['inputs']
