@@ -1,9 +1,8 @@
 """The table of all networks."""
 import functools
-
-import numpy as np
 import sys
 
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
