@@ -5,23 +5,18 @@ python -m tests.benchmarks.serve THREADS MODULE NUMBER, a number in the JOBS of 
 """
 import importlib
 import sys
-import time
 
 import tensorflow.compat.v1 as tf
 
 from common.ops import runtime  # noqa: F401  # TensorFlow 2 in graph mode
+from tests.benchmarks import answers
 
 
 def main():
     """Answers until the input ends."""
     threads, module, number = sys.argv[1:]
     job = importlib.import_module(module).JOBS[int(number)]
-    call = job.ours(int(threads))
-    print('TensorFlow', tf.__version__, flush=True)
-    for _ in sys.stdin:
-        before = time.process_time()
-        call()
-        print(time.process_time() - before, flush=True)
+    answers.give('TensorFlow ' + tf.__version__, job.ours(int(threads)))
 
 
 if __name__ == '__main__':

@@ -6,9 +6,10 @@ ARGUMENTS, the last one a JSON object. The function builds and returns a callabl
 import importlib
 import json
 import sys
-import time
 
 import torch
+
+from tests.benchmarks import answers
 
 
 def main():
@@ -17,12 +18,7 @@ def main():
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     build = getattr(importlib.import_module('tests.benchmarks.peers.' + module), function)
-    job = build(**json.loads(arguments))
-    print('PyTorch', torch.__version__.split('+')[0], flush=True)
-    for _ in sys.stdin:
-        before = time.process_time()
-        job()
-        print(time.process_time() - before, flush=True)
+    answers.give('PyTorch ' + torch.__version__.split('+')[0], build(**json.loads(arguments)))
 
 
 if __name__ == '__main__':
