@@ -4,7 +4,7 @@ B: batch, n: vertices at most, L: face tokens at most.
 """
 import functools
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -212,63 +212,6 @@ def recorded(options: cli.Options) -> Dict[str, Any]:
         raise errors.InputError('{}/config.json is not of PolyGen: it lacks {}.'.format(
             folder, ', '.join(missing)))
     return values
-
-
-def decoder_start(options: cli.Options, variables: Sequence[tf.Variable]
-                  ) -> Tuple[Dict[tf.Variable, np.ndarray], str]:
-    """Finds what a vertex model has in common with another one, told something else.
-
-    Both decoders have the same names below the model's scope. What takes in the condition (encoder,
-    cross-attention) is missing in the other; its branches are scaled by zero at first, so that the
-    model starts where the other one stands. A class `any` gives the first embedding.
-
-    Args:
-      options: settled options with `decoder_checkpoint`.
-      variables: of the vertex model.
-    Returns:
-      ({variable: value}, line that says what begins anew).
-    Raises:
-      errors.InputError: no vertex model there, or one of other sizes.
-    """
-    prefix = checkpoints.latest(options.decoder_checkpoint)
-    there = checkpoints.variables_of(prefix)
-    scopes = [scope for scope in ('vertex_model', *conditions.SCOPES.values())
-              if scope + '/transformer_decoder/layer_0/self_attention/alpha' in there]
-    if not scopes:
-        raise errors.InputError('--decoder_checkpoint: {} holds no vertex model; give a run of '
-                                'polygen/train.py.'.format(prefix))
-    own = conditions.of_options(options).scope
-    names = {variable: scopes[0] + variable.op.name[len(own):] for variable in variables}
-    misfits = [name for variable, name in names.items()
-               if name in there and there[name] != variable.shape.as_list()]
-    if misfits:
-        raise errors.InputError(
-            '--decoder_checkpoint: {} has other sizes ({} is {}). Give the sizes that it was '
-            'trained with (config.json of its run holds them).'.format(
-                prefix, misfits[0], there[misfits[0]]))
-    known = {variable: name for variable, name in names.items() if name in there}
-    stored = checkpoints.read(prefix, list(known.values()))
-    values = {variable: stored[name] for variable, name in known.items()}
-    values.update(_first_of_any(options, scopes[0], prefix, there,
-                                [variable for variable in variables if variable not in known]))
-    return values, '{} of {} variables of the vertex model from {}; the others begin anew'.format(
-        len(values), len(variables), prefix)
-
-
-def _first_of_any(options, scope, prefix, there, missing):
-    """The first embedding of a model that is told no class: that of the other's class `any`."""
-    table = scope + '/class_label/embeddings'
-    first = [variable for variable in missing if variable.op.name.endswith('/embed_zero')]
-    if not first or table not in there:
-        return {}
-    try:
-        classes = recorded(options.replace(checkpoint=options.decoder_checkpoint)).get(
-            'class_names')
-    except errors.InputError:       # weights without a record
-        return {}
-    if not classes or classes[-1] != options_lib.ANY:
-        return {}
-    return {first[0]: checkpoints.read(prefix, [table])[table][-1][None, None]}
 
 
 class Weights:

@@ -73,6 +73,9 @@ _SIZES = [
     ('sample_face_tokens', 'face tokens of a sample at most')]
 
 
+# Sizes that another run's weights do not settle: their tables get more or fewer rows.
+_LIMITS = ('max_vertices', 'max_face_tokens', 'sample_vertices', 'sample_face_tokens')
+
 # What a trained network has been made with, so that a training starts from it.
 _OF_NETWORKS = [name for name, _ in _SIZES] + [
     'quantization_bits', 'class_conditional', 'face_class_conditional',
@@ -270,7 +273,9 @@ def complete(parsed, device):
     if values['pretrained']:
         from common.training import pretrained  # here, since --help needs no TensorFlow
         values.update(vars(pretrained.asked_for(cli.Options(**values), PRETRAINED)))
-        values.update(pretrained.sizes(PRETRAINED, _OF_NETWORKS))
+        values.update((name, value) for name, value in
+                      pretrained.sizes(PRETRAINED, _OF_NETWORKS).items()
+                      if name not in _LIMITS or values[name] is None)
         if values['condition'] in ('image', 'voxels'):      # the weights that ship know classes
             values.update(checkpoint='', class_dropout=0., **{
                 name: values[name] or PRETRAINED

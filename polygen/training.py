@@ -5,10 +5,10 @@ from typing import Any, List
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from common import cli, errors
+from common import cli
 from common.frozen import graph as graph_lib
 from common.geometry import meshes
-from common.training import checkpoints, launch, reporting, runs
+from common.training import launch, reporting, runs
 from polygen import (
     conditions,
     data_utils,
@@ -19,6 +19,7 @@ from polygen import (
     mesh_sets,
     networks,
     own_set,
+    starts,
     training_graph,
 )
 from polygen import options as options_lib
@@ -60,11 +61,11 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4), context.on_npu)
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
-    init, notes = _starts(options, models)
-    for note in notes:
+    start = starts.Start(options, models)
+    for note in start.notes:
         cli.say(note)
-    with runs.start(options, context, init=init, summary=description,
-                    anew=_anew(options)) as run:
+    with runs.start(options, context, init=start.set, summary=description,
+                    anew=start.anew) as run:
         for step in run.steps(options.training_steps):
             losses = graph.run(run.sess, step, batches.at(step))
             run.report(step, **losses)
@@ -114,35 +115,6 @@ def _with_furniture(options):
         '--image_size=8', '--voxels=8', '--output=' + folder]))
     cli.say('no --data_path given: using the procedural furniture in {}'.format(folder))
     return options.replace(data_path=folder)
-
-
-def _starts(options, models):
-    """Returns (function (session) that restores the parts taken from other runs, or None; notes).
-
-    A face model is taken as it is and not trained; a decoder is a start.
-    """
-    steps, notes = [], []
-    if options.face_checkpoint:
-        face = checkpoints.latest(options.face_checkpoint)
-        steps.append(lambda sess: checkpoints.restore(sess, face, models.face.variables))
-    if options.decoder_checkpoint:
-        values, note = networks.decoder_start(options, models.vertex.variables)
-        steps.append(lambda sess: checkpoints.assign(sess, list(values), list(values.values())))
-        notes.append(note)
-    return (lambda sess: [step(sess) for step in steps]) if steps else None, notes
-
-
-def _anew(options):
-    """Variables that depend on the classes, where the weights to start from know others."""
-    if not options.checkpoint:
-        return ()
-    try:
-        before = networks.recorded(options)
-    except errors.InputError:   # weights without a record: they have to fit
-        return ()
-    if all(before.get(name) == vars(options)[name] for name in ('num_classes', 'class_names')):
-        return ()
-    return tuple('{}_model/class_label/embeddings'.format(part) for part in options_lib.PARTS)
 
 
 def _evaluator(models, options, held_out):

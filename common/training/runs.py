@@ -409,7 +409,7 @@ class Run:
                   if variable.op.name not in anew and variable.op.name not in restarted]
         checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
                             'that --checkpoint was trained with, or another --checkpoint.')
-        lines = ['note: {} starts anew, since the data has other classes than {}'.format(
+        lines = ['note: {} not taken whole from {}, whose classes or limits are others'.format(
             ' and '.join(others), prefix)] if others else []
         if restarted:
             lines.append('--restart_layers: {} of {} variables begin anew'.format(
@@ -472,7 +472,7 @@ def start(options: cli.Options, context: launch.Context,
       init: function(sess), called after the variables have their initial values and before a
         checkpoint is restored, in new and resumed runs.
       anew: names of variables that are not taken from `options.checkpoint`, such as the embedding
-        of other classes; what of them there is is told.
+        of other classes, but start as `init` leaves them; what of them there is is told.
       summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
     Yields:
       Run.

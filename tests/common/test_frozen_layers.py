@@ -57,7 +57,7 @@ def test_what_depends_on_other_classes_starts_anew_and_is_told(tmp_path, capsys)
     with pytest.raises(errors.InputError, match='another shape'):
         train(tmp_path / 'run', (), prefix)
     assert train(tmp_path / 'run', (), prefix, anew=('b/w',)) == [-0.5, 6.5]
-    assert 'b/w starts anew, since the data has other classes' in capsys.readouterr().out
+    assert 'note: b/w not taken whole from ' in capsys.readouterr().out
     assert checkpoints.exists(str(tmp_path / 'run' / 'checkpoints' / 'model-3'))
 
 

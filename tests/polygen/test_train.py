@@ -54,6 +54,21 @@ def run_options(folder):
     return ['--output_path={}'.format(folder), '--device=cpu', '--threads=1']
 
 
+@pytest.mark.parametrize('limits, taken_over', [((20, 60), ['12 of 20', '40 of 60']),
+                                                ((9, 33), [])])
+def test_other_limits_keep_what_positions_have_learned(unbroken, solids, tmp_path, limits,
+                                                       taken_over):
+    start = ['--checkpoint=' + unbroken[()][1], '--learning_rate=1e-9']
+    tiny.train(tmp_path / 'same', solids, 1, *start)
+    out = tiny.train(tmp_path / 'other', solids, 1, *start, '--max_vertices={}'.format(limits[0]),
+                     '--max_face_tokens={}'.format(limits[1]))
+    np.testing.assert_allclose(tiny.losses(tmp_path / 'other')[1],
+                               tiny.losses(tmp_path / 'same')[1], rtol=1e-5)
+    for rows in taken_over:
+        assert rows + ' rows are taken over' in out
+    assert 'coord_embeddings_1/embeddings' in out and 'not taken whole from' in out
+
+
 def test_a_run_leaves_checkpoints_records_samples_and_frozen_graphs(finished):
     assert tiny.saved_steps(finished.folder) == [2, 4]
     assert sorted(tiny.losses(finished.folder)) == [1, 2, 3, 4]
