@@ -26,7 +26,7 @@ Range = Tuple[tf.Tensor, tf.Tensor]     # begin and size of tf.slice, int32 [3] 
 
 
 class _Block(NamedTuple):
-    """Ranges of a block, the first four in [H, n or m, s], the last two in [G, c, s].
+    """Ranges of a block, the first four in [H, n or m, s], the last two in [G, s, c].
 
     Attributes:
       queries: its b queries.
@@ -141,7 +141,7 @@ class Rows:
                     loss, d_logits = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
                         features=logits[0], labels=tf.slice(labels, *block.queries)[0, :, 0])
                 return [loss[None, :, None], tf.matmul(d_logits[None], options)], [
-                    tf.matmul(d_logits[None], places, transpose_a=True)]
+                    tf.matmul(places, d_logits[None], transpose_a=True)]
 
             (loss, d_pointers), (d_targets,) = _loop(table, body, 1, 1, [1, width], [width])
             return tf.reduce_sum(loss), lambda factor: [factor * d_pointers, factor * d_targets]
@@ -171,8 +171,11 @@ class Rows:
         ranges = [(query, count), (memory, seen), (memory, past), (memory + past, count),
                   (zero, waiting), (waiting, seen - waiting)]
         group, rest = zero + together, zero - 1
-        one_group = tf.stack([tf.stack(vector, axis=1) for begin, size in ranges
-                              for vector in ((zero, begin, zero), (group, size, rest))], axis=1)
+        vectors = [vector for begin, size in ranges[:4]
+                   for vector in ((zero, begin, zero), (group, size, rest))]
+        vectors += [vector for begin, size in ranges[4:]
+                    for vector in ((zero, zero, begin), (group, rest, size))]
+        one_group = tf.stack([tf.stack(vector, axis=1) for vector in vectors], axis=1)
         first_head = np.zeros([12, 3], np.int32)
         first_head[0:8:2, 0] = 1
         groups = tf.range(0, heads, together)[:, None, None, None] * first_head
@@ -212,8 +215,9 @@ class Rows:
             if self._causal:    # query t of the block attends to c - b + t + 1 positions
                 weights = tf.matrix_band_part(weights, tf.constant(-1), block.past[1][1])
             d_logits = weights * (tf.matmul(d, v, transpose_b=True) - inner)
-            return [tf.matmul(d_logits, k)], [tf.matmul(d_logits, q, transpose_a=True),
-                                              tf.matmul(weights, d, transpose_a=True)]
+            # Few columns first: the other order takes more than twice the time.
+            return [tf.matmul(d_logits, k)], [tf.matmul(q, d_logits, transpose_a=True),
+                                              tf.matmul(d, weights, transpose_a=True)]
 
         heads, _, size = query.shape.as_list()
         (d_query,), d_memory = _loop(table, body, heads, together, [size], [size, size])
@@ -226,7 +230,7 @@ def _loop(table: tf.Tensor, body: Callable, heads: int, together: int, widths: S
 
     Args:
       table: int32 [N, 12, 3].
-      body: function (_Block) -> (tensors [G, b, width], tensors [G, c, width]).
+      body: function (_Block) -> (tensors [G, b, width], tensors [G, width, c]).
       heads, together: int, H and G.
       widths, memory_widths: of the tensors that the body returns.
     Returns:
@@ -235,24 +239,23 @@ def _loop(table: tf.Tensor, body: Callable, heads: int, together: int, widths: S
     count = tf.shape(table)[0]
     arrays = [tf.TensorArray(tf.float32, count, infer_shape=False)
               for _ in (*widths, *memory_widths)]
-    sums = [tf.zeros([together, 0, width]) for width in memory_widths]
+    sums = [tf.zeros([together, width, 0]) for width in memory_widths]
 
     def step(index, sums, arrays):
         numbers = tf.unstack(tf.gather(table, index))
         block = _Block(*zip(numbers[::2], numbers[1::2]))
         outputs, parts = body(block)
-        outputs, sums = list(outputs), list(sums)
+        outputs, sums = [tf.transpose(output, [1, 0, 2]) for output in outputs], list(sums)
         for place, (total, part) in enumerate(zip(sums, parts)):
-            missing = tf.shape(part)[1] - tf.shape(total)[1]    # all, at a sequence's last block
-            total = tf.pad(total, [[0, 0], [0, missing], [0, 0]]) + part
-            outputs.append(tf.slice(total, *block.done))
+            missing = tf.shape(part)[2] - tf.shape(total)[2]    # all, at a sequence's last block
+            total = tf.pad(total, [[0, 0], [0, 0], [0, missing]]) + part
+            outputs.append(tf.transpose(tf.slice(total, *block.done), [2, 0, 1]))
             sums[place] = tf.slice(total, *block.waiting)
-            sums[place].set_shape([together, None, memory_widths[place]])
-        arrays = [array.write(index, tf.transpose(output, [1, 0, 2]))
-                  for array, output in zip(arrays, outputs)]
+            sums[place].set_shape([together, memory_widths[place], None])
+        arrays = [array.write(index, output) for array, output in zip(arrays, outputs)]
         return index - 1, sums, arrays
 
-    shapes = [tf.TensorShape([together, None, width]) for width in memory_widths]
+    shapes = [tf.TensorShape([together, width, None]) for width in memory_widths]
     _, _, arrays = tf.while_loop(
         lambda index, *_: index >= 0, step, (count - 1, sums, arrays), parallel_iterations=1,
         back_prop=False, shape_invariants=(tf.TensorShape([]), shapes,
