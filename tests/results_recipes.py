@@ -66,7 +66,7 @@ _CMR = ('--data_path={work}/bodies --dataset=up-3d --resnet_width=16 --num_chann
 RECIPES: Dict[str, Recipe] = {
     'vsl': Recipe('bricks', 2.5, 'measured on 2026-11-21 but for the search, which is reckoned', (
         Stage('one', TRAIN, 'vsl/vsl_main.py', _VSL + '--output_path={run}/one',
-              '--total_epoch=150'),
+              '--total_epoch=100'),
         Stage('two', TRAIN, 'vsl/vsl_main.py', _VSL + _VSL_FIXED
               + '--checkpoint={run}/one --output_path={run}/two', '--total_epoch=75'),
         Stage('three', TRAIN, 'vsl/vsl_main.py', _VSL + _VSL_FIXED + '--decode_samples '
