@@ -74,7 +74,8 @@ def inference_graph(part: str, options: cli.Options) -> InferenceGraph:
 
     Args:
       part: one of options.PARTS.
-      options: settled, with `batch_size`, `num_points` and the sizes of the network.
+      options: settled, with `batch_size`, `num_points` (None: by `plain`) and the sizes of the
+        network.
     """
     return {'decoder': _decoder_graph, 'encoder': _encoder_graph, 'image': _image_graph,
             'generator': _generator_graph}[part](options)
@@ -82,7 +83,9 @@ def inference_graph(part: str, options: cli.Options) -> InferenceGraph:
 
 def _decoder_graph(options):
     rng = np.random.RandomState(0)
-    points = tf.placeholder(tf.float32, [1, options.num_points, 3], name='points')
+    count = options.num_points or (options_lib.POINTS_PER_CALL if options.plain
+                                   else options_lib.FROZEN_POINTS)
+    points = tf.placeholder(tf.float32, [1, count, 3], name='points')
     latent = tf.placeholder(tf.float32, [1, options.z_dim], name='latent')
     values, _ = decoder.simple_net(points, latent, options.gf_dim, options.plain,
                                    options.leaky_clip)

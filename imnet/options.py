@@ -16,6 +16,7 @@ DATASET = 'all_vox256_img'              # the author's stem of the data files
 RESOLUTIONS = (64, 128, 256, 512)       # of extraction
 POINTS = {16: 4096, 32: 4096, 64: 16384}    # points of a shape in each set
 POINTS_PER_CALL = 65536     # of the original's extraction; 64^3 centres are four calls
+FROZEN_POINTS = 8192        # of a frozen decoder on a CPU, which computes all of them in each call
 FURNITURE = ('bathtub', 'bed', 'dresser', 'sofa')    # classes of the procedural set
 PARTS = ('encoder', 'decoder', 'image', 'generator')    # graphs to freeze
 STAGES = ('ae16', 'ae32', 'ae64', 'codes', 'gan', 'svr', 'meshes', 'freeze', 'evaluate')
@@ -288,8 +289,10 @@ def add_freeze_options(parser: argparse.ArgumentParser) -> None:
     cli.add_trained_options(parser, OUTPUT_PATH, checkpoint='an IMAE, IMSVR or ZGAN checkpoint')
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=None,
                         help='graphs to write; unset: all that the checkpoints have')
-    parser.add_argument('--num_points', type=cli.positive_int, default=POINTS_PER_CALL,
-                        help='points in a call of the decoder; fixed in the graph')
+    parser.add_argument('--num_points', type=cli.positive_int, default=None,
+                        help='points in a call of the decoder; fixed in the graph. Unset: {} with '
+                             '--plain, as the original has them, else {}, since an octree asks for '
+                             'few at once'.format(POINTS_PER_CALL, FROZEN_POINTS))
     cli.add_flag(parser, '--leaky_clip', default=None, help='as the network was trained; unset: '
                  'as the output folder says')
     cli.add_flag(parser, '--plain', help='operations as the original has them, for ATC; unset: '
