@@ -24,18 +24,14 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
       errors.UsageError: nothing tells the meshes for the baseline of token frequencies.
     """
     options, weights = networks.trained(options, context.device)
-    train_path = options.train_path
-    if not train_path and options.vertex_checkpoint:
-        raise errors.UsageError('--vertex_checkpoint tells nothing of its training: name the '
-                                'meshes for the baseline by --train_path.')
-    train_path = train_path or networks.recorded(options)['data_path']
     examples = _load(options, options.data_path, options.split)
-    train_examples = _load(options, train_path, 'train')
-    bits = options.quantization_bits
-    rows = {'uniform': measures.uniform_baseline(examples, bits),
-            'token frequencies': measures.frequency_baseline(train_examples, examples, bits)}
-    models = networks.build_models(options)
     condition = conditions.of_options(options)
+    train_examples = _training_meshes(options, condition.is_spatial)
+    bits = options.quantization_bits
+    rows = {'uniform': measures.uniform_baseline(examples, bits)}
+    if train_examples:
+        rows['token frequencies'] = measures.frequency_baseline(train_examples, examples, bits)
+    models = networks.build_models(options)
     evaluator = measures.Evaluator(models, examples, options.batch_size, options.num_buckets, bits,
                                    condition)
     # A model of pictures or voxels draws for the test shapes.
@@ -66,6 +62,23 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
                 options, context, examples)
     figures['figures'] = rows
     _tell(figures, results, bits, os.path.join(options.output_path, 'eval'))
+
+
+def _training_meshes(options, required):
+    """The meshes that baselines are made of; none where weights come without them."""
+    path = options.train_path
+    if not path and options.vertex_checkpoint:
+        raise errors.UsageError('--vertex_checkpoint tells nothing of its training: name the '
+                                'meshes for the baseline by --train_path.')
+    path = path or networks.recorded(options)['data_path']
+    if not options.train_path and not os.path.exists(path):
+        told = 'what the network was trained on ({}) is not here'.format(path)
+        if required:
+            raise errors.InputError('{}: name meshes to compare with by --train_path.'.format(told))
+        cli.say('note: {}, so that token frequencies are no baseline; --train_path names other '
+                'meshes'.format(told))
+        return []
+    return _load(options, path, 'train')
 
 
 def _tell(figures, results, bits, folder):

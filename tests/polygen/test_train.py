@@ -3,6 +3,7 @@ leaves."""
 import json
 import math
 import os
+import shutil
 import types
 
 import numpy as np
@@ -290,6 +291,23 @@ def test_evaluate_measures_the_run_beside_two_baselines(finished):
     for name, value in rows['model-4'].items():
         np.testing.assert_allclose(value, last['validation_' + name], rtol=1e-5)
     assert '| model-4 |' in out
+
+
+def test_weights_without_their_meshes_are_measured_beside_one_baseline(finished, tmp_path):
+    folder = str(tmp_path / 'run')
+    shutil.copytree(finished.folder, folder)
+    path = os.path.join(folder, 'config.json')
+    with open(path) as stream:
+        config = json.load(stream)
+    config['options']['data_path'] = 'elsewhere'
+    with open(path, 'w') as stream:
+        json.dump(config, stream)
+    code, out, _ = tiny.main(evaluate_script, *run_options(folder), '--num_samples=0',
+                             '--data_path={}'.format(finished.data))
+    assert code == 0 and 'elsewhere) is not here' in out and '--train_path' in out
+    assert '| uniform |' in out and 'token frequencies |' not in out
+    with open(os.path.join(folder, 'eval', 'evaluation.json')) as stream:
+        assert sorted(json.load(stream)['figures']) == ['model-4', 'uniform']
 
 
 def test_freeze_graph_freezes_a_part_of_a_run(finished, tmp_path):
