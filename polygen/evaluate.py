@@ -38,6 +38,8 @@ def parse_args(argv=None):
                         help='test shapes to reconstruct by a model of pictures or voxels')
     parser.add_argument('--candidates', type=cli.positive_int, default=10,
                         help='samples of each of these; the first and the best are measured')
+    parser.add_argument('--at_most', type=cli.positive_int, default=None, metavar='VERTICES',
+                        help='measure the meshes with at most so many vertices apart, too')
     options.add_class_label(parser)
     cli.add_flag(parser, '--without_class', help='measure the meshes as of class `any`, for models '
                  'trained with --class_dropout')

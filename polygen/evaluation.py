@@ -34,6 +34,10 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
     models = networks.build_models(options)
     evaluator = measures.Evaluator(models, examples, options.batch_size, options.num_buckets, bits,
                                    condition)
+    small = [example for example in examples
+             if options.at_most and len(example['vertices']) <= options.at_most]
+    of_small = measures.Evaluator(models, small, options.batch_size, options.num_buckets, bits,
+                                  condition) if small else None
     # A model of pictures or voxels draws for the test shapes.
     wanted = options.reconstructions if condition.is_spatial else options.num_samples
     batch = options.candidates if condition.is_spatial else min(options.num_samples, 4)
@@ -50,6 +54,9 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
             rows['untrained'] = evaluator.run(sess)
         weights.restore(sess)
         rows[weights.name] = evaluator.run(sess)
+        if of_small:
+            rows['{}, {} of at most {} vertices'.format(
+                weights.name, len(small), options.at_most)] = of_small.run(sess)
         if sampler and condition.is_spatial:
             results = reconstruction.reconstruct(sampler, sess, examples, train_examples, options)
             figures['reconstructions'] = reconstruction.summary(results)

@@ -63,6 +63,11 @@ _R2N2_SIZES = ('--set NET.N_CONVFILTER "[16,24,32,48,64,64]" NET.N_FC_FILTERS "[
 _CMR = ('--data_path={work}/bodies --dataset=up-3d --resnet_width=16 --num_channels=64 '
         '--num_layers=2 --img_res=64 --noaugmentation --seed={seed} --device=cpu --threads=1 '
         '--output_path={run} ')
+_POLYGEN = ('--data_path={data} --seed={seed} --preset=small --condition=class '
+            '--class_dropout=0.25 --axis_scaling --schedule=cosine --warmup_steps=100 --nosample '
+            '--save_every=100 --report_every=50 --device=cpu --threads=1 ')
+_POLYGEN_FIGURES = ('--data_path={data} --train_path={data} --seed={seed} --top_p=0.9 '
+                    '--device=cpu --threads=1 ')
 RECIPES: Dict[str, Recipe] = {
     'vsl': Recipe('bricks', 2.5, 'measured on 2026-11-21 but for the search, which is reckoned', (
         Stage('one', TRAIN, 'vsl/vsl_main.py', _VSL + '--output_path={run}/one',
@@ -93,16 +98,18 @@ RECIPES: Dict[str, Recipe] = {
               '--training_steps=700'),
         Stage('figures', MEASURE, 'r2n2/main.py', '--data_path={data} --output_path={run} --test '
               '--views=5 --device=cpu'))),
-    'polygen': Recipe('ngon-meshes', 1.2, 'measured on 2026-11-20 with two threads', (
-        Stage('train', TRAIN, 'polygen/train.py', '--data_path={data} --output_path={run} '
-              '--seed={seed} --preset=large --hidden_size=128 --fc_size=512 --vertex_layers=3 '
-              '--encoder_layers=3 --face_layers=3 --max_vertices=200 --max_face_tokens=800 '
-              '--sample_vertices=200 --sample_face_tokens=800 --batch_size=8 --dropout_rate=0.1 '
-              '--warmup_steps=200 --learning_rate=1e-3 --save_every=250 --device=cpu --threads=1',
-              '--training_steps=2800'),
-        Stage('figures', MEASURE, 'polygen/evaluate.py', '--data_path={data} --train_path={data} '
-              '--output_path={run} --seed={seed} --num_samples=64 --device=cpu',
-              quick='--num_samples=1'))),
+    'polygen': Recipe('ngon-meshes', 1., 'reckoned on 2026-11-30', (
+        Stage('few', TRAIN, 'polygen/train.py', _POLYGEN + '--output_path={run}/few --pretrained '
+              '--batch_size=8 --learning_rate=7e-4', '--training_steps=800'),
+        Stage('all', TRAIN, 'polygen/train.py', _POLYGEN + '--output_path={run} '
+              '--checkpoint={run}/few --max_vertices=800 --max_face_tokens=2800 '
+              '--sample_vertices=800 --sample_face_tokens=2800 --batch_size=4 '
+              '--learning_rate=5e-4', '--training_steps=500'),
+        Stage('masked', MEASURE, 'polygen/evaluate.py', _POLYGEN_FIGURES
+              + '--output_path={run}/masked --checkpoint={run} --num_samples=32 --valid_only',
+              quick='--num_samples=1'),
+        Stage('figures', MEASURE, 'polygen/evaluate.py', _POLYGEN_FIGURES
+              + '--output_path={run} --at_most=200 --num_samples=64', quick='--num_samples=1'))),
     'cmr': Recipe('', 1.5, 'measured on 2026-11-21', (
         Stage('bodies', DATA, 'cmr/make_dataset.py', '--num_train=16000 --num_test=400 --size=112 '
               '--output={work}/bodies', quick='--num_train=8 --num_test=4'),
@@ -157,7 +164,10 @@ def _polygen(run):
     figures = {'{}, {}'.format(method, name.replace('_', ' ')): float(value)
                for method, row in results['figures'].items() for name, value in row.items()
                if name.startswith('bits_')}
-    return dict(figures, **{'share of complete and valid samples': results['samples']['valid']})
+    figures['complete and valid samples'] = results['samples']['valid']
+    figures['complete and valid samples with --valid_only'] = _json(
+        run, 'masked', 'eval', 'evaluation.json')['samples']['valid']
+    return figures
 
 
 def _cmr(run):

@@ -293,6 +293,24 @@ def test_evaluate_measures_the_run_beside_two_baselines(finished):
     assert '| model-4 |' in out
 
 
+def test_meshes_of_at_most_so_many_vertices_are_measured_apart_too(finished, tmp_path):
+    few = tiny.write_solids(tmp_path / 'few', ('a_tetrahedron', 'b_pyramid'))
+    rows = []
+    for data, arguments in ((finished.data, ['--at_most=5']), (few, [])):
+        folder = str(tmp_path / 'out')
+        code, _, err = tiny.main(
+            evaluate_script, *run_options(folder), '--checkpoint=' + finished.folder,
+            '--num_samples=0', '--data_path=' + data, '--train_path=' + finished.data, *arguments)
+        assert code == 0, err
+        with open(os.path.join(folder, 'eval', 'evaluation.json')) as stream:
+            rows.append(json.load(stream)['figures'])
+    assert 'model-4, 2 of at most 5 vertices' in rows[0]
+    for name, value in rows[1]['model-4'].items():
+        np.testing.assert_allclose(rows[0]['model-4, 2 of at most 5 vertices'][name], value,
+                                   rtol=1e-5)
+    assert rows[0]['model-4']['bits_vertices'] != rows[1]['model-4']['bits_vertices']
+
+
 def test_weights_without_their_meshes_are_measured_beside_one_baseline(finished, tmp_path):
     folder = str(tmp_path / 'run')
     shutil.copytree(finished.folder, folder)
