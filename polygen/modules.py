@@ -22,6 +22,7 @@ dequantize_verts = sequences.dequantize_verts
 quantize_verts = sequences.quantize_verts
 
 _COORDINATE_ROWS = 256  # of the face model's vertex tables, whatever its quantization_bits
+_PRIOR_OF_LAST = 4.     # logit of the class `any` before a picture or a grid has told anything
 _NO_FILTERS = sampling.Filters()
 
 
@@ -286,32 +287,63 @@ def _cross_memory(decoder, context):
     return None if context is None else decoder.cross_memory(context)
 
 
-class ImageToVertexModel(VertexModel):
+class _SpatialVertexModel(VertexModel):
+    """Vertex model told cells of a picture or a grid, by a ResNet of so many dimensions."""
+
+    def __init__(self, num_dims: int, res_net_config: Dict[str, Any],
+                 decoder_config: Dict[str, Any], quantization_bits: int,
+                 use_discrete_embeddings: bool, max_num_input_verts: int, summary_classes: int,
+                 name: str):
+        super().__init__(decoder_config, quantization_bits, num_classes=summary_classes, name=name,
+                         max_num_input_verts=max_num_input_verts,
+                         use_discrete_embeddings=use_discrete_embeddings)
+        self.class_logits: Optional[tf.Tensor] = None
+        with self._enter_variable_scope():
+            self.res_net = blocks.ResNet(num_dims=num_dims, **res_net_config)
+
+    @layers.reuse_variables
+    def _summarise(self, cells):
+        """Returns what cells [B, m, h] tell as one element [B, h], or None without classes."""
+        if not self.num_classes:
+            return None
+        mean = tf.reduce_mean(cells, axis=1)
+        prior = tf.constant([0.] * (self.num_classes - 1) + [_PRIOR_OF_LAST])
+        self.class_logits = blocks.dense(mean, self.num_classes, 'class_of_context') + prior
+        embeddings = self._embed_class_label(tf.range(self.num_classes))
+        of_classes = tf.matmul(tf.nn.softmax(self.class_logits), embeddings)
+        return of_classes + blocks.dense(mean, self.embedding_size, 'summary',
+                                         kernel_initializer=tf.zeros_initializer())
+
+
+class ImageToVertexModel(_SpatialVertexModel):
     """Vertex model conditioned on an image. Paper: section 3.1, "Conditional mesh generation".
 
     Args:
       res_net_config: dict, arguments of `ResNet` but the number of dimensions.
+      summary_classes: int, 0 as in the paper. Else the sequence starts, as in a model told classes,
+        with an embedding: those of so many classes, weighted by how likely a layer on the mean of
+        the cells holds them (the last one, any class, is the likeliest at first), and an affine map
+        of that mean, 0 at first. `class_logits` [B, classes] are those of the last call.
       The others: see `VertexModel`.
     """
 
     def __init__(self, res_net_config: Dict[str, Any], decoder_config: Dict[str, Any],
                  quantization_bits: int, use_discrete_embeddings: bool = True,
-                 max_num_input_verts: int = 2500, name: str = 'image_to_vertex_model'):
-        super().__init__(decoder_config, quantization_bits, name=name,
-                         max_num_input_verts=max_num_input_verts,
-                         use_discrete_embeddings=use_discrete_embeddings)
-        with self._enter_variable_scope():
-            self.res_net = blocks.ResNet(num_dims=2, **res_net_config)
+                 max_num_input_verts: int = 2500, summary_classes: int = 0,
+                 name: str = 'image_to_vertex_model'):
+        super().__init__(2, res_net_config, decoder_config, quantization_bits,
+                         use_discrete_embeddings, max_num_input_verts, summary_classes, name)
 
     @layers.reuse_variables
     def _prepare_context(self, context, is_training=False):
-        """`context['image']` [B, side, side, channels] in [0, 1] -> None, [B, cells, h]."""
+        """`context['image']` [B, S, S, channels] in [0, 1] -> [B, h] or None, [B, cells, h]."""
         embedded = self.res_net(context['image'] - 0.5, is_training)
         side = embedded.shape.as_list()[1]
-        return None, _with_coordinates(embedded, [side] * 2, 'image_coord_embeddings')
+        cells = _with_coordinates(embedded, [side] * 2, 'image_coord_embeddings')
+        return self._summarise(cells), cells
 
 
-class VoxelToVertexModel(VertexModel):
+class VoxelToVertexModel(_SpatialVertexModel):
     """Vertex model conditioned on voxels. Paper: section 3.1, "Conditional mesh generation".
 
     Args:
@@ -323,22 +355,20 @@ class VoxelToVertexModel(VertexModel):
     def __init__(self, res_net_config: Dict[str, Any], decoder_config: Dict[str, Any],
                  quantization_bits: int, use_discrete_embeddings: bool = True,
                  max_num_input_verts: int = 2500, pre_embed_dim: int = 8,
-                 name: str = 'voxel_to_vertex_model'):
-        super().__init__(decoder_config, quantization_bits, name=name,
-                         max_num_input_verts=max_num_input_verts,
-                         use_discrete_embeddings=use_discrete_embeddings)
+                 summary_classes: int = 0, name: str = 'voxel_to_vertex_model'):
+        super().__init__(3, res_net_config, decoder_config, quantization_bits,
+                         use_discrete_embeddings, max_num_input_verts, summary_classes, name)
         self.pre_embed_dim = pre_embed_dim
-        with self._enter_variable_scope():
-            self.res_net = blocks.ResNet(num_dims=3, **res_net_config)
 
     @layers.reuse_variables
     def _prepare_context(self, context, is_training=False):
-        """`context['voxels']` int [B, side, side, side] of 0 and 1 -> None, [B, cells, h]."""
+        """`context['voxels']` int [B, S, S, S] of 0 and 1 -> [B, h] or None, [B, cells, h]."""
         voxels = tf.cast(context['voxels'], tf.int32)
         embedded = self.res_net(blocks.embed(2, self.pre_embed_dim, 'voxel_embeddings')(voxels),
                                 is_training)
         side = embedded.shape.as_list()[1]
-        return None, _with_coordinates(embedded, [side] * 3, 'voxel_coord_embeddings')
+        cells = _with_coordinates(embedded, [side] * 3, 'voxel_coord_embeddings')
+        return self._summarise(cells), cells
 
 
 def _with_coordinates(embedded, sides, name):

@@ -94,10 +94,11 @@ def _vertex_model(options, decoder_config):
     encoder = {'hidden_sizes': list(options.encoder_channels) + [options.hidden_size],
                'num_blocks': options.encoder_blocks, 'dropout_rate': options.encoder_dropout_rate,
                'dropout_fn': decoder_config['dropout_fn'], 'plain': options.plain}
+    shared.update(res_net_config=encoder,
+                  summary_classes=options.num_classes if options.summary_classes else 0)
     if options.condition == 'image':
-        return modules.ImageToVertexModel(res_net_config=encoder, **shared)
-    return modules.VoxelToVertexModel(res_net_config=encoder, pre_embed_dim=options.pre_embed_dim,
-                                      **shared)
+        return modules.ImageToVertexModel(**shared)
+    return modules.VoxelToVertexModel(pre_embed_dim=options.pre_embed_dim, **shared)
 
 
 def condition_placeholders(options: cli.Options, batch: int) -> Dict[str, tf.Tensor]:

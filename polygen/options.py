@@ -194,6 +194,10 @@ def _add_network_options(group):
                        help='of that encoder, where --is_training' + _PRESET)
     group.add_argument('--pre_embed_dim', type=cli.positive_int, default=8,
                        help='width of the embedding of a full or an empty voxel')
+    cli.add_flag(group, '--summary_classes', help='the picture or grid is also summed up in an '
+                 'element before the sequence: the embeddings of the classes of the data and '
+                 '`any`, weighted by how likely it shows them, which is trained besides, and a '
+                 'free part (not in the paper)')
 
 
 def _add_original_options(group):
@@ -322,6 +326,8 @@ def settle_networks(values, device):
     if values['condition'] == 'image' and (values['axis_scaling'] or values['axis_warping']):
         raise errors.UsageError('--axis_scaling, --axis_warping: pictures show the mesh as it is; '
                                 'they go with the other conditions.')
+    if values['summary_classes'] and values['condition'] not in ('image', 'voxels'):
+        raise errors.UsageError('--summary_classes: goes with --condition=image or voxels.')
     if values.get('class_dropout') and values['condition'] != 'class':
         raise errors.UsageError('--class_dropout: goes with --condition=class.')
     for kind in ('vertices', 'face_tokens'):
@@ -354,12 +360,12 @@ def with_classes(options, examples, class_names):
       examples: list of examples of `mesh_sets.load_meshes`.
       class_names: list of str by label, or None; recorded, so that other sets get these labels.
     Returns:
-      cli.Options; with `class_dropout` the last class is ANY.
+      cli.Options; with `class_dropout` or `summary_classes` the last class is ANY.
     Raises:
       errors.UsageError: see `check_labels`.
     """
     labels = options.num_classes or _num_labels(examples)
-    if options.class_dropout:
+    if options.class_dropout or options.summary_classes:
         class_names = (class_names or [str(label) for label in range(labels)]) + [ANY]
         labels = len(class_names)
     options = options.replace(num_classes=labels, class_names=class_names)
@@ -380,7 +386,8 @@ def check_labels(options, examples):
     """
     needed = _num_labels(examples)
     if needed > options.num_classes and (options.class_conditional
-                                         or options.face_class_conditional):
+                                         or options.face_class_conditional
+                                         or options.summary_classes):
         raise errors.UsageError(
             'the data has {} classes, the model --num_classes {}: train with more classes, or put '
             'the meshes into sub-folders named as those of the training set.'.format(

@@ -123,6 +123,9 @@ def decoder_start(options: cli.Options, variables: Sequence[tf.Variable]
     values = resized_tables(prefix, names)
     known = {variable: name for variable, name in names.items()
              if name in there and variable not in values}
+    if _classes_of(options) != options.class_names:
+        known = {variable: name for variable, name in known.items()
+                 if not name.endswith('/class_label/embeddings')}
     misfits = [name for variable, name in known.items()
                if there[name] != variable.shape.as_list()]
     if misfits:
@@ -138,17 +141,22 @@ def decoder_start(options: cli.Options, variables: Sequence[tf.Variable]
         len(values), len(variables), prefix)
 
 
+def _classes_of(options):
+    """Names of the classes of --decoder_checkpoint, None where there is no record of them."""
+    try:
+        return networks.recorded(options.replace(checkpoint=options.decoder_checkpoint)).get(
+            'class_names')
+    except errors.InputError:       # weights without a record
+        return None
+
+
 def _first_of_any(options, scope, prefix, there, missing):
     """The first embedding of a model that is told no class: that of the other's class `any`."""
     table = scope + '/class_label/embeddings'
     first = [variable for variable in missing if variable.op.name.endswith('/embed_zero')]
     if not first or table not in there:
         return {}
-    try:
-        classes = networks.recorded(options.replace(checkpoint=options.decoder_checkpoint)).get(
-            'class_names')
-    except errors.InputError:       # weights without a record
-        return {}
+    classes = _classes_of(options)
     if not classes or classes[-1] != options_lib.ANY:
         return {}
     return {first[0]: checkpoints.read(prefix, [table])[table][-1][None, None]}

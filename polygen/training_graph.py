@@ -19,12 +19,14 @@ class Bucket(NamedTuple):
       losses: scalars, sums over the whole batch in nats.
       updates: operations.
       num_vertices: scalar, of the whole batch.
+      classes: list of a scalar, the share of pictures or grids whose class is seen, if it is told.
     """
 
     placeholders: Sequence[Dict[str, tf.Tensor]]
     losses: List[tf.Tensor]
     updates: List[tf.Operation]
     num_vertices: tf.Tensor
+    classes: List[tf.Tensor]
 
 
 class TrainingGraph:
@@ -59,7 +61,8 @@ class TrainingGraph:
     def _bucket(self, models, size, optimizers):
         feeds = measures.placeholders(size, self._ranks.per_rank(self._options.batch_size),
                                       conditions.of_options(self._options))
-        bucket = Bucket(feeds, [], [], self._ranks.sum(tf.reduce_sum(feeds[1]['vertices_mask'])))
+        bucket = Bucket(feeds, [], [], self._ranks.sum(tf.reduce_sum(feeds[1]['vertices_mask'])),
+                        [])
         tokens = self._options.batch_size * size['face_tokens']
         in_turn = tokens >= _MANY_TOKENS and not (
             self._options.plain or self._options.shared_optimizer)
@@ -72,6 +75,8 @@ class TrainingGraph:
             if name not in trained_of(self._options, measures.TARGETS):
                 continue
             bucket.losses.append(self._ranks.sum(loss))
+            if self._options.summary_classes and model is models.vertex:
+                loss += self._class_loss(model, feed, bucket)
             if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
                 loss *= self._ranks.size
             optimizer = optimizers[len(bucket.updates) % len(optimizers)]
@@ -85,6 +90,14 @@ class TrainingGraph:
         if self._options.plain:
             return measures.sequence_loss(model(feed, is_training=is_training), feed, name)[0]
         return model.packed_loss(feed, is_training)
+
+    def _class_loss(self, model, feed, bucket):
+        """Cross-entropy of the classes that pictures or grids show, a sum in nats."""
+        logits, labels = model.class_logits, feed['class_label']
+        is_right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
+        bucket.classes.append(self._ranks.mean(tf.reduce_mean(tf.cast(is_right, tf.float32))))
+        return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=labels, logits=logits))
 
     def _update(self, optimizer, loss, mask, model):
         """(Operation that updates a model, its gradients)."""
@@ -118,8 +131,9 @@ class TrainingGraph:
             feed.update({tensors[name]: value for name, value in values.items()})
         if self._options.shared_optimizer:   # the order of the updates matters: one call for each
             losses = [sess.run(pair, feed)[0] for pair in zip(bucket.losses, bucket.updates)]
+            classes = sess.run(bucket.classes, feed)
         else:
-            losses = sess.run((bucket.losses, bucket.updates), feed)[0]
+            losses, classes, _ = sess.run((bucket.losses, bucket.classes, bucket.updates), feed)
         num_vertices = arrays[1]['vertices_mask'].sum()
         if self._ranks.size > 1:
             num_vertices = sess.run(bucket.num_vertices, feed)
@@ -127,6 +141,7 @@ class TrainingGraph:
         report = {'loss_' + name: loss for name, loss in zip(names, losses)}
         report.update({'bits_' + name: measures.bits_per_vertex(loss, num_vertices)
                        for name, loss in zip(names, losses)})
+        report.update(('accuracy_classes', share) for share in classes)
         return report
 
 

@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 import freeze_graph
 from common import errors, frozen
 from common.geometry import generator, lofts, meshes
-from common.training import pretrained
+from common.training import checkpoints, pretrained
 from polygen import blocks, conditions, make_dataset, mesh_sets, networks, shards, user_inputs
 from polygen import evaluate as evaluate_script
 from polygen import options as options_lib
@@ -401,6 +401,85 @@ def test_one_picture_of_all_samples_gives_what_a_row_for_each_gives(kind, run):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('kind', ['image', 'voxels'])
+def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
+    options = options_lib.complete(options_lib.parse_args(
+        tiny.OPTIONS + run_arguments(kind, '') + ['--num_classes=3', '--summary_classes']), 'cpu')
+    model = networks.build_models(options).vertex
+    (name, (dtype, shape)), = conditions.of_options(options).spec().items()
+    rng = np.random.RandomState(0)
+    told = {name: tf.constant((rng.uniform(size=[2] + shape) < 0.4).astype(dtype))}
+    summary, cells = model._prepare_context(told)
+    drawn = {variable.op.name.split('/', 1)[1]: (variable, rng.normal(
+        scale=0.5, size=variable.shape.as_list()).astype(np.float32))
+             for variable in tf.global_variables()}
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        at_first = sess.run((summary, cells, drawn['class_label/embeddings'][0],
+                             drawn['class_of_context/kernel'][0]))
+        checkpoints.assign(sess, *zip(*drawn.values()))
+        result = sess.run((summary, cells))
+
+    def expected(cells, table, kernel, bias=0., free=0., free_bias=0.):
+        mean = cells.mean(axis=1)
+        logits = mean @ kernel + bias + [0, 0, 4]   # the last class is any, of which there are most
+        weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        return weights @ table + mean @ free + free_bias
+
+    zero = np.zeros([16, 16])
+    np.testing.assert_allclose(at_first[0], expected(*at_first[1:], free=zero), rtol=1e-4,
+                               atol=1e-5)
+    names = ['class_label/embeddings', 'class_of_context/kernel', 'class_of_context/bias',
+             'summary/kernel', 'summary/bias']
+    np.testing.assert_allclose(result[0], expected(result[1], *[drawn[name][1] for name in names]),
+                               rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_with_a_summary_is_trained_from_classes_resumed_drawn_and_measured(dataset,
+                                                                                   tmp_path):
+    classes, folder = str(tmp_path / 'classes'), str(tmp_path / 'told')
+    tiny.train(classes, dataset, 2, '--class_dropout=0.5')
+    arguments = run_arguments('voxels', dataset) + [
+        '--summary_classes', '--face_checkpoint=' + classes, '--decoder_checkpoint=' + classes,
+        '--learning_rate=0.02']
+    tiny.train(folder, dataset, 300, *arguments, '--save_every=150')
+    with open(os.path.join(folder, 'metrics.jsonl')) as stream:
+        shares = [row['accuracy_classes'] for row in map(json.loads, stream)
+                  if 'accuracy_classes' in row]
+    # Three meshes in batches of two: the classes are learned, whatever the decoder learns.
+    assert shares[0] <= 0.5 and np.mean(shares[-30:]) > 0.9
+    table = 'class_label/embeddings'
+    first = checkpoints.read(checkpoints.latest(classes), ['vertex_model/' + table])
+    started = str(tmp_path / 'started')
+    tiny.train(started, dataset, 1, *arguments, '--learning_rate=1e-9')
+    values = checkpoints.read(checkpoints.latest(started), ['voxel_to_vertex_model/' + table])
+    np.testing.assert_allclose(values['voxel_to_vertex_model/' + table],
+                               first['vertex_model/' + table], atol=1e-6)
+    resumed = str(tmp_path / 'resumed')
+    for steps in (150, 300):
+        tiny.train(resumed, dataset, steps, *arguments)
+    for step in (1, 151, 300):
+        assert bits_of(resumed, step) == bits_of(folder, step)
+    path = os.path.join(os.path.dirname(dataset), 'solids', 'b', 'b_pyramid.obj')
+    device = ['--output_path=' + folder, '--device=cpu', '--threads=1']
+    code, out, err = tiny.main(sample_script, *device, '--voxels=' + path, '--num_samples=2')
+    assert code == 0 and '2 samples of' in out, err
+    code, out, err = tiny.main(
+        evaluate_script, *device, '--data_path=' + dataset, '--split=train', '--reconstructions=2',
+        '--candidates=2', '--num_buckets=1')
+    assert code == 0 and 'nearest training mesh' in out, err
+    code, _, err = tiny.main(tiny.train_script, *tiny.OPTIONS, '--summary_classes',
+                             '--training_steps=1', '--output_path={}'.format(tmp_path / 'no'))
+    assert code == 2 and '--condition=image or voxels' in err
+
+
+def bits_of(folder, step):
+    """What the vertex model needs for the meshes of a step."""
+    with open(os.path.join(folder, 'metrics.jsonl')) as stream:
+        return [row['bits_vertices'] for row in map(json.loads, stream)
+                if row['step'] == step and 'bits_vertices' in row]
+
+
 def test_a_maker_that_is_killed_goes_on_and_leaves_what_an_unbroken_one_does(tmp_path):
     """Killed at random moments (seeded; the machine's pace decides where), by SIGKILL."""
     rng = np.random.RandomState(0)
