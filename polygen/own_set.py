@@ -8,12 +8,10 @@ from common import cli
 from common.readers import folders
 from common.training import reporting
 from polygen import measures, mesh_sets, shards
-from polygen import options as options_lib
 
 _LARGEST = {'max_vertices': 800, 'max_face_tokens': 2800}   # limits of the paper's data
 _STEPS = {False: 1500, True: 600}       # from nothing; from the weights that ship
 _HELD_OUT = 0.1         # share of the meshes, where no folder says
-_LEAST_USED = 0.5       # share of the meshes that the weights that ship must have room for
 _ADVICE = ('More steps (--training_steps), more meshes or simpler ones (polygen/make_dataset.py '
            '--max_vertices=200) may help.')
 
@@ -33,22 +31,18 @@ def fitted(options: cli.Options) -> cli.Options:
     examples, summary = mesh_sets.load_for(options.replace(**_LARGEST), options.data_path)
     sizes = {'max_vertices': [len(example['vertices']) for example in examples],
              'max_face_tokens': [len(example['faces']) for example in examples]}
-    if options.pretrained and not _fits(sizes, options):
-        cli.say('note: the weights that ship have room for meshes of {} vertices and {} face '
-                'tokens, which less than half of these meshes are: starting from nothing'.format(
-                    options.max_vertices, options.max_face_tokens))
-        values.update(options_lib.PRESETS['own'], pretrained=False, checkpoint='')
-    if not values['pretrained']:
-        for name, counts in sizes.items():
-            if name in own:
-                values[name] = 10 * math.ceil(max(counts) / 10)
-                values[name.replace('max_', 'sample_')] = values[name]
+    for name, counts in sizes.items():
+        if name in own:     # the tables of weights that ship keep their rows
+            values[name] = max(10 * math.ceil(max(counts) / 10),
+                               values[name] if options.pretrained else 0)
+            values[name.replace('max_', 'sample_')] = values[name]
     if 'batch_size' in own:
         values['batch_size'] = max(1, min(options.batch_size, len(examples) // 4))
     if 'training_steps' in own:
         values['training_steps'] = _STEPS[values['pretrained']]
     values['warmup_steps'] = min(values['warmup_steps'], values['training_steps'] // 10)
-    used = sum(_used(sizes, values))
+    used = sum(vertices <= values['max_vertices'] and tokens <= values['max_face_tokens']
+               for vertices, tokens in zip(sizes['max_vertices'], sizes['max_face_tokens']))
     cli.say('own meshes: {} of {} can be used; --max_vertices={max_vertices} --max_face_tokens='
             '{max_face_tokens} --batch_size={batch_size} --training_steps={training_steps}{}'
             .format(used, summary.num_meshes, ', from the weights that ship' * values['pretrained'],
@@ -58,16 +52,6 @@ def fitted(options: cli.Options) -> cli.Options:
                 '--meshes={} --max_vertices={} --output=FOLDER'.format(
                     options.data_path, min(200, values['max_vertices'])))
     return cli.Options(**values)
-
-
-def _used(sizes, limits):
-    return [vertices <= limits['max_vertices'] and tokens <= limits['max_face_tokens']
-            for vertices, tokens in zip(sizes['max_vertices'], sizes['max_face_tokens'])]
-
-
-def _fits(sizes, options):
-    used = _used(sizes, vars(options))
-    return sum(used) >= _LEAST_USED * len(used)
 
 
 def parted(options: cli.Options, examples: List[Dict[str, Any]]

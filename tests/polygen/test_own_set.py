@@ -52,6 +52,14 @@ def test_the_weights_that_ship_are_the_start_with_their_limits(folder, capsys):
     assert 'from the weights that ship' in capsys.readouterr().out
 
 
+def test_limits_of_the_weights_that_ship_grow_with_the_meshes(folder):
+    trimesh.creation.cone(1., 2., sections=240).export(os.path.join(folder, 'cone', 'large.obj'))
+    options = own_set.fitted(settled(folder))
+    largest = max(len(example['vertices']) for example in mesh_sets.load_for(options, folder)[0])
+    assert 200 < largest <= options.max_vertices == options.sample_vertices < largest + 10
+    assert options.pretrained and 800 < options.max_face_tokens == options.sample_face_tokens
+
+
 def test_what_the_command_line_says_stays(folder):
     options = own_set.fitted(settled(folder, '--max_vertices=9', '--batch_size=3',
                                      '--training_steps=40'))
