@@ -306,7 +306,11 @@ class _SpatialVertexModel(VertexModel):
         """Returns what cells [B, m, h] tell as one element [B, h], or None without classes."""
         if not self.num_classes:
             return None
-        mean = tf.reduce_mean(cells, axis=1)
+        # Behind a ReLU: the encoder's residual branches count for nothing at first, and without
+        # them the mean of the cells is little more than the mean colour.
+        features = blocks.dense(cells, self.embedding_size, 'summary_features',
+                                activation=tf.nn.relu)
+        mean = tf.reduce_mean(features, axis=1)
         prior = tf.constant([0.] * (self.num_classes - 1) + [_PRIOR_OF_LAST])
         self.class_logits = blocks.dense(mean, self.num_classes, 'class_of_context') + prior
         embeddings = self._embed_class_label(tf.range(self.num_classes))
@@ -322,8 +326,8 @@ class ImageToVertexModel(_SpatialVertexModel):
       res_net_config: dict, arguments of `ResNet` but the number of dimensions.
       summary_classes: int, 0 as in the paper. Else the sequence starts, as in a model told classes,
         with an embedding: those of so many classes, weighted by how likely a layer on the mean of
-        the cells holds them (the last one, any class, is the likeliest at first), and an affine map
-        of that mean, 0 at first. `class_logits` [B, classes] are those of the last call.
+        the cells' features holds them (the last one, any class, is the likeliest at first), and an
+        affine map of that mean, 0 at first. `class_logits` [B, classes] are of the last call.
       The others: see `VertexModel`.
     """
 

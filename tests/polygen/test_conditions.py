@@ -413,15 +413,16 @@ def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
     drawn = {variable.op.name.split('/', 1)[1]: (variable, rng.normal(
         scale=0.5, size=variable.shape.as_list()).astype(np.float32))
              for variable in tf.global_variables()}
+    names = ['summary_features/kernel', 'summary_features/bias', 'class_label/embeddings',
+             'class_of_context/kernel', 'class_of_context/bias', 'summary/kernel', 'summary/bias']
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
-        at_first = sess.run((summary, cells, drawn['class_label/embeddings'][0],
-                             drawn['class_of_context/kernel'][0]))
+        at_first = sess.run([summary, cells] + [drawn[name][0] for name in names[:4]])
         checkpoints.assign(sess, *zip(*drawn.values()))
         result = sess.run((summary, cells))
 
-    def expected(cells, table, kernel, bias=0., free=0., free_bias=0.):
-        mean = cells.mean(axis=1)
+    def expected(cells, features, shift, table, kernel, bias=0., free=0., free_bias=0.):
+        mean = np.maximum(cells @ features + shift, 0).mean(axis=1)
         logits = mean @ kernel + bias + [0, 0, 4]   # the last class is any, of which there are most
         weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return weights @ table + mean @ free + free_bias
@@ -429,8 +430,6 @@ def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
     zero = np.zeros([16, 16])
     np.testing.assert_allclose(at_first[0], expected(*at_first[1:], free=zero), rtol=1e-4,
                                atol=1e-5)
-    names = ['class_label/embeddings', 'class_of_context/kernel', 'class_of_context/bias',
-             'summary/kernel', 'summary/bias']
     np.testing.assert_allclose(result[0], expected(result[1], *[drawn[name][1] for name in names]),
                                rtol=1e-4, atol=1e-5)
 
