@@ -20,13 +20,13 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
       options: those of evaluate.py.
       context: launch.Context.
     Raises:
-      errors.InputError: no trained model, or no meshes.
+      errors.InputError: no trained model, or no meshes to measure on or to compare with.
       errors.UsageError: nothing tells the meshes for the baseline of token frequencies.
     """
     options, weights = networks.trained(options, context.device)
     examples = _load(options, options.data_path, options.split)
     condition = conditions.of_options(options)
-    train_examples = _training_meshes(options, condition.is_spatial)
+    train_examples = _training_meshes(options, condition.is_spatial and options.reconstructions)
     bits = options.quantization_bits
     rows = {'uniform': measures.uniform_baseline(examples, bits)}
     if train_examples:
@@ -36,6 +36,8 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
                                    condition)
     small = [example for example in examples
              if options.at_most and len(example['vertices']) <= options.at_most]
+    if options.at_most and not small:
+        cli.say('note: --at_most={}: no mesh has so few vertices'.format(options.at_most))
     of_small = measures.Evaluator(models, small, options.batch_size, options.num_buckets, bits,
                                   condition) if small else None
     # A model of pictures or voxels draws for the test shapes.

@@ -5,6 +5,7 @@ ICML 2020. Variable names, creation order and numerics are those of the original
 
 B: batch, T: tokens of a sequence, V: vertices, h: hidden size, K: symbols (vocabulary size).
 """
+import math
 from typing import Any, Dict, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
@@ -22,7 +23,7 @@ dequantize_verts = sequences.dequantize_verts
 quantize_verts = sequences.quantize_verts
 
 _COORDINATE_ROWS = 256  # of the face model's vertex tables, whatever its quantization_bits
-_PRIOR_OF_LAST = 4.     # logit of the class `any` before a picture or a grid has told anything
+_SHARE_OF_ANY = 0.95    # of the last class before a picture or a grid has told anything
 _NO_FILTERS = sampling.Filters()
 
 
@@ -311,12 +312,16 @@ class _SpatialVertexModel(VertexModel):
         features = blocks.dense(cells, self.embedding_size, 'summary_features',
                                 activation=tf.nn.relu)
         mean = tf.reduce_mean(features, axis=1)
-        prior = tf.constant([0.] * (self.num_classes - 1) + [_PRIOR_OF_LAST])
-        self.class_logits = blocks.dense(mean, self.num_classes, 'class_of_context') + prior
+        others = self.num_classes - 1
+        prior = math.log(_SHARE_OF_ANY / (1 - _SHARE_OF_ANY) * others)
+        zeros = tf.zeros_initializer()
+        self.class_logits = blocks.dense(
+            mean, self.num_classes, 'class_of_context', kernel_initializer=zeros) + tf.constant(
+                [0.] * others + [prior])
         embeddings = self._embed_class_label(tf.range(self.num_classes))
         of_classes = tf.matmul(tf.nn.softmax(self.class_logits), embeddings)
         return of_classes + blocks.dense(mean, self.embedding_size, 'summary',
-                                         kernel_initializer=tf.zeros_initializer())
+                                         kernel_initializer=zeros)
 
 
 class ImageToVertexModel(_SpatialVertexModel):
@@ -326,8 +331,8 @@ class ImageToVertexModel(_SpatialVertexModel):
       res_net_config: dict, arguments of `ResNet` but the number of dimensions.
       summary_classes: int, 0 as in the paper. Else the sequence starts, as in a model told classes,
         with an embedding: those of so many classes, weighted by how likely a layer on the mean of
-        the cells' features holds them (the last one, any class, is the likeliest at first), and an
-        affine map of that mean, 0 at first. `class_logits` [B, classes] are of the last call.
+        the cells' features holds them (the last one, any class, by 0.95 at first), and an affine
+        map of that mean, 0 at first. `class_logits` [B, classes] are of the last call.
       The others: see `VertexModel`.
     """
 

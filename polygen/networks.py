@@ -95,7 +95,7 @@ def _vertex_model(options, decoder_config):
                'num_blocks': options.encoder_blocks, 'dropout_rate': options.encoder_dropout_rate,
                'dropout_fn': decoder_config['dropout_fn'], 'plain': options.plain}
     shared.update(res_net_config=encoder,
-                  summary_classes=options.num_classes if options.summary_classes else 0)
+                  summary_classes=options.num_classes + 1 if options.summary_classes else 0)
     if options.condition == 'image':
         return modules.ImageToVertexModel(**shared)
     return modules.VoxelToVertexModel(pre_embed_dim=options.pre_embed_dim, **shared)
@@ -265,6 +265,10 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, Weights]:
                  if any(name.startswith(scope + '/') for name in variables)]
         values = {'preset': options.preset, 'num_classes': labels[0] if labels else 1,
                   'condition': kinds[0] if kinds else 'class' if labels else 'none'}
+        for kind in kinds:
+            summary = variables.get(conditions.SCOPES[kind] + '/class_of_context/bias')
+            if summary:
+                values.update(summary_classes=True, num_classes=summary[0] - 1)
     else:
         options = pretrained.chosen(options, options_lib.PRETRAINED,
                                     pretrained.has_checkpoint(options.output_path))

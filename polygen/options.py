@@ -48,7 +48,8 @@ PRESETS = {
         'is_training': True, 'schedule': 'cosine', 'warmup_steps': 5000, 'gradient_clip': 1.,
         'memory_efficient': True, 'num_classes': 55}}
 PRESETS['own'] = dict(PRESETS['small'], warmup_steps=100)
-_OWN = ('max_vertices', 'max_face_tokens', 'batch_size', 'training_steps')  # by the data there
+_OWN = ('max_vertices', 'max_face_tokens', 'sample_vertices', 'sample_face_tokens', 'batch_size',
+        'training_steps')   # by the data there
 _STEPS = 5000
 
 # The encoder of pictures and voxels: channels of each resolution but the last, which has the
@@ -195,9 +196,9 @@ def _add_network_options(group):
     group.add_argument('--pre_embed_dim', type=cli.positive_int, default=8,
                        help='width of the embedding of a full or an empty voxel')
     cli.add_flag(group, '--summary_classes', help='the picture or grid is also summed up in an '
-                 'element before the sequence: the embeddings of the classes of the data and '
-                 '`any`, weighted by how likely it shows them, which is trained besides, and a '
-                 'free part (not in the paper)')
+                 'element before the sequence: the embeddings of the classes of the data and of '
+                 'one more for any class, weighted by how likely it shows them, which is trained '
+                 'besides, and a free part (not in the paper)')
 
 
 def _add_original_options(group):
@@ -277,10 +278,12 @@ def complete(parsed, device):
     if values['pretrained']:
         from common.training import pretrained  # here, since --help needs no TensorFlow
         values.update(vars(pretrained.asked_for(cli.Options(**values), PRETRAINED)))
+        is_spatial = values['condition'] in ('image', 'voxels')
         values.update((name, value) for name, value in
                       pretrained.sizes(PRETRAINED, _OF_NETWORKS).items()
-                      if name not in _LIMITS or values[name] is None)
-        if values['condition'] in ('image', 'voxels'):      # the weights that ship know classes
+                      if name not in _LIMITS or values[name] is None
+                      or is_spatial and name == 'max_face_tokens')  # its face model stays as it is
+        if is_spatial:      # the weights that ship know classes
             values.update(checkpoint='', class_dropout=0., **{
                 name: values[name] or PRETRAINED
                 for name in ('face_checkpoint', 'decoder_checkpoint')})
@@ -299,7 +302,7 @@ def _of_own_set(parsed):
     from common.training import pretrained  # here, since --help needs no TensorFlow
     starts = not (parsed.checkpoint or parsed.face_checkpoint) and (
         parsed.condition in (None, 'class') and pretrained.available(PRETRAINED))
-    sized = any(vars(parsed)[name] is not None for name, _ in _SIZES)
+    sized = any(vars(parsed)[name] is not None for name, _ in _SIZES if name not in _LIMITS)
     return {'own': [name for name in _OWN if vars(parsed)[name] is None],
             'pretrained': parsed.pretrained or (starts and not sized)}
 
@@ -360,12 +363,12 @@ def with_classes(options, examples, class_names):
       examples: list of examples of `mesh_sets.load_meshes`.
       class_names: list of str by label, or None; recorded, so that other sets get these labels.
     Returns:
-      cli.Options; with `class_dropout` or `summary_classes` the last class is ANY.
+      cli.Options; with `class_dropout` the last class is ANY.
     Raises:
       errors.UsageError: see `check_labels`.
     """
     labels = options.num_classes or _num_labels(examples)
-    if options.class_dropout or options.summary_classes:
+    if options.class_dropout:
         class_names = (class_names or [str(label) for label in range(labels)]) + [ANY]
         labels = len(class_names)
     options = options.replace(num_classes=labels, class_names=class_names)

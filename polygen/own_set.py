@@ -32,9 +32,11 @@ def fitted(options: cli.Options) -> cli.Options:
     sizes = {'max_vertices': [len(example['vertices']) for example in examples],
              'max_face_tokens': [len(example['faces']) for example in examples]}
     for name, counts in sizes.items():
-        if name in own:     # the tables of weights that ship keep their rows
+        # Tables of weights that ship keep their rows; a face model that is not trained, its size.
+        if name in own and not (options.face_checkpoint and name == 'max_face_tokens'):
             values[name] = max(10 * math.ceil(max(counts) / 10),
                                values[name] if options.pretrained else 0)
+        if name.replace('max_', 'sample_') in own:
             values[name.replace('max_', 'sample_')] = values[name]
     if 'batch_size' in own:
         values['batch_size'] = max(1, min(options.batch_size, len(examples) // 4))
@@ -45,8 +47,9 @@ def fitted(options: cli.Options) -> cli.Options:
                for vertices, tokens in zip(sizes['max_vertices'], sizes['max_face_tokens']))
     cli.say('own meshes: {} of {} can be used; --max_vertices={max_vertices} --max_face_tokens='
             '{max_face_tokens} --batch_size={batch_size} --training_steps={training_steps}{}'
-            .format(used, summary.num_meshes, ', from the weights that ship' * values['pretrained'],
-                **values))
+            .format(used, summary.num_meshes,
+                    ', from the weights that ship' if values['pretrained'] else
+                    '' if values['checkpoint'] else ', from nothing', **values))
     if used < summary.num_meshes:
         cli.say('note: heavier meshes can be reduced first: python polygen/make_dataset.py '
                 '--meshes={} --max_vertices={} --output=FOLDER'.format(

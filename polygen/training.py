@@ -61,7 +61,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
     if options.sample:
         sampler = drawing.Sampler(models, options, min(options.num_samples, 4), context.on_npu)
     description = 'PolyGen; {}'.format(str(summary).split('\n')[0])
-    start = starts.Start(options, models)
+    start = starts.Start(options, models, context.restart_layers)
     for note in start.notes:
         cli.say(note)
     with runs.start(options, context, init=start.set, summary=description,

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 import tensorflow.compat.v1 as tf
 
 from common import cli
+from common.device import npu
 from common.training import launch
 from polygen import conditions, measures, modules
 
@@ -96,8 +97,9 @@ class TrainingGraph:
         logits, labels = model.class_logits, feed['class_label']
         is_right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
         bucket.classes.append(self._ranks.mean(tf.reduce_mean(tf.cast(is_right, tf.float32))))
-        return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=labels, logits=logits))
+        with npu.float32_scope():
+            return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=labels, logits=logits))
 
     def _update(self, optimizer, loss, mask, model):
         """(Operation that updates a model, its gradients)."""
@@ -122,7 +124,8 @@ class TrainingGraph:
           step: int from 1.
           batch: what `mesh_sets.Batches.at` gives for the step, the rows of this process.
         Returns:
-          dict: the losses before the update (sums over the batch, nats) and in bits per vertex.
+          dict: the losses before the update (sums over the batch, nats) and in bits per vertex;
+          with `summary_classes` the share of the batch whose class is seen.
         """
         number, *arrays = batch
         bucket = self.buckets[number]
@@ -130,8 +133,10 @@ class TrainingGraph:
         for tensors, values in zip(bucket.placeholders, arrays):
             feed.update({tensors[name]: value for name, value in values.items()})
         if self._options.shared_optimizer:   # the order of the updates matters: one call for each
-            losses = [sess.run(pair, feed)[0] for pair in zip(bucket.losses, bucket.updates)]
-            classes = sess.run(bucket.classes, feed)
+            of_first = [bucket.classes, []]
+            losses, classes, _ = zip(*(sess.run(fetched, feed) for fetched in zip(
+                bucket.losses, of_first, bucket.updates)))
+            classes = classes[0]
         else:
             losses, classes, _ = sess.run((bucket.losses, bucket.classes, bucket.updates), feed)
         num_vertices = arrays[1]['vertices_mask'].sum()

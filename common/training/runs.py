@@ -398,10 +398,11 @@ class Run:
         self.state.pop('step', None)
         return []
 
-    def _restore_weights(self, prefix, anew=(), scopes=()):
+    def _restore_weights(self, prefix, anew=None, scopes=()):
         """Takes the model's variables from another checkpoint; returns lines to print."""
         wanted, fresh = _model_variables(self._variables)
         names = [variable.op.name for variable in wanted]
+        anew = anew or {}
         others = [name for name in names if name in anew]
         frozen_layers.check('--restart_layers', names, scopes)
         restarted = [name for name in names if frozen_layers.lies_in(name, scopes)]
@@ -409,8 +410,7 @@ class Run:
                   if variable.op.name not in anew and variable.op.name not in restarted]
         checkpoints.restore(self.sess, prefix, wanted, remedy='Give the options of the network '
                             'that --checkpoint was trained with, or another --checkpoint.')
-        lines = ['note: {} not taken whole from {}, whose classes or limits are others'.format(
-            ' and '.join(others), prefix)] if others else []
+        lines = ['note: {} {}, unlike in {}'.format(name, anew[name], prefix) for name in others]
         if restarted:
             lines.append('--restart_layers: {} of {} variables begin anew'.format(
                 len(restarted), len(names)))
@@ -457,7 +457,8 @@ def start(options: cli.Options, context: launch.Context,
           variables: Optional[Sequence[tf.Variable]] = None,
           state: Optional[Dict[str, Any]] = None,
           init: Optional[Callable[[tf.Session], None]] = None,
-          summary: Optional[str] = None, anew: Sequence[str] = ()) -> Iterator[Run]:
+          summary: Optional[str] = None,
+          anew: Optional[Dict[str, str]] = None) -> Iterator[Run]:
     """Opens a run: folders, session, initial values or the newest checkpoint, signals, first line.
 
     Leaving the block saves the last step, unless an exception comes out of it; one run at a time
@@ -471,8 +472,8 @@ def start(options: cli.Options, context: launch.Context,
       state: dict of JSON values, `Run.state` of a new run.
       init: function(sess), called after the variables have their initial values and before a
         checkpoint is restored, in new and resumed runs.
-      anew: names of variables that are not taken from `options.checkpoint`, such as the embedding
-        of other classes, but start as `init` leaves them; what of them there is is told.
+      anew: dict {name of a variable that is not taken from `options.checkpoint`, such as the
+        embedding of other classes, but stays as `init` leaves it: what becomes of it, to be told}.
       summary: str, what the first line says of model and data, e.g. 'PolyGen; 4 meshes in meshes/'.
     Yields:
       Run.

@@ -54,7 +54,7 @@ model_flags=(
   'freeze|write both models as .pb at the end'
   'class_conditional|the vertex model is told the class; see --condition'
   'face_class_conditional|the face model is told the class'
-  'summary_classes|the picture or grid is also summed up in an element before the sequence: the embeddings of the classes of the data and `any`, weighted by how likely it shows them, which is trained besides, and a free part (not in the paper)'
+  'summary_classes|the picture or grid is also summed up in an element before the sequence: the embeddings of the classes of the data and of one more for any class, weighted by how likely it shows them, which is trained besides, and a free part (not in the paper)'
   'top_k_per_row|top_k row by row, as one would expect; the original has one threshold for all rows'
   'valid_only|draw only tokens that a mesh can go on with (paper, sections 3.1 and 3.2; not in the original)'
   'pretrained|take the trained weights that ship with the model (<model>/pretrained)'

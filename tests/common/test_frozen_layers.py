@@ -25,7 +25,7 @@ def options(folder, **values):
     return cli.settled(parser.parse_args([]), checkpoint='', **values)
 
 
-def train(folder, freeze, checkpoint='', anew=(), restart=()):
+def train(folder, freeze, checkpoint='', anew=None, restart=()):
     """Three steps of w <- w - 0.5 on a / w and b / w; returns the values."""
     tf.reset_default_graph()
     variables = [tf.get_variable(name + '/w', [2], initializer=tf.constant_initializer(8.))
@@ -56,8 +56,8 @@ def test_what_depends_on_other_classes_starts_anew_and_is_told(tmp_path, capsys)
                                          'b/w': np.ones(5, np.float32)})
     with pytest.raises(errors.InputError, match='another shape'):
         train(tmp_path / 'run', (), prefix)
-    assert train(tmp_path / 'run', (), prefix, anew=('b/w',)) == [-0.5, 6.5]
-    assert 'note: b/w not taken whole from ' in capsys.readouterr().out
+    assert train(tmp_path / 'run', (), prefix, anew={'b/w': 'begins anew'}) == [-0.5, 6.5]
+    assert 'note: b/w begins anew, unlike in ' in capsys.readouterr().out
     assert checkpoints.exists(str(tmp_path / 'run' / 'checkpoints' / 'model-3'))
 
 

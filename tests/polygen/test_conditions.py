@@ -12,7 +12,7 @@ import scipy.ndimage as ndimage
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import errors, frozen
+from common import cli, errors, frozen
 from common.geometry import generator, lofts, meshes
 from common.training import checkpoints, pretrained
 from polygen import blocks, conditions, make_dataset, mesh_sets, networks, shards, user_inputs
@@ -360,6 +360,10 @@ def test_a_decoder_starts_where_that_of_a_class_model_stands(dataset, tmp_path, 
     # Cross-attention counts for nothing at first: the model is as good as without a class.
     assert first['step'] == 1
     np.testing.assert_allclose(first['bits_vertices'], bits, rtol=1e-5)
+    out = tiny.train(tmp_path / 'longer', dataset, 1, *arguments, '--max_vertices=20',
+                     '--decoder_checkpoint=' + classes)
+    assert 'coord_embeddings_1/embeddings keeps 12 of 20 rows' in out
+    np.testing.assert_allclose(bits_of(str(tmp_path / 'longer'), 1), [bits], rtol=1e-5)
     other = ['--output_path={}'.format(tmp_path / 'other'), '--data_path=' + dataset,
              '--training_steps=1', '--sample=False', '--decoder_checkpoint=' + classes]
     code, _, err = tiny.main(tiny.train_script, *tiny.OPTIONS, *arguments, *other, '--fc_size=8')
@@ -400,7 +404,6 @@ def test_one_picture_of_all_samples_gives_what_a_row_for_each_gives(kind, run):
     assert len({tuple(row) for row in shared}) == 3 and (other != each).any()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('kind', ['image', 'voxels'])
 def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
     options = options_lib.complete(options_lib.parse_args(
@@ -423,7 +426,8 @@ def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
 
     def expected(cells, features, shift, table, kernel, bias=0., free=0., free_bias=0.):
         mean = np.maximum(cells @ features + shift, 0).mean(axis=1)
-        logits = mean @ kernel + bias + [0, 0, 4]   # the last class is any, of which there are most
+        # Three classes and any, which has 0.95 before anything is told: 57 / (57 + 3).
+        logits = mean @ kernel + bias + [0, 0, 0, np.log(57)]
         weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return weights @ table + mean @ free + free_bias
 
@@ -447,13 +451,6 @@ def test_a_model_with_a_summary_is_trained_from_classes_resumed_drawn_and_measur
                   if 'accuracy_classes' in row]
     # Three meshes in batches of two: the classes are learned, whatever the decoder learns.
     assert shares[0] <= 0.5 and np.mean(shares[-30:]) > 0.9
-    table = 'class_label/embeddings'
-    first = checkpoints.read(checkpoints.latest(classes), ['vertex_model/' + table])
-    started = str(tmp_path / 'started')
-    tiny.train(started, dataset, 1, *arguments, '--learning_rate=1e-9')
-    values = checkpoints.read(checkpoints.latest(started), ['voxel_to_vertex_model/' + table])
-    np.testing.assert_allclose(values['voxel_to_vertex_model/' + table],
-                               first['vertex_model/' + table], atol=1e-6)
     resumed = str(tmp_path / 'resumed')
     for steps in (150, 300):
         tiny.train(resumed, dataset, steps, *arguments)
@@ -472,6 +469,78 @@ def test_a_model_with_a_summary_is_trained_from_classes_resumed_drawn_and_measur
     assert code == 2 and '--condition=image or voxels' in err
 
 
+TABLE = 'class_label/embeddings'
+
+
+@pytest.fixture(scope='module')
+def of_classes(dataset, tmp_path_factory):
+    """A run told the classes a, b, c and any."""
+    folder = str(tmp_path_factory.mktemp('classes') / 'run')
+    tiny.train(folder, dataset, 2, '--class_dropout=0.5')
+    return folder, checkpoints.read(checkpoints.latest(folder), [
+        'vertex_model/' + TABLE])['vertex_model/' + TABLE]
+
+
+@pytest.mark.parametrize('names, rows', [('abc', [0, 1, 2, 3]), ('xyz', [3]), ('ab', [3])])
+def test_a_summary_starts_with_the_classes_that_both_know(of_classes, tmp_path, names, rows):
+    solids = tiny.write_solids(tmp_path / 'solids', sorted(tiny.SOLIDS)[:len(names)])
+    for name, solid in zip(names, sorted(os.listdir(solids))):
+        os.rename(os.path.join(solids, solid), os.path.join(solids, name))
+    code, _, err = tiny.main(make_dataset, '--meshes=' + solids, '--output={}'.format(
+        tmp_path / 'set'), *SET)
+    assert code == 0, err
+    folder, before = of_classes
+    tiny.train(tmp_path / 'run', tmp_path / 'set', 1, *run_arguments('voxels', ''),
+               '--summary_classes', '--decoder_checkpoint=' + folder, '--learning_rate=1e-9')
+    name = 'voxel_to_vertex_model/' + TABLE
+    table = checkpoints.read(checkpoints.latest(str(tmp_path / 'run')), [name])[name]
+    assert len(table) == len(names) + 1
+    same = [np.flatnonzero(np.abs(row - before).max(axis=1) < 1e-6).tolist() for row in table]
+    assert [row for equal in same for row in equal] == rows and same[-1] == [3]
+
+
+def test_what_belongs_to_other_classes_of_a_summary_begins_anew(dataset, tmp_path):
+    arguments = run_arguments('voxels', dataset) + ['--summary_classes']
+    tiny.train(tmp_path / 'three', dataset, 1, *arguments)
+    solids = tiny.write_solids(tmp_path / 'solids', ('a_tetrahedron', 'b_pyramid'))
+    code, _, err = tiny.main(make_dataset, '--meshes=' + solids, '--output={}'.format(
+        tmp_path / 'set'), *SET)
+    assert code == 0, err
+    out = tiny.train(tmp_path / 'two', tmp_path / 'set', 1, *arguments,
+                     '--checkpoint={}'.format(tmp_path / 'three'))
+    for name in (TABLE, 'class_of_context/kernel', 'class_of_context/bias'):
+        assert 'voxel_to_vertex_model/{} begins anew, since the data has other classes'.format(
+            name) in out
+
+
+def test_the_plain_graph_with_a_summary_trains_alike(dataset, tmp_path):
+    arguments = run_arguments('image', dataset) + ['--summary_classes']
+    for name, more in (('packed', []), ('plain', ['--plain']), ('one', ['--shared_optimizer'])):
+        tiny.train(tmp_path / name, dataset, 2, *arguments, *more)
+    for name in ('plain', 'one'):
+        for step in (1, 2) if name == 'plain' else (1,):
+            np.testing.assert_allclose(bits_of(str(tmp_path / name), step),
+                                       bits_of(str(tmp_path / 'packed'), step), rtol=1e-4)
+    options = sample_script.parse_args([
+        '--vertex_checkpoint={}'.format(tmp_path / 'plain'),
+        '--face_checkpoint={}'.format(tmp_path / 'plain'), '--preset=seed'])
+    settled, _ = networks.trained(cli.Options(**vars(options)), 'cpu')
+    assert settled.summary_classes and settled.num_classes == 3
+    assert settled.condition == 'image'
+
+
+def test_a_face_model_of_other_limits_is_refused_with_its_own(of_classes, dataset, tmp_path):
+    folder, _ = of_classes
+    code, _, err = tiny.main(
+        tiny.train_script, *tiny.OPTIONS, *run_arguments('image', dataset), '--training_steps=1',
+        '--data_path=' + dataset, '--output_path={}'.format(tmp_path / 'out'), '--sample=False',
+        '--face_checkpoint=' + folder, '--max_face_tokens=90')
+    assert code == 1 and '--max_face_tokens=40 instead of 90' in err
+    options = options_lib.complete(options_lib.parse_args(
+        '--pretrained --condition=image --max_vertices=300 --max_face_tokens=2800'.split()), 'cpu')
+    assert (options.max_vertices, options.max_face_tokens) == (300, 800)
+
+
 def bits_of(folder, step):
     """What the vertex model needs for the meshes of a step."""
     with open(os.path.join(folder, 'metrics.jsonl')) as stream:
@@ -479,6 +548,7 @@ def bits_of(folder, step):
                 if row['step'] == step and 'bits_vertices' in row]
 
 
+@pytest.mark.slow
 def test_a_maker_that_is_killed_goes_on_and_leaves_what_an_unbroken_one_does(tmp_path):
     """Killed at random moments (seeded; the machine's pace decides where), by SIGKILL."""
     rng = np.random.RandomState(0)

@@ -56,7 +56,7 @@ def run_options(folder):
 
 
 @pytest.mark.parametrize('limits, taken_over', [((20, 60), ['12 of 20', '40 of 60']),
-                                                ((9, 33), [])])
+                                                ((9, 33), ['9 of 9', '33 of 33'])])
 def test_other_limits_keep_what_positions_have_learned(unbroken, solids, tmp_path, limits,
                                                        taken_over):
     start = ['--checkpoint=' + unbroken[()][1], '--learning_rate=1e-9']
@@ -66,8 +66,11 @@ def test_other_limits_keep_what_positions_have_learned(unbroken, solids, tmp_pat
     np.testing.assert_allclose(tiny.losses(tmp_path / 'other')[1],
                                tiny.losses(tmp_path / 'same')[1], rtol=1e-5)
     for rows in taken_over:
-        assert rows + ' rows are taken over' in out
-    assert 'coord_embeddings_1/embeddings' in out and 'not taken whole from' in out
+        assert 'keeps {} rows, unlike in '.format(rows) in out
+    out = tiny.train(tmp_path / 'anew', solids, 1, *start, '--max_vertices=20',
+                     '--restart_layers=vertex_model/coord_embeddings_1')
+    assert '1 of ' in out and 'keeps' not in out
+    assert abs(tiny.losses(tmp_path / 'anew')[1][0] - tiny.losses(tmp_path / 'same')[1][0]) > 1e-3
 
 
 def test_a_run_leaves_checkpoints_records_samples_and_frozen_graphs(finished):
