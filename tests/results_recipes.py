@@ -69,7 +69,7 @@ _POLYGEN = ('--data_path={data} --seed={seed} --preset=small --condition=class '
 _POLYGEN_FIGURES = ('--data_path={data} --train_path={data} --seed={seed} --top_p=0.9 '
                     '--device=cpu --threads=1 ')
 RECIPES: Dict[str, Recipe] = {
-    'vsl': Recipe('bricks', 2.5, 'measured on 2026-11-21 but for the search, which is reckoned', (
+    'vsl': Recipe('bricks', 1.1, 'reckoned from steps of 2026-11-30', (
         Stage('one', TRAIN, 'vsl/vsl_main.py', _VSL + '--output_path={run}/one',
               '--total_epoch=100'),
         Stage('two', TRAIN, 'vsl/vsl_main.py', _VSL + _VSL_FIXED
@@ -164,8 +164,8 @@ def _polygen(run):
     figures = {'{}, {}'.format(method, name.replace('_', ' ')): float(value)
                for method, row in results['figures'].items() for name, value in row.items()
                if name.startswith('bits_')}
-    figures['complete and valid samples'] = results['samples']['valid']
-    figures['complete and valid samples with --valid_only'] = _json(
+    figures['share of complete and valid samples'] = results['samples']['valid']
+    figures['share of complete and valid samples with --valid_only'] = _json(
         run, 'masked', 'eval', 'evaluation.json')['samples']['valid']
     return figures
 
