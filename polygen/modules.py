@@ -307,20 +307,22 @@ class _SpatialVertexModel(VertexModel):
         """Returns what cells [B, m, h] tell as one element [B, h], or None without classes."""
         if not self.num_classes:
             return None
-        # Behind a ReLU: the encoder's residual branches count for nothing at first, and without
-        # them the mean of the cells is little more than the mean colour.
-        features = blocks.dense(cells, self.embedding_size, 'summary_features',
-                                activation=tf.nn.relu)
-        mean = tf.reduce_mean(features, axis=1)
+        # With largest values and layer norms: the mean alone is nearly that of the background's
+        # colour, and no class is learned by it.
+        features = blocks.dense(layers.layer_norm(cells, name='summary_cells'),
+                                self.embedding_size, 'summary_features', activation=tf.nn.relu)
+        summary = layers.layer_norm(tf.concat(
+            [tf.reduce_mean(features, axis=1), tf.reduce_max(features, axis=1)], axis=1),
+                                    name='summary_of_cells')
         others = self.num_classes - 1
         prior = math.log(_SHARE_OF_ANY / (1 - _SHARE_OF_ANY) * others)
         zeros = tf.zeros_initializer()
         self.class_logits = blocks.dense(
-            mean, self.num_classes, 'class_of_context', kernel_initializer=zeros) + tf.constant(
+            summary, self.num_classes, 'class_of_context', kernel_initializer=zeros) + tf.constant(
                 [0.] * others + [prior])
         embeddings = self._embed_class_label(tf.range(self.num_classes))
         of_classes = tf.matmul(tf.nn.softmax(self.class_logits), embeddings)
-        return of_classes + blocks.dense(mean, self.embedding_size, 'summary',
+        return of_classes + blocks.dense(summary, self.embedding_size, 'summary',
                                          kernel_initializer=zeros)
 
 
@@ -330,9 +332,9 @@ class ImageToVertexModel(_SpatialVertexModel):
     Args:
       res_net_config: dict, arguments of `ResNet` but the number of dimensions.
       summary_classes: int, 0 as in the paper. Else the sequence starts, as in a model told classes,
-        with an embedding: those of so many classes, weighted by how likely a layer on the mean of
-        the cells' features holds them (the last one, any class, by 0.95 at first), and an affine
-        map of that mean, 0 at first. `class_logits` [B, classes] are of the last call.
+        with an embedding: those of so many classes, weighted by how likely a layer on mean and
+        largest value of the cells' features holds them (the last one, any class, by 0.95 at first),
+        and an affine map of these, 0 at first. `class_logits` [B, classes] are of the last call.
       The others: see `VertexModel`.
     """
 

@@ -199,6 +199,9 @@ def _add_network_options(group):
                  'element before the sequence: the embeddings of the classes of the data and of '
                  'one more for any class, weighted by how likely it shows them, which is trained '
                  'besides, and a free part (not in the paper)')
+    cli.add_flag(group, '--encoder_only', help='train nothing but the encoder of pictures or grids '
+                 'and their summary, by the classes; many pictures in little time, as a start for '
+                 '--checkpoint')
 
 
 def _add_original_options(group):
@@ -331,6 +334,10 @@ def settle_networks(values, device):
                                 'they go with the other conditions.')
     if values['summary_classes'] and values['condition'] not in ('image', 'voxels'):
         raise errors.UsageError('--summary_classes: goes with --condition=image or voxels.')
+    if values['encoder_only']:
+        if not values['summary_classes']:
+            raise errors.UsageError('--encoder_only: goes with --summary_classes.')
+        values.update(sample=False, freeze=False)
     if values.get('class_dropout') and values['condition'] != 'class':
         raise errors.UsageError('--class_dropout: goes with --condition=class.')
     for kind in ('vertices', 'face_tokens'):

@@ -149,8 +149,7 @@ def _keep_best(run, step, losses, evaluator, options):
 def _remember(run, losses, options):
     """Keeps the losses of recent steps in the run's state: list of [vertices, faces]."""
     recent = run.state.setdefault('recent', [])
-    recent.append([float(losses['loss_' + name]) for name in training_graph.trained_of(
-        options, measures.SEQUENCES)])
+    recent.append([float(losses['loss_' + name]) for name in training_graph.losses_of(options)])
     del recent[:-_RECENT]
     return recent
 
@@ -188,7 +187,7 @@ def _finish(run, sampler, examples, options, context):
     if recent:
         cli.say('mean of the last {} steps: {}'.format(len(recent), '  '.join(
             'loss_{} {}'.format(name, reporting.format_value(value))
-            for name, value in zip(measures.SEQUENCES, np.mean(recent, axis=0)))))
+            for name, value in zip(training_graph.losses_of(options), np.mean(recent, axis=0)))))
     if sampler:
         run.results.once('samples', run.step, lambda: _sample(run, sampler, examples, options))
     if options.freeze:

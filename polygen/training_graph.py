@@ -72,16 +72,19 @@ class TrainingGraph:
             if in_turn and gradients:   # one model's activations at a time lie in memory
                 with tf.control_dependencies(gradients):
                     feed = {key: tf.identity(tensor) for key, tensor in feed.items()}
-            loss = self._loss(model, feed, name)
+            loss, mask = self._loss(model, feed, name), feed[name + '_mask']
             if name not in trained_of(self._options, measures.TARGETS):
                 continue
+            if self._options.encoder_only:
+                loss, mask = self._class_loss(model, feed, bucket), tf.ones_like(mask[:, 0])
             bucket.losses.append(self._ranks.sum(loss))
-            if self._options.summary_classes and model is models.vertex:
+            if self._options.summary_classes and not self._options.encoder_only and (
+                    model is models.vertex):
                 loss += self._class_loss(model, feed, bucket)
             if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
                 loss *= self._ranks.size
             optimizer = optimizers[len(bucket.updates) % len(optimizers)]
-            update, gradients = self._update(optimizer, loss, feed[name + '_mask'], model)
+            update, gradients = self._update(optimizer, loss, mask, model)
             bucket.updates.append(update)
         return bucket
 
@@ -93,10 +96,13 @@ class TrainingGraph:
         return model.packed_loss(feed, is_training)
 
     def _class_loss(self, model, feed, bucket):
-        """Cross-entropy of the classes that pictures or grids show, a sum in nats."""
-        logits, labels = model.class_logits, feed['class_label']
-        seen = tf.argmax(logits[:, :-1], axis=1, output_type=tf.int32)     # the last one is any
-        is_right = tf.equal(seen, labels)
+        """Cross-entropy of the classes that pictures or grids show, a sum in nats.
+
+        Of the classes of the data alone: how much the sequence relies on them, and how much on the
+        last one, any, is learned from the sequence.
+        """
+        logits, labels = model.class_logits[:, :-1], feed['class_label']
+        is_right = tf.equal(tf.argmax(logits, axis=1, output_type=tf.int32), labels)
         bucket.classes.append(self._ranks.mean(tf.reduce_mean(tf.cast(is_right, tf.float32))))
         with npu.float32_scope():
             return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -105,6 +111,9 @@ class TrainingGraph:
     def _update(self, optimizer, loss, mask, model):
         """(Operation that updates a model, its gradients)."""
         variables = model.trainable_variables
+        if self._options.encoder_only:
+            variables = [variable for variable, gradient in zip(
+                variables, tf.gradients(loss, variables)) if gradient is not None]
         if not self._options.gradient_clip:
             pairs = optimizer.compute_gradients(loss, var_list=variables)
             return optimizer.apply_gradients(pairs), [gradient for gradient, _ in pairs]
@@ -126,7 +135,8 @@ class TrainingGraph:
           batch: what `mesh_sets.Batches.at` gives for the step, the rows of this process.
         Returns:
           dict: the losses before the update (sums over the batch, nats) and in bits per vertex;
-          with `summary_classes` the share of the batch whose class is seen.
+          with `summary_classes` the share of the batch whose class is seen; with `encoder_only` the
+          loss of the classes instead.
         """
         number, *arrays = batch
         bucket = self.buckets[number]
@@ -140,10 +150,12 @@ class TrainingGraph:
             classes = classes[0]
         else:
             losses, classes, _ = sess.run((bucket.losses, bucket.classes, bucket.updates), feed)
+        if self._options.encoder_only:
+            return {'loss_classes': losses[0], 'accuracy_classes': classes[0]}
         num_vertices = arrays[1]['vertices_mask'].sum()
         if self._ranks.size > 1:
             num_vertices = sess.run(bucket.num_vertices, feed)
-        names = trained_of(self._options, measures.SEQUENCES)
+        names = losses_of(self._options)
         report = {'loss_' + name: loss for name, loss in zip(names, losses)}
         report.update({'bits_' + name: measures.bits_per_vertex(loss, num_vertices)
                        for name, loss in zip(names, losses)})
@@ -153,7 +165,12 @@ class TrainingGraph:
 
 def trained_of(options: cli.Options, both: Sequence[Any]) -> Sequence[Any]:
     """Returns those of (the vertex model's, the face model's) that a run trains."""
-    return both[:1] if options.face_checkpoint else both
+    return both[:1] if options.face_checkpoint or options.encoder_only else both
+
+
+def losses_of(options: cli.Options) -> Sequence[str]:
+    """Returns the names of the losses that a run reports, behind `loss_`."""
+    return ('classes',) if options.encoder_only else trained_of(options, measures.SEQUENCES)
 
 
 def learning_rate(options: cli.Options, step: int) -> float:

@@ -55,6 +55,7 @@ model_flags=(
   'class_conditional|the vertex model is told the class; see --condition'
   'face_class_conditional|the face model is told the class'
   'summary_classes|the picture or grid is also summed up in an element before the sequence: the embeddings of the classes of the data and of one more for any class, weighted by how likely it shows them, which is trained besides, and a free part (not in the paper)'
+  'encoder_only|train nothing but the encoder of pictures or grids and their summary, by the classes; many pictures in little time, as a start for --checkpoint'
   'top_k_per_row|top_k row by row, as one would expect; the original has one threshold for all rows'
   'valid_only|draw only tokens that a mesh can go on with (paper, sections 3.1 and 3.2; not in the original)'
   'pretrained|take the trained weights that ship with the model (<model>/pretrained)'

@@ -415,7 +415,7 @@ def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
     summary, cells = model._prepare_context(told)
     drawn = {variable.op.name.split('/', 1)[1]: (variable, rng.normal(
         scale=0.5, size=variable.shape.as_list()).astype(np.float32))
-             for variable in tf.global_variables()}
+             for variable in tf.global_variables() if 'layer_norm' not in variable.op.name}
     names = ['summary_features/kernel', 'summary_features/bias', 'class_label/embeddings',
              'class_of_context/kernel', 'class_of_context/bias', 'summary/kernel', 'summary/bias']
     with tf.Session() as sess:
@@ -424,14 +424,19 @@ def test_a_summary_is_the_mean_of_the_class_embeddings_and_a_free_part(kind):
         checkpoints.assign(sess, *zip(*drawn.values()))
         result = sess.run((summary, cells))
 
+    def normal(values):
+        return (values - values.mean(axis=-1, keepdims=True)) / np.sqrt(
+            values.var(axis=-1, keepdims=True) + 1e-6)
+
     def expected(cells, features, shift, table, kernel, bias=0., free=0., free_bias=0.):
-        mean = np.maximum(cells @ features + shift, 0).mean(axis=1)
+        cells = np.maximum(normal(cells) @ features + shift, 0)
+        mean = normal(np.concatenate([cells.mean(axis=1), cells.max(axis=1)], axis=1))
         # Three classes and any, which has 0.95 before anything is told: 57 / (57 + 3).
         logits = mean @ kernel + bias + [0, 0, 0, np.log(57)]
         weights = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return weights @ table + mean @ free + free_bias
 
-    zero = np.zeros([16, 16])
+    zero = np.zeros([32, 16])
     np.testing.assert_allclose(at_first[0], expected(*at_first[1:], free=zero), rtol=1e-4,
                                atol=1e-5)
     np.testing.assert_allclose(result[0], expected(result[1], *[drawn[name][1] for name in names]),
@@ -527,6 +532,35 @@ def test_the_plain_graph_with_a_summary_trains_alike(dataset, tmp_path):
     settled, _ = networks.trained(cli.Options(**vars(options)), 'cpu')
     assert settled.summary_classes and settled.num_classes == 3
     assert settled.condition == 'image'
+
+
+def test_an_encoder_is_trained_alone_and_is_a_start(of_classes, dataset, tmp_path):
+    classes, table = of_classes
+    start = run_arguments('voxels', dataset) + [
+        '--summary_classes', '--face_checkpoint=' + classes]
+    alone = str(tmp_path / 'alone')
+    out = tiny.train(alone, dataset, 60, *start, '--decoder_checkpoint=' + classes,
+                     '--encoder_only')
+    with open(os.path.join(alone, 'metrics.jsonl')) as stream:
+        rows_of = [row for row in map(json.loads, stream) if 'loss_classes' in row]
+    # The cross-entropy of three equally likely classes for two grids, then less.
+    assert abs(rows_of[0]['loss_classes'] - 2 * np.log(3)) < 1e-4 and 'loss_vertices' not in out
+    assert np.mean([row['loss_classes'] for row in rows_of[-10:]]) < np.log(3)
+    prefix = checkpoints.latest(alone)
+    moved = checkpoints.read(prefix)
+    before = checkpoints.read(checkpoints.latest(classes))
+    for name in (TABLE, 'transformer_decoder/layer_0/fc_1/kernel'):
+        np.testing.assert_array_equal(moved['voxel_to_vertex_model/' + name],
+                                      before['vertex_model/' + name])
+    joint = str(tmp_path / 'joint')
+    tiny.train(joint, dataset, 1, *start, '--checkpoint=' + alone, '--learning_rate=1e-9')
+    name = 'voxel_to_vertex_model/class_of_context/kernel'
+    assert np.abs(moved[name]).max() > 0
+    np.testing.assert_allclose(checkpoints.read(checkpoints.latest(joint), [name])[name],
+                               moved[name], atol=1e-6)
+    code, _, err = tiny.main(tiny.train_script, *tiny.OPTIONS, '--condition=image',
+                             '--encoder_only', '--output_path={}'.format(tmp_path / 'no'))
+    assert code == 2 and '--summary_classes' in err
 
 
 def test_a_face_model_of_other_limits_is_refused_with_its_own(of_classes, dataset, tmp_path):
