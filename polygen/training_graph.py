@@ -110,15 +110,15 @@ class TrainingGraph:
 
     def _update(self, optimizer, loss, mask, model):
         """(Operation that updates a model, its gradients)."""
-        variables = model.trainable_variables
-        if self._options.encoder_only:
-            variables = [variable for variable, gradient in zip(
-                variables, tf.gradients(loss, variables)) if gradient is not None]
+        def computed(value):    # of a part of the model: no gradient by the variables of the others
+            return [pair for pair in optimizer.compute_gradients(
+                value, var_list=model.trainable_variables) if pair[0] is not None]
+
         if not self._options.gradient_clip:
-            pairs = optimizer.compute_gradients(loss, var_list=variables)
+            pairs = computed(loss)
             return optimizer.apply_gradients(pairs), [gradient for gradient, _ in pairs]
         tokens = self._ranks.sum(tf.reduce_sum(mask))
-        pairs = optimizer.compute_gradients(loss / tokens, var_list=variables)
+        pairs = computed(loss / tokens)
         gradients = [gradient for gradient, _ in pairs]
         # tf.clip_by_global_norm asks IsFinite, which the NPU lacks.
         norm = tf.global_norm(gradients)
