@@ -52,7 +52,7 @@ class Start:
         if options.checkpoint:
             self._rows = _resized_tables(checkpoints.latest(options.checkpoint), {
                 variable: variable.op.name
-                for variable in list(models.vertex.variables) + list(models.face.variables)
+                for variable in _variables(models)
                 if not frozen_layers.lies_in(variable.op.name, restarted)})
             self.anew = {table.op.name: _taken_over(table, rows)
                          for table, rows in self._rows.items()}
@@ -63,7 +63,7 @@ class Start:
         if options.face_checkpoint:
             self._face = _face_model(options, models)
         if options.decoder_checkpoint:
-            self._values, rows, notes = decoder_start(options, models.vertex.variables)
+            self._values, rows, notes = decoder_start(options, models.vertex.trainable_variables)
             self._rows.update(rows)
             self.notes += notes
 
@@ -77,6 +77,11 @@ class Start:
             values[table] = sess.run(table)
             values[table][rows.begin:rows.begin + len(rows.values)] = rows.values
         checkpoints.assign(sess, list(values), list(values.values()))
+
+
+def _variables(models):
+    """The networks' variables; `variables` on TensorFlow 2 are Adam's moments too."""
+    return list(models.vertex.trainable_variables) + list(models.face.trainable_variables)
 
 
 def _resized_tables(prefix, names):
@@ -116,7 +121,7 @@ def _classes_of(options, checkpoint) -> Optional[List[str]]:
 def _names_of_classes(models):
     """Names of the variables that depend on the classes."""
     return [variable.op.name
-            for variable in list(models.vertex.variables) + list(models.face.variables)
+            for variable in _variables(models)
             if variable.op.name.endswith(_OF_CLASSES)]
 
 
@@ -130,7 +135,7 @@ def _face_model(options, models):
             '--face_checkpoint: {} has room for {} face tokens and is taken as it is: give '
             '--max_face_tokens={} instead of {}.'.format(prefix, rows, rows,
                                                          options.max_face_tokens))
-    return prefix, models.face.variables
+    return prefix, models.face.trainable_variables
 
 
 def decoder_start(options: cli.Options, variables: Sequence[tf.Variable]
