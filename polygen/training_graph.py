@@ -75,12 +75,14 @@ class TrainingGraph:
             loss, mask = self._loss(model, feed, name), feed[name + '_mask']
             if name not in trained_of(self._options, measures.TARGETS):
                 continue
+            of_classes = None
+            if self._options.summary_classes and model is models.vertex:
+                of_classes = self._class_loss(model, feed, bucket)
             if self._options.encoder_only:
-                loss, mask = self._class_loss(model, feed, bucket), tf.ones_like(mask[:, 0])
+                loss, mask = of_classes, tf.ones_like(mask[:, 0])
             bucket.losses.append(self._ranks.sum(loss))
-            if self._options.summary_classes and not self._options.encoder_only and (
-                    model is models.vertex):
-                loss += self._class_loss(model, feed, bucket)
+            if of_classes is not None and not self._options.encoder_only:
+                loss += of_classes
             if self._ranks.size > 1:   # a sum, but gradients are averaged over the processes
                 loss *= self._ranks.size
             optimizer = optimizers[len(bucket.updates) % len(optimizers)]

@@ -13,9 +13,19 @@ import tensorflow.compat.v1 as tf
 
 import freeze_graph
 from common import cli, errors, frozen
+from common.frozen import lint
 from common.geometry import generator, lofts, meshes
-from common.training import checkpoints, pretrained
-from polygen import blocks, conditions, make_dataset, mesh_sets, networks, shards, user_inputs
+from common.training import checkpoints, launch, pretrained
+from polygen import (
+    blocks,
+    conditions,
+    make_dataset,
+    mesh_sets,
+    networks,
+    shards,
+    training_graph,
+    user_inputs,
+)
 from polygen import evaluate as evaluate_script
 from polygen import options as options_lib
 from polygen import sample as sample_script
@@ -532,6 +542,23 @@ def test_the_plain_graph_with_a_summary_trains_alike(dataset, tmp_path):
     settled, _ = networks.trained(cli.Options(**vars(options)), 'cpu')
     assert settled.summary_classes and settled.num_classes == 3
     assert settled.condition == 'image'
+
+
+@pytest.mark.parametrize('kind', ['image', 'voxels'])
+def test_an_npu_can_run_the_training_graph_with_a_summary(kind):
+    options = options_lib.complete(options_lib.parse_args(
+        tiny.OPTIONS + run_arguments(kind, '') + ['--plain', '--num_classes=3', '--summary_classes']
+    ), 'cpu')
+    step = tf.placeholder(tf.int32, [], name='step')
+    size = {'vertex_tokens': 37, 'vertices': 12, 'face_tokens': 40}
+    bucket = training_graph.TrainingGraph(networks.build_models(options, step), [size], options,
+                                          launch.Context(), step).buckets[0]
+    fed = [tensor.op.name for feeds in bucket.placeholders for tensor in feeds.values()]
+    fetched = [bucket.losses[0], bucket.classes[0]]
+    findings = [lint.Finding(*row) for row in lint.lint_graph(
+        tf.get_default_graph().as_graph_def(), fed + ['step', 'learning_rate'],
+        [one.op.name for one in fetched] + [bucket.updates[0].name], 'train', False, kind)]
+    assert lint.count(lint.waive(findings, lint.read_waivers()))['error'] == 0
 
 
 def test_an_encoder_is_trained_alone_and_is_a_start(of_classes, dataset, tmp_path):
