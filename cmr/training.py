@@ -16,7 +16,7 @@ from common import cli, errors, files
 from common.device import ranks as ranks_lib
 from common.geometry import plots
 from common.readers import text
-from common.training import checkpoints, launch, records, runs
+from common.training import checkpoints, launch, records, runs, schedules
 from common.training import workers as workers_lib
 
 _QUICK_PICTURES, _QUICK_TEST = 1200, 96
@@ -75,7 +75,7 @@ def _run_steps(run, steps, workers, test, per_epoch, options):
     for step in run.steps(total):
         batch = workers.get()
         is_over = bool(options.time_to_run) and time.time() - began > options.time_to_run
-        losses, camera, is_over = steps.run(run.sess, batch, is_over)
+        losses, camera, is_over = steps.run(run.sess, batch, is_over, (step - 1) / total)
         _report(run, step, losses, per_epoch, options)
         if steps.has_collapsed(step, camera):
             cli.say('warning: the camera is the same for all pictures (step {}); the network has '
@@ -119,24 +119,30 @@ class Steps:
             tf.stack(list(losses.values()) + [self._over])))
         self.losses = dict(zip(losses, means))
         self._camera = outputs.camera
-        optimizer = context.wrap_optimizer(
-            netWithLoss.Adam(options.learning_rate, options.adam_beta1))
+        self._options, self._rate = options, options.learning_rate
+        if options.schedule == 'cosine':
+            self._rate = tf.placeholder(tf.float32, [], 'learning_rate')
+        optimizer = context.wrap_optimizer(netWithLoss.Adam(self._rate, options.adam_beta1))
         self.update = netWithLoss.update(losses['loss'], network.variables, optimizer, options.wd,
                                          options.drop_noise)
         self._still = 0
 
     def run(self, sess: tf.Session, batch: Dict[str, np.ndarray],
-            is_over: bool = False) -> Tuple[Dict[str, np.ndarray], np.ndarray, bool]:
+            is_over: bool = False,
+            done: float = 0.) -> Tuple[Dict[str, np.ndarray], np.ndarray, bool]:
         """Makes one update.
 
         Args:
           sess: tf.Session; batch: dict of datasets.stacked.
           is_over: bool, whether the time of this process is over.
+          done: float, share of the training that is behind, for --schedule=cosine.
         Returns:
           (dict of losses before it, camera [B, 3], whether the time of any process is over).
         """
         feed = {getattr(self._truth, name): batch[name] for name in self._truth._fields}
         feed[self.images], feed[self._over] = batch['img'], float(is_over)
+        if self._options.schedule == 'cosine':
+            feed[self._rate] = self._options.learning_rate * schedules.half_cosine(done)
         losses, camera, anyone, _ = sess.run(
             (self.losses, self._camera, self._anyone, self.update), feed)
         return losses, camera, anyone > 0

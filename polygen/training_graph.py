@@ -1,12 +1,11 @@
 """The graph of PolyGen's training step, and the schedule of the learning rate."""
-import math
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from common import cli
 from common.device import npu
-from common.training import launch
+from common.training import launch, schedules
 from polygen import conditions, measures, modules
 
 _MANY_TOKENS = 4096     # of the faces of a batch: from here on memory counts
@@ -186,5 +185,5 @@ def learning_rate(options: cli.Options, step: int) -> float:
     if options.schedule == 'cosine' and step > options.warmup_steps:
         done = (step - options.warmup_steps) / max(
             1, options.training_steps - options.warmup_steps)
-        rate *= 0.5 * (1 + math.cos(math.pi * min(1., done)))
+        rate *= schedules.half_cosine(done)
     return rate

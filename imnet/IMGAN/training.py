@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli
-from common.training import launch, pretrained, reporting, runs
+from common.training import launch, pretrained, reporting, runs, schedules
 from imnet import augmentation, checkpoint_names, data_utils, draw, epochs, networks
 from imnet import options as options_lib
 from imnet.IMGAN import modelz, ops
@@ -67,7 +67,7 @@ def points_of(seed: int, epoch: int, row: int, count: int, total: int) -> Any:
 
 def cosine_rate(options: cli.Options, step: int) -> float:
     """Returns the learning rate of a step from 1: half a cosine, 0 behind the last step."""
-    return options.learning_rate * 0.5 * (1 + np.cos(np.pi * (step - 1) / options.training_steps))
+    return options.learning_rate * schedules.half_cosine((step - 1) / options.training_steps)
 
 
 def _sample(data, row, taken, epoch, options, seed):

@@ -91,6 +91,19 @@ def test_drop_noise_leaves_out_what_only_rounding_moves(tmp_path):
     assert _moved(tmp_path, _options())[first + '.weight'].reshape(1024, -1, 6)[..., 3:].any()
 
 
+@pytest.mark.parametrize('schedule, moved', [
+    ('constant', [0.01, 0.01, 0.01]), ('cosine', [0.01, 0.005, 0.])])
+def test_the_rate_falls_by_half_a_cosine_where_asked_for(tmp_path, schedule, moved):
+    steps = training.Steps(Still(tmp_path), _options('--schedule=' + schedule), launch.Context())
+    (size,) = tf.trainable_variables()
+    with tf.Session() as sess:
+        for done, expected in zip((0., 0.5, 1.), moved):
+            # Adam's first step is as long as the rate, whatever the gradient.
+            sess.run(tf.global_variables_initializer())
+            steps.run(sess, _batch(0), done=done)
+            np.testing.assert_allclose(abs(sess.run(size) - 1), expected, atol=1e-6)
+
+
 def test_processes_stop_when_the_time_of_any_is_over(tmp_path):
     other = tf.Variable(0.)     # what the other process adds
     ranks = types.SimpleNamespace(mean=lambda own: (own + other) / 2, averaging=lambda one: one,
