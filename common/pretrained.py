@@ -26,6 +26,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                              'earlier one exported; what was told of the others stays')
     parser.add_argument('--data_command', default='',
                         help='command that made the set; unset: as it was told before')
+    parser.add_argument('--bits', type=int, choices=range(1, 11), default=10, metavar='1..10',
+                        help='of the fractions of float16 that are kept; fewer are smaller files')
+    parser.add_argument('--leave_out', nargs='+', default=[], metavar='SCOPE',
+                        help='variables that other weights that ship hold')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
 
@@ -36,7 +40,8 @@ def export(options: argparse.Namespace) -> None:
     model = collection.find(options.model)
     folder = options.output or os.path.join(collection.ROOT, model.name, pretrained.FOLDER)
     for path in pretrained.export(options.output_path, folder, model.title, options.checkpoint,
-                                  options.stage, options.data_command):
+                                  options.stage, options.data_command, options.bits,
+                                  options.leave_out):
         cli.say('{}  {:.2f} MiB'.format(path, os.path.getsize(path) / 2. ** 20))
 
 

@@ -71,10 +71,12 @@ TABS = {
                'One closed mesh, z up: its class and what is decoded. Without a file: seven shapes '
                'on the way from one to another of a class that no training has seen.',
                generator.CLASSES, generator.CLASSES[0], 0),
-    'polygen': Tab('PolyGen', (), 0, [('seed', 'seed', 0, 2 ** 31 - 1, 0),
+    'polygen': Tab('PolyGen', _PICTURES, 1, [('seed', 'seed', 0, 2 ** 31 - 1, 0),
                                       ('num_samples', 'samples', 1, 8, 4),
                                       ('temperature', 'temperature', 0.05, 2, 1)],
-                   'Draws meshes; no file is needed.', ('any', *generator.CLASSES)),
+                   'Meshes of a class or of any. With a picture of a piece of furniture: meshes of '
+                   'that, by the weights that ship, whatever the class.',
+                   ('any', *generator.CLASSES), least=0),
 }
 
 
@@ -130,8 +132,11 @@ def command_of(model: str, run: str, paths: Sequence[str], numbers: Dict[str, An
         more += ['--data_path', vsl_data]
     else:
         more = ['--seed={:d}'.format(int(numbers['seed'])), '--num_samples={:d}'.format(
-            int(numbers['num_samples'])), '--temperature={}'.format(numbers['temperature'])]
-        if numbers.get('class'):
+            int(numbers['num_samples'])), '--temperature={}'.format(numbers['temperature']),
+                '--valid_only']
+        if paths:
+            more, weights = more + ['--image', paths[0]], ['--pretrained']
+        elif numbers.get('class'):
             more += ['--class_label', numbers['class']]
     return [sys.executable, script, *more, *weights, *output]
 

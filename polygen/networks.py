@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 from common import cli, errors
 from common.device import npu
 from common.frozen import networks
-from common.training import checkpoints, launch, pretrained, runs
+from common.training import checkpoints, launch, pretrained, runs, weight_files
 from polygen import blocks, conditions, modules, sampling, sequences, training_graph
 from polygen import options as options_lib
 
@@ -270,14 +270,27 @@ def trained(options: cli.Options, device: str) -> Tuple[cli.Options, Weights]:
             if summary:
                 values.update(summary_classes=True, num_classes=summary[0] - 1)
     else:
-        options = pretrained.chosen(options, options_lib.PRETRAINED,
+        shipped = (options_lib.PRETRAINED_IMAGE if vars(options).get('image')
+                   else options_lib.PRETRAINED)
+        options = pretrained.chosen(options, shipped,
                                     pretrained.has_checkpoint(options.output_path))
-        vertex = face = checkpoints.latest(options.checkpoint or options.output_path)
+        vertex = checkpoints.latest(options.checkpoint or options.output_path)
+        face = _face_model_of(vertex)
         values = recorded(options)
     defaults = vars(options_lib.parse_args([]))
     merged = dict(defaults, **dict(values, **dict(vars(options), preset=values['preset'])))
     settled = options_lib.settle_networks(merged, device)
     return settled, Weights(**{conditions.of_options(settled).scope: vertex, 'face_model': face})
+
+
+def _face_model_of(prefix):
+    """Prefix of the face model that goes with a vertex model, of which one alone ships."""
+    if not weight_files.path_of(prefix) or any(
+            name.startswith('face_model/') for name in checkpoints.variables_of(prefix)):
+        return prefix
+    cli.say('note: {} has no face model: taking the one of {}'.format(prefix,
+                                                                      options_lib.PRETRAINED))
+    return checkpoints.latest(options_lib.PRETRAINED)
 
 
 def rows() -> List[networks.Network]:

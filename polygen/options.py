@@ -7,6 +7,7 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 SHIPPED_MESHES = os.path.join(_FOLDER, 'meshes')
 OUTPUT_PATH = os.path.join(_FOLDER, 'output')
 PRETRAINED = os.path.join(_FOLDER, 'pretrained')    # weights that ship
+PRETRAINED_IMAGE = os.path.join(PRETRAINED, 'image')    # told a picture, without a face model
 _FUSION_SWITCH = os.path.join(_FOLDER, 'fusion_switch.cfg')
 PARTS = ('face', 'vertex')
 CONDITIONS = ('none', 'class', 'image', 'voxels')

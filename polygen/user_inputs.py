@@ -40,8 +40,9 @@ def read(options: cli.Options) -> List[ConditioningInput]:
         if paths and options.condition != kind:
             raise errors.UsageError(
                 '--{0}: the model was trained with --condition={1}; give --output_path or '
-                '--checkpoint of one that was trained with --condition={0}.'.format(
-                    kind, options.condition))
+                '--checkpoint of one that was trained with --condition={0}{2}.'.format(
+                    kind, options.condition,
+                    ', or --pretrained' if kind == 'image' else ''))
     if options.condition == 'image':
         return [_image(path, options) for path in images]
     return [_grid(path, options) for path in grids]

@@ -999,7 +999,8 @@ READERS = {
         'mean': np.zeros(3, np.float32), 'axes': np.eye(3, dtype=np.float32)}), ARCHIVE_WORDS,
                        'features.npz'),
     'weight_file': Reader(_read_weight_file, '.npz', _npz_seeds(
-        lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32)}), ARCHIVE_WORDS),
+        lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32),
+                 'p float16': np.ones([2, 3], np.uint8)}), ARCHIVE_WORDS),
     'page_table': Reader(_read_page, '.json', _json_seeds({'iou': 0.5, 'shapes': 3}), JSON_WORDS),
     'page_picture': Reader(_read_page, '.png', _page_pictures, [b'IHDR', b'IDAT', b'\xff\xda']),
     'page_metrics': Reader(_read_page_metrics, '.jsonl', _metrics_seeds, JSON_WORDS),

@@ -231,6 +231,8 @@ def measure_imnet(job: Job) -> Figures:
 def measure_polygen(job: Job) -> Figures:
     """Measures PolyGen: bits per vertex, shares of complete and valid samples, copies."""
     made, figures, log = data_options(job), {}, job.path('log.txt')
+    if pretrained.sizes(job.weights, ['condition'])['condition'] == 'image':
+        return _measure_pictures(job, made)
     small = ['--furniture', '--views=1', '--image_size=8', '--voxels=8']
     train, count = job.path('train'), job.count(SHAPES)
     run('polygen/make_dataset.py', *small, '--models', made.models, '--test_models=1',
@@ -252,6 +254,30 @@ def measure_polygen(job: Job) -> Figures:
                    4 if job.quick else 24, '--seed', seed, '--compare_to', train,
                    '--output_path', job.path('samples-{}'.format(seed)), log=log)
         row['training meshes copied by 24 samples'] = int(_COPIES.findall(told)[-1])
+    return figures
+
+
+def _measure_pictures(job, made):
+    """Measures a PolyGen that is told a picture: bits, how near the samples come, their share."""
+    figures, log = {}, job.path('log.txt')
+    pictures = ['--furniture', '--views', made.views, '--image_size', made.image_size]
+    train = job.path('train')
+    run('polygen/make_dataset.py', *pictures, '--models', job.count(made.models),
+        '--test_models=1', '--seed', made.seed, '--output', train, log=log)
+    for seed in job.seeds():
+        data, output = job.path('set-{}'.format(seed)), job.path('eval-{}'.format(seed))
+        run('polygen/make_dataset.py', *pictures, '--models=1', '--test_models', job.count(SHAPES),
+            '--seed', seed, '--output', data, log=log)
+        run('polygen/evaluate.py', '--checkpoint', job.weights, '--data_path', data,
+            '--train_path', train, '--top_p=0.9', '--valid_only', '--output_path', output,
+            *['--reconstructions=2', '--candidates=2'] * job.quick, log=log)
+        results = _json(output, 'eval', 'evaluation.json')
+        shares = results['reconstructions'].pop('samples')
+        figures[_seed_name(seed)] = dict(
+            {'chamfer distance in diagonals, ' + name: row['chamfer']
+             for name, row in results['reconstructions'].items()},
+            **_bits(results['figures'], results['checkpoint']),
+            **{'share of complete and valid samples with --valid_only': shares['valid']})
     return figures
 
 

@@ -10,8 +10,8 @@ from common.training import pretrained as weights_lib
 from common.training import recipes, weight_files
 from tests import held_out, pretrained
 
-SHIPPED = [name for name in collection.NAMES if weights_lib.available(
-    os.path.join(collection.ROOT, name, weights_lib.FOLDER))]
+SHIPPED = [(name, place) for name in collection.NAMES for place in pretrained.shipped(name)]
+MOST = 30 << 20         # bytes of all weights
 FIGURES = {'900000': {'IoU': 0.5, 'accuracy': 0.75}, '900001': {'IoU': 0.25, 'accuracy': 1.}}
 
 
@@ -103,9 +103,8 @@ def test_weights_that_are_not_there_are_refused(tmp_path):
         pretrained.check(pretrained.parse_args(['--weights', str(tmp_path)]))
 
 
-@pytest.mark.parametrize('model', SHIPPED)
-def test_what_ships_is_complete_and_its_card_quotes_the_record(model):
-    folder = os.path.join(collection.ROOT, model, weights_lib.FOLDER)
+@pytest.mark.parametrize('model, folder', SHIPPED)
+def test_what_ships_is_complete_and_its_card_quotes_the_record(model, folder):
     manifest = weight_files.read_manifest(os.path.join(folder, weight_files.MANIFEST))
     recorded = text.read_json(os.path.join(folder, pretrained.FIGURES))
     assert recorded['weights'] == manifest['files']
@@ -114,14 +113,23 @@ def test_what_ships_is_complete_and_its_card_quotes_the_record(model):
     assert 'To be written' not in text.read(os.path.join(folder, weights_lib.CARD))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('model', SHIPPED)
-def test_figures_of_the_weights_that_ship(model, tmp_path):
-    assert pretrained.main(['--model', model, '--work', str(tmp_path), '--debug']) == 0
+def test_all_that_ships_is_small_enough():
+    folders = {os.path.join(collection.ROOT, name, weights_lib.FOLDER)
+               for name in collection.NAMES}
+    sizes = [os.path.getsize(os.path.join(place, name)) for folder in folders
+             for place, _, names in os.walk(folder) for name in names]
+    assert 20 << 20 < sum(sizes) <= MOST
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('model', SHIPPED)
-def test_the_first_steps_are_built_from_nothing(model, tmp_path):
-    assert pretrained.main(['--model', model, '--rebuild', '--work', str(tmp_path),
+@pytest.mark.parametrize('model, folder', SHIPPED)
+def test_figures_of_the_weights_that_ship(model, folder, tmp_path):
+    assert pretrained.main(['--model', model, '--weights', folder, '--work', str(tmp_path),
                             '--debug']) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('model, folder', SHIPPED)
+def test_the_first_steps_are_built_from_nothing(model, folder, tmp_path):
+    assert pretrained.main(['--model', model, '--weights', folder, '--rebuild', '--work',
+                            str(tmp_path), '--debug']) == 0

@@ -93,8 +93,12 @@ def test_the_commands_are_those_of_the_scripts():
         command = web_demo.command_of(model, '', ['a.png'] if tab.most else [], numbers, 'out')
         assert os.path.exists(command[1]) and '--pretrained' in command
     command = web_demo.command_of('polygen', 'run', [], numbers, 'out')
-    assert command[2:] == ['--seed=5', '--num_samples=2', '--temperature=1.0', '--checkpoint',
-                           'run', '--output_path', 'out']
+    assert command[2:] == ['--seed=5', '--num_samples=2', '--temperature=1.0', '--valid_only',
+                           '--checkpoint', 'run', '--output_path', 'out']
+    command = web_demo.command_of('polygen', 'run', ['a.png'], dict(numbers, **{'class': 'bed'}),
+                                  'out')
+    assert command[5:] == ['--valid_only', '--image', 'a.png', '--pretrained', '--output_path',
+                           'out']
 
 
 def test_a_class_is_chosen_by_its_name(client):
@@ -105,7 +109,7 @@ def test_a_class_is_chosen_by_its_name(client):
 def test_the_class_goes_to_the_script():
     numbers = {'seed': 5., 'num_samples': 2., 'temperature': 1., 'class': 'chair'}
     command = web_demo.command_of('polygen', 'run', [], numbers, 'out')
-    assert command[5:7] == ['--class_label', 'chair']
+    assert command[6:8] == ['--class_label', 'chair']
 
 
 def test_vsl_takes_a_mesh_or_goes_from_one_shape_to_another():

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from common import cli, errors, files
 from common.readers import text
-from common.training import checkpoints, familiar, recipes, weight_files
+from common.training import checkpoints, familiar, frozen_layers, recipes, weight_files
 
 FOLDER = 'pretrained'
 CARD = 'card.md'
@@ -43,6 +43,13 @@ To be written.
 def available(folder: str) -> bool:
     """Returns whether trained weights lie in a folder."""
     return os.path.isfile(os.path.join(folder, weight_files.MANIFEST))
+
+
+def folders(folder: str) -> List[str]:
+    """Returns the folders of weights in a model's `pretrained`: itself, then those below it."""
+    below = [os.path.join(folder, name) for name in sorted(os.listdir(folder))] if os.path.isdir(
+        folder) else []
+    return [place for place in [folder] + below if available(place)]
 
 
 def chosen(options: cli.Options, folder: str, has_run: bool) -> cli.Options:
@@ -96,7 +103,8 @@ def has_checkpoint(folder: str) -> bool:
 
 
 def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int = 1,
-           data_command: str = '') -> List[str]:
+           data_command: str = '', bits: int = weight_files.BITS, leave_out: Sequence[str] = ()
+           ) -> List[str]:
     """Writes the weights of a run in half precision, their manifest, and the facts of their card.
 
     Args:
@@ -107,6 +115,8 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
       checkpoint: str, prefix of another checkpoint of that run.
       stage: int, number of the training, where one goes on from the weights of another.
       data_command: str, that made the set; '': as it was told before.
+      bits: int, of the fractions that are kept, see `weight_files.rounded`.
+      leave_out: scopes whose variables other weights that ship hold.
     Returns:
       list of str, the files that were written.
     Raises:
@@ -119,11 +129,13 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
         if place.startswith('..'):
             place = '{}/{}'.format(checkpoints.RUN_FOLDER, os.path.basename(prefix))
         place += weight_files.ENDING
-        arrays = weight_files.of_model(checkpoints.read(prefix))
-        digests[place] = weight_files.write(os.path.join(folder, place), arrays)
+        arrays = {name: array
+                  for name, array in weight_files.of_model(checkpoints.read(prefix)).items()
+                  if not frozen_layers.lies_in(name, leave_out)}
+        digests[place] = weight_files.write(os.path.join(folder, place), arrays, bits)
     configs = _write_configs(run, folder)
     trained = {name: _facts_of(config) for name, config in configs.items()}
-    manifest = {'title': title, 'files': digests, 'trained': trained}
+    manifest = {'title': title, 'bits': bits, 'files': digests, 'trained': trained}
     _remove_others(folder, digests)
     for name in familiar.FILES:
         if os.path.exists(os.path.join(run, name)):
@@ -132,7 +144,7 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
     told = recipes.write(folder, run, {os.path.dirname(name): facts['command']
                                        for name, facts in trained.items()}, str(stage),
                          _without_places(data_command))
-    _write_card(os.path.join(folder, CARD), title, digests, trained, folder)
+    _write_card(os.path.join(folder, CARD), title, digests, trained, folder, bits)
     return [os.path.join(folder, name)
             for name in [*digests, *configs, *told, weight_files.MANIFEST, CARD]]
 
@@ -179,8 +191,9 @@ def _facts_of(config):
 
 
 def _remove_others(folder, digests):
-    """Deletes files of weights that the new manifest does not name."""
-    for place, _, names in os.walk(folder):
+    """Deletes files of weights that the new manifest does not name; parts have their own."""
+    for place, below, names in os.walk(folder):
+        below[:] = [name for name in below if not available(os.path.join(place, name))]
         for name in names:
             path = os.path.join(place, name)
             inside = os.path.relpath(path, folder).replace(os.sep, '/')
@@ -188,14 +201,15 @@ def _remove_others(folder, digests):
                 os.remove(path)
 
 
-def _write_card(path, title, digests: Dict[str, str], trained, folder):
+def _write_card(path, title, digests: Dict[str, str], trained, folder, bits):
     """Writes the card, or the facts in the one that is there."""
     lines = [_FACTS, '', '| file | step | MiB | SHA-256 |', '| --- | --- | --- | --- |']
     for name, digest in digests.items():
         size = os.path.getsize(os.path.join(folder, name)) / 2. ** 20
         lines.append('| `{}` | {} | {:.2f} | `{}` |'.format(
             name, _step(name), size, digest))
-    lines += ['', 'Half precision; without what the optimizer keeps.', '']
+    lines += ['', 'Half precision{}; without what the optimizer keeps.'.format(
+        '' if bits == weight_files.BITS else ', fractions of {} bits'.format(bits)), '']
     for name, facts in trained.items():
         lines += ['`{}`: `{}`; seed {}, {} parameters, {}.'.format(
             name, facts['command'], facts['seed'],

@@ -1,8 +1,9 @@
 """Weights alone, in half precision: what ships with the project instead of whole checkpoints.
 
 `model-200.weights` is a .npz archive of the variables of a checkpoint `model-200`, without what the
-optimizer keeps; float32 is stored as float16 where that loses no more than its rounding. A
-`manifest.json` in the same folder, or one of the two above it, holds the digest of each file.
+optimizer keeps; float32 is stored as float16 where that loses no more than its rounding: under
+"<variable> float16" its low bytes, then its high ones, uint8 [2, ...], which packs a tenth smaller.
+A `manifest.json` in the same folder, or one of the two above it, holds the digest of each file.
 """
 import hashlib
 import os
@@ -19,6 +20,8 @@ ENDING = '.weights'
 MANIFEST = 'manifest.json'
 _LEVELS = 3             # folders in which the manifest is looked for
 _LARGEST = 65504.       # of float16
+_PLANES = ' float16'    # behind the name of a variable, where its bytes are stored apart
+BITS = 10               # of the fraction of float16
 _COUNTER = re.compile(r'(^|/)(beta[12]_power(_\d+)?|global_step|step)$')
 _AGAIN = 'Take the file from the project again.'
 
@@ -42,18 +45,47 @@ def _above(name):
     return {'/'.join(parts[:end]) for end in range(1, len(parts))}
 
 
-def _stored(array):
-    """Float32 as float16 where every value is within its range; everything else as it is."""
+def _stored(name, array, bits):
+    """(Name, array) as they are stored: float16 where every value is within its range."""
     if array.dtype != np.float32 or array.size and np.abs(array).max() > _LARGEST:
-        return array
-    return array.astype(np.float16)
+        return name, array
+    planes = rounded(array, bits).view(np.uint8).reshape(array.shape + (2,))
+    return name + _PLANES, np.ascontiguousarray(np.moveaxis(planes, -1, 0))
 
 
-def write(path: str, arrays_by_name: Mapping[str, np.ndarray]) -> str:
+def _restored(name, array):
+    """(Name, array) of a variable, float32 for what is stored as float16."""
+    if name.endswith(_PLANES) and array.dtype == np.uint8 and array.shape[:1] == (2,):
+        values = np.ascontiguousarray(np.moveaxis(array, 0, -1)).view('<f2')
+        name, array = name[:-len(_PLANES)], values.reshape(array.shape[1:])
+    return name, array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def rounded(array: np.ndarray, bits: int = BITS) -> np.ndarray:
+    """Rounds to float16 whose fractions have few bits, to the nearest, ties to even.
+
+    Args:
+      array: float32 of any shape, within the range of float16.
+      bits: int from 1 to 10, that are kept; the others are 0, which packs smaller.
+    Returns:
+      little-endian float16, contiguous.
+    """
+    half = np.ascontiguousarray(array, '<f2')
+    dropped = BITS - bits
+    if not dropped:
+        return half
+    whole = half.view('<u2').astype(np.uint32)
+    whole += (1 << dropped - 1) - 1 + (whole >> dropped & 1)
+    few = (whole >> dropped << dropped).astype('<u2').view('<f2')
+    return np.where(np.isfinite(few), few, half)
+
+
+def write(path: str, arrays_by_name: Mapping[str, np.ndarray], bits: int = BITS) -> str:
     """Writes a file of weights in one exchange; the same arrays give the same bytes.
 
     Args:
       path: str, ends in `.weights`; arrays_by_name: {name: array of any shape}.
+      bits: int, of the fractions that are kept, see `rounded`.
     Returns:
       str, its SHA-256 digest.
     Raises:
@@ -65,8 +97,8 @@ def write(path: str, arrays_by_name: Mapping[str, np.ndarray]) -> str:
                                     '{}.'.format(errors.quote(name), path))
     with files.replacing(path) as temporary:
         with open(temporary, 'wb') as stream:
-            np.savez_compressed(stream, **{name: _stored(arrays_by_name[name])
-                                           for name in sorted(arrays_by_name)})
+            np.savez_compressed(stream, **dict(_stored(name, arrays_by_name[name], bits)
+                                               for name in sorted(arrays_by_name)))
     return digest(path)
 
 
@@ -124,10 +156,8 @@ class Reader:
 
     def __init__(self, path: str):
         check(path)
-        self._arrays = {name: array.astype(np.float32) if array.dtype == np.float16 else array
-                        for name, array in arrays.read_archive(
-                            path, kinds=arrays.NUMBERS, what='a file of weights',
-                            remedy=_AGAIN).items()}
+        self._arrays = dict(_restored(name, array) for name, array in arrays.read_archive(
+            path, kinds=arrays.NUMBERS, what='a file of weights', remedy=_AGAIN).items())
 
     def get_variable_to_shape_map(self) -> Dict[str, List[int]]:
         """Returns {name: list of sizes}."""

@@ -129,6 +129,35 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ['x.weights', 'y.weights']
 
 
+def test_fractions_of_few_bits_are_rounded_to_the_nearest_even():
+    # By hand: 2.25 = 2 x 1.001 (binary) lies between 1.00 and 1.01; a third is 1.0101010101 / 4;
+    # 65504 would go to infinity; 6e-5 is 1007 of 2^-24, the next of two bits is 1024.
+    np.testing.assert_array_equal(weight_files.rounded(W, 2), np.float32(
+        [[1.5, -2., 0.3125], [65504., 2. ** -14, 0.]]))
+    np.testing.assert_array_equal(weight_files.rounded(W), W.astype(np.float16))
+    np.testing.assert_array_equal(weight_files.rounded(np.float32([2.75, 3.25]), 2), [3., 3.])
+
+
+def test_few_bits_pack_smaller_and_scopes_may_be_left_out(tmp_path):
+    values = np.random.RandomState(0).randn(3, 50000).astype(np.float32)
+    scalar, run = np.float32(0.1), str(tmp_path / 'run')
+    save(tmp_path / 'run' / 'checkpoints', 5, **{'a/w': values, 'a/b': scalar, 'ab/w': W})
+    make_config = {'options': {}, 'seed': 0, 'device': 'cpu', 'parameters': 1, 'command': 'x.py'}
+    (tmp_path / 'run' / 'config.json').write_text(json.dumps(make_config))
+    sizes = []
+    for bits in (10, 6):
+        folder = str(tmp_path / str(bits))
+        pretrained.export(run, folder, 'Toy', bits=bits, leave_out=['ab'])
+        read = checkpoints.read(checkpoints.latest(folder))
+        assert sorted(read) == ['a/b', 'a/w']
+        np.testing.assert_allclose(read['a/w'], values, rtol=2. ** -bits * 0.54, atol=1e-6)
+        np.testing.assert_allclose(read['a/b'], scalar, rtol=2. ** -bits * 0.54)
+        assert read['a/b'].shape == ()
+        sizes.append(os.path.getsize(os.path.join(folder, 'checkpoints', 'model-5.weights')))
+    assert sizes[1] < 0.8 * sizes[0] < 0.8 * 0.95 * values.nbytes / 2
+    assert ', fractions of 6 bits' in (tmp_path / '6' / 'card.md').read_text()
+
+
 def test_weights_are_those_asked_for_those_of_the_run_or_those_that_ship(tmp_path, capsys):
     folder = str(export(tmp_path))
 

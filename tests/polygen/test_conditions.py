@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 import scipy.ndimage as ndimage
@@ -389,6 +390,23 @@ def test_pretrained_with_pictures_takes_the_face_model_and_the_decoder(dataset, 
     out = tiny.train(tmp_path / 'told', dataset, 1, '--pretrained',
                      *run_arguments('image', dataset))
     assert 'of the vertex model from {}'.format(shipped) in out and 'loss_faces' not in out
+    told = os.path.join(shipped, 'image')   # with the face model of the others
+    pretrained.export(str(tmp_path / 'told'), told, 'PolyGen', leave_out=['face_model'])
+    assert pretrained.folders(shipped) == [shipped, told]
+    pretrained.export(str(tmp_path / 'run'), shipped, 'PolyGen')
+    monkeypatch.setattr(options_lib, 'PRETRAINED_IMAGE', told)
+    photo = str(tmp_path / 'photo.png')
+    cv2.imwrite(photo, np.pad(np.full([20, 30, 3], 90, np.uint8), [[9, 9], [9, 9], [0, 0]],
+                              mode='constant', constant_values=255))
+    code, out, err = tiny.main(sample_script, '--image', photo, '--num_samples=2',
+                               '--output_path={}'.format(tmp_path / 'drawn'))
+    assert code == 0, err
+    assert 'taking the weights that ship ({};'.format(told) in out
+    assert 'model-1 has no face model: taking the one of {}'.format(shipped) in out
+    assert '2 samples of model-1' in out
+    code, _, err = tiny.main(sample_script, '--image', photo, '--output_path={}'.format(
+        tmp_path / 'run'))
+    assert code == 2 and 'trained with --condition=class' in err and 'or --pretrained' in err
 
 
 @pytest.mark.parametrize('kind', ['image', 'voxels'])
