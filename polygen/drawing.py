@@ -16,22 +16,23 @@ class Sample(NamedTuple):
     """A drawn mesh.
 
     Attributes:
-      label: int, its class.
+      label: int, its class; None: neither model was told one.
       vertices: float32 [V, 3], z up.
       faces: list of lists of vertex numbers.
       complete: bool, both models have drawn their stop token.
       class_name: str, of the class; '' where classes have numbers alone.
     """
 
-    label: int
+    label: Optional[int]
     vertices: np.ndarray
     faces: List[List[int]]
     complete: bool
     class_name: str = ''
 
     def __str__(self) -> str:
-        return '{}: {} vertices, {} faces{}'.format(
-            self.class_name or 'class {}'.format(self.label), len(self.vertices), len(self.faces),
+        name = self.class_name or ('' if self.label is None else 'class {}'.format(self.label))
+        return '{}{} vertices, {} faces{}'.format(
+            name and name + ': ', len(self.vertices), len(self.faces),
             '' if self.complete else ' (cut off)')
 
 
@@ -49,6 +50,7 @@ class Sampler:
     def __init__(self, models: networks.Models, options: cli.Options, batch: int,
                  static: bool = False, shared: bool = False):
         self._batch, self._shared = batch, shared
+        self._knows_classes = options.class_conditional or options.face_class_conditional
         self._class_names = [str(name) for name in options.class_names or ()]
         self._steps = (3 * options.sample_vertices + 1, options.sample_face_tokens)
         with tf.name_scope('sample'):
@@ -97,9 +99,10 @@ class Sampler:
                          for noise, draw, steps in zip(self._noise, seeds, self._steps)})
             vertices, faces = sess.run(self._outputs, feed)
             for row, one in enumerate(part):
-                label = int(one['class_label'])
+                label = int(one['class_label']) if self._knows_classes else None
                 samples.append(Sample(
-                    label=label, class_name=''.join(self._class_names[label:label + 1]),
+                    label=label, class_name='' if label is None else ''.join(
+                        self._class_names[label:label + 1]),
                     vertices=vertices['vertices'][row, :vertices['num_vertices'][row]],
                     faces=data_utils.unflatten_faces(
                         faces['faces'][row, :faces['num_face_indices'][row]]),
@@ -128,6 +131,7 @@ class FaceSampler:
                  static: bool = False):
         self._shape = batch, options.sample_vertices, options.sample_face_tokens
         self._bits = options.quantization_bits
+        self._knows_classes = options.face_class_conditional
         self._context = {
             'vertices': tf.placeholder(tf.float32, [batch, options.sample_vertices, 3]),
             'vertices_mask': tf.placeholder(tf.float32, [batch, options.sample_vertices])}
@@ -158,7 +162,8 @@ class FaceSampler:
         values = {tensor: feed[name] for name, tensor in self._context.items()}
         values[self._noise] = sampling.uniform_noise(seed, batch, steps)
         drawn = sess.run(self._faces, values)
-        return [Sample(label, vertices, data_utils.unflatten_faces(
+        known = label if self._knows_classes else None
+        return [Sample(known, vertices, data_utils.unflatten_faces(
             drawn['faces'][row, :drawn['num_face_indices'][row]]), bool(drawn['completed'][row]))
                 for row in range(batch)]
 

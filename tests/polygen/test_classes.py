@@ -38,7 +38,8 @@ def test_a_class_that_is_not_there_is_refused_with_the_list(classes):
     assert ' '.join(classes) in caught.value.args[0]
 
 
-@pytest.mark.parametrize('name, text', [('any', 'any: 3 vertices, 1 faces (cut off)'),
-                                        ('', 'class 2: 3 vertices, 1 faces (cut off)')])
-def test_a_sample_is_captioned_by_the_name_of_its_class(name, text):
-    assert str(drawing.Sample(2, np.zeros([3, 3]), [[0, 1, 2]], False, name)) == text
+@pytest.mark.parametrize('label, name, text', [
+    (2, 'any', 'any: 3 vertices, 1 faces (cut off)'),
+    (2, '', 'class 2: 3 vertices, 1 faces (cut off)'), (None, '', '3 vertices, 1 faces (cut off)')])
+def test_a_sample_is_captioned_by_the_name_of_its_class(label, name, text):
+    assert str(drawing.Sample(label, np.zeros([3, 3]), [[0, 1, 2]], False, name)) == text
