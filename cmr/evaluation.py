@@ -16,21 +16,14 @@ from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, pose_utils, renderer
 from common import cli, errors, files
 from common.readers import pictures
-from common.training import familiar, launch, reporting
+from common.training import familiar, launch, reporting, weight_files
 from common.training import workers as workers_lib
 
 MILLIMETRES = 1000.
 _PELVIS = 14
-DISAGREEMENT = 'mean distance of the two bodies, mm'
+STRANGENESS = 'distance of its features from the training pictures'
+_MOST = 600             # pictures of a set whose features are recorded
 _KINDS = (('NonParam', 'vertices'), ('Param', 'vertices_smpl'))
-
-
-def disagreement(vertices: np.ndarray, vertices_smpl: np.ndarray) -> float:
-    """Returns the mean distance of the two bodies [V, 3] of a picture, in millimetres.
-
-    The graph network and the SMPL regressor agree on what looks like the training data.
-    """
-    return MILLIMETRES * float(np.linalg.norm(vertices - vertices_smpl, axis=1).mean())
 
 
 class Figures:
@@ -44,7 +37,6 @@ class Figures:
     def __init__(self, dataset: str, predictor: evalNet.Predictor, samples: datasets.Set,
                  annotations: str = ''):
         self._annotations = annotations
-        self.disagreements: List[float] = []    # of UP-3D, see `disagreement`
         self._predictor, self._set = predictor, samples
         self._columns: Dict[str, List[float]] = collections.OrderedDict()
         self._measure = {'up-3d': self._up3d, 'lsp': self._lsp}.get(dataset, self._h36m)
@@ -69,8 +61,6 @@ class Figures:
 
     def _up3d(self, indices, batch, outputs):
         del indices
-        self.disagreements += [disagreement(*bodies) for bodies in zip(
-            outputs.vertices, outputs.vertices_smpl)]
         self.add_shapes({kind: getattr(outputs, field) for kind, field in _KINDS}, batch)
 
     def add_shapes(self, predicted: Dict[str, np.ndarray], batch: Dict[str, np.ndarray]) -> None:
@@ -170,14 +160,13 @@ def batches(samples: datasets.Set, batch: int,
 
 
 def measure(predictor: evalNet.Predictor, samples: datasets.Set, dataset: str, loaded: Iterable,
-            log_freq: int = 0, annotations: str = '', folder: str = '') -> Dict[str, float]:
+            log_freq: int = 0, annotations: str = '') -> Dict[str, float]:
     """Measures a set.
 
     Args:
       predictor: evalNet.Predictor; samples: datasets.Set; dataset: str, see Figures.
       loaded: its batches, see `batches`; log_freq: int, batches between running figures, 0: none.
       annotations: str, see Figures.
-      folder: str, where it is recorded how far the two bodies are apart; '': nowhere.
     Returns:
       OrderedDict of figures.
     """
@@ -188,8 +177,6 @@ def measure(predictor: evalNet.Predictor, samples: datasets.Set, dataset: str, l
         if log_freq and number % log_freq == 0 and number * predictor.batch < len(samples):
             for name, value in figures.means().items():
                 cli.say('{}: {}'.format(name, value))
-    if folder and figures.disagreements:
-        familiar.record(folder, DISAGREEMENT, figures.disagreements)
     return figures.means()
 
 
@@ -219,6 +206,40 @@ def baseline(predictor: evalNet.Predictor, samples: datasets.Set,
         truth = {'pose': samples.rows['pose'][rows], 'betas': samples.rows['shape'][rows]}
         figures.add_shapes({'mean pose': answer.repeat(len(truth['pose']), axis=0)}, truth)
     return figures.means()
+
+
+def record_features(predictor: evalNet.Predictor, samples: datasets.Set,
+                    training_set: datasets.Set, options: argparse.Namespace, folder: str,
+                    weights: str = '') -> List[str]:
+    """Records how far from training pictures those of a test set lie; see `familiar`.
+
+    Args:
+      predictor: evalNet.Predictor; samples, training_set: datasets.Set; options: see `batches`.
+      folder: str, output folder; weights: str, whose record of the training pictures counts where
+        they ship with one.
+    Returns:
+      the files.
+    """
+    held_out, distances = _features(predictor, samples, options), None
+    if weight_files.path_of(weights):
+        distances = familiar.distances(os.path.dirname(weights), held_out)
+    if distances is None:
+        familiar.record_features(folder, _features(predictor, training_set, options))
+        distances = familiar.distances(folder, held_out)
+    familiar.record(folder, STRANGENESS, distances)
+    return [path for path in (os.path.join(folder, name) for name in familiar.FILES)
+            if os.path.exists(path)]
+
+
+def _features(predictor, samples, options):
+    """Features [N, F] of pictures of a set, evenly chosen."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(_MOST, len(samples))).astype(int))
+    parts = [chosen[start:start + predictor.batch]
+             for start in range(0, len(chosen), predictor.batch)]
+    return np.concatenate([predictor.predict(datasets.stacked([
+        samples.sample(index, base_dataset.NONE, options.img_res, options.stretch)
+        for index in part])['img']).looks
+        for part in reporting.progress(parts, 'encoding pictures')])
 
 
 def say_verdict(figures: Dict[str, float]) -> None:
@@ -263,8 +284,10 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
         cli.say('Start eval')
         figures = measure(predictor, test_set, options.dataset,
                           (workers.get() for _ in range(total)), options.log_freq,
-                          config_lib.root(data_path, 'upi-s1h'), context.output_path)
+                          config_lib.root(data_path, 'upi-s1h'))
         if training_set:
+            record_features(predictor, test_set, training_set, options, context.output_path,
+                            weights)
             figures.update(baseline(predictor, test_set, training_set))
     cli.say('\n*** Final Results ***\n')
     for name, value in figures.items():

@@ -146,8 +146,10 @@ def predict(options: cli.Options, context: launch.Context) -> None:
         faces, written = predictor.network.body.faces, []
         for stem, picture, normal in reporting.progress(crops, 'fitting bodies'):
             outputs = predictor.predict(normal[None])
-            familiar.tell(weights, evaluation.DISAGREEMENT, evaluation.disagreement(
-                outputs.vertices[0], outputs.vertices_smpl[0]), stem)
+            distances = familiar.distances(os.path.dirname(os.path.abspath(weights)),
+                                           outputs.looks)
+            if distances is not None:
+                familiar.tell(weights, evaluation.STRANGENESS, float(distances[0]), stem)
             written += _write(stem, picture, outputs, faces)
     page = (os.path.join(options.outfile or options.img, 'bodies') if os.path.isdir(options.img)
             else photos[0].stem + '_body') + '.html'

@@ -64,7 +64,7 @@ def train(options: cli.Options, context: launch.Context) -> None:
             run.say_waiting(workers.waited)
             if test:
                 run.results.once('evaluation', run.step, lambda: (
-                    test.measure(run, run.step) + [test.draw(run)]))
+                    test.measure(run, run.step) + test.record(run) + [test.draw(run)]))
     if options.freeze:
         run.results.once('frozen', run.step, lambda: freeze.freeze_run(options, context, run.step))
 
@@ -245,8 +245,7 @@ class _Test:
         """
         self._predictor.sess = run.sess
         make, count = self._batches()
-        figures = evaluation.measure(self._predictor, self._set, 'up-3d', map(make, range(count)),
-                                     folder=run.output_path)
+        figures = evaluation.measure(self._predictor, self._set, 'up-3d', map(make, range(count)))
         if not step:
             figures.update(evaluation.baseline(self._predictor, self._set, self._training_set))
         for name, value in figures.items():
@@ -258,6 +257,16 @@ class _Test:
                             for name, value in figures.items()})
         path = evaluation.write(run.output_path, 'up-3d', step, figures)
         return [path, _draw_errors(run)]
+
+    def record(self, run):
+        """Records how far from the training's pictures those of the test set lie.
+
+        Returns:
+          the files.
+        """
+        self._predictor.sess = run.sess
+        return evaluation.record_features(self._predictor, self._set, self._training_set,
+                                          self._options, run.output_path)
 
     def draw(self, run):
         """Draws the first samples: photo, both bodies over it, one from the side.

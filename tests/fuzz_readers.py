@@ -996,7 +996,8 @@ READERS = {
         {'uncertainty': {'median': 0.1, 'limit': 0.2, 'samples': 30}}), JSON_WORDS,
         'expected.json'),
     'features': Reader(_read_features, '.npz', _npz_seeds(lambda: {
-        'mean': np.zeros(3, np.float32), 'axes': np.eye(3, dtype=np.float32)}), ARCHIVE_WORDS,
+        'mean': np.zeros(3, np.float32), 'axes': np.eye(3, dtype=np.float32),
+        'rest': np.float32(2.)}), ARCHIVE_WORDS,
                        'features.npz'),
     'weight_file': Reader(_read_weight_file, '.npz', _npz_seeds(
         lambda: {'w': np.zeros([2, 3], np.float16), 'b': np.ones(4, np.float32),

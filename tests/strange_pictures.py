@@ -2,7 +2,7 @@
 
 Views of held-out shapes of the generator should pass (false alarms are told); renderings of LDraw
 parts and game art (the set `multiview`), noise, patterns, words and discs should not (hits). Of
-3D-R2N2 and IM-SVR, with the weights that ship.
+3D-R2N2, IM-SVR and CMR (there held-out bodies), with the weights that ship.
 
 Example: python -m tests.strange_pictures --model r2n2 --multiview=../shared/data/multiview
 """
@@ -18,6 +18,12 @@ import cv2
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from cmr import demo, prediction
+from cmr import evaluation as cmr_evaluation
+from cmr import networks as cmr_networks
+from cmr import options as cmr_options
+from cmr.src.dataset import posed_bodies
+from cmr.src.netCell import evalNet
 from common import cli, collection, errors
 from common.geometry import generator
 from common.readers import text
@@ -30,9 +36,11 @@ from r2n2 import evaluation, networks, reconstruction
 from r2n2 import options as options_lib
 from r2n2.tools import make_dataset
 
+_MODELS = 'r2n2', 'imnet', 'cmr'
 _SHAPES, _VIEWS, _BATCH = 6, 4, 10      # held-out shapes of each class, their views; in a step
 _SEED = 1                               # of generator.held_out_seed
 _DRAWN = 20                             # pictures of each kind of drawing
+_BODIES = 100                           # held-out pictures of CMR
 _SIDE = 137                             # of a drawing as a picture, pixels
 HELD_OUT, OTHERS = 'views of held-out shapes', 'LDraw parts and game art'
 DRAWINGS = 'noise', 'patterns', 'words', 'discs'
@@ -41,7 +49,8 @@ DRAWINGS = 'noise', 'patterns', 'words', 'discs'
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--model', choices=('r2n2', 'imnet'), default='r2n2', help='whose demo')
+    parser.add_argument('--model', choices=sorted(_MODELS), default='r2n2',
+                        help='whose demo')
     parser.add_argument('--multiview', required=True, help='folder with multiview_dev.tar')
     cli.add_flag(parser, '--debug', help='show tracebacks')
     return parser.parse_args(argv)
@@ -151,6 +160,26 @@ def of_imnet(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.nda
     return _distances(features, prefix), _limit('imnet', inference.STRANGENESS)
 
 
+def of_cmr(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndarray], float]:
+    """Returns {pictures: distances} of CMR's features, and beyond which one is strange."""
+    held_out = os.path.join(folder, 'held_out')
+    posed_bodies.make(cmr_options.parse_dataset_args([
+        '--num_train=1', '--num_test={}'.format(_BODIES), '--size=112', '--seed={}'.format(
+            generator.held_out_seed(_SEED)), '--output', held_out]))
+    paths = {HELD_OUT: sorted(glob.glob(os.path.join(held_out, '*', '*_image.png')))[1:],
+             OTHERS: _others(options, folder), **_drawn(folder)}
+    parsed, weights = cmr_networks.trained(cli.settled(demo.parse_args(
+        ['--img=x', '--pretrained', '--device=cpu'])), 'cpu')
+    features = {}
+    with evalNet.opened(parsed, launch.Context(), weights, 1) as predictor:
+        for name, those in paths.items():
+            crops = _prepared(those, lambda path: prediction.people(
+                path, parsed.img_res, stretch=parsed.stretch)[0][-1])
+            features[name] = np.concatenate([predictor.predict(crop[None]).looks
+                                             for crop in crops])
+    return _distances(features, weights), _limit('cmr', cmr_evaluation.STRANGENESS)
+
+
 def _distances(features, prefix):
     found = {name: familiar.distances(os.path.dirname(prefix), values)
              for name, values in features.items()}
@@ -167,7 +196,7 @@ def _limit(model, name):
 def work(options: argparse.Namespace) -> None:
     """Prints a table."""
     with tempfile.TemporaryDirectory() as folder:
-        found, limit = {'r2n2': of_r2n2, 'imnet': of_imnet}[options.model](options, folder)
+        found, limit = globals()['of_' + options.model](options, folder)
     cli.say('| pictures | number | median distance | told (beyond {:.3g}) |'.format(limit))
     cli.say('|---|---:|---:|---:|')
     for name, values in found.items():

@@ -19,6 +19,7 @@ _LEVELS = 3             # folders above a checkpoint in which the record is look
 _SHARE = 99             # per cent of the held-out data that lie below the limit
 _REMEDY = 'Remove it and evaluate again.'
 _SHRINKAGE = 0.01       # share of the mean variance that is added to the covariance's diagonal
+_ALL, _FEW = 256, 64    # axes are kept all up to so many features, else those of most variance
 
 
 def uncertainty(occupancy: np.ndarray) -> float:
@@ -60,6 +61,8 @@ def _read(path):
 def record_features(folder: str, features: np.ndarray) -> None:
     """Records where an encoder's features of the training data lie, in `features.npz`.
 
+    Of many features the axes of most variance are kept, and the mean variance of the others.
+
     Args:
       folder: str, output folder; features: [N, F], N > 1.
     """
@@ -69,11 +72,16 @@ def record_features(folder: str, features: np.ndarray) -> None:
     covariance = np.dot(centred.T, centred) / len(features)
     covariance[np.diag_indices_from(covariance)] += max(
         _SHRINKAGE * np.trace(covariance) / len(mean), 1e-12)
-    variances, axes = np.linalg.eigh(covariance)
+    variances, axes = np.linalg.eigh(covariance)    # rising
+    stored = {'axes': axes / np.sqrt(variances)}
+    if len(mean) > _ALL:
+        rest = 1 / variances[:-_FEW].mean()
+        stored = {'axes': axes[:, -_FEW:] * np.sqrt(np.maximum(rest - 1 / variances[-_FEW:], 0)),
+                  'rest': rest}
     with files.replacing(os.path.join(folder, FEATURES)) as temporary:
         with open(temporary, 'wb') as stream:
             np.savez(stream, mean=mean.astype(np.float32),
-                     axes=(axes / np.sqrt(variances)).astype(np.float32))
+                     **{name: np.asarray(value, np.float32) for name, value in stored.items()})
 
 
 def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
@@ -89,9 +97,12 @@ def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
       errors.InputError: the record is damaged, or of other features.
     """
     for path in _above(folder, FEATURES):
-        known = arrays.read_archive(path, ('mean', 'axes'), 'f', 'a record of features', _REMEDY)
-        size = np.shape(features)[1]
-        if [np.shape(known.get(name)) for name in ('mean', 'axes')] != [(size,), (size, size)]:
+        known = arrays.read_archive(path, ('mean', 'axes', 'rest'), 'f', 'a record of features',
+                                    _REMEDY)
+        size, known_rest = np.shape(features)[1], known.setdefault('rest', np.zeros([]))
+        axes = size if not known_rest.any() else min(size, _FEW)
+        if [np.shape(known.get(name)) for name in ('mean', 'axes', 'rest')] != [
+                (size,), (size, axes), ()]:
             raise errors.InputError('{} is no record of {} features. {}'.format(
                 path, size, _REMEDY))
         with np.errstate(invalid='ignore'):     # NaN is no such number either
@@ -99,7 +110,10 @@ def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
                 raise errors.InputError('{} holds numbers beyond those of float32. {}'.format(
                     path, _REMEDY))
         offsets = np.asarray(features, np.float64) - known['mean']
-        return np.sqrt(np.mean(np.dot(offsets, known['axes'].astype(np.float64)) ** 2, axis=1))
+        along = np.sum(np.dot(offsets, known['axes'].astype(np.float64)) ** 2, axis=1)
+        if known_rest:      # as if all axes had the variance of the rest, less what is too much
+            along = np.maximum(known_rest * np.sum(offsets ** 2, axis=1) - along, 0.)
+        return np.sqrt(along / size)
     return None
 
 

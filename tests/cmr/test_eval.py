@@ -137,8 +137,8 @@ def test_a_network_that_has_diverged_is_told():
     predictor = evalNet.Predictor.__new__(evalNet.Predictor)
     predictor.batch, predictor._images, predictor._outputs = 2, 'images', None
     for value, is_bad in ((1., False), (np.nan, True), (np.inf, True)):
-        outputs = cmr.Outputs(*[np.full([2, 3], 1.) for _ in cmr.Outputs._fields[:-1]],
-                              np.full([2, 3], value))
+        outputs = cmr.Outputs(*[np.full([2, 3], 1.) for _ in cmr.Outputs._fields])._replace(
+            vertices_smpl=np.full([2, 3], value))
         predictor.sess = types.SimpleNamespace(run=lambda fetches, feed, outputs=outputs: outputs)
         if is_bad:
             with pytest.raises(errors.InputError, match='vertices_smpl that are not finite'):

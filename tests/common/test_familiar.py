@@ -52,6 +52,19 @@ def test_features_far_from_those_of_training_are_far_by_hand(tmp_path):
     assert found == pytest.approx([0., np.sqrt((9 / 0.5125 + 16 / 2.0125) / 2)], rel=1e-5)
 
 
+def test_of_many_features_the_axes_of_most_variance_are_kept(tmp_path):
+    variances = np.array([4.] * 64 + [1.] * 236)
+    spread = np.diag(np.sqrt(300 * variances))
+    familiar.record_features(str(tmp_path), np.concatenate([spread, -spread]))
+    assert os.path.getsize(str(tmp_path / familiar.FEATURES)) < 300 * 70 * 4
+    picked = np.zeros([3, 300])
+    picked[0, 5], picked[1, 200], picked[2, [5, 200]] = 3., 2., (3., 2.)
+    # To each variance a hundredth of their mean, (64 x 4 + 236) / 300 = 1.64, is added.
+    one, other = 9 / 4.0164, 4 / 1.0164
+    np.testing.assert_allclose(familiar.distances(str(tmp_path), picked),
+                               np.sqrt(np.array([one, other, one + other]) / 300), rtol=1e-4)
+
+
 def test_features_without_a_record_or_with_another_one(tmp_path):
     assert familiar.distances(str(tmp_path / 'checkpoints'), np.zeros([2, 3])) is None
     familiar.record_features(str(tmp_path), np.ones([4, 2]))    # all the same: no division by zero

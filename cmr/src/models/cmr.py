@@ -2,12 +2,14 @@
 
 B: batch, N: nodes of the graph, V: vertices of the body. Lengths are in metres.
 """
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
 from cmr.src.models import graph_cnn, layers, resnet, smpl, smpl_param_regressor
 from cmr.src.utils import mesh as mesh_lib
+
+_LOOKS = 2              # place of the second stage behind the stem
 
 
 class Outputs(NamedTuple):
@@ -17,6 +19,8 @@ class Outputs(NamedTuple):
       nodes: [B, N, 3], vertices: [B, V, 3] of the graph network.
       camera: [B, 3], scale and shift of the weak perspective.
       rotations: [B, 24, 3, 3], betas: [B, 10] of the regressor; vertices_smpl: [B, V, 3] of both.
+      looks: [B, F], means over the pixels of the encoder's second stage, which tell what a picture
+        looks like; the features where there is no picture.
     """
 
     nodes: tf.Tensor
@@ -25,6 +29,7 @@ class Outputs(NamedTuple):
     rotations: tf.Tensor
     betas: tf.Tensor
     vertices_smpl: tf.Tensor
+    looks: Optional[tf.Tensor] = None
 
 
 def network(variables: layers.Parameters, mesh: mesh_lib.Mesh, body: smpl.Smpl,
@@ -44,9 +49,12 @@ def network(variables: layers.Parameters, mesh: mesh_lib.Mesh, body: smpl.Smpl,
       Outputs.
     """
     graph = variables.scope('graph_cnn')
+    looks = features
     if features is None:
-        features = resnet.resnet50(images, graph.scope('resnet'), resnet_width,
-                                   has_classifier=has_classifier)
+        stages: List[tf.Tensor] = []
+        features = resnet.resnet50(images, graph.scope('resnet'), resnet_width, stages,
+                                   has_classifier)
+        looks = tf.reduce_mean(stages[_LOOKS], axis=[1, 2])
     nodes, camera = graph_cnn.graph_cnn(features, mesh.ref_vertices, graph, mesh.adjacency,
                                         num_layers, num_channels)
     template = tf.tile(tf.constant(mesh.ref_vertices)[None], [features.shape[0].value, 1, 1])
@@ -54,4 +62,4 @@ def network(variables: layers.Parameters, mesh: mesh_lib.Mesh, body: smpl.Smpl,
         tf.concat([tf.stop_gradient(nodes), template], axis=2),
         variables.scope('smpl_param_regressor'), nearest, regressor_width)
     return Outputs(nodes, mesh.upsample(nodes), camera, rotations, betas,
-                   body.vertices(rotations, betas))
+                   body.vertices(rotations, betas), looks)
