@@ -25,7 +25,8 @@ def parse_args(argv=None):
     parser.add_argument('--batch_size', type=cli.positive_int, default=32,
                         help='pictures at a time')
     cli.add_flag(parser, '--baseline', help='also the body of mean pose and shape of the training '
-                                            'set, rotated upright')
+                                            'set, rotated upright; records how its pictures '
+                                            'look, so that the demo can tell strange ones')
     parser.add_argument('--num_workers', type=cli.non_negative_int, default=2,
                         help='processes that read pictures')
     parser.add_argument('--log_freq', type=cli.positive_int, default=50,

@@ -16,13 +16,12 @@ from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, pose_utils, renderer
 from common import cli, errors, files
 from common.readers import pictures
-from common.training import familiar, launch, reporting, weight_files
+from common.training import familiar, launch, pretrained, reporting, weight_files
 from common.training import workers as workers_lib
 
 MILLIMETRES = 1000.
 _PELVIS = 14
-STRANGENESS = 'distance of its features from the training pictures'
-_MOST = 600             # pictures of a set whose features are recorded
+_LEAST, _MOST = 100, 600    # pictures of a training set whose features are recorded
 _KINDS = (('NonParam', 'vertices'), ('Param', 'vertices_smpl'))
 
 
@@ -218,27 +217,38 @@ def record_features(predictor: evalNet.Predictor, samples: datasets.Set,
       folder: str, output folder; weights: str, whose record of the training pictures counts where
         they ship with one.
     Returns:
-      the files.
+      the files; none, and a note, where the training set has too few pictures.
     """
-    held_out, distances = _features(predictor, samples, options), None
-    if weight_files.path_of(weights):
-        distances = familiar.distances(os.path.dirname(weights), held_out)
+    held_out, written = _looks(predictor, samples, options), [familiar.FILE]
+    distances = (familiar.distances(os.path.dirname(weights), held_out)
+                 if weight_files.path_of(weights) else None)
     if distances is None:
-        familiar.record_features(folder, _features(predictor, training_set, options))
+        pictures_there = len(set(training_set.rows['imgname'].tolist()))
+        if pictures_there < _LEAST:
+            cli.say('note: {} training pictures are too few to tell strange ones by'.format(
+                pictures_there))
+            return []
+        familiar.record_features(folder, _looks(predictor, training_set, options))
         distances = familiar.distances(folder, held_out)
-    familiar.record(folder, STRANGENESS, distances)
-    return [path for path in (os.path.join(folder, name) for name in familiar.FILES)
-            if os.path.exists(path)]
+        written.append(familiar.FEATURES)
+    familiar.record(folder, familiar.STRANGENESS, distances)
+    return [os.path.join(folder, name) for name in written]
 
 
-def _features(predictor, samples, options):
-    """Features [N, F] of pictures of a set, evenly chosen."""
+def _is_of(weights, folder):
+    """Returns whether weights are those of a run in an output folder, or it holds no run."""
+    return (os.path.abspath(weights).startswith(os.path.abspath(folder) + os.sep)
+            or not pretrained.has_checkpoint(folder))
+
+
+def _looks(predictor, samples, options):
+    """`cmr.Outputs.looks` [N, F] of pictures of a set, evenly chosen."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(_MOST, len(samples))).astype(int))
     parts = [chosen[start:start + predictor.batch]
              for start in range(0, len(chosen), predictor.batch)]
-    return np.concatenate([predictor.predict(datasets.stacked([
-        samples.sample(index, base_dataset.NONE, options.img_res, options.stretch)
-        for index in part])['img']).looks
+    return np.concatenate([predictor.predict(np.stack([
+        samples.sample(index, base_dataset.NONE, options.img_res, options.stretch)['img']
+        for index in part])).looks
         for part in reporting.progress(parts, 'encoding pictures')])
 
 
@@ -286,12 +296,13 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
                           (workers.get() for _ in range(total)), options.log_freq,
                           config_lib.root(data_path, 'upi-s1h'))
         if training_set:
+            figures.update(baseline(predictor, test_set, training_set))
+        cli.say('\n*** Final Results ***\n')
+        for name, value in figures.items():
+            cli.say('{}: {}'.format(name, value))
+        say_verdict(figures)
+        path = write(context.output_path, options.dataset, os.path.basename(weights), figures)
+        cli.say('{} samples, weights {}; figures in {}'.format(len(test_set), weights, path))
+        if training_set and _is_of(weights, context.output_path):
             record_features(predictor, test_set, training_set, options, context.output_path,
                             weights)
-            figures.update(baseline(predictor, test_set, training_set))
-    cli.say('\n*** Final Results ***\n')
-    for name, value in figures.items():
-        cli.say('{}: {}'.format(name, value))
-    say_verdict(figures)
-    path = write(context.output_path, options.dataset, os.path.basename(weights), figures)
-    cli.say('{} samples, weights {}; figures in {}'.format(len(test_set), weights, path))

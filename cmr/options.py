@@ -84,7 +84,8 @@ def _add_training_options(group):
     group.add_argument('--adam_beta1', type=cli.fraction_below_one, default=0.9,
                        help='decay of the mean gradient in Adam')
     group.add_argument('--schedule', choices=('constant', 'cosine'), default='constant',
-                       help='of the learning rate: half a cosine falls to 0 at the last step')
+                       help='of the learning rate: half a cosine, 0 behind the last step (another '
+                       '--training_steps, another curve)')
     group.add_argument('--wd', type=cli.non_negative_float, default=0., help='weight decay')
     for name, value, text in (('rot_factor', 30., 'standard deviation of rotations, degrees'),
                               ('noise_factor', 0.4, 'largest noise of a channel'),

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import cv2
 import numpy as np
 
-from cmr import evaluation, networks
+from cmr import networks
 from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset
 from cmr.src.netCell import evalNet
@@ -149,7 +149,7 @@ def predict(options: cli.Options, context: launch.Context) -> None:
             distances = familiar.distances(os.path.dirname(os.path.abspath(weights)),
                                            outputs.looks)
             if distances is not None:
-                familiar.tell(weights, evaluation.STRANGENESS, float(distances[0]), stem)
+                familiar.tell(weights, familiar.STRANGENESS, float(distances[0]), stem)
             written += _write(stem, picture, outputs, faces)
     page = (os.path.join(options.outfile or options.img, 'bodies') if os.path.isdir(options.img)
             else photos[0].stem + '_body') + '.html'

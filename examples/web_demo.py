@@ -72,8 +72,8 @@ TABS = {
                'on the way from one to another of a class that no training has seen.',
                generator.CLASSES, generator.CLASSES[0], 0),
     'polygen': Tab('PolyGen', _PICTURES, 1, [('seed', 'seed', 0, 2 ** 31 - 1, 0),
-                                      ('num_samples', 'samples', 1, 8, 4),
-                                      ('temperature', 'temperature', 0.05, 2, 1)],
+                                             ('num_samples', 'samples', 1, 8, 4),
+                                             ('temperature', 'temperature', 0.05, 2, 1)],
                    'Meshes of a class or of any. With a picture of a piece of furniture: meshes of '
                    'that, by the weights that ship, whatever the class.',
                    ('any', *generator.CLASSES), least=0),
@@ -362,8 +362,11 @@ def _work(jobs, options, model, request, numbers, name):
     run = run_of(model, vars(options)[model])
     vsl_data = (options.vsl_data or jobs.vsl_set()) if model == 'vsl' else ''
     command = command_of(model, run, paths, numbers, folder, vsl_data)
-    if request.form.get('remove_background') and tab.endings is _PICTURES:
+    if paths and request.form.get('remove_background') and tab.endings is _PICTURES:
         command.append('--remove_background')
+    if model == 'polygen' and paths:    # see command_of
+        run = ''
+        numbers.pop('class', None)
     said = jobs.run(name, command)
     report.write_folder(folder, tab.title, 'z' if model == 'vsl' else 'y', dict(
         {'weights': os.path.basename(run) or 'those that ship', **numbers},

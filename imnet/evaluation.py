@@ -139,7 +139,7 @@ def _record_features(options, network, sess, held_out):
     except errors.InputError:       # the set of the test split need not have one for training
         return
     familiar.record_features(options.output_path, _features(network, sess, data, 'training'))
-    familiar.record(options.output_path, inference.STRANGENESS, familiar.distances(
+    familiar.record(options.output_path, familiar.STRANGENESS, familiar.distances(
         options.output_path, _features(network, sess, held_out, 'held-out')))
 
 

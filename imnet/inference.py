@@ -20,7 +20,6 @@ _KEYS = {'ae': ('voxels',), 'svr': ('pixels',)}
 _PREFIX = {'ae': 'out', 'svr': ''}      # of the names of meshes, as the original has them
 _SECOND = {'ae': 2, 'svr': 1}           # where an interpolation ends, as in the original
 UNCERTAINTY = 'uncertainty of the field of a picture'
-STRANGENESS = 'distance of its features from those of the training pictures'
 _COARSE = 32            # points a side by which it is measured
 
 
@@ -135,7 +134,7 @@ def reconstruct(options: cli.Options, context: launch.Context) -> None:
             if distances is None:
                 familiar.tell(prefix, UNCERTAINTY, uncertainty(network.field(sess, code)), path)
             else:
-                familiar.tell(prefix, STRANGENESS, float(distances[number]), path)
+                familiar.tell(prefix, familiar.STRANGENESS, float(distances[number]), path)
         meshing.write_all([(name, network.field(sess, code)) for name, code in zip(names, codes)],
                           options.sample_dir, options, names[0] + '_meshes.png')
     plots.image_grid(os.path.join(options.sample_dir, names[0] + '_input.png'), images, names)

@@ -1,10 +1,11 @@
 """Draws meshes from trained PolyGen models: vertices first, then faces.
 
-A model that was trained with --condition=image or voxels takes pictures (--image) or grids
-(--voxels); --vertices gives the face model your own vertices to connect.
+Pictures (--image) go to the weights that ship for them, or to a model that was trained with
+--condition=image, grids (--voxels) to one with --condition=voxels; --vertices gives the face model
+your own vertices to connect.
 
 Examples: python polygen/sample.py --output_path=polygen/output --num_samples=8 --top_p=0.9
-  python polygen/sample.py --output_path=runs/image --image photo.png --num_samples=3
+  python polygen/sample.py --pretrained --image photo.png --num_samples=3 --valid_only
 """
 import os
 import sys
@@ -33,6 +34,7 @@ def parse_args(argv=None):
                         help='.obj, .ply or .npy with vertices: the face model alone connects them')
     parser.add_argument('--up', choices=('y', 'z'), default='y',
                         help='vertical axis of --voxels and --vertices')
+    cli.add_remove_background(parser)
     cli.add_max_pixels(parser)
     parser.add_argument('--batch_size', type=cli.positive_int, default=4, help='meshes at once')
     options.add_class_label(parser)

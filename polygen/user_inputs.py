@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from common import cli, errors
-from common.geometry import meshes, voxel_grids
+from common.geometry import cutouts, meshes, voxel_grids
 from common.readers import arrays as arrays_lib
 from common.readers import pictures
 from polygen import conditions, data_utils
@@ -42,7 +42,7 @@ def read(options: cli.Options) -> List[ConditioningInput]:
                 '--{0}: the model was trained with --condition={1}; give --output_path or '
                 '--checkpoint of one that was trained with --condition={0}{2}.'.format(
                     kind, options.condition,
-                    ', or --pretrained' if kind == 'image' else ''))
+                    ', or --pretrained instead' if kind == 'image' else ''))
     if options.condition == 'image':
         return [_image(path, options) for path in images]
     return [_grid(path, options) for path in grids]
@@ -54,9 +54,23 @@ def _name(path):
 
 def _image(path, options):
     picture = pictures.read(path, channels=None, max_pixels=options.max_pixels)
+    if options.remove_background:
+        picture = _cut_out(picture, path)
     image, note = conditions.prepared_picture(picture, options.image_size, path, options.crop)
     cli.say('{}: {}'.format(path, note))
     return ConditioningInput(_name(path), {'image': image}, image)
+
+
+def _cut_out(picture, path):
+    """Makes what is not the object of a photo transparent, by GrabCut; [H, W, 4]."""
+    if picture.shape[2] == 4 and (picture[..., 3] < 128).any():
+        return picture
+    mask = cutouts.foreground(picture[..., :3])
+    if not mask.any():
+        raise errors.InputError('{}: GrabCut finds no object; leave --remove_background out, or '
+                                'give another picture.'.format(path))
+    return np.concatenate([picture[..., :3], np.where(mask, np.uint8(255), np.uint8(0))[..., None]],
+                          axis=2)
 
 
 def _grid(path, options):

@@ -16,7 +16,6 @@ from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
 from r2n2.models import net as net_lib
 
-STRANGENESS = 'distance of its features from those of the training pictures'
 _NUM_DRAWN = 4      # models in reconstructions.png
 _MOST_MODELS = 400      # whose pictures tell where the features usually lie
 
@@ -192,7 +191,7 @@ def _record_features(sess, predictor, loaders, context):
     """
     known, held_out = (_features(sess, predictor, loader, context.seed) for loader in loaders)
     familiar.record_features(context.output_path, known)
-    familiar.record(context.output_path, STRANGENESS,
+    familiar.record(context.output_path, familiar.STRANGENESS,
                     familiar.distances(context.output_path, held_out))
 
 

@@ -87,7 +87,7 @@ def _tell_strangest(weights_path, features, paths):
     distances = familiar.distances(os.path.dirname(os.path.abspath(weights_path)), features)
     if distances is not None:
         strangest = int(distances.argmax())
-        familiar.tell(weights_path, evaluation.STRANGENESS, float(distances[strangest]),
+        familiar.tell(weights_path, familiar.STRANGENESS, float(distances[strangest]),
                       os.path.basename(paths[strangest]) if paths else 'the views')
 
 

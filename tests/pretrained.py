@@ -240,7 +240,7 @@ def check(options: Any) -> None:
     lines: List[str] = []
     for name in names:
         places = [options.weights] if options.weights else shipped(name)
-        if not all(map(pretrained.available, places or [''])):
+        if not places or not all(map(pretrained.available, places)):
             raise errors.InputError('no weights in {}.'.format(
                 options.weights or os.path.join(collection.ROOT, name, pretrained.FOLDER)))
         for place in map(os.path.abspath, places):

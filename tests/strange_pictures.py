@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from cmr import demo, prediction
-from cmr import evaluation as cmr_evaluation
 from cmr import networks as cmr_networks
 from cmr import options as cmr_options
 from cmr.src.dataset import posed_bodies
@@ -28,7 +27,7 @@ from common import cli, collection, errors
 from common.geometry import generator
 from common.readers import text
 from common.training import familiar, launch
-from imnet import data_utils, furniture_set, inference
+from imnet import data_utils, furniture_set
 from imnet import networks as imnet_networks
 from imnet import options as imnet_options
 from imnet.IMSVR import photos, views
@@ -36,7 +35,6 @@ from r2n2 import evaluation, networks, reconstruction
 from r2n2 import options as options_lib
 from r2n2.tools import make_dataset
 
-_MODELS = 'r2n2', 'imnet', 'cmr'
 _SHAPES, _VIEWS, _BATCH = 6, 4, 10      # held-out shapes of each class, their views; in a step
 _SEED = 1                               # of generator.held_out_seed
 _DRAWN = 20                             # pictures of each kind of drawing
@@ -49,7 +47,7 @@ DRAWINGS = 'noise', 'patterns', 'words', 'discs'
 def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
-    parser.add_argument('--model', choices=sorted(_MODELS), default='r2n2',
+    parser.add_argument('--model', choices=('r2n2', 'imnet', 'cmr'), default='r2n2',
                         help='whose demo')
     parser.add_argument('--multiview', required=True, help='folder with multiview_dev.tar')
     cli.add_flag(parser, '--debug', help='show tracebacks')
@@ -136,7 +134,7 @@ def of_r2n2(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndar
                 features[name] = np.concatenate([
                     predictor.encode(sess, np.stack(filled[start:start + _BATCH])[None])[0]
                     for start in range(0, len(filled), _BATCH)])[:len(pictures)]
-    return _distances(features, prefix), _limit('r2n2', evaluation.STRANGENESS)
+    return _distances(features, prefix), _limit('r2n2', familiar.STRANGENESS)
 
 
 def of_imnet(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndarray], float]:
@@ -157,7 +155,7 @@ def of_imnet(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.nda
     with sess:
         features = {name: network.features_of(sess, pictures)
                     for name, pictures in images.items()}
-    return _distances(features, prefix), _limit('imnet', inference.STRANGENESS)
+    return _distances(features, prefix), _limit('imnet', familiar.STRANGENESS)
 
 
 def of_cmr(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndarray], float]:
@@ -177,7 +175,7 @@ def of_cmr(options: argparse.Namespace, folder: str) -> Tuple[Dict[str, np.ndarr
                 path, parsed.img_res, stretch=parsed.stretch)[0][-1])
             features[name] = np.concatenate([predictor.predict(crop[None]).looks
                                              for crop in crops])
-    return _distances(features, weights), _limit('cmr', cmr_evaluation.STRANGENESS)
+    return _distances(features, weights), _limit('cmr', familiar.STRANGENESS)
 
 
 def _distances(features, prefix):
@@ -193,10 +191,13 @@ def _limit(model, name):
         name]['limit']
 
 
+_MODELS = {'r2n2': of_r2n2, 'imnet': of_imnet, 'cmr': of_cmr}
+
+
 def work(options: argparse.Namespace) -> None:
     """Prints a table."""
     with tempfile.TemporaryDirectory() as folder:
-        found, limit = globals()['of_' + options.model](options, folder)
+        found, limit = _MODELS[options.model](options, folder)
     cli.say('| pictures | number | median distance | told (beyond {:.3g}) |'.format(limit))
     cli.say('|---|---:|---:|---:|')
     for name, values in found.items():

@@ -13,6 +13,7 @@ from common import cli, errors, files
 from common.readers import arrays, text
 
 FILE = 'expected.json'
+STRANGENESS = 'distance of its features from those of the training pictures'
 FEATURES = 'features.npz'
 FILES = (FILE, FEATURES)
 _LEVELS = 3             # folders above a checkpoint in which the record is looked for
@@ -99,10 +100,10 @@ def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
     for path in _above(folder, FEATURES):
         known = arrays.read_archive(path, ('mean', 'axes', 'rest'), 'f', 'a record of features',
                                     _REMEDY)
-        size, known_rest = np.shape(features)[1], known.setdefault('rest', np.zeros([]))
-        axes = size if not known_rest.any() else min(size, _FEW)
-        if [np.shape(known.get(name)) for name in ('mean', 'axes', 'rest')] != [
-                (size,), (size, axes), ()]:
+        size, rest = np.shape(features)[1], known.get('rest')
+        axes = size if rest is None else min(size, _FEW)
+        if [np.shape(known.get(name)) for name in ('mean', 'axes')] != [
+                (size,), (size, axes)] or rest is not None and not (rest.shape == () and rest > 0):
             raise errors.InputError('{} is no record of {} features. {}'.format(
                 path, size, _REMEDY))
         with np.errstate(invalid='ignore'):     # NaN is no such number either
@@ -111,8 +112,8 @@ def distances(folder: str, features: np.ndarray) -> Optional[np.ndarray]:
                     path, _REMEDY))
         offsets = np.asarray(features, np.float64) - known['mean']
         along = np.sum(np.dot(offsets, known['axes'].astype(np.float64)) ** 2, axis=1)
-        if known_rest:      # as if all axes had the variance of the rest, less what is too much
-            along = np.maximum(known_rest * np.sum(offsets ** 2, axis=1) - along, 0.)
+        if rest is not None:    # as if all axes had the variance of the rest, less the difference
+            along = np.maximum(rest.astype(np.float64) * np.sum(offsets ** 2, axis=1) - along, 0.)
         return np.sqrt(along / size)
     return None
 

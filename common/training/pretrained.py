@@ -129,22 +129,29 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
         if place.startswith('..'):
             place = '{}/{}'.format(checkpoints.RUN_FOLDER, os.path.basename(prefix))
         place += weight_files.ENDING
-        arrays = {name: array
-                  for name, array in weight_files.of_model(checkpoints.read(prefix)).items()
+        arrays = weight_files.of_model(checkpoints.read(prefix))
+        for scope in leave_out:
+            if not any(frozen_layers.lies_in(name, [scope]) for name in arrays):
+                raise errors.InputError('--leave_out: {} has no variable in {}.'.format(
+                    prefix, errors.quote(scope)))
+        arrays = {name: array for name, array in arrays.items()
                   if not frozen_layers.lies_in(name, leave_out)}
         digests[place] = weight_files.write(os.path.join(folder, place), arrays, bits)
     configs = _write_configs(run, folder)
     trained = {name: _facts_of(config) for name, config in configs.items()}
-    manifest = {'title': title, 'bits': bits, 'files': digests, 'trained': trained}
+    manifest = {'title': title, 'bits': bits, 'left_out': list(leave_out), 'files': digests,
+                'trained': trained}
     _remove_others(folder, digests)
-    for name in familiar.FILES:
+    for name in familiar.FILES:     # those of other weights go
         if os.path.exists(os.path.join(run, name)):
             shutil.copyfile(os.path.join(run, name), os.path.join(folder, name))
+        elif os.path.exists(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))
     files.write_json(os.path.join(folder, weight_files.MANIFEST), manifest)
     told = recipes.write(folder, run, {os.path.dirname(name): facts['command']
                                        for name, facts in trained.items()}, str(stage),
                          _without_places(data_command))
-    _write_card(os.path.join(folder, CARD), title, digests, trained, folder, bits)
+    _write_card(os.path.join(folder, CARD), title, digests, trained, folder, bits, leave_out)
     return [os.path.join(folder, name)
             for name in [*digests, *configs, *told, weight_files.MANIFEST, CARD]]
 
@@ -201,15 +208,17 @@ def _remove_others(folder, digests):
                 os.remove(path)
 
 
-def _write_card(path, title, digests: Dict[str, str], trained, folder, bits):
+def _write_card(path, title, digests: Dict[str, str], trained, folder, bits,
+                leave_out):
     """Writes the card, or the facts in the one that is there."""
     lines = [_FACTS, '', '| file | step | MiB | SHA-256 |', '| --- | --- | --- | --- |']
     for name, digest in digests.items():
         size = os.path.getsize(os.path.join(folder, name)) / 2. ** 20
         lines.append('| `{}` | {} | {:.2f} | `{}` |'.format(
             name, _step(name), size, digest))
-    lines += ['', 'Half precision{}; without what the optimizer keeps.'.format(
-        '' if bits == weight_files.BITS else ', fractions of {} bits'.format(bits)), '']
+    lines += ['', 'Half precision{}; without what the optimizer keeps{}.'.format(
+        '' if bits == weight_files.BITS else ', fractions of {} bits'.format(bits),
+        ' and without {}, which others hold'.format(', '.join(leave_out)) if leave_out else ''), '']
     for name, facts in trained.items():
         lines += ['`{}`: `{}`; seed {}, {} parameters, {}.'.format(
             name, facts['command'], facts['seed'],

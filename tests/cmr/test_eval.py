@@ -7,6 +7,7 @@ import types
 import cv2
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from cmr import eval as eval_script
 from cmr import evaluation, networks, options
@@ -15,6 +16,7 @@ from cmr.src.models import cmr
 from cmr.src.netCell import evalNet
 from cmr.src.utils import imutils, pose_utils, renderer
 from common import errors
+from common.training import familiar
 from tests.cmr import tiny
 
 SIZE = 64
@@ -145,6 +147,65 @@ def test_a_network_that_has_diverged_is_told():
                 predictor.predict(np.zeros([1, 3]))
         else:
             assert predictor.predict(np.zeros([1, 3])).vertices.shape == (1, 3)
+
+
+class Set:
+    """Pictures of 2 x 2 pixels of one colour each, of two channels."""
+
+    def __init__(self, colors):
+        self.colors = np.float32(colors)
+        self.rows = {'imgname': np.array([str(number) for number in range(len(colors))])}
+
+    def __len__(self):
+        return len(self.colors)
+
+    def sample(self, index, draws, size, stretch):
+        """A picture."""
+        del draws, size, stretch
+        return {'img': np.tile(self.colors[index], [2, 2, 1])}
+
+
+class Looks:
+    """Predicts the mean colours of pictures, and nothing else."""
+
+    batch = 16
+
+    def predict(self, images):
+        """As the network's second stage would."""
+        return types.SimpleNamespace(looks=np.mean(images, axis=(1, 2)))
+
+
+def test_pictures_unlike_the_training_are_recorded_by_hand(tmp_path, capsys):
+    config = argparse.Namespace(img_res=2, stretch=True)
+    training = Set([[2., 5.], [0., 5.], [1., 7.], [1., 3.]] * 25)
+    held_out = Set([[1., 5.], [4., 9.], [4., 9.]])
+    # Mean (1, 5), variances 0.5 and 2, to each a hundredth of their mean 1.25 more.
+    far = np.sqrt((9 / 0.5125 + 16 / 2.0125) / 2)
+    run = tmp_path / 'run'
+    paths = evaluation.record_features(Looks(), held_out, training, config, str(run))
+    assert sorted(map(os.path.basename, paths)) == sorted(familiar.FILES)
+    assert json.loads((run / familiar.FILE).read_text()) == {familiar.STRANGENESS: {
+        'median': pytest.approx(far, rel=1e-5), 'limit': pytest.approx(far, rel=1e-5),
+        'samples': 3}}
+    # Weights that ship with a record are measured by that, whatever the training set is.
+    (tmp_path / 'model-3.weights').write_bytes(b'')
+    familiar.record_features(str(tmp_path), 2 * training.colors)
+    paths = evaluation.record_features(Looks(), Set([[2., 10.]]), held_out, config, str(
+        tmp_path / 'other'), str(tmp_path / 'model-3'))
+    assert list(map(os.path.basename, paths)) == [familiar.FILE]
+    known = json.loads((tmp_path / 'other' / familiar.FILE).read_text())
+    assert known[familiar.STRANGENESS]['median'] == pytest.approx(0, abs=1e-6)
+    assert capsys.readouterr().out.count('too few') == 0
+    assert evaluation.record_features(Looks(), held_out, held_out, config, str(run)) == []
+    assert '3 training pictures are too few' in capsys.readouterr().out
+
+
+def test_what_tells_a_strange_picture_is_the_second_stage(tmp_path):
+    settled = options.network_options('--body=' + tiny.make_body(tmp_path), *tiny.NETWORK)
+    with tf.Graph().as_default():
+        network = networks.Network(settled, False)
+        # Width 4: the stages have 16, 32, 64 and 128 channels.
+        assert network.build(network.images(2)).looks.shape.as_list() == [2, 32]
 
 
 def _options(tmp_path, text, *arguments):

@@ -8,13 +8,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from cmr import demo, train
+from cmr import demo, evaluation, train
 from cmr import eval as eval_script
 from cmr.src import config as config_lib
 from cmr.src.utils import pth2ckpt, torch_weights, torch_writer
 from common.frozen import model
 from common.readers import torch_file
-from common.training import checkpoints
+from common.training import checkpoints, familiar
 from tests.cmr import tiny
 
 PHOTO = os.path.join(config_lib.MODEL_DIR, 'data', 'examples', 'im1010.jpg')
@@ -88,6 +88,18 @@ def test_evaluation_measures_every_sample_in_any_batch(place, capsys):
     assert len(figures[0]) == 9 and set(figures[0]) == set(figures[1])
     for name, value in figures[0].items():
         np.testing.assert_allclose(float(value), float(figures[1][name]), rtol=1e-4)
+
+
+def test_a_demo_says_how_a_picture_compares_with_held_out_ones(place, tmp_path, monkeypatch,
+                                                                capsys):
+    monkeypatch.setattr(evaluation, '_LEAST', 8)
+    assert measure(place, '--output_path={}'.format(place / 'out'), '--baseline') == 0
+    for _ in range(2):
+        assert demo.main(['--img', PHOTO, '--outfile', str(tmp_path / 'x'), '--device=cpu',
+                          '--output_path={}'.format(place / 'out')]) == 0
+        assert 'on 3 held-out samples' in capsys.readouterr().out
+    for name in familiar.FILES:
+        os.remove(str(place / 'out' / name))
 
 
 def test_human36m_needs_its_regressor_and_lsp_its_parts(place, capsys):

@@ -138,6 +138,16 @@ def test_fractions_of_few_bits_are_rounded_to_the_nearest_even():
     np.testing.assert_array_equal(weight_files.rounded(np.float32([2.75, 3.25]), 2), [3., 3.])
 
 
+def test_records_of_other_weights_go_and_a_scope_without_variables_is_refused(tmp_path):
+    folder = export(tmp_path)
+    (folder / 'features.npz').write_bytes(b'of the weights before')
+    (tmp_path / 'run' / 'expected.json').write_text('{}')
+    pretrained.export(str(tmp_path / 'run'), str(folder), 'Toy')
+    assert not (folder / 'features.npz').exists() and (folder / 'expected.json').exists()
+    with pytest.raises(errors.InputError, match='no variable in nets'):
+        pretrained.export(str(tmp_path / 'run'), str(folder), 'Toy', leave_out=['nets'])
+
+
 def test_few_bits_pack_smaller_and_scopes_may_be_left_out(tmp_path):
     values = np.random.RandomState(0).randn(3, 50000).astype(np.float32)
     scalar, run = np.float32(0.1), str(tmp_path / 'run')
@@ -155,7 +165,9 @@ def test_few_bits_pack_smaller_and_scopes_may_be_left_out(tmp_path):
         assert read['a/b'].shape == ()
         sizes.append(os.path.getsize(os.path.join(folder, 'checkpoints', 'model-5.weights')))
     assert sizes[1] < 0.8 * sizes[0] < 0.8 * 0.95 * values.nbytes / 2
-    assert ', fractions of 6 bits' in (tmp_path / '6' / 'card.md').read_text()
+    card = (tmp_path / '6' / 'card.md').read_text()
+    assert ', fractions of 6 bits' in card and 'without ab, which others hold' in card
+    assert json.loads((tmp_path / '6' / 'manifest.json').read_text())['left_out'] == ['ab']
 
 
 def test_weights_are_those_asked_for_those_of_the_run_or_those_that_ship(tmp_path, capsys):

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from common import errors
 from common.training import familiar
-from imnet import data_utils, evaluation, inference
+from imnet import data_utils, evaluation
 from imnet.IMSVR import model
 
 
@@ -43,7 +43,7 @@ def test_features_of_training_pictures_are_recorded(options, monkeypatch, tmp_pa
     monkeypatch.setattr(data_utils, 'Set', Set)
     held_out = Set('set_train.hdf5', ['pixels'], '')
     evaluation._record_features(options, Network(), None, held_out)
-    known = json.loads((tmp_path / familiar.FILE).read_text())[inference.STRANGENESS]
+    known = json.loads((tmp_path / familiar.FILE).read_text())[familiar.STRANGENESS]
     assert known['samples'] == 6       # each view of each shape
     with np.load(str(tmp_path / familiar.FEATURES)) as arrays:
         assert arrays['mean'] == pytest.approx([0.5, 1 / np.sqrt(12)], abs=0.01)

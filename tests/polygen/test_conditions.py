@@ -404,6 +404,9 @@ def test_pretrained_with_pictures_takes_the_face_model_and_the_decoder(dataset, 
     assert 'taking the weights that ship ({};'.format(told) in out
     assert 'model-1 has no face model: taking the one of {}'.format(shipped) in out
     assert '2 samples of model-1' in out
+    code, out, err = tiny.main(sample_script, '--image', photo, '--num_samples=1', '--pretrained',
+                               '--remove_background', '--output_path={}'.format(tmp_path / 'run'))
+    assert code == 0 and 'object found by its transparency' in out, err
     code, _, err = tiny.main(sample_script, '--image', photo, '--output_path={}'.format(
         tmp_path / 'run'))
     assert code == 2 and 'trained with --condition=class' in err and 'or --pretrained' in err
