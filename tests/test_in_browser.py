@@ -66,7 +66,7 @@ def shape():
 
 
 def upload(model, folder):
-    """The file that a tab is given, None where it takes none."""
+    """The file that a tab is given."""
     if model == 'cmr':
         return os.path.join(collection.ROOT, 'cmr', 'data', 'examples', 'im1010.jpg')
     vertices, faces = shape().mesh()
@@ -74,8 +74,6 @@ def upload(model, folder):
         path = str(folder / 'chair.obj')
         meshes.write(path, vertices, faces)
         return path
-    if model == 'polygen':
-        return None
     path = str(folder / 'chair.png')
     images, _ = views.render_views(views.model(vertices, faces, shape().part_of_face()), 1, 137,
                                    np.random.RandomState(0))

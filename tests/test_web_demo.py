@@ -10,6 +10,7 @@ import pytest
 
 from common import errors
 from examples import web_demo
+from polygen import sample
 
 flask = pytest.importorskip('flask')
 
@@ -99,6 +100,8 @@ def test_the_commands_are_those_of_the_scripts():
                                   'out')
     assert command[5:] == ['--valid_only', '--image', 'a.png', '--pretrained', '--output_path',
                            'out']
+    asked = sample.parse_args(command[2:] + ['--remove_background'])    # as the form adds it
+    assert asked.image == [['a.png']] and asked.pretrained and asked.remove_background
 
 
 def test_a_class_is_chosen_by_its_name(client):
