@@ -120,9 +120,8 @@ def ask(page, address, model, path):
     page.open(address)
     page.run('document.querySelector(\'button[data-tab="{}"]\').click()'.format(model))
     section = 'document.getElementById("{}")'.format(model)
-    if path:
-        field = page.find('#{} input[type=file]'.format(model))
-        page.call('/element/{}/value'.format(list(field.values())[0]), {'text': path})
+    field = page.find('#{} input[type=file]'.format(model))
+    page.call('/element/{}/value'.format(list(field.values())[0]), {'text': path})
     page.run(section + '.querySelector("form button").click()')
     said = wait_for(page, 'const said = {0}.querySelector(".said"), frame = {0}.querySelector('
                     '"iframe"); return said.classList.contains("error") ? said.textContent : '
