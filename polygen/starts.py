@@ -36,7 +36,8 @@ class Start:
 
     Attributes:
       notes: lines to print.
-      anew: dict {name of a variable that is not to be taken from --checkpoint: what becomes of it}.
+      anew: dict {name of a variable that is not to be taken from --checkpoint: what becomes of it,
+        '': it comes from elsewhere}.
 
     Raises:
       errors.InputError: no such model there, or one of other sizes.
@@ -62,6 +63,7 @@ class Start:
                                  for name in _names_of_classes(models))
         if options.face_checkpoint:
             self._face = _face_model(options, models)
+            self.anew.update((variable.op.name, '') for variable in self._face[1])
         if options.decoder_checkpoint:
             self._values, rows, notes = decoder_start(options, models.vertex.trainable_variables)
             self._rows.update(rows)

@@ -403,7 +403,7 @@ class Run:
         wanted, fresh = _model_variables(self._variables)
         names = [variable.op.name for variable in wanted]
         anew = anew or {}
-        others = [name for name in names if name in anew]
+        others = [name for name in names if anew.get(name)]
         frozen_layers.check('--restart_layers', names, scopes)
         restarted = [name for name in names if frozen_layers.lies_in(name, scopes)]
         wanted = [variable for variable in wanted

@@ -395,6 +395,16 @@ def test_pretrained_with_pictures_takes_the_face_model_and_the_decoder(dataset, 
     assert pretrained.folders(shipped) == [shipped, told]
     pretrained.export(str(tmp_path / 'run'), shipped, 'PolyGen')
     monkeypatch.setattr(options_lib, 'PRETRAINED_IMAGE', told)
+    out = tiny.train(tmp_path / 'tuned', dataset, 1, '--checkpoint=' + told,
+                     '--face_checkpoint=' + shipped, *run_arguments('image', dataset))
+    assert 'weights of {}'.format(told) in out and 'face_model' not in out
+    faces = [name for name in checkpoints.variables_of(checkpoints.latest(str(tmp_path / 'tuned')))
+             if name.startswith('face_model/') and 'Adam' not in name]
+    assert len(faces) > 10
+    tuned, before = [checkpoints.read(checkpoints.latest(folder), faces)
+                     for folder in (str(tmp_path / 'tuned'), shipped)]
+    for name in faces:
+        np.testing.assert_array_equal(tuned[name], before[name])
     photo = str(tmp_path / 'photo.png')
     cv2.imwrite(photo, np.pad(np.full([20, 30, 3], 90, np.uint8), [[9, 9], [9, 9], [0, 0]],
                               mode='constant', constant_values=255))
