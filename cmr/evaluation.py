@@ -220,8 +220,8 @@ def record_features(predictor: evalNet.Predictor, samples: datasets.Set,
       the files; none, and a note, where the training set has too few pictures.
     """
     held_out, written = _looks(predictor, samples, options), [familiar.FILE]
-    distances = (familiar.distances(os.path.dirname(weights), held_out)
-                 if weight_files.path_of(weights) else None)
+    distances: Any = (familiar.distances(os.path.dirname(weights), held_out)
+                      if weight_files.path_of(weights) else None)
     if distances is None:
         pictures_there = len(set(training_set.rows['imgname'].tolist()))
         if pictures_there < _LEAST:
