@@ -60,10 +60,10 @@ _IMNET_AE = ('--ae --train --pretrained --leaky_clip --loss=cross_entropy --beta
 _R2N2_SIZES = ('--set NET.N_CONVFILTER "[16,24,32,48,64,64]" NET.N_FC_FILTERS "[256]" '
                'NET.N_DECONVFILTER "[48,48,32,16,8,2]" TRAIN.DEFAULT_LEARNING_RATE 5.0e-4 '
                'TRAIN.LEARNING_RATES "{{\'500\': 1.0e-4}}"')
-_CMR = ('--data_path={work}/bodies --dataset=up-3d --pretrained --schedule=cosine '
-        '--learning_rate=3e-4 --noaugmentation --num_workers=1 --seed={seed} --device=cpu '
-        '--threads=1 --save_every=500 --report_every=100 --evaluate --eval_every=1000 '
-        '--output_path={run} ')
+_CMR = ('--data_path={work}/bodies --dataset=up-3d --pretrained --img_res=112 --augmentation '
+        '--rot_factor=8 --scale_factor=0.1 --noise_factor=0.2 --schedule=cosine '
+        '--learning_rate=3e-4 --num_workers=1 --seed={seed} --device=cpu --threads=1 '
+        '--save_every=500 --report_every=100 --evaluate --eval_every=1000 --output_path={run} ')
 _POLYGEN = ('--data_path={data} --seed={seed} --preset=small --condition=class '
             '--class_dropout=0.25 --axis_scaling --schedule=cosine --warmup_steps=100 --nosample '
             '--save_every=100 --report_every=50 --device=cpu --threads=1 ')
@@ -111,10 +111,10 @@ RECIPES: Dict[str, Recipe] = {
               quick='--num_samples=1'),
         Stage('figures', MEASURE, 'polygen/evaluate.py', _POLYGEN_FIGURES
               + '--output_path={run} --at_most=200 --num_samples=64', quick='--num_samples=1'))),
-    'cmr': Recipe('', 1., 'reckoned on 2026-11-30', (
+    'cmr': Recipe('', 1., 'measured on 2026-11-30 beside other work', (
         Stage('bodies', DATA, 'cmr/make_dataset.py', '--num_train=16000 --num_test=400 --size=112 '
               '--output={work}/bodies', quick='--num_train=8 --num_test=4'),
-        Stage('train', TRAIN, 'cmr/train.py', _CMR, '--training_steps=7000'),
+        Stage('train', TRAIN, 'cmr/train.py', _CMR, '--training_steps=5000'),
         Stage('figures', MEASURE, 'cmr/eval.py', '--data_path={work}/bodies --dataset=up-3d '
               '--output_path={run} --baseline --device=cpu')))}
 
