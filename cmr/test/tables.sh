@@ -9,7 +9,7 @@ model_paths=(
 model_values=(
   'dataset|all, itw, coco, h36m, lsp-orig, mpii, up-3d: mixture or set (itw; up-3d without --data_path)'
   'adam_beta1|decay of the mean gradient in Adam'
-  'schedule|constant, cosine: of the learning rate: half a cosine falls to 0 at the last step'
+  'schedule|constant, cosine: of the learning rate: half a cosine, 0 behind the last step (another --training_steps, another curve)'
   'wd|weight decay'
   'rot_factor|standard deviation of rotations, degrees'
   'noise_factor|largest noise of a channel'
