@@ -99,7 +99,7 @@ RECIPES: Dict[str, Recipe] = {
               '--training_steps=700'),
         Stage('figures', MEASURE, 'r2n2/main.py', '--data_path={data} --output_path={run} --test '
               '--views=5 --device=cpu'))),
-    'polygen': Recipe('ngon-meshes', 1., 'reckoned on 2026-11-30', (
+    'polygen': Recipe('ngon-meshes', 1.2, 'measured on 2026-11-30 beside other work', (
         Stage('few', TRAIN, 'polygen/train.py', _POLYGEN + '--output_path={run}/few --pretrained '
               '--batch_size=8 --learning_rate=7e-4', '--training_steps=800'),
         Stage('all', TRAIN, 'polygen/train.py', _POLYGEN + '--output_path={run} '
@@ -111,7 +111,7 @@ RECIPES: Dict[str, Recipe] = {
               quick='--num_samples=1'),
         Stage('figures', MEASURE, 'polygen/evaluate.py', _POLYGEN_FIGURES
               + '--output_path={run} --at_most=200 --num_samples=64', quick='--num_samples=1'))),
-    'cmr': Recipe('', 1., 'measured on 2026-11-30 beside other work', (
+    'cmr': Recipe('', 1.2, 'measured on 2026-11-30 beside other work', (
         Stage('bodies', DATA, 'cmr/make_dataset.py', '--num_train=16000 --num_test=400 --size=112 '
               '--output={work}/bodies', quick='--num_train=8 --num_test=4'),
         Stage('train', TRAIN, 'cmr/train.py', _CMR, '--training_steps=5000'),
