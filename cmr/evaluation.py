@@ -13,7 +13,7 @@ from cmr.src import config as config_lib
 from cmr.src.dataset import base_dataset, datasets
 from cmr.src.netCell import evalNet
 from cmr.src.utils import body as body_lib
-from cmr.src.utils import imutils, metrics, pose_utils, renderer
+from cmr.src.utils import imutils, metrics, photo, pose_utils, renderer
 from common import cli, errors, files
 from common.readers import pictures
 from common.training import familiar, launch, pretrained, reporting, weight_files
@@ -212,6 +212,8 @@ def record_features(predictor: evalNet.Predictor, samples: datasets.Set,
                     weights: str = '') -> List[str]:
     """Records how far from training pictures those of a test set lie; see `familiar`.
 
+    The test set's are taken by their boxes and whole, as the demo takes a picture without a box.
+
     Args:
       predictor: evalNet.Predictor; samples, training_set: datasets.Set; options: see `batches`.
       folder: str, output folder; weights: str, whose record of the training pictures counts where
@@ -219,7 +221,9 @@ def record_features(predictor: evalNet.Predictor, samples: datasets.Set,
     Returns:
       the files; none, and a note, where the training set has too few pictures.
     """
-    held_out, written = _looks(predictor, samples, options), [familiar.FILE]
+    written = [familiar.FILE]
+    held_out = np.concatenate([_looks(predictor, samples, options, make)
+                               for make in (_boxed, _whole)])
     distances: Any = (familiar.distances(os.path.dirname(weights), held_out)
                       if weight_files.path_of(weights) else None)
     if distances is None:
@@ -228,7 +232,7 @@ def record_features(predictor: evalNet.Predictor, samples: datasets.Set,
             cli.say('note: {} training pictures are too few to tell strange ones by'.format(
                 pictures_there))
             return []
-        familiar.record_features(folder, _looks(predictor, training_set, options))
+        familiar.record_features(folder, _looks(predictor, training_set, options, _boxed))
         distances = familiar.distances(folder, held_out)
         written.append(familiar.FEATURES)
     familiar.record(folder, familiar.STRANGENESS, distances)
@@ -241,14 +245,24 @@ def _is_of(weights, folder):
             or not pretrained.has_checkpoint(folder))
 
 
-def _looks(predictor, samples, options):
-    """`cmr.Outputs.looks` [N, F] of pictures of a set, evenly chosen."""
+def _boxed(samples, index, options):
+    """A picture of a set by its box, normalised [S, S, 3]."""
+    return samples.sample(index, base_dataset.NONE, options.img_res, options.stretch)['img']
+
+
+def _whole(samples, index, options):
+    """A picture of a set as it is, normalised [S, S, 3]."""
+    image = samples.image(index)
+    return photo.cropped(image, *photo.whole(image.shape), options.img_res, options.stretch)[1]
+
+
+def _looks(predictor, samples, options, make):
+    """`cmr.Outputs.looks` [N, F] of pictures of a set, evenly chosen, that `make` makes."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(_MOST, len(samples))).astype(int))
     parts = [chosen[start:start + predictor.batch]
              for start in range(0, len(chosen), predictor.batch)]
-    return np.concatenate([predictor.predict(np.stack([
-        samples.sample(index, base_dataset.NONE, options.img_res, options.stretch)['img']
-        for index in part])).looks
+    return np.concatenate([
+        predictor.predict(np.stack([make(samples, index, options) for index in part])).looks
         for part in reporting.progress(parts, 'encoding pictures')])
 
 

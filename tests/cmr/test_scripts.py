@@ -97,7 +97,7 @@ def test_a_demo_says_how_a_picture_compares_with_held_out_ones(place, tmp_path, 
     for _ in range(2):
         assert demo.main(['--img', PHOTO, '--outfile', str(tmp_path / 'x'), '--device=cpu',
                           '--output_path={}'.format(place / 'out')]) == 0
-        assert 'on 3 held-out samples' in capsys.readouterr().out
+        assert 'on 6 held-out samples' in capsys.readouterr().out
     for name in familiar.FILES:
         os.remove(str(place / 'out' / name))
 
