@@ -27,6 +27,8 @@ def parse_args(argv=None):
     cli.add_flag(parser, '--baseline', help='also the body of mean pose and shape of the training '
                                             'set, rotated upright; records how its pictures '
                                             'look, so that the demo can tell strange ones')
+    parser.add_argument('--pictures', type=cli.non_negative_int, default=4,
+                        help='people in the picture of photos and bodies, evenly chosen')
     parser.add_argument('--num_workers', type=cli.non_negative_int, default=2,
                         help='processes that read pictures')
     parser.add_argument('--log_freq', type=cli.positive_int, default=50,

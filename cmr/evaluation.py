@@ -15,12 +15,15 @@ from cmr.src.netCell import evalNet
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import imutils, metrics, photo, pose_utils, renderer
 from common import cli, errors, files
+from common.geometry import plots
 from common.readers import pictures
 from common.training import familiar, launch, pretrained, reporting, weight_files
 from common.training import workers as workers_lib
 
 MILLIMETRES = 1000.
 _PELVIS = 14
+CAPTIONS = ('photo', 'graph network', 'SMPL parameters', 'from the side')   # of `draw`
+_LEAST_SIZE = 224           # pixels a side of what is drawn
 _LEAST, _MOST = 100, 600    # pictures of a training set whose features are recorded
 _KINDS = (('NonParam', 'vertices'), ('Param', 'vertices_smpl'))
 
@@ -266,6 +269,37 @@ def _looks(predictor, samples, options, make):
         for part in reporting.progress(parts, 'encoding pictures')])
 
 
+def draw(predictor: evalNet.Predictor, samples: datasets.Set, indices: Sequence[int],
+         options: argparse.Namespace, path: str) -> np.ndarray:
+    """Draws a row for each of some people: photo, both bodies over it, one from the side.
+
+    Args:
+      predictor: evalNet.Predictor; samples: datasets.Set; indices: of the people.
+      options: see `batches`; path: str, the .png to write.
+    Returns:
+      float32 [V, 3], vertices of the first by the graph network, y up.
+    """
+    faces, size = predictor.network.body.faces, max(options.img_res, _LEAST_SIZE)
+    images: List[np.ndarray] = []
+    bodies: List[np.ndarray] = []
+    for start in range(0, len(indices), predictor.batch):
+        part = indices[start:start + predictor.batch]
+        outputs = predictor.predict(np.stack([_boxed(samples, index, options) for index in part]))
+        bodies += list(outputs.vertices)
+        for index, vertices, other, camera in zip(part, outputs.vertices, outputs.vertices_smpl,
+                                                  outputs.camera):
+            image = np.round(255 * samples.sample(index, base_dataset.NONE, size, options.stretch)
+                             ['img_orig']).astype(np.uint8)
+            images += [image,
+                       renderer.render(vertices, faces, camera, size, renderer.LIGHT_BLUE, image),
+                       renderer.render(other, faces, camera, size, renderer.PINK, image),
+                       renderer.render(renderer.from_side(vertices), faces, camera, size,
+                                       renderer.LIGHT_BLUE)]
+    plots.image_grid(path, images, CAPTIONS * len(indices), columns=len(CAPTIONS))
+    cli.say('pictures in {}'.format(path))
+    return bodies[0] * [1, -1, -1]
+
+
 def say_verdict(figures: Dict[str, float]) -> None:
     """Prints what the shape errors mean beside those of `baseline`, where both were measured."""
     names = ['Shape Error ({})'.format(kind) for kind in ('NonParam', 'mean pose')]
@@ -317,6 +351,10 @@ def evaluate(options: cli.Options, context: launch.Context) -> None:
         say_verdict(figures)
         path = write(context.output_path, options.dataset, os.path.basename(weights), figures)
         cli.say('{} samples, weights {}; figures in {}'.format(len(test_set), weights, path))
+        if options.pictures:
+            draw(predictor, test_set, np.unique(np.linspace(0, len(test_set) - 1, min(
+                options.pictures, len(test_set))).astype(int)), options, os.path.join(
+                    context.output_path, 'eval', options.dataset + '.png'))
         if training_set and _is_of(weights, context.output_path):
             record_features(predictor, test_set, training_set, options, context.output_path,
                             weights)

@@ -11,7 +11,7 @@ from cmr import options as options_lib
 from cmr.src import config as config_lib
 from cmr.src.dataset import datasets, posed_bodies
 from cmr.src.netCell import evalNet, netWithLoss
-from cmr.src.utils import renderer, torch_weights
+from cmr.src.utils import torch_weights
 from common import cli, errors, files
 from common.device import ranks as ranks_lib
 from common.geometry import plots
@@ -21,8 +21,7 @@ from common.training import workers as workers_lib
 
 _QUICK_PICTURES, _QUICK_TEST = 1200, 96
 _PATIENCE, _SPREAD, _GRACE = 20, 1e-3, 100      # when the camera counts as collapsed
-_DRAWN, _DRAWN_SIZE = 4, 224             # samples, and pixels a side at least
-_CAPTIONS = ('photo', 'graph network', 'SMPL parameters', 'from the side')
+_DRAWN = 4              # people in a picture of a step
 
 
 Init = Callable[[tf.Session], None]
@@ -274,26 +273,10 @@ class _Test:
         Returns:
           str, the picture.
         """
-        _, batch = self._batches()[0](0)
-        outputs = self._predictor.predict(batch['img'])
-        faces, size = self._predictor.network.body.faces, max(self._options.img_res, _DRAWN_SIZE)
-        images = []
-        for number in range(min(_DRAWN, len(batch['img']))):
-            photo = self._set.sample(number, datasets.base_dataset.NONE, size,
-                                     self._options.stretch)['img_orig']
-            photo = np.round(255 * photo).astype(np.uint8)
-            camera = outputs.camera[number]
-            images.append(photo)
-            for vertices, color in ((outputs.vertices[number], renderer.LIGHT_BLUE),
-                                    (outputs.vertices_smpl[number], renderer.PINK)):
-                images.append(renderer.render(vertices, faces, camera, size, color, photo))
-            images.append(renderer.render(renderer.from_side(outputs.vertices[number]), faces,
-                                          camera, size, renderer.LIGHT_BLUE))
         path = os.path.join(run.samples, 'step_{:06d}.png'.format(run.step))
-        plots.image_grid(path, images, _CAPTIONS * (len(images) // len(_CAPTIONS)),
-                         columns=len(_CAPTIONS))
-        cli.say('pictures in {}'.format(path))
-        run.show(run.step, 'samples', path, (outputs.vertices[0] * [1, -1, -1], faces))
+        vertices = evaluation.draw(self._predictor, self._set, range(min(_DRAWN, len(self._set))),
+                                   self._options, path)
+        run.show(run.step, 'samples', path, (vertices, self._predictor.network.body.faces))
         return path
 
 
@@ -303,7 +286,7 @@ def _draw_errors(run):
             if 'shape_error_nonparam' in row]
     steps = [row['step'] for row in rows]
     series = {caption: (steps, [row['shape_error_' + name] for row in rows])
-              for caption, name in zip(_CAPTIONS[1:3], ('nonparam', 'param'))}
+              for caption, name in zip(evaluation.CAPTIONS[1:3], ('nonparam', 'param'))}
     for row in rows:
         if 'shape_error_mean_pose' in row:
             series['mean training pose'] = (steps, [row['shape_error_mean_pose']] * len(steps))

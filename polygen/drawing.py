@@ -220,8 +220,12 @@ def labels_to_draw(classes: Optional[Sequence[str]], options: cli.Options, count
       options: of the model, with `num_classes` and `class_names`.
       count: int.
     Raises:
-      errors.UsageError: a class that the model does not have.
+      errors.UsageError: a class that the model does not have, or it knows none.
     """
+    if classes and not (options.class_conditional or options.face_class_conditional):
+        raise errors.UsageError('--class_label {}: the model knows no classes (it was trained with '
+                                '--condition={}). Leave it out.'.format(
+                                    ' '.join(classes), options.condition))
     names = [str(name) for name in options.class_names or ()]
     if classes is None:
         labels = list(range(options.num_classes))[-1 if options_lib.has_any(options) else 0:]

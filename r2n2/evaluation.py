@@ -16,7 +16,6 @@ from r2n2.lib import config as config_lib
 from r2n2.lib import data_augmentation, data_io, data_process, layers, voxel
 from r2n2.models import net as net_lib
 
-_NUM_DRAWN = 4      # models in reconstructions.png
 _MOST_MODELS = 400      # whose pictures tell where the features usually lie
 
 
@@ -133,8 +132,7 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
         predictor = Predictor(net, settings, counts[-1], settings.CONST.BATCH_SIZE)
         with context.open_session() as sess:
             networks.restore(sess, net, weights_path)
-            rows, drawn = _measure_models(sess, predictor, loader, counts, bool(options.views),
-                                          context.seed)
+            rows, drawn = _measure_models(sess, predictor, loader, counts, options, context.seed)
             _record_features(sess, predictor, (training_models, loader), context)
     mean = mean_shape(training_models)
     baseline = np.array([float(voxel.intersection_over_union(
@@ -143,15 +141,17 @@ def measure(options: cli.Options, context: launch.Context, data: data_io.Set) ->
     figures = _write(_Results(rows, baseline, pairs, data.names, counts,
                               settings.TEST.VOXEL_THRESH), folder,
                      counts[-1] if options.views else None)
-    draw(os.path.join(folder, 'reconstructions.png'), drawn)
+    if drawn:
+        draw(os.path.join(folder, 'reconstructions.png'), drawn)
     cli.say('figures and pictures in {}'.format(folder))
     return figures
 
 
-def _measure_models(sess, predictor, loader, counts, all_counts, seed):
+def _measure_models(sess, predictor, loader, counts, options, seed):
     """(list of Row, samples for `draw`); each number of views, or a random one of each model."""
     rows, drawn = [], []
-    shown = plots.in_turn([category for category, _ in loader.pairs], _NUM_DRAWN)
+    shown = plots.in_turn([category for category, _ in loader.pairs],
+                          options.pictures)
     total = -(-len(loader.pairs) // loader.settings.CONST.BATCH_SIZE)
     for indices, images, voxels in reporting.progress(
             _batches(loader, range(len(loader.pairs)), counts[-1], seed), 'measuring batches',
@@ -161,7 +161,7 @@ def _measure_models(sess, predictor, loader, counts, all_counts, seed):
             if index in shown:
                 drawn.append((images[:, place], voxels[place],
                               [occupancy[place] for occupancy, _ in results]))
-            chosen = counts if all_counts else [
+            chosen = counts if options.views else [
                 int(np.random.RandomState([seed, 5, index]).choice(counts))]
             for views in chosen:
                 occupancy, loss = results[views - 1]
@@ -320,6 +320,7 @@ def _write_mat(path, results):
 
 
 _MOST_DRAWN = 24    # views of a sample
+_WIDEST = 20.       # inches of a row, of 100 pixels
 Sample = Tuple[np.ndarray, Optional[np.ndarray], Sequence[np.ndarray]]
 
 
@@ -344,4 +345,5 @@ def draw(path: str, samples: Sequence[Sample], threshold: float = 0.4, up: str =
             fields.append(voxel_grids.surface(truth))
             captions.append('truth')
     columns = len(fields) // len(samples)
-    plots.mesh_grid(path, fields, captions, columns, up=up, edges=False)
+    plots.mesh_grid(path, fields, captions, columns, up=up, edges=False,
+                    size=min(2.5, _WIDEST / columns))

@@ -55,6 +55,8 @@ def parse_args(argv: Optional[Sequence[str]] = None,
     work.add_argument('--views', type=cli.positive_int, default=None,
                       help='measure with one to so many views; unset: random numbers of views, as '
                            'in the original')
+    work.add_argument('--pictures', type=cli.non_negative_int, default=4,
+                      help='models in the picture of measuring, one of each category in turn')
     cli.add_flag(work, '--freeze', help='write a .pb at the end')
     work.add_argument('--checkpoint', '--ckpt_path', '--weights', type=cli.path, default='',
                       help="weights to start from or to measure: checkpoint, folder of one, or "

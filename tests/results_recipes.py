@@ -88,9 +88,9 @@ RECIPES: Dict[str, Recipe] = {
               '--batch_size=16 --learning_rate=1e-3 --beta1=0.9 --checkpoint_every=50',
               '--epoch=200'),
         Stage('figures', MEASURE, 'imnet/evaluate.py', _IMNET + '--split=test --kind=ae '
-              '--extraction=octree --resolution=128 --pictures=0', quick='--resolution=64'),
+              '--extraction=octree --resolution=128 --pictures=10', quick='--resolution=64'),
         Stage('figures of pictures', MEASURE, 'imnet/evaluate.py', _IMNET + '--split=test '
-              '--kind=svr --extraction=octree --resolution=128 --pictures=0',
+              '--kind=svr --extraction=octree --resolution=128 --pictures=10',
               quick='--resolution=64'))),
     'r2n2': Recipe('multiview', 0.2, 'measured on 2026-11-30 beside other work', (
         Stage('train', TRAIN, 'r2n2/main.py', '--data_path={data} --output_path={run} '
@@ -98,7 +98,7 @@ RECIPES: Dict[str, Recipe] = {
               '--batch_size=8 --device=cpu --threads=1 --save_every=100 ' + _R2N2_SIZES,
               '--training_steps=700'),
         Stage('figures', MEASURE, 'r2n2/main.py', '--data_path={data} --output_path={run} --test '
-              '--views=5 --device=cpu'))),
+              '--views=5 --pictures=10 --device=cpu'))),
     'polygen': Recipe('ngon-meshes', 1.2, 'measured on 2026-11-30 beside other work', (
         Stage('few', TRAIN, 'polygen/train.py', _POLYGEN + '--output_path={run}/few --pretrained '
               '--batch_size=8 --learning_rate=7e-4', '--training_steps=800'),
@@ -110,13 +110,17 @@ RECIPES: Dict[str, Recipe] = {
               + '--output_path={run}/masked --checkpoint={run} --num_samples=32 --valid_only',
               quick='--num_samples=1'),
         Stage('figures', MEASURE, 'polygen/evaluate.py', _POLYGEN_FIGURES
-              + '--output_path={run} --at_most=200 --num_samples=64', quick='--num_samples=1'))),
+              + '--output_path={run} --at_most=200 --num_samples=64', quick='--num_samples=1'),
+        Stage('ten classes', MEASURE, 'polygen/sample.py', '--output_path={run} --seed={seed} '
+              '--class_label 0 1 2 3 4 5 6 7 8 9 --num_samples=10 --top_p=0.9 --valid_only '
+              '--compare_to={data} --name=ten_classes --device=cpu --threads=1',
+              quick='--num_samples=1'))),
     'cmr': Recipe('', 1.2, 'measured on 2026-11-30 beside other work', (
         Stage('bodies', DATA, 'cmr/make_dataset.py', '--num_train=16000 --num_test=400 --size=112 '
               '--output={work}/bodies', quick='--num_train=8 --num_test=4'),
         Stage('train', TRAIN, 'cmr/train.py', _CMR, '--training_steps=5000'),
         Stage('figures', MEASURE, 'cmr/eval.py', '--data_path={work}/bodies --dataset=up-3d '
-              '--output_path={run} --baseline --device=cpu')))}
+              '--output_path={run} --baseline --pictures=10 --device=cpu')))}
 
 
 def _json(*path: str) -> Any:

@@ -22,6 +22,7 @@ from vsl import (
 )
 from vsl import options as options_lib
 
+_DRAWN = 10             # reconstructions in the picture
 _NEAREST = 3            # training shapes shown beside an encoded one
 _NOISE = 0.02           # standard deviation of the noise on codes that shapes are generated from
 
@@ -224,7 +225,7 @@ def reconstruct(model, codes, data, folder, options):
                                                   model.latent_size)
         cli.say('Reconstruction IoU of a PCA of {} numbers: test: {:.4f}'.format(
             model.latent_size, scores['pca_test_iou']))
-    rows = np.array(plots.in_turn(data.test.labels.tolist(), 6))
+    rows = np.array(plots.in_turn(data.test.labels.tolist(), _DRAWN))
     decoded = inference.decode(model, codes['test'][rows])
     draw.shapes(os.path.join(folder, 'reconstructions'),
                 np.concatenate([data.test.voxels[rows], decoded]),

@@ -136,6 +136,9 @@ def export(run: str, folder: str, title: str, checkpoint: str = '', stage: int =
                     prefix, errors.quote(scope)))
         arrays = {name: array for name, array in arrays.items()
                   if not frozen_layers.lies_in(name, leave_out)}
+        if not arrays:
+            raise errors.InputError('--leave_out {} leaves no variable of {}. Name fewer '
+                                    'scopes.'.format(' '.join(leave_out), prefix))
         digests[place] = weight_files.write(os.path.join(folder, place), arrays, bits)
     configs = _write_configs(run, folder)
     trained = {name: _facts_of(config) for name, config in configs.items()}

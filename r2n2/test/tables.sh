@@ -9,6 +9,7 @@ model_values=(
   'model|network: LSTM1Net, GRU1Net, LSTM3Net, GRUNet or ResidualGRUNet; CONST.NETWORK_CLASS'
   'preset|own: own: a set of your own meshes, on a CPU: quick.yaml, batch and length by the number of models, from the weights that ship where they are, measured at the end'
   'views|measure with one to so many views; unset: random numbers of views, as in the original'
+  'pictures|models in the picture of measuring, one of each category in turn'
   'n_views|CONST.N_VIEWS, views of a model at most'
   'workers|TRAIN.NUM_WORKER, processes that make batches'
   'exp|TEST.EXP_NAME, folder below eval/'

@@ -182,6 +182,7 @@ def test_weights_go_to_pytorch_and_back(place, tmp_path):
     assert measure(place, '--checkpoint', path, '--output_path', str(tmp_path), *body) == 0
     with open(str(tmp_path / 'eval' / 'up-3d.json'), encoding='utf-8') as stream:
         figures = json.load(stream)['figures']
+    assert os.path.exists(str(tmp_path / 'eval' / 'up-3d.png'))
     with open(str(place / 'out' / 'eval' / 'up-3d.json'), encoding='utf-8') as stream:
         for name, value in json.load(stream)['figures'].items():
             if 'mean pose' not in name:

@@ -146,6 +146,8 @@ def test_records_of_other_weights_go_and_a_scope_without_variables_is_refused(tm
     assert not (folder / 'features.npz').exists() and (folder / 'expected.json').exists()
     with pytest.raises(errors.InputError, match='no variable in nets'):
         pretrained.export(str(tmp_path / 'run'), str(folder), 'Toy', leave_out=['nets'])
+    with pytest.raises(errors.InputError, match='--leave_out net leaves no variable of'):
+        pretrained.export(str(tmp_path / 'run'), str(folder), 'Toy', leave_out=['net'])
 
 
 def test_few_bits_pack_smaller_and_scopes_may_be_left_out(tmp_path):

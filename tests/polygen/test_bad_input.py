@@ -6,6 +6,8 @@ import shutil
 import pytest
 
 import freeze_graph
+from common import cli, errors
+from polygen import drawing
 from polygen import evaluate as evaluate_script
 from polygen import options as options_lib
 from polygen import sample as sample_script
@@ -227,6 +229,16 @@ def test_a_class_that_the_model_does_not_have(saved):
     message = refused(sample_script, '--output_path={}'.format(saved), '--device=cpu',
                       '--class_label', '1', '7', code=2)
     assert_names(message, '--class_label 1 7', '0 to 2')
+
+
+def test_a_class_for_a_model_that_knows_none():
+    known = {'condition': 'image', 'num_classes': 2, 'class_names': ['a', 'b']}
+    blind = cli.Options(class_conditional=False, face_class_conditional=False, **known)
+    assert drawing.labels_to_draw(None, blind, 3) == [0, 1, 0]
+    with pytest.raises(errors.UsageError, match='--class_label b: the model knows no classes'):
+        drawing.labels_to_draw(['b'], blind, 1)
+    for one in ('class_conditional', 'face_class_conditional'):
+        assert drawing.labels_to_draw(['b'], blind.replace(**{one: True}), 1) == [1]
 
 
 @pytest.mark.parametrize('script, arguments', [(sample_script, []), (evaluate_script, []),
