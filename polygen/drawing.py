@@ -11,6 +11,8 @@ from common.training import launch, reporting
 from polygen import data_utils, measures, mesh_sets, networks, sampling, user_inputs
 from polygen import options as options_lib
 
+_CAPTION = 26       # letters of a mesh's name above it
+
 
 class Sample(NamedTuple):
     """A drawn mesh.
@@ -309,7 +311,9 @@ def _draw_nearest(samples, examples, folder, options):
             drawn, examples, options.quantization_bits)):
         fields += [(sample.vertices, sample.faces),
                    mesh_sets.mesh_of(example, options.quantization_bits)]
-        captions += [str(sample), '{}: {:.3f} apart'.format(example['name'], distance)]
+        name = os.path.splitext(os.path.basename(example['name']))[0]
+        captions += [str(sample).replace(': ', ':\n'),
+                     '{}\n{:.3f} apart'.format(name[-_CAPTION:], distance)]
     path = folder + '_nearest.png'
     plots.mesh_grid(path, fields, captions, columns=min(8, len(fields)), size=2.)
     cli.say('picture of each beside its nearest mesh: {}'.format(path))

@@ -261,7 +261,8 @@ def describe_matches(samples: Sequence[Any], examples: Sequence[Example], quanti
     named_parts = _named_parts(examples, aligned)
     matches = [_nearest(sample, named_parts, quantization_bits, aligned) for sample in samples]
     lines = ['sample {}: nearest to {}, {:.1%} of the vertices and {:.1%} of the faces the same'
-             .format(number, match.name, match.vertices, match.faces)
+             .format(number, match.name, match.vertices, match.faces) if match.vertices
+             else 'sample {}: not one vertex of any of the {} meshes'.format(number, len(examples))
              for number, match in enumerate(matches)]
     exact = sorted({match.name for match in matches if match.vertices == match.faces == 1})
     return lines + ['exact copies of {} of {} meshes: {}'.format(

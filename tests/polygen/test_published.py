@@ -118,6 +118,12 @@ def test_the_nearest_mesh_shares_most_vertices_and_faces():
     assert measures.nearest(moved, [TWO], 2).vertices < 3 / 5
 
 
+def test_a_sample_that_shares_no_vertex_is_said_to_be_near_none():
+    corner = types.SimpleNamespace(vertices=np.array([(3, 3, 3)]) / 3 - 0.5, faces=[])
+    assert measures.describe_matches([corner], [ONE, TWO], 2) == [
+        'sample 0: not one vertex of any of the 2 meshes', 'exact copies of 0 of 2 meshes: none']
+
+
 def test_the_mesh_nearest_in_shape_by_hand():
     def example(*vertices):
         return {'name': str(len(vertices)), 'vertices': np.array(vertices)}
