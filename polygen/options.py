@@ -143,7 +143,8 @@ def _add_training_options(group):
                        ('random_shift', 'shift each mesh inside the cube'),
                        ('is_training', 'dropout (the original\'s notebook never turns it on)')]:
         cli.add_flag(group, '--' + name, default=None, help=text + _PRESET)
-    cli.add_flag(group, '--axis_scaling', help='stretch each axis of a mesh by 0.75 to 1.25')
+    cli.add_flag(group, '--axis_scaling', default=None, help='stretch each axis of a mesh by 0.75 '
+                 'to 1.25 (on with --preset=own, but for pictures and voxels)')
     cli.add_flag(group, '--axis_warping', help='warp each axis, piecewise linear, mirrored on the '
                  'level ones')
     cli.add_flag(group, '--image_augmentation', default=True, help='training pictures are moved, '
@@ -326,6 +327,9 @@ def settle_networks(values, device):
     _settle_condition(values)
     values.update((name, value) for name, value in dict(
         PRESETS[values['preset']], **ENCODERS[values['preset']]).items() if values[name] is None)
+    if values['axis_scaling'] is None:
+        values['axis_scaling'] = (values['preset'] == 'own'
+                                  and values['condition'] not in ('image', 'voxels'))
     if len(values['encoder_blocks']) != len(values['encoder_channels']) + 1:
         raise errors.UsageError('--encoder_blocks names {} resolutions, --encoder_channels {}: one '
                                 'less, as the last has --hidden_size.'.format(

@@ -46,8 +46,9 @@ def fitted(options: cli.Options) -> cli.Options:
     used = sum(vertices <= values['max_vertices'] and tokens <= values['max_face_tokens']
                for vertices, tokens in zip(sizes['max_vertices'], sizes['max_face_tokens']))
     cli.say('own meshes: {} of {} can be used; --max_vertices={max_vertices} --max_face_tokens='
-            '{max_face_tokens} --batch_size={batch_size} --training_steps={training_steps}{}'
+            '{max_face_tokens} --batch_size={batch_size} --training_steps={training_steps}{}{}'
             .format(used, summary.num_meshes,
+                    ' --axis_scaling' if values['axis_scaling'] else '',
                     ', from the weights that ship' if values['pretrained'] else
                     '' if values['checkpoint'] else ', from nothing', **values))
     if used < summary.num_meshes:

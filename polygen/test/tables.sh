@@ -45,7 +45,7 @@ model_flags=(
   'shuffle|another order of the meshes in each round (of the preset unless given)'
   'random_shift|shift each mesh inside the cube (of the preset unless given)'
   'is_training|dropout (the original'\''s notebook never turns it on) (of the preset unless given)'
-  'axis_scaling|stretch each axis of a mesh by 0.75 to 1.25'
+  'axis_scaling|stretch each axis of a mesh by 0.75 to 1.25 (on with --preset=own, but for pictures and voxels)'
   'axis_warping|warp each axis, piecewise linear, mirrored on the level ones'
   'image_augmentation|training pictures are moved, scaled and recoloured a little'
   'shuffle_vertices|random order of the vertices that the face model sees'

@@ -64,7 +64,10 @@ def test_what_the_command_line_says_stays(folder):
     options = own_set.fitted(settled(folder, '--max_vertices=9', '--batch_size=3',
                                      '--training_steps=40'))
     assert (options.max_vertices, options.batch_size, options.training_steps) == (9, 3, 40)
-    assert options.warmup_steps == 4
+    assert options.warmup_steps == 4 and options.axis_scaling
+    assert not settled(folder, '--noaxis_scaling').axis_scaling
+    assert not settled(folder, '--condition=image').axis_scaling    # the pictures show the mesh
+    assert not options_lib.complete(train_script.parse_args(['--preset=small']), 'cpu').axis_scaling
     with pytest.raises(errors.UsageError, match='meshes of your own'):
         options_lib.complete(train_script.parse_args(['--preset=own']), 'cpu')
 
