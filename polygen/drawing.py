@@ -252,6 +252,9 @@ def sample(options: cli.Options, context: launch.Context) -> None:
       context: launch.Context.
     """
     context = context.replace(rewrites_graph=False)     # as in training
+    if options.vertices and (options.image or options.voxels):
+        raise errors.UsageError('--vertices goes without --image and --voxels: the face model sees '
+                                'vertices alone.')
     options, weights = networks.trained(options, context.device)
     if options.vertices:
         return _connect(options, context, weights)

@@ -1,6 +1,7 @@
 """Measures of trained models on held-out meshes, beside two baselines."""
 import os
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
@@ -87,7 +88,13 @@ def _training_meshes(options, required):
         cli.say('note: {}, so that token frequencies are no baseline; --train_path names other '
                 'meshes'.format(told))
         return []
-    return _load(options, path, 'train')
+    examples = _load(options, path, 'train')
+    if required:
+        try:
+            conditions.of_options(options).arrays(examples[0], np.random.RandomState(0))
+        except errors.InputError as error:
+            raise errors.InputError('--train_path {}: {}'.format(path, error)) from None
+    return examples
 
 
 def _tell(figures, results, bits, folder):

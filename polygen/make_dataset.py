@@ -10,6 +10,7 @@ Examples: python polygen/make_dataset.py --furniture --image_size=64 --output=da
   python polygen/make_dataset.py --meshes=my_meshes --output=data/mine
 """
 import functools
+import hashlib
 import os
 import sys
 import zlib
@@ -29,6 +30,7 @@ from common.training import workers
 from polygen import conditions, shards
 
 _RECORD = 'made_with.json'
+_ANGLE = 5.
 # What the files depend on; the other options only say how they are made.
 _MATTERS = ('meshes', 'furniture', 'models', 'test_models', 'test_fraction', 'seed', 'views',
             'image_size', 'voxels', 'shard_size', 'up', 'max_vertices', 'angles', 'max_loss',
@@ -74,7 +76,7 @@ def parse_args(argv=None):
     parser.add_argument('--up', choices=('y', 'z'), default='y', help='vertical axis of the meshes')
     parser.add_argument('--max_vertices', type=cli.non_negative_int, default=0,
                         help='vertices that meshes are reduced to; 0: meshes stay as they are')
-    parser.add_argument('--angles', type=cli.non_negative_float, nargs='+', default=[5.],
+    parser.add_argument('--angles', type=cli.non_negative_float, nargs='+', default=[_ANGLE],
                         help='degrees within which plane faces of a reduced mesh are merged; '
                              'several give as many variants of each mesh (the paper: 1 to 20)')
     parser.add_argument('--max_loss', type=cli.positive_float, default=2.,
@@ -239,15 +241,48 @@ def _make_shard(job, options):
     return shards.left_out(path + '.npz')
 
 
-def _check_record(options):
-    """Records the options that the files depend on; refuses others than those of before."""
+def _check_options(options):
+    if bool(options.meshes) == options.furniture:
+        raise errors.UsageError('give --meshes DIR or --furniture.')
+    for name in ('renderings', 'max_vertices'):
+        if vars(options)[name] and not options.meshes:
+            raise errors.UsageError('--{} goes with --meshes.'.format(name))
+    if not options.max_vertices and options.angles != [_ANGLE]:
+        raise errors.UsageError('--angles goes with --max_vertices.')
+    if max(options.angles) > 90 or len(set(options.angles)) < len(options.angles):
+        raise errors.UsageError('--angles {}: degrees from 0 to 90, each once.'.format(
+            ' '.join(map('{:g}'.format, options.angles))))
+    if options.max_vertices:
+        from polygen import reduction  # late: SciPy
+        reduction.library()     # before any file says that a mesh cannot be used without it
+
+
+def _digest(sources):
+    """Tells lists of files apart by names, sizes and times of change."""
+    digest = hashlib.sha256()
+    for split, items in sorted(sources.items()):
+        for source in items:
+            state = os.stat(source.path)
+            digest.update('{}\0{}\0{}\0{}\n'.format(
+                split, source.name, state.st_size, state.st_mtime_ns).encode())
+    return digest.hexdigest()
+
+
+def _check_record(options, sources):
+    """Records what the files depend on; refuses other options and meshes than those of before."""
     path = os.path.join(options.output, _RECORD)
     record = {name: vars(options)[name] for name in _MATTERS}
     record['generator'] = generator.VERSIONS[-1] if options.furniture else None
+    record['sources'] = None if options.furniture else _digest(sources)
     before = text.read_json(path) if os.path.exists(path) else record
     if not isinstance(before, dict):
         raise errors.InputError('{} holds no options: remove it, or give another --output.'.format(
             path))
+    if before.get('sources', record['sources']) != record['sources']:
+        raise errors.InputError('--meshes {}: files came, went or changed since {} was begun: '
+                                'remove that, or give another --output.'.format(
+                                    options.meshes, options.output))
+    before['sources'] = record['sources']       # of a set that was made before this was recorded
     for name in record:
         if before.get(name) != record[name]:
             raise errors.UsageError('--{} {}: {} was made with {}; give that, or another --output.'
@@ -258,13 +293,10 @@ def _check_record(options):
 
 def make(options: Any) -> None:
     """Makes the set; prints progress and what was left out."""
-    if bool(options.meshes) == options.furniture:
-        raise errors.UsageError('give --meshes DIR or --furniture.')
-    if options.renderings and not options.meshes:
-        raise errors.UsageError('--renderings goes with --meshes.')
+    _check_options(options)
     sources, classes = (furniture_sources(options), list(generator.CLASSES)
                         ) if options.furniture else mesh_sources(options)
-    record = _check_record(options)
+    record = _check_record(options, sources)
     files.remove_temporary(options.output)
     jobs, counts = [], {}
     for split, items in sources.items():

@@ -77,12 +77,11 @@ def is_closed(faces: Sequence[Sequence[int]]) -> bool:
                                for (start, end), count in edges.items())
 
 
-def decimate(vertices: np.ndarray, triangles: np.ndarray, target: int
-             ) -> Tuple[np.ndarray, np.ndarray]:
-    """Reduces a triangle mesh to about `target` triangles.
+def library() -> Any:
+    """Returns the module fast_simplification.
 
     Raises:
-      errors.InputError: the library is not installed.
+      errors.InputError: it is not installed.
     """
     try:
         import fast_simplification
@@ -90,6 +89,17 @@ def decimate(vertices: np.ndarray, triangles: np.ndarray, target: int
         raise errors.InputError(
             'reducing meshes needs fast-simplification: pip install --no-deps fast-simplification '
             '(0.1.3 for Python 3.7).') from None
+    return fast_simplification
+
+
+def decimate(vertices: np.ndarray, triangles: np.ndarray, target: int
+             ) -> Tuple[np.ndarray, np.ndarray]:
+    """Reduces a triangle mesh to about `target` triangles.
+
+    Raises:
+      errors.InputError: the library is not installed.
+    """
+    fast_simplification = library()
     if len(triangles) <= target:
         return vertices, triangles
     points, faces = fast_simplification.simplify(

@@ -10,6 +10,8 @@ from common.readers import arrays as arrays_lib
 from common.readers import pictures
 from polygen import conditions, data_utils
 
+_LARGEST = 1e18     # coordinates of vertices
+
 
 class ConditioningInput(NamedTuple):
     """One input of a user.
@@ -115,13 +117,17 @@ def read_vertices(path: str, options: cli.Options) -> Tuple[np.ndarray, np.ndarr
       errors.InputError: too few or too many, or not finite.
     """
     if path.lower().endswith('.npy'):
-        points = arrays_lib.read(path)
-        if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-            raise errors.InputError('{}: vertices must be finite numbers [V, 3], found {}.'.format(
-                path, list(points.shape)))
+        points = arrays_lib.read(path, 'biuf')
     else:
         points = meshes.read_points(path)
+    # Squares of the largest distance must be numbers too.
+    if points.ndim != 2 or points.shape[1] != 3 or not points.size or not np.isfinite(
+            points).all() or np.abs(points.astype(np.float64)).max() >= _LARGEST:
+        raise errors.InputError('{}: vertices must be finite numbers [V, 3] below {:g}, found {}.'
+                                .format(path, _LARGEST, list(points.shape)))
     points = np.asarray(points, np.float32)
+    if (points == points[0]).all():
+        raise errors.InputError('{}: all {} vertices lie at one place.'.format(path, len(points)))
     y_up = points if options.up == 'y' else np.stack(
         [points[:, 0], points[:, 2], -points[:, 1]], axis=1)
     own = y_up[:, [2, 0, 1]]

@@ -115,7 +115,7 @@ RECIPES: Dict[str, Recipe] = {
               '--class_label 0 1 2 3 4 5 6 7 8 9 --num_samples=10 --top_p=0.9 --valid_only '
               '--compare_to={data} --name=ten_classes --device=cpu --threads=1',
               quick='--num_samples=1'))),
-    'cmr': Recipe('', 0.65, 'reckoned from steps of 2026-12-01', (
+    'cmr': Recipe('', 1.2, 'measured on 2026-12-01 beside other work', (
         Stage('bodies', DATA, 'cmr/make_dataset.py', '--num_train=16000 --num_test=400 --size=112 '
               '--output={work}/bodies', quick='--num_train=8 --num_test=4'),
         Stage('train', TRAIN, 'cmr/train.py', _CMR, '--training_steps=2500'),

@@ -106,6 +106,34 @@ def test_shards_are_made_again_where_they_are_missing_equal_to_the_bit(dataset, 
     assert code == 2 and '--views 3' in err and 'was made with 2' in err
 
 
+def test_a_set_whose_meshes_changed_is_not_gone_on_with(tmp_path):
+    solids = tiny.write_solids(tmp_path / 'solids', ['a_tetrahedron', 'b_pyramid'])
+    arguments = ['--meshes=' + solids, '--output={}'.format(tmp_path / 'set')] + SET
+    assert tiny.main(make_dataset, *arguments)[0] == 0
+    before = tiny.digests(tmp_path / 'set')
+    assert tiny.main(make_dataset, *arguments)[0] == 0      # nothing has changed
+    source = os.path.join(solids, 'a', sorted(os.listdir(os.path.join(solids, 'a')))[0])
+    shutil.copy(source, os.path.join(solids, 'a', 'another.obj'))
+    code, _, err = tiny.main(make_dataset, *arguments)
+    assert code == 1 and 'files came, went or changed since' in err and '--output' in err
+    os.remove(os.path.join(solids, 'a', 'another.obj'))
+    assert tiny.main(make_dataset, *arguments)[0] == 0
+    os.utime(source, (0, 0))
+    assert tiny.main(make_dataset, *arguments)[0] == 1
+    assert tiny.digests(tmp_path / 'set') == before
+
+
+@pytest.mark.parametrize('options, words', [
+    (['--furniture', '--max_vertices=20'], '--max_vertices goes with --meshes'),
+    (['--meshes=.', '--angles', '1', '20'], '--angles goes with --max_vertices'),
+    (['--meshes=.', '--max_vertices=9', '--angles', '5', '5'], 'each once'),
+    (['--meshes=.', '--max_vertices=9', '--angles', '400'], 'degrees from 0 to 90')])
+def test_options_of_a_set_that_do_not_fit(tmp_path, options, words):
+    code, _, err = tiny.main(make_dataset, *options, '--output={}'.format(tmp_path / 'set'))
+    assert code == 2 and words in err
+    assert not os.path.exists(str(tmp_path / 'set'))
+
+
 def test_a_damaged_set_says_which_file(dataset, tmp_path):
     inputs = rows(dataset)[0]['inputs']
     path = str(tmp_path / 'cut.bin')
@@ -251,6 +279,26 @@ def test_vertices_alone_are_read_quantised_and_sorted(tmp_path):
         user_inputs.read_vertices(path, options.replace(sample_vertices=4))
 
 
+@pytest.mark.parametrize('points, words', [
+    (np.zeros([0, 3]), r'below 1e\+18, found \[0, 3\]'), (np.zeros([4, 2]), r'\[4, 2\]'),
+    (np.full([4, 3], 1e300), 'finite numbers'), (np.full([4, 3], 3e38, np.float32), 'finite'),
+    (np.array([[0, 0, 0], [1, 0, np.nan], [0, 1, 0]]), 'finite'),
+    (np.ones([4, 3]), 'all 4 vertices lie at one place'), (np.zeros([4, 3], complex), 'complex')])
+def test_vertices_that_cannot_be_connected_get_one_line(tmp_path, points, words):
+    path = str(tmp_path / 'points.npy')
+    np.save(path, points)
+    options = networks.cli.Options(up='y', quantization_bits=8, exact_quantization=False,
+                                   sample_vertices=9)
+    with pytest.raises(errors.InputError, match=words) as error:
+        user_inputs.read_vertices(path, options)
+    assert str(error.value).count(path) == 1
+
+
+def test_vertices_go_without_pictures():
+    code, _, err = tiny.main(sample_script, '--vertices=a.ply', '--image', 'b.png')
+    assert code == 2 and '--vertices goes without --image' in err
+
+
 def run_arguments(kind, dataset):
     return ['--condition=' + kind] + NETWORK
 
@@ -310,6 +358,12 @@ def test_meshes_are_drawn_of_a_file_and_figures_measured(finished, dataset, tmp_
         figures = json.load(stream)
     # The shapes are the training meshes themselves.
     assert figures['reconstructions']['nearest training mesh']['chamfer'] < 0.03
+    folder_of_meshes = os.path.join(os.path.dirname(dataset), 'solids')     # without pictures
+    code, out, err = tiny.main(
+        evaluate_script, *device, '--data_path=' + dataset, '--split=train',
+        '--train_path=' + folder_of_meshes)
+    assert code == 1 and 'measuring' not in out
+    assert '--train_path {}: '.format(folder_of_meshes) in err and 'make_dataset.py' in err
 
 
 @pytest.mark.slow

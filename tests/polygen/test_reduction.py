@@ -106,8 +106,13 @@ def test_heavy_meshes_become_a_set_of_small_closed_ones(tmp_path):
     assert code == 0 and 'left out balls/ball: ' in out and '% (--max_loss)' in out, err
 
 
-def test_the_missing_library_is_named_with_its_line(monkeypatch):
+def test_the_missing_library_is_named_with_its_line(monkeypatch, tmp_path):
     import sys
     monkeypatch.setitem(sys.modules, 'fast_simplification', None)
     with pytest.raises(errors.InputError, match='pip install --no-deps fast-simplification'):
         reduction.decimate(BOX, np.zeros([99, 3], int), 10)
+    meshes.write(str(tmp_path / 'in' / 'box.obj'), BOX, SIDES)
+    code, _, err = tiny.main(make_dataset, '--meshes={}'.format(tmp_path / 'in'),
+                             '--output={}'.format(tmp_path / 'out'), '--max_vertices=100')
+    assert code == 1 and 'pip install' in err
+    assert not os.path.exists(str(tmp_path / 'out'))    # nothing says that a mesh is of no use
