@@ -8,8 +8,10 @@ Example: python -m common.pretrained --model=vsl --output_path=output/mine \\
 """
 import argparse
 import os
+import sys
 from typing import Optional, Sequence
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli, collection
 
 

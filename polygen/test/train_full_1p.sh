@@ -9,7 +9,7 @@ fi
 set -euo pipefail
 model_dir=$(dirname "$(dirname "$(readlink -f "$0")")")
 summary='Trains PolyGen (vertex and face model), draws samples and freezes both models.'
-defaults=(--training_steps=5000 --freeze=True)
+defaults=(--freeze=True)
 # shellcheck source=polygen/test/options.sh
 source "$model_dir/test/options.sh"
 run_1p "$@"
