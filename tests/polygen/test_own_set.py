@@ -67,7 +67,8 @@ def test_what_the_command_line_says_stays(folder):
     assert options.warmup_steps == 4 and options.axis_scaling
     assert not settled(folder, '--noaxis_scaling').axis_scaling
     assert not settled(folder, '--condition=image').axis_scaling    # the pictures show the mesh
-    assert not options_lib.complete(train_script.parse_args(['--preset=small']), 'cpu').axis_scaling
+    other = options_lib.complete(train_script.parse_args(['--preset=small']), 'cpu')
+    assert not other.axis_scaling and other.training_steps == 5000
     with pytest.raises(errors.UsageError, match='meshes of your own'):
         options_lib.complete(train_script.parse_args(['--preset=own']), 'cpu')
 
