@@ -24,6 +24,13 @@ class Copied(NamedTuple):
     seconds: float
 
 
+class _Early(NamedTuple):
+    """A list of checkpoints as it was before the files were listed."""
+
+    stamp: Any
+    content: bytes
+
+
 def copy_tree(source: str, target: str, skip: Optional[Callable[[str], bool]] = None,
               known: Optional[Dict[str, Any]] = None,
               patience: storage.Patience = storage.USUAL) -> Copied:
@@ -119,7 +126,8 @@ def _copy_round(origin, goal, skip, known):
     sizes = {name: count for name, count in sizes.items() if skip is None or not skip(name)}
     if not sizes and not refused:
         raise errors.InputError('{} holds no files to copy.'.format(origin))
-    current = {name: origin.stamp(name) for name in sizes}
+    current = {name: checkpoint_lists[name].stamp if name in checkpoint_lists else
+               origin.stamp(name) for name in sizes}
     names = [name for name in sorted(sizes, key=_late_last)
              if known.get(name, ()) != current[name]]
     goal.make_room(sum(sizes[name] for name in names))
@@ -127,7 +135,8 @@ def _copy_round(origin, goal, skip, known):
     with goal.receiving(origin, {name: sizes[name] for name in names}, refused) as receive:
         progress = _Progress(len(names))
         for name in names:
-            count = receive(name, sizes[name], checkpoint_lists.get(name))
+            early = checkpoint_lists.get(name)
+            count = receive(name, sizes[name], early and early.content)
             if count is None:
                 vanished.append(name)
                 continue
@@ -211,14 +220,15 @@ class _Folder:
                         sizes[name] = os.path.getsize(path)
         return sizes, refused
 
-    def lists_of_checkpoints(self):
-        """Reads the lists of checkpoints, {name: bytes}."""
-        contents = {}
+    def lists_of_checkpoints(self) -> Dict[str, _Early]:
+        """Reads the lists of checkpoints; the stamp is older than the content, never newer."""
+        lists = {}
         for name in self.files()[0]:
             if _is_list(name):
+                stamp = self.stamp(name)
                 with contextlib.suppress(FileNotFoundError), open(self.address(name), 'rb') as file:
-                    contents[name] = file.read()
-        return contents
+                    lists[name] = _Early(stamp, file.read())
+        return lists
 
     def stamp(self, name):
         """Returns what changes with a file."""
@@ -316,7 +326,7 @@ class _Bucket:
         return {name: count for name, count in sizes.items()
                 if not places.leads_out(name) and not places.is_partial(name)}, refused
 
-    def lists_of_checkpoints(self):
+    def lists_of_checkpoints(self) -> Dict[str, _Early]:
         """Nobody writes there while it is read."""
         return {}
 

@@ -308,6 +308,26 @@ def test_a_list_of_checkpoints_is_copied_last_and_as_it_was_at_the_start(tmp_pat
     assert read(tmp_path / 'target')['checkpoint'] == 'model-1'
 
 
+def test_a_list_written_anew_while_the_files_are_listed_comes_with_the_next_copy(
+        tmp_path, monkeypatch):
+    source = write(tmp_path / 'in', {'checkpoint': 'model-55', 'model-55.index': ''})
+    listed = []
+
+    def and_a_checkpoint_comes(self):
+        listed.append(self)
+        if len(listed) == 2:    # the list of checkpoints has been read
+            write(source, {'checkpoint': 'model-60', 'model-60.index': ''})
+        return files(self)
+
+    files = copies._Folder.files
+    monkeypatch.setattr(copies._Folder, 'files', and_a_checkpoint_comes)
+    known = {}
+    copies.copy_tree(source, str(tmp_path / 'target'), known=known)
+    assert read(tmp_path / 'target')['checkpoint'] == 'model-55'
+    copies.copy_tree(source, str(tmp_path / 'target'), known=known)
+    assert read(tmp_path / 'target')['checkpoint'] == 'model-60'
+
+
 def test_a_file_that_goes_while_it_is_copied_makes_another_round(tmp_path, monkeypatch):
     source = write(tmp_path / 'source', {'a.data': 'd', 'b.data': 'd'})
     copyfile = shutil.copyfile
