@@ -26,7 +26,8 @@ from polygen import options as options_lib
 
 _VALIDATION_BUCKETS = 4
 _TOY = 8                # meshes above which a set is none of the toy experiment's kind
-_FURNITURE = 12         # shapes of each class, for the quick start from the weights that ship
+_FURNITURE = 12         # shapes of each class, where no data is given and the meshes do not do
+_VIEWS = 4              # of each, where a picture is told
 _RECENT = 100           # steps whose mean loss says which checkpoint is the best
 
 
@@ -85,7 +86,8 @@ def _training_set(options):
     """Returns (options with what the set tells, its examples, its summary)."""
     if options.preset == 'own':
         options = own_set.fitted(options)
-    elif options.data_path == options_lib.SHIPPED_MESHES and options.pretrained:
+    elif options.data_path == options_lib.SHIPPED_MESHES and (
+            options.pretrained or conditions.of_options(options).is_spatial):
         options = _with_furniture(options)
     elif options.data_path == options_lib.SHIPPED_MESHES:
         cli.say('no --data_path given: using the meshes that ship with PolyGen')
@@ -110,9 +112,13 @@ def _training_set(options):
 def _with_furniture(options):
     """Makes furniture of the kind that the weights that ship know; the options then name it."""
     folder = os.path.join(options.output_path, 'generated')
+    views, pixels, cells = 1, 8, 8      # nothing looks at them
+    if conditions.of_options(options).is_spatial:
+        views, pixels, cells = _VIEWS, options.image_size, options.voxel_size
     make_dataset.make(make_dataset.parse_args([
-        '--furniture', '--models={}'.format(_FURNITURE), '--test_models=1', '--views=1',
-        '--image_size=8', '--voxels=8', '--output=' + folder]))
+        '--furniture', '--models={}'.format(_FURNITURE), '--test_models=1',
+        '--views={}'.format(views), '--image_size={}'.format(pixels), '--voxels={}'.format(cells),
+        '--output=' + folder]))
     cli.say('no --data_path given: using the procedural furniture in {}'.format(folder))
     return options.replace(data_path=folder)
 

@@ -87,6 +87,24 @@ def _polygen(folder):
         '--sample', '--valid_only'], [''])
 
 
+def _polygen_image(folder):
+    from polygen import make_dataset, train, training
+    from tests.polygen import tiny
+    del training
+    data = os.path.join(folder, 'set')
+    if not os.path.exists(data):
+        code, _, err = tiny.main(
+            make_dataset, '--meshes=' + tiny.write_solids(os.path.join(folder, 'meshes')),
+            '--output=' + data, '--views=2', '--image_size=16', '--voxels=8', '--test_fraction=0',
+            '--workers=1')
+        if code:
+            raise ValueError(err)
+    return Case(train.main, tiny.OPTIONS + [
+        '--data_path=' + data, '--condition=image', '--image_size=16', '--encoder_channels', '4',
+        '--encoder_blocks', '1', '1', '--pre_embed_dim=3', '--training_steps=4', '--save_every=2',
+        '--num_buckets=1', '--nosample'], [''])
+
+
 def _imnet(folder):
     from imnet import options, train, training
     from tests.imnet import tiny
@@ -157,7 +175,8 @@ def _quick_graphs():
     tf.Session.__init__ = call
 
 
-CASES = {'toy': _toy, 'vsl': _vsl, 'polygen': _polygen, 'imnet': _imnet, 'r2n2': _r2n2, 'cmr': _cmr}
+CASES = {'toy': _toy, 'vsl': _vsl, 'polygen': _polygen, 'polygen-image': _polygen_image,
+         'imnet': _imnet, 'r2n2': _r2n2, 'cmr': _cmr}
 
 
 class _Calls:

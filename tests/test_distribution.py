@@ -22,6 +22,20 @@ def polygen(folder):
     return ['polygen/train.py', '--data_path=' + tiny.write_solids(folder), *tiny.OPTIONS]
 
 
+def polygen_image(folder):
+    from polygen import make_dataset
+    from tests.polygen import tiny
+    output = os.path.join(folder, 'set')
+    code, _, err = tiny.main(
+        make_dataset, '--meshes=' + tiny.write_solids(os.path.join(folder, 'solids')),
+        '--output=' + output, '--views=2', '--image_size=16', '--voxels=8', '--test_fraction=0',
+        '--workers=1')
+    assert code == 0, err
+    return ['polygen/train.py', '--data_path=' + output, '--condition=image', '--image_size=16',
+            '--encoder_channels', '4', '--encoder_blocks', '1', '1', '--pre_embed_dim=3',
+            *tiny.OPTIONS]
+
+
 def vsl(folder):
     from vsl import data_utils, make_dataset
     splits, names = make_dataset.make_furniture(0, 1, 1)
@@ -76,7 +90,8 @@ def newest(output):
 
 @pytest.mark.parametrize('backend', ['tf', pytest.param('horovod', marks=pytest.mark.slow),
                                      test_distribution.REAL])
-@pytest.mark.parametrize('model', [polygen, vsl, vsl_imrec, imnet, r2n2])
+@pytest.mark.parametrize('model', [polygen, pytest.param(
+    polygen_image, marks=pytest.mark.slow), vsl, vsl_imrec, imnet, r2n2])
 def test_two_processes_train_as_one(model, backend, tmp_path):
     (tmp_path / 'in').mkdir()
     # Each exchange of a double holds a thread while it waits.

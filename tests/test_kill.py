@@ -51,5 +51,5 @@ def test_what_a_kill_could_leave_is_a_finding(tmp_path):
 @pytest.mark.parametrize('name', sorted(kill.CASES))
 def test_every_model_can_be_killed(name):
     from common import collection
-    assert name == 'toy' or name in [model.name for model in collection.MODELS]
+    assert name == 'toy' or name.split('-')[0] in [model.name for model in collection.MODELS]
     assert {model.name for model in collection.MODELS} < set(kill.CASES)

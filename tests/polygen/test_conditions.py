@@ -13,7 +13,7 @@ import scipy.ndimage as ndimage
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from common import cli, errors, frozen
+from common import choices, cli, errors, frozen
 from common.frozen import lint
 from common.geometry import generator, lofts, meshes
 from common.training import checkpoints, launch, pretrained
@@ -24,6 +24,7 @@ from polygen import (
     mesh_sets,
     networks,
     shards,
+    training,
     training_graph,
     user_inputs,
 )
@@ -367,14 +368,52 @@ def test_meshes_are_drawn_of_a_file_and_figures_measured(finished, dataset, tmp_
 
 
 @pytest.mark.slow
-def test_frozen_graphs_give_the_tokens_of_the_checkpoint(finished, tmp_path):
+def test_frozen_graphs_give_the_tokens_of_the_checkpoint(finished, dataset, tmp_path):
     kind, folder, _ = finished
-    code, out, err = tiny.main(freeze_graph, '--model=polygen', '--output_path=' + folder,
-                               '--output={}'.format(tmp_path), '--batch_size=1', '--parts=vertex')
+    code, _, err = tiny.main(freeze_graph, '--model=polygen', '--output_path=' + folder,
+                             '--output={}'.format(tmp_path), '--batch_size=2', '--parts=vertex')
     assert code == 0, err
+    parsed = sample_script.parse_args(['--output_path=' + folder, '--device=cpu'])
+    options, weights = networks.trained(parsed, 'cpu')
+    condition, rng = conditions.of_options(options), np.random.RandomState(0)
+    told = np.stack([condition.arrays(row, rng)[kind] for row in rows(dataset)[:2]])
+    noise = rng.rand(2, 19).astype(np.float32)
     with frozen.load(str(tmp_path / 'polygen_vertices.pb')) as graph:
-        assert kind in graph.inputs
-        assert 'class_label' not in graph.inputs
+        assert set(graph.inputs) == {'noise', kind}
+        actual = graph.predict(**{'noise': noise, kind: told})['vertex_tokens']
+    with tf.Graph().as_default(), tf.Session() as sess:
+        models = networks.build_models(options)
+        drawn = models.vertex.draw_tokens(2, {kind: tf.constant(told)}, 6, tf.constant(noise),
+                                          networks.filters_of(options))
+        weights.restore(sess)
+        expected, margins = sess.run(drawn)
+    moved = choices.compare_sequences(
+        {'vertex_tokens': actual}, {'vertex_tokens': expected}, {'vertex_tokens': margins})
+    assert moved.margin <= choices.ROUNDING and expected[0].any(), moved
+
+
+@pytest.mark.slow
+def test_the_graphs_become_onnx(finished, tmp_path):
+    pytest.importorskip('tf2onnx')
+    pytest.importorskip('onnxruntime')
+    _, folder, _ = finished
+    code, out, err = tiny.main(
+        freeze_graph, '--model=polygen', '--output_path=' + folder, '--device=cpu', '--onnx',
+        '--output={}'.format(tmp_path), '--batch_size=1', '--parts=vertex')
+    assert code == 0 and out.count('  ONNX: ') == 1, err
+
+
+def test_without_data_furniture_is_made_at_the_sizes_of_the_network(monkeypatch, tmp_path):
+    monkeypatch.setattr(training, '_FURNITURE', 1)
+    code, out, err = tiny.main(
+        tiny.train_script, *tiny.OPTIONS, '--max_vertices=200', '--max_face_tokens=800',
+        '--condition=image', '--output_path={}'.format(tmp_path), '--training_steps=1',
+        '--nosample', *NETWORK)
+    assert code == 0 and 'using the procedural furniture in' in out, err
+    assert 'pixels a side' not in out
+    inputs = rows(str(tmp_path / 'generated'))[0]['inputs']
+    assert inputs.num_views == 4 and inputs.view(0).shape == (16, 16, 4)
+    assert inputs.voxels().shape == (12, 12, 12)
 
 
 def test_a_set_without_pictures_is_refused_with_the_remedy(tmp_path):
