@@ -12,13 +12,15 @@ if __name__ == '__main__':
     cli.end_on_signals()    # among the imports too
 from cmr.src import config as config_lib
 from common import errors, frozen
+from examples import graphs
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('photo', help='of one person')
-    parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--graphs', default='', metavar='FOLDER',
+                        help='folder that freeze_graph.py wrote; ' + graphs.UNSET)
     parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
                         help='the graph converted by ATC (.om), to be run on an Ascend device')
     parser.add_argument('--bbox', default='', help='JSON of a box; comes before --openpose')
@@ -38,7 +40,7 @@ def reconstruct(options):
     from common.frozen import graph
     from common.geometry import meshes
     faces = body_lib.load(options.body)['f'].astype(int)
-    path = os.path.join(options.graphs, 'cmr.pb')
+    path = os.path.join(graphs.find('cmr', ['cmr.pb'], options.graphs, options.om), 'cmr.pb')
     with frozen.load_for(path, options.om) as network:
         notes = (graph.read_manifest(path) or {}).get('notes') or {}
         (_, _, picture), = prediction.people(

@@ -11,6 +11,7 @@ from common import cli
 if __name__ == '__main__':
     cli.end_on_signals()    # among the imports too
 from common import frozen
+from examples import graphs
 from imnet import options
 
 
@@ -18,7 +19,8 @@ def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('input', help='picture of one object, or closed mesh')
-    parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--graphs', default='', metavar='FOLDER',
+                        help='folder that freeze_graph.py wrote; ' + graphs.UNSET)
     parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
                         help='folder with the graphs converted by ATC (.om), to be run on an '
                              'Ascend device')
@@ -30,11 +32,6 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _encoded(args, part, **inputs):
-    with frozen.load_for(os.path.join(args.graphs, 'imnet_{}.pb'.format(part)), args.om) as model:
-        return model.predict_all(**inputs)['latent'][0]
-
-
 def reconstruct(args):
     """Encodes, extracts the surface of the field and writes it, a mesh where the input was."""
     from common.geometry import meshes  # here, since --help needs no TensorFlow and no SciPy
@@ -42,16 +39,20 @@ def reconstruct(args):
     from imnet.IMSVR import photos
     from imnet.point_sampling import solids
 
-    solid = None
+    solid, part = None, 'image'
     if os.path.splitext(args.input)[1].lower() in meshes.READABLE:
         folder, (stem, ending) = os.path.dirname(args.output), os.path.splitext(
             os.path.basename(args.output))
         meshing.refuse_same(args.input, folder, stem, [ending[1:]])
-        solid = solids.from_mesh(args.input, args.up, args.allow_open)
-        latent = _encoded(args, 'encoder', voxels=solids.encoder_grid(solid.grid)[None])
+        solid, part = solids.from_mesh(args.input, args.up, args.allow_open), 'encoder'
+        inputs = {'voxels': solids.encoder_grid(solid.grid)[None]}
     else:
-        latent = _encoded(args, 'image', image=photos.read(args.input)[None])
-    with frozen.load_for(os.path.join(args.graphs, 'imnet_decoder.pb'), args.om) as model:
+        inputs = {'image': photos.read(args.input)[None]}
+    names = ['imnet_{}.pb'.format(name) for name in (part, 'decoder')]
+    folder = graphs.find('imnet', names, args.graphs, args.om)
+    with frozen.load_for(os.path.join(folder, names[0]), args.om) as model:
+        latent = model.predict_all(**inputs)['latent'][0]
+    with frozen.load_for(os.path.join(folder, names[1]), args.om) as model:
         field = decoder.FrozenField(model, latent)
         vertices, triangles, _ = extraction.mesh(field, args.resolution)
     meshes.write(args.output, solid.to_mesh(vertices) if solid else vertices, triangles)

@@ -11,13 +11,15 @@ from common import cli
 if __name__ == '__main__':
     cli.end_on_signals()    # among the imports too
 from common import errors, frozen
+from examples import graphs
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('class_label', type=cli.non_negative_int, help='number of the class')
-    parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--graphs', default='', metavar='FOLDER',
+                        help='folder that freeze_graph.py wrote; ' + graphs.UNSET)
     parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
                         help='folder with the graphs converted by ATC (.om), to be run on an '
                              'Ascend device')
@@ -27,13 +29,12 @@ def parse_args(argv=None):
     return parser.parse_args(argv)
 
 
-def _draw(options, number, name, context):
+def _draw(options, number, path, context):
     """Runs a frozen graph; `number` tells the draws of the two graphs apart."""
     import numpy as np  # here, since --help needs no TensorFlow
 
     from common.frozen import graph
     from polygen import sampling
-    path = os.path.join(options.graphs, name)
     with frozen.load_for(path, options.om) as network:
         classes = ((graph.read_manifest(path) or {}).get('notes') or {}).get('num_classes')
         if classes is not None and options.class_label >= classes:
@@ -48,8 +49,10 @@ def _draw(options, number, name, context):
 def sample(options):
     """Draws the vertices, then the faces, and writes the mesh."""
     from polygen import data_utils
-    points = _draw(options, 0, 'polygen_vertices.pb', {})
-    polygons = _draw(options, 1, 'polygen_faces.pb', points)
+    names = ['polygen_vertices.pb', 'polygen_faces.pb']
+    folder = graphs.find('polygen', names, options.graphs, options.om)
+    points = _draw(options, 0, os.path.join(folder, names[0]), {})
+    polygons = _draw(options, 1, os.path.join(folder, names[1]), points)
     vertices = points['vertices'][0, :points['num_vertices'][0]]
     faces = data_utils.unflatten_faces(polygons['faces'][0, :polygons['num_face_indices'][0]])
     data_utils.write_obj(vertices, faces, options.output, one_based=False)

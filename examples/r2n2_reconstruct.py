@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from common import cli
+from examples import graphs
 
 
 def parse_args(argv=None):
@@ -14,8 +15,8 @@ def parse_args(argv=None):
     parser = cli.make_parser(__doc__)
     parser.add_argument('pictures', nargs='+', help='views, at most as many as the graph takes; '
                         'fewer are shown to it again')
-    parser.add_argument('--graph', default=os.path.join('pb_model', 'r2n2_3_views.pb'),
-                        help='file that freeze_graph.py wrote')
+    parser.add_argument('--graph', default='', metavar='FILE',
+                        help='file that freeze_graph.py wrote; ' + graphs.UNSET)
     parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
                         help='the graph converted by ATC (.om), to be run on an Ascend device')
     parser.add_argument('--output', default='object.obj', help='mesh to write, of unit size')
@@ -33,11 +34,13 @@ def reconstruct(options):
     from common.geometry import meshes, voxel_grids
     from r2n2 import reconstruction
     from r2n2.lib import data_augmentation
-    with frozen.load_for(options.graph, options.om) as model:
+    name = 'r2n2_3_views.pb'
+    path = options.graph or os.path.join(graphs.find('r2n2', [name], '', options.om), name)
+    with frozen.load_for(path, options.om) as model:
         count, _, size = model.inputs['views'][0][:3]
         if len(options.pictures) > count:
             raise errors.UsageError('{} takes {} pictures, not {}. Freeze one with --views={}.'
-                                    .format(options.graph, count, *2 * [len(options.pictures)]))
+                                    .format(path, count, *2 * [len(options.pictures)]))
         views = [reconstruction.prepared(path, size) for path in options.pictures]
         views = np.stack([views[number % len(views)] for number in range(count)])
         grid = model.predict_all(views=data_augmentation.scaled(views[:, None]))['occupancy'][0]

@@ -11,13 +11,15 @@ from common import cli
 if __name__ == '__main__':
     cli.end_on_signals()    # among the imports too
 from common import errors, frozen
+from examples import graphs
 
 
 def parse_args(argv=None):
     """Reads the command line."""
     parser = cli.make_parser(__doc__)
     parser.add_argument('shape', help='mesh, .binvox, or occupancies [30, 30, 30] (.npy, z up)')
-    parser.add_argument('--graphs', default='pb_model', help='folder that freeze_graph.py wrote')
+    parser.add_argument('--graphs', default='', metavar='FOLDER',
+                        help='folder that freeze_graph.py wrote; ' + graphs.UNSET)
     parser.add_argument('--om', type=cli.path, default='', metavar='PATH',
                         help='folder with the graphs converted by ATC (.om), to be run on an '
                              'Ascend device')
@@ -47,9 +49,11 @@ def reconstruct(options):
     from common.geometry import meshes, plots, voxel_grids
     from vsl import data_utils, draw
     grid = _grid(options)
-    with frozen.load_for(os.path.join(options.graphs, 'vsl_encoder.pb'), options.om) as encoder:
+    names = ['vsl_encoder.pb', 'vsl_decoder.pb']
+    folder = graphs.find('vsl', names, options.graphs, options.om)
+    with frozen.load_for(os.path.join(folder, names[0]), options.om) as encoder:
         latent = encoder.predict_all(voxels=data_utils.grids(grid))['latent']
-    with frozen.load_for(os.path.join(options.graphs, 'vsl_decoder.pb'), options.om) as decoder:
+    with frozen.load_for(os.path.join(folder, names[1]), options.om) as decoder:
         occupancy = decoder.predict_all(latent=latent)['occupancy'].reshape(grid.shape)
     vertices, triangles = voxel_grids.surface(occupancy, options.threshold)
     if not len(triangles):
