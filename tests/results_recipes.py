@@ -57,9 +57,9 @@ _IMNET = ('--data_path={data} --output_path={run} --seed={seed} --device=cpu --t
 _IMNET_AE = ('--ae --train --pretrained --leaky_clip --loss=cross_entropy --beta1=0.9 '
              '--shapes_per_step=8 --points_per_step=512 --augment_scale=0.2 --augment_mirror=x '
              '--schedule=cosine --learning_rate=1e-3 --checkpoint_every=50 ')
-_R2N2_SIZES = ('--set NET.N_CONVFILTER "[24,32,48,48,64,64]" NET.N_FC_FILTERS "[256]" '
-               'NET.N_DECONVFILTER "[48,48,32,16,8,2]" '
-               'TRAIN.LEARNING_RATES "{{\'1000\': 3.0e-4, \'1300\': 8.0e-5}}"')
+_R2N2_SIZES = ('--set NET.N_CONVFILTER "[16,24,32,48,64,64]" NET.N_FC_FILTERS "[256]" '
+               'NET.N_DECONVFILTER "[48,48,32,16,8,2]" TRAIN.DEFAULT_LEARNING_RATE 5.0e-4 '
+               'TRAIN.LEARNING_RATES "{{\'500\': 1.0e-4}}"')
 _CMR = ('--data_path={work}/bodies --dataset=up-3d --pretrained --img_res=112 --augmentation '
         '--rot_factor=8 --scale_factor=0.1 --noise_factor=0.2 --schedule=cosine '
         '--learning_rate=3e-4 --num_workers=1 --seed={seed} --device=cpu --threads=1 '
@@ -92,11 +92,11 @@ RECIPES: Dict[str, Recipe] = {
         Stage('figures of pictures', MEASURE, 'imnet/evaluate.py', _IMNET + '--split=test '
               '--kind=svr --extraction=octree --resolution=128 --pictures=10',
               quick='--resolution=64'))),
-    'r2n2': Recipe('multiview', 0.9, 'reckoned from 1100 steps of 2026-11-21', (
+    'r2n2': Recipe('multiview', 0.2, 'measured on 2026-11-30 beside other work', (
         Stage('train', TRAIN, 'r2n2/main.py', '--data_path={data} --output_path={run} '
-              '--seed={seed} --cfg=r2n2/experiments/cfgs/quick.yaml --n_views=5 '
+              '--seed={seed} --pretrained --cfg=r2n2/experiments/cfgs/quick.yaml --n_views=5 '
               '--batch_size=8 --device=cpu --threads=1 --save_every=100 ' + _R2N2_SIZES,
-              '--training_steps=1500'),
+              '--training_steps=700'),
         Stage('figures', MEASURE, 'r2n2/main.py', '--data_path={data} --output_path={run} --test '
               '--views=5 --pictures=10 --device=cpu'))),
     'polygen': Recipe('ngon-meshes', 1.2, 'measured on 2026-11-30 beside other work', (
