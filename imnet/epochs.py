@@ -1,4 +1,5 @@
 """What the trainings of IM-NET's three networks share: runs that count epochs, as the original."""
+import contextlib
 import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -6,8 +7,10 @@ import tensorflow.compat.v1 as tf
 
 from common import cli, errors
 from common.training import checkpoints, launch, pretrained, runs
-from imnet import checkpoint_names
+from imnet import checkpoint_names, decoder, extraction
 from imnet import options as options_lib
+
+_SHOWN_RESOLUTION = 64      # of the meshes that TensorBoard shows
 
 
 def settled(options: cli.Options, context: launch.Context, steps_per_epoch: int,
@@ -88,6 +91,24 @@ def finish(run: runs.Run, step: int, write: Callable[[], Sequence[str]]) -> None
     """
     run.save(step)
     run.results.once('original checkpoint', step, write)
+
+
+def show(run: runs.Run, step: int, stem: str, field: decoder.Field, context: launch.Context
+         ) -> None:
+    """Shows a field in TensorBoard: pictures of `draw.write_projections`, and its mesh.
+
+    Args:
+      run, step: the run and its step; stem: str, of the pictures; field: function of points; on an
+        NPU, whose shapes are fixed, there is no mesh.
+    """
+    if not context.ranks.is_chief:
+        return
+    mesh = None
+    if not context.on_npu:
+        with contextlib.suppress(errors.InputError):    # a field without a surface
+            mesh = extraction.mesh(field, _SHOWN_RESOLUTION)[:2]
+    run.show(step, 'field', stem + '_1t.png', mesh)
+    run.show(step, 'truth', stem + '_1i.png')
 
 
 class EpochMean:

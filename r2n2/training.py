@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from common import cli, errors, files
+from common.geometry import voxel_grids
 from common.training import launch, results, runs
 from common.training import workers as workers_lib
 from r2n2 import evaluation, freeze, networks
@@ -96,6 +97,9 @@ class Trainer:
       settings: config.Config; CONST.BATCH_SIZE is the rows of this process.
       mask_views: bool, one graph with a mask instead of one for each number of views.
       context: launch.Context.
+
+    Attributes:
+      is_chief: bool, whether this process writes what the run leaves.
     """
 
     def __init__(self, net: net_lib.Net, settings: config_lib.Config, mask_views: bool,
@@ -103,16 +107,17 @@ class Trainer:
         self._limit = settings.CONST.N_VIEWS
         self._solver = solver.Solver(net, settings.TRAIN.POLICY, settings.TRAIN.WEIGHT_DECAY,
                                      settings.TRAIN.MOMENTUM, context)
-        self._masked = mask_views
+        self._masked, self.is_chief = mask_views, context.ranks.is_chief
         alone = mask_views or not settings.TRAIN.RANDOM_NUM_VIEWS
         counts = [self._limit] if alone else range(1, self._limit + 1)
         sizes = settings.CONST.BATCH_SIZE, settings.CONST.IMG_H, settings.CONST.N_VOX
         self._steps = {views: self._solver.step(views, *sizes, masked=mask_views)
                        for views in counts}
-        self._losses = {}
+        self._losses, self._occupancies = {}, {}
         for views, step in self._steps.items():
             logits = net.build(step.images, view_mask=step.mask).logits
-            self._losses[views] = context.ranks.mean(layers.loss(logits, step.voxels)[1])
+            self._occupancies[views], loss = layers.loss(logits, step.voxels)
+            self._losses[views] = context.ranks.mean(loss)
         self._means = {views: context.ranks.mean(step.loss) for views, step in self._steps.items()}
 
     def _feed(self, batch):
@@ -144,6 +149,12 @@ class Trainer:
             _, feed, views = self._feed(batch)
             losses.append(sess.run(self._losses[views], feed))
         return float(np.mean(losses))
+
+
+    def reconstruct(self, sess: tf.Session, batch: Tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """Returns the occupancies [B, N, N, N] after the last view of a batch."""
+        _, feed, views = self._feed(batch)
+        return sess.run(self._occupancies[views], feed)
 
 
 def largest(sess: tf.Session, net: net_lib.Net) -> Dict[str, float]:
@@ -211,7 +222,7 @@ def _run_steps(options, context, data):
                     'is in {}. Try a lower --learning_rate.'.format(
                         float(loss), step, train_settings.LOSS_LIMIT, run.checkpoints))
             with run.paused():
-                _after_step(run, net, trainer, validation_batch, step, train_settings)
+                _after_step(run, net, trainer, validation_batch, step, settings)
         workers.close()
         run.say_waiting(workers.waited)
         if net.batch_norm:
@@ -233,19 +244,31 @@ def _initial_weights(options: cli.Options, net: net_lib.Net
     return options.replace(checkpoint=''), lambda sess: weights.load(sess, net, path)
 
 
-def _after_step(run, net, trainer, validation_batch, step, train_settings):
-    """Validates and looks for NaN, where the settings say so."""
+def _after_step(run, net, trainer, validation_batch, step, settings):
+    """Validates, shows a model, and looks for NaN, where the settings say so."""
+    train_settings = settings.TRAIN
     count = train_settings.NUM_VALIDATION_ITERATIONS
     if run.due(step, train_settings.VALIDATION_FREQ) and count:
         loss = trainer.validate(run.sess, map(validation_batch, range(count)))
         run.record(step, validation_loss=loss)
         run.save_best(step, loss)
+        if trainer.is_chief:
+            _show(run, trainer, validation_batch(0), step, max(settings.TEST.VOXEL_THRESH))
     if run.due(step, train_settings.NAN_CHECK_FREQ):
         for name, value in largest(run.sess, net).items():
             if not np.isfinite(value):
                 raise errors.NonFiniteLossError(
                     'parameter {} is {} at step {}; what was saved before is in {}.'.format(
                         name, value, step, run.checkpoints))
+
+
+def _show(run, trainer, batch, step, threshold):
+    """Draws the first model of a batch, as it is and as it comes out, for TensorBoard too."""
+    images, voxels = batch
+    grid = trainer.reconstruct(run.sess, batch)[0]
+    path = os.path.join(run.samples, 'validation-{:06d}.png'.format(step))
+    evaluation.draw(path, [(images[-1:, 0], voxels[0], [grid])], threshold)
+    run.show(step, 'reconstruction', path, voxel_grids.surface(grid, threshold))
 
 
 def _export(run, net):

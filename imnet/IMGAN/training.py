@@ -108,8 +108,10 @@ def _ae_loop(run, network, step_op, rate, data, size, options, context):
         epoch = (step - 1) // options.steps_per_epoch
         if not step % options.steps_per_epoch:
             cells, truth = (part[points(epoch, rows[-1])] for part in data.points(rows[-1]))
-            draw.write_projections(os.path.join(options.sample_dir, str(epoch)), cells,
-                                   run.sess.run(network.values, feed(arrays))[-1], truth)
+            values, codes = run.sess.run([network.values, network.z], feed(arrays))
+            stem = os.path.join(options.sample_dir, str(epoch))
+            draw.write_projections(stem, cells, values[-1], truth)
+            epochs.show(run, step, stem, network.field(run.sess, codes[-1]), context)
         return checkpoint_names.save(run.sess, network.variables, options, 'ae', epoch)
 
     if epochs.goes_on(run) and is_due(run.step):

@@ -88,8 +88,9 @@ def _loop(run, network, step_op, data, codes, size, options, context):
     def finish(step, rows, pixels, mean):
         epoch = (step - 1) // options.steps_per_epoch
         cli.say('epoch {}  mean loss_svr {}'.format(epoch, reporting.format_value(mean)))
-        _write_pictures(run, network, data, rows[0], pixels[0],
-                        os.path.join(options.sample_dir, str(epoch)))
+        stem = os.path.join(options.sample_dir, str(epoch))
+        epochs.show(run, step, stem, _write_pictures(run, network, data, rows[0], pixels[0], stem),
+                    context)
         return checkpoint_names.save(run.sess, network.variables, options, 'svr', epoch)
 
     if epochs.goes_on(run) and is_due(run.step):
@@ -114,9 +115,14 @@ def _loop(run, network, step_op, data, codes, size, options, context):
 
 
 def _write_pictures(run, network, data, row, view, stem):
-    """The picture, and the projections of the field that the moving statistics give for it."""
+    """The picture, and the projections of the field that the moving statistics give for it.
+
+    Returns:
+      that field.
+    """
     (code,) = network.codes_of(run.sess, [view])
     cells, truth = data.points(row)
-    values = network.field(run.sess, code)(data_utils.coordinates(cells))
-    draw.write_projections(stem, cells, values, truth)
+    field = network.field(run.sess, code)
+    draw.write_projections(stem, cells, field(data_utils.coordinates(cells)), truth)
     draw.write_image(stem + '_v.png', np.round(view[..., 0] * 255).astype(np.uint8))
+    return field

@@ -95,6 +95,13 @@ def test_a_resumed_run_equals_the_unbroken_one(data, tmp_path):
         np.testing.assert_array_equal(value, parts[name], err_msg=name)
 
 
+@pytest.mark.parametrize('kind', ['ae', 'svr'])
+def test_epochs_are_shown_in_tensorboard(trained, kind):
+    from tests.r2n2 import test_scripts
+    tags = test_scripts.shown(os.path.join(trained, kind))
+    assert {'field', 'truth'} <= set(tags) <= {'field', 'field_mesh', 'truth'}
+
+
 def test_the_stages_share_a_folder_and_checkpoints_have_the_original_names(data, tmp_path, capsys):
     assert ae(data, tmp_path, '--epoch=2') == 0
     assert ae(data, tmp_path, '--epoch=4', size=64) == 0

@@ -67,6 +67,23 @@ def test_a_run_leaves_weights_figures_pictures_and_a_graph(run):
     assert 'Total mAP' in out and 'mean shape' in out
 
 
+def shown(folder):
+    """Tags of the pictures and meshes that TensorBoard gets, without the meshes' parts."""
+    paths = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
+             if 'events.' in name]
+    values = [value for path in paths for event in tf.train.summary_iterator(path)
+              for value in event.summary.value if value.WhichOneof('value') != 'simple_value']
+    return sorted({re.sub('_mesh_.*', '_mesh', value.tag) for value in values})
+
+
+def test_a_validation_shows_a_model_in_tensorboard(data, tmp_path):
+    folder = str(tmp_path / 'run')
+    assert tiny.train(folder, data, 2, settings=[
+        'TRAIN.VALIDATION_FREQ', '2', 'TEST.VOXEL_THRESH', '[0.0]'])[0] == 0     # every cell is in
+    assert shown(folder)[0] == 'reconstruction' and os.path.exists(
+        os.path.join(folder, 'samples', 'validation-000002.png'))
+
+
 def test_figures_and_frozen_graph_are_of_the_last_checkpoint_not_of_one_chosen_on_test_models(run):
     folder, out = run
     assert os.path.exists(os.path.join(folder, 'checkpoints', 'best-4.index'))
