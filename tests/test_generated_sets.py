@@ -3,9 +3,12 @@ import os
 
 import pytest
 
+from cmr import options as cmr_options
+from cmr.src.dataset import posed_bodies
 from common import errors
 from common.geometry import generator
 from imnet import furniture_set
+from polygen import make_dataset as polygen_sets
 from r2n2.lib import data_io
 from r2n2.tools import make_dataset as r2n2_sets
 from vsl import make_dataset as vsl_sets
@@ -59,3 +62,22 @@ def test_r2n2_refuses_to_train_on_a_set_made_for_measuring(tmp_path):
             ['--furniture', '--generator=1', '--views=1', '--output', str(tmp_path / '4')]))
     with pytest.raises(errors.UsageError, match='needs --generator=2'):
         r2n2_sets.make(r2n2_sets.parse_args(['--furniture', '--held_out', '--output', 'x']))
+
+
+def test_cmr_refuses_to_make_a_training_set_of_bodies_for_measuring(monkeypatch):
+    made = []
+    monkeypatch.setattr(posed_bodies.body_lib, 'load', lambda path: made.append(path) or 1 / 0)
+    for seed, train, allowed in ((899999, 2, True), (900000, 1, True), (900000, 2, False)):
+        parsed = cmr_options.parse_dataset_args(
+            ['--seed={}'.format(seed), '--num_train={}'.format(train), '--output=x'], '')
+        expected = ZeroDivisionError if allowed else errors.UsageError
+        with pytest.raises(expected):
+            posed_bodies.make(parsed)
+    assert len(made) == 2
+
+
+def test_polygen_refuses_to_train_on_held_out_shapes(tmp_path):
+    """Which ones it tests on: tests/polygen/test_conditions.py."""
+    with pytest.raises(errors.UsageError, match='--seed 900004: the shapes of seeds from 900000'):
+        polygen_sets.make(polygen_sets.parse_args(
+            ['--furniture', '--seed=900004', '--output', str(tmp_path)]))

@@ -147,9 +147,8 @@ def test_a_tab_answers_with_a_page_whose_mesh_turns_and_can_be_taken_home(demo, 
     time.sleep(1)
     assert page.screenshot() != before
     links = page.run('return [...document.querySelectorAll("a")].map(one => one.href)')
-    ending = '.obj' if model == 'vsl' else '.glb'
-    link = [one for one in links if one.endswith(ending)][0]
-    target = str(tmp_path / ('taken' + ending))
+    link = [one for one in links if one.endswith('.glb')][0]
+    target = str(tmp_path / 'taken.glb')
     with urllib.request.urlopen(link, timeout=60) as answer, open(target, 'wb') as stream:
         stream.write(answer.read())
     mesh = meshes.read(target)

@@ -34,8 +34,8 @@ def shapes(path: str, grids: np.ndarray, captions: Optional[Sequence[str]] = Non
     """Draws shapes side by side and writes their surfaces.
 
     Args:
-      path: str without an ending; `<path>.png` and `<path>/<number>.{obj,stl}` are written, with
-        mayavi `<path>/<number>.png` too.
+      path: str without an ending; `<path>.png` and `<path>/<number>.{obj,stl,glb}` are written (the
+        last y-up, as glTF says), with mayavi `<path>/<number>.png` too.
       grids: [N, 27000], occupancies in [0, 1]; axes x, y, z.
       captions: list of str, or None.
       columns: int, shapes in a row.
@@ -50,8 +50,9 @@ def shapes(path: str, grids: np.ndarray, captions: Optional[Sequence[str]] = Non
     for number, grid in enumerate(volumes):
         vertices, triangles = voxel_grids.surface(grid)
         if len(triangles):
-            for ending in ('obj', 'stl'):
-                meshes.write(os.path.join(path, '{:02d}.{}'.format(number, ending)), vertices,
+            upright = vertices if up == 'y' else vertices[:, [0, 2, 1]] * [1, 1, -1]
+            for ending, points in (('obj', vertices), ('stl', vertices), ('glb', upright)):
+                meshes.write(os.path.join(path, '{:02d}.{}'.format(number, ending)), points,
                              triangles)
     if renderer == 'mayavi':
         for number, grid in enumerate(grids):

@@ -34,7 +34,7 @@ def write_folder(folder: str, title: str, up: str = 'y',
 
     Args:
       folder: str, with or without config.json and metrics.jsonl.
-      title: str; up: 'y' or 'z', vertical axis of its meshes.
+      title: str; up: 'y' or 'z', vertical axis of its meshes but .glb, whose format says y.
       facts: {name: value} to show where there is no config.json.
     Returns:
       str, the page.
@@ -211,7 +211,7 @@ def _meshes(folder, names, up, budget):
     items = []
     for name in newest:
         path = os.path.join(folder, name)
-        data = _mesh(path, _time(path), up)
+        data = _mesh(path, _time(path), 'y' if name.endswith('.glb') else up)   # glTF is y-up
         budget[0] -= len(data)
         if not data or budget[0] < 0:
             continue

@@ -8,6 +8,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from common import errors
+from common.geometry import meshes
 from common.training import reporting
 from tests.common import own_meshes
 from vsl import draw, make_dataset, measures, options, vsl_main
@@ -97,3 +98,12 @@ def test_a_folder_of_meshes_is_made_into_a_set_trained_on_and_encoded(tmp_path, 
     assert figures['class'] in ('box', 'dumbbell', 'tube') and len(figures['nearest']) == 3
     assert 0 <= figures['iou'] <= 1 and len(figures['code']) == 35
     assert os.path.exists(os.path.join(out, 'eval', 'encoded-my box 00.png'))
+
+
+def test_shapes_are_written_z_up_but_the_gltf_y_up(tmp_path):
+    grid = np.zeros([30, 30, 30])
+    grid[4:8, 10:12, 20:29] = 1     # 4 wide (x), 2 deep (y), 9 high (z)
+    draw.shapes(str(tmp_path / 'one'), grid.reshape(1, -1))
+    for ending, sizes in (('obj', [4, 2, 9]), ('stl', [4, 2, 9]), ('glb', [4, 9, 2])):
+        vertices = meshes.read(str(tmp_path / 'one' / '00.{}'.format(ending))).vertices
+        np.testing.assert_allclose(np.ptp(vertices, axis=0), sizes, atol=1e-4)

@@ -14,6 +14,7 @@ from cmr.src.models import smpl
 from cmr.src.utils import body as body_lib
 from cmr.src.utils import renderer
 from common import cli, errors, files
+from common.geometry import generator
 from common.training import reporting, workers
 
 # Usual range of the joints about x, y, z in degrees (24 joints of SMPL; the root is apart).
@@ -115,10 +116,14 @@ def make(options: argparse.Namespace) -> None:
     Args:
       options: those of options.parse_dataset_args.
     Raises:
+      errors.UsageError: the pictures would be too small, or bodies held out for measuring would be
+        for training.
       errors.InputError: the body cannot be read, a picture not be written, or a process has died.
     """
     if options.size < _SMALLEST:
         raise errors.UsageError('--size must be {} at least.'.format(_SMALLEST))
+    if options.num_train > 1:   # one is what a set for measuring needs
+        generator.training_seed(options.seed)
     folder = os.path.join(options.output, config_lib.ROOTS['up-3d'][-1])
     arrays = body_lib.load(options.body or config_lib.SHIPPED_BODY)
     model = smpl.Smpl(arrays)
