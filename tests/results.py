@@ -8,6 +8,7 @@ Examples: python -m tests.results --model r2n2 --background
   python -m tests.results --model vsl --quick
 """
 import datetime
+import hashlib
 import os
 import resource
 import shlex
@@ -120,13 +121,25 @@ def clean_set(data: str, name: str, work: str) -> str:
     return output
 
 
-def _run_stage(stage, arguments, folder):
-    """Runs a stage unless its record says that it is done; returns the record."""
+def _run_stage(stage, arguments, folder, before):
+    """Runs a stage unless its record says that it is done; returns the record.
+
+    Args:
+      before: str, digest of the commands of the stages before it.
+    Raises:
+      errors.InputError: it failed, or it is a training that was begun by another command or behind
+        others, and would go on from there.
+    """
     place = os.path.join(folder, 'stage-{}.json'.format(stage.name.replace(' ', '-')))
     command = ' '.join([stage.script] + [shlex.quote(word) for word in arguments])
     record = text.read_json(place) if os.path.exists(place) else {}
-    if record.get('command') != command:
-        record = {'command': command, 'seconds': 0., 'done': False}
+    # A record of an older version has no digest and counts as it is.
+    if record.get('command') != command or record.setdefault('before', before) != before:
+        if record and stage.kind == recipes.TRAIN:
+            raise errors.InputError('{}: stage {} or one before it had another command and would '
+                                    'be gone on with. Give another --work, or remove {}.'.format(
+                                        place, stage.name, folder))
+        record = {'command': command, 'before': before, 'seconds': 0., 'done': False}
     if record['done']:
         cli.say('{}: done before'.format(stage.name))
         return record
@@ -155,15 +168,15 @@ def _run_stage(stage, arguments, folder):
 
 
 def table(results: Dict[str, Any]) -> List[str]:
-    """Returns the lines of Markdown of results.json."""
+    """Returns the lines of Markdown of results.json; the spread is largest less smallest."""
     seeds = sorted(results['runs'], key=int)
     rows = [results['runs'][seed]['figures'] for seed in seeds]
-    lines = ['| | {} | mean |'.format(' | '.join('seed ' + seed for seed in seeds)),
-             '|---' + '|---:' * (len(seeds) + 1) + '|']
+    heads = ['seed ' + seed for seed in seeds] + ['mean'] + ['spread'] * (len(seeds) > 1)
+    lines = ['| | {} |'.format(' | '.join(heads)), '|---' + '|---:' * len(heads) + '|']
     for name in rows[0]:
         values = [row.get(name, float('nan')) for row in rows]
-        lines.append('| {} | {} | {:.4g} |'.format(
-            name, ' | '.join('{:.4g}'.format(value) for value in values), np.mean(values)))
+        columns = values + [np.mean(values)] + [np.ptp(values)] * (len(values) > 1)
+        lines.append('| {} | {} |'.format(name, ' | '.join(map('{:.4g}'.format, columns))))
     runs = [results['runs'][seed] for seed in seeds]
     lines += ['', '{}; {}, {}; seconds of a seed: {}; peak memory {:.1f} GiB.{}'.format(
         results['command'], results['device'], results['date'], ', '.join(
@@ -177,13 +190,16 @@ def _one_seed(options, recipe, seed, steps, work, data):
     """Runs the stages of a seed; returns its entry of results.json."""
     run = os.path.join(work, 'seed-{}'.format(seed))
     os.makedirs(run, exist_ok=True)
+    done: List[str] = []
     entry: Dict[str, Any] = {'commands': [], 'seconds': {}, 'memory_gib': 0.}
     for stage in recipe.stages:
         arguments = filled(
             stage, {'data': data, 'run': run, 'seed': seed, 'work': work},
             lambda name: clean_set(options.data, name, work),
             steps, options.quick)
-        record = _run_stage(stage, arguments, work if stage.kind == recipes.DATA else run)
+        record = _run_stage(stage, arguments, work if stage.kind == recipes.DATA else run,
+                            hashlib.sha256('\n'.join(done).encode()).hexdigest())
+        done.append(record['command'])
         told = [stage.script] + [shlex.quote(word) for word in arguments]
         entry['commands'].append(' '.join(told).replace(run, 'RUN').replace(data, 'DATA').replace(
             work, 'WORK'))

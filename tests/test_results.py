@@ -118,13 +118,44 @@ def test_a_table_is_made_and_after_a_failure_the_same_command_goes_on(tmp_path, 
     assert results.main(arguments) == 0
     said = capsys.readouterr().out
     assert said.count('done before') == 2       # both stages of seed 0
-    assert '| test iou | 0.75 | 0.25 | 0.5 |' in said and '| test accuracy |' in said
+    assert '| test iou | 0.75 | 0.25 | 0.5 | 0.5 |' in said and '| test accuracy |' in said
     assert '**Tried at 7 steps, not the table.**' in said and 'classes' not in said
     assert '--training_steps=7 --output_path=RUN --seed=0' in said
     for seed in (0, 1):     # trained once, and as long as was said
         assert (work / 'seed-{}'.format(seed) / 'eval' / 'steps').read_text() == '7'
     stored = json.loads((work / 'results.json').read_text())
     assert stored['runs']['0']['seconds']['train'] > 0 and stored['runs']['1']['memory_gib'] > 0
+
+
+def test_a_training_behind_another_command_is_not_gone_on_with(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'bricks').mkdir()
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    seed = tmp_path / 'w' / 'vsl' / 'seed-0'
+
+    def made(first, last=''):
+        script = str(tmp_path / 'script.py')
+        monkeypatch.setitem(results_recipes.RECIPES, 'vsl', results_recipes.Recipe(
+            'bricks', 1., 'x', (
+                results_recipes.Stage('one', 'measure', script, '--output_path={run}/' + first),
+                results_recipes.Stage('two', 'train', script, '--output_path={run} --seed=0',
+                                      '--training_steps=3'),
+                results_recipes.Stage('figures', 'measure', script, '--output_path={run}' + last))))
+        return results.main(['--model=vsl', '--data', str(tmp_path), '--work',
+                             str(tmp_path / 'w'), '--seeds=0'])
+
+    assert made('a') == 0 and made('a') == 0
+    assert capsys.readouterr().out.count('done before') == 3
+    assert made('a', ' --tried=1') == 0     # a measurement is made anew, nothing else
+    assert capsys.readouterr().out.count('done before') == 2
+    assert made('b') == 1
+    said = capsys.readouterr().err
+    assert 'stage two or one before it had another command' in said and str(seed) in said
+    for name in ('one', 'two', 'figures'):      # as older versions left them
+        record = seed / 'stage-{}.json'.format(name)
+        stored = json.loads(record.read_text())
+        del stored['before']
+        record.write_text(json.dumps(stored))
+    assert made('b') == 0
 
 
 @pytest.mark.slow
@@ -150,8 +181,8 @@ def test_the_table_has_seeds_mean_command_and_time():
                    'commands': ['x.py --seed=' + seed]} for seed, value in (('0', .5), ('1', .25))}
     lines = results.table({'runs': runs, 'command': '`c`', 'device': 'CPU', 'date': '2026-11-30',
                            'tried': ''})
-    assert lines == ['| | seed 0 | seed 1 | mean |', '|---|---:|---:|---:|',
-                     '| IoU | 0.5 | 0.25 | 0.375 |', '',
+    assert lines == ['| | seed 0 | seed 1 | mean | spread |', '|---|---:|---:|---:|---:|',
+                     '| IoU | 0.5 | 0.25 | 0.375 | 0.25 |', '',
                      '`c`; CPU, 2026-11-30; seconds of a seed: 15, 15; peak memory 1.2 GiB.', '',
                      '    python x.py --seed=0']
 
