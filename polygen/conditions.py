@@ -13,6 +13,7 @@ from common.geometry import views, voxel_grids
 
 KINDS = ('none', 'class', 'image', 'voxels')
 SCOPES = {'image': 'image_to_vertex_model', 'voxels': 'voxel_to_vertex_model'}
+_SMALLEST = 8           # pixels a side of a picture, and of the longer side of its object
 OBJECT_SHARE = 0.62     # of the side of a training view that the object's longer side fills, mean
 
 
@@ -175,10 +176,10 @@ def prepared_picture(picture: np.ndarray, side: int, name: str, crop: bool = Tru
     Returns:
       (float32 [S, S, 3] from 0 to 1, a sentence on what was done).
     Raises:
-      errors.InputError: there is nothing in the picture.
+      errors.InputError: there is nothing in the picture, or next to nothing.
     """
     height, width = picture.shape[:2]
-    if min(height, width) < 8:
+    if min(height, width) < _SMALLEST:
         raise errors.InputError('{}: {} x {} pixels are too few.'.format(name, width, height))
     if not crop:
         length = min(height, width)
@@ -191,6 +192,11 @@ def prepared_picture(picture: np.ndarray, side: int, name: str, crop: bool = Tru
                                     .format(name))
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         longer = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
+        if longer < _SMALLEST:
+            raise errors.InputError(
+                '{}: what stands out is {} x {} pixels, too few for an object; give a picture in '
+                'which it is larger, or --nocrop.'.format(
+                    name, columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1))
         length = int(round(longer / OBJECT_SHARE))
         box = (int(columns[0] + columns[-1] + 1 - length) // 2,
                int(rows[0] + rows[-1] + 1 - length) // 2, length)

@@ -252,6 +252,14 @@ def test_an_object_is_found_and_centred_as_in_the_training_views():
     np.testing.assert_array_equal(whole, picture[:, 15:105] / np.float32(255))
     with pytest.raises(errors.InputError, match='no object was found; give another picture'):
         conditions.prepared_picture(np.full([30, 30, 3], 7, np.uint8), 16, 'x.png')
+    for height, refused in ((7, True), (8, False)):
+        small = np.full([30, 40, 3], 255, np.uint8)
+        small[10:10 + height, 20:22] = 0
+        if refused:
+            with pytest.raises(errors.InputError, match='stands out is 2 x 7 pixels, too few'):
+                conditions.prepared_picture(small, 16, 'x.png')
+        else:
+            assert '2 x 8 pixels' in conditions.prepared_picture(small, 16, 'x.png')[1]
 
 
 @pytest.mark.parametrize('grid, words', [
