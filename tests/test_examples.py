@@ -108,12 +108,12 @@ def test_vsl_refuses_a_grid_of_another_size(vsl, tmp_path, capsys):
     assert 'has the shape [32, 32, 32], not [30, 30, 30]' in capsys.readouterr().err
 
 
-def test_the_weights_that_ship_are_frozen_once(tmp_path, monkeypatch, capsys):
+def test_the_weights_that_ship_are_frozen_once(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     shape = box(tmp_path / 'box.obj')
     for times in (1, 0):
         assert call(vsl_reconstruct, shape, '--output', tmp_path / 'decoded.obj') == 0
-        printed = capsys.readouterr().out
+        printed = capfd.readouterr().out
         assert 'note: no --graphs, and none of vsl in pb_model' in printed and 'card.md' in printed
         assert printed.count('freezing and checking vsl') == times
     low, high = [meshes.read(str(tmp_path / 'decoded.obj')).vertices.min(axis=0),
@@ -122,7 +122,7 @@ def test_the_weights_that_ship_are_frozen_once(tmp_path, monkeypatch, capsys):
     # Graphs of one's own are not mixed with them.
     (tmp_path / 'pb_model' / 'vsl_encoder.pb').write_bytes(b'')
     assert call(vsl_reconstruct, shape) == 1
-    assert 'pb_model/vsl_encoder.pb' in capsys.readouterr().err
+    assert 'pb_model/vsl_encoder.pb' in capfd.readouterr().err
 
 
 @pytest.fixture(scope='module')
