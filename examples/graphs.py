@@ -1,5 +1,4 @@
 """Where the scripts of this folder take frozen graphs from: a folder, or the weights that ship."""
-import hashlib
 import os
 import subprocess
 import sys
@@ -28,8 +27,7 @@ def find(model: str, names: Sequence[str], given: str, om: str) -> str:
     shipped = os.path.join(_ROOT, model, pretrained.FOLDER)
     if not pretrained.available(shipped):
         return FOLDER
-    with open(os.path.join(shipped, weight_files.MANIFEST), 'rb') as stream:
-        digest = hashlib.sha256(stream.read()).hexdigest()[:8]
+    digest = weight_files.digest(os.path.join(shipped, weight_files.MANIFEST))[:8]
     folder = os.path.join(FOLDER, '{}-pretrained-{}'.format(model, digest))
     cli.say('note: no --graphs, and none of {} in {}: taking the weights that ship, frozen in {} '
             '({} says what to expect)'.format(model, FOLDER, folder, os.path.join(
